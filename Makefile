@@ -1,0 +1,49 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Each builds its own environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs clean
+
+help:
+	@echo "make demo   set up, then the closed-set study on the bundled real features"
+	@echo "make test   set up, then every test"
+	@echo "make lint   ruff and mypy"
+	@echo "make docs   the documentation, in docs/_build"
+	@echo "make clean  remove what these made"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[report]"
+	@touch $@
+
+# torch is named alone and first: a range elsewhere is then satisfied by this build.
+$(VENV)/.test: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[onnx,tflite,report]" --group test --group lint
+	@touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group docs
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/intertwine demo --out demo-output
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) demo-output docs/_build dist build

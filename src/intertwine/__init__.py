@@ -1,0 +1,82 @@
+"""Affine maps between the embedding spaces of different neural networks.
+
+>>> import numpy as np
+>>> from intertwine import Moments, ridge
+>>> rng = np.random.default_rng(0)
+>>> a = rng.normal(size=(500, 3))
+>>> moments = Moments({"a": 3, "b": 2})
+>>> moments.update({"a": a, "b": a[:, :2] + 1})
+>>> ridge(moments, "a", ["b"])["b"].apply(a).shape
+(500, 2)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intertwine.estimators import (
+        analytic,
+        cca,
+        identity,
+        mean_vector,
+        procrustes,
+        reduced_rank,
+        ridge,
+    )
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.linear_map import LinearMap
+    from intertwine.map_pair import MapPair, load_map
+    from intertwine.moments import Moments
+    from intertwine.passes.moments import joint_moments
+    from intertwine.spaces import Head, Space
+    from intertwine.studies.closed_set import ClosedSetResult, closed_set
+
+# Where each public name lives. Names are imported when first used, so that `intertwine --help` does
+# not wait for NumPy and SciPy.
+_HOMES = {
+    "ClosedSetResult": "studies.closed_set",
+    "FeatureSet": "features.feature_set",
+    "Head": "spaces",
+    "LinearMap": "linear_map",
+    "MapPair": "map_pair",
+    "Moments": "moments",
+    "Space": "spaces",
+    "analytic": "estimators",
+    "cca": "estimators",
+    "closed_set": "studies.closed_set",
+    "identity": "estimators",
+    "joint_moments": "passes.moments",
+    "load_map": "map_pair",
+    "mean_vector": "estimators",
+    "procrustes": "estimators",
+    "reduced_rank": "estimators",
+    "ridge": "estimators",
+}
+
+__all__ = [
+    "ClosedSetResult",
+    "FeatureSet",
+    "Head",
+    "LinearMap",
+    "MapPair",
+    "Moments",
+    "Space",
+    "analytic",
+    "cca",
+    "closed_set",
+    "identity",
+    "joint_moments",
+    "load_map",
+    "mean_vector",
+    "procrustes",
+    "reduced_rank",
+    "ridge",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'intertwine' has no attribute {name!r}")
+    return getattr(import_module(f"intertwine.{_HOMES[name]}"), name)

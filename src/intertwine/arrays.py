@@ -1,0 +1,156 @@
+"""Arrays of any library, and the rules of precision.
+
+Everything else in the package sees either a NumPy array or whatever `namespace` says; nothing else
+asks which library an array is from, and no framework is imported on the user's behalf.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from intertwine.errors import InputError
+
+Array = npt.NDArray[Any]
+Precision = Literal["auto", "float64", "float32", "fast"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+AUTO_FLOAT64_DIMENSIONS = 4096
+AUTO_FLOAT64_ROWS = 200_000
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+def to_numpy(array: Any) -> Array:
+    """Return any array-API array as NumPy, without a copy where it lies in host memory.
+
+    Parameters
+    ----------
+    array
+        A NumPy, torch or CuPy array, or a nested sequence of numbers.
+
+    Returns
+    -------
+    array
+        The same numbers; bfloat16, which NumPy lacks, widened to float32.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if array_api_compat.is_torch_array(array):
+        tensor = array.detach().cpu()
+        return np.asarray(tensor.float() if "bfloat16" in str(tensor.dtype) else tensor)
+    if array_api_compat.is_cupy_array(array):
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
+    """Check that an array is features and return it as NumPy.
+
+    Parameters
+    ----------
+    array
+        (n, d) floating-point or integer numbers of any array library.
+    name
+        What to call it in an error.
+    dim
+        The dimension d it must have, when known.
+
+    Returns
+    -------
+    features
+        (n, d) float16, float32 or float64; integers become float64.
+
+    Raises
+    ------
+    InputError
+        When it is not two-dimensional, not numeric, has d = 0 or another d.
+    """
+    try:
+        features = to_numpy(array)
+    except ValueError as error:
+        raise InputError(f"{name}: cannot be read as an array ({error})") from error
+    if features.ndim != 2:
+        raise InputError(
+            f"{name}: got an array of shape {features.shape}, expected two dimensions (n, d)"
+        )
+    if features.shape[1] == 0:
+        raise InputError(f"{name}: got dimension d = 0, expected at least one feature a row")
+    if dim is not None and features.shape[1] != dim:
+        raise InputError(f"{name}: got dimension {features.shape[1]}, expected {dim}")
+    if features.dtype.kind in "iub":
+        features = features.astype(np.float64)
+    if features.dtype not in _FLOATS:
+        raise InputError(
+            f"{name}: got dtype {features.dtype}, expected float16, float32 or float64"
+        )
+    return features
+
+
+def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:
+    """Raise an error that names the rows when an array holds NaN or infinities.
+
+    Parameters
+    ----------
+    features
+        (n, d) floating-point array.
+    name
+        What to call it in the error.
+    rows
+        Row numbers for the error: of the first row, or of every row.
+
+    Raises
+    ------
+    InputError
+        Naming up to five of the rows.
+    """
+    # One sum finds every NaN and infinity without an (n, d) mask; it can itself overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(features, dtype=np.float64)):
+            return
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        numbers = rows + bad[:5] if isinstance(rows, int) else np.asarray(rows)[bad[:5]]
+        shown = ", ".join(str(row) for row in numbers)
+        more = f" and {bad.size - 5} more" if bad.size > 5 else ""
+        raise InputError(
+            f"{name}: NaN or infinite features in rows {shown}{more}; remove or repair these rows"
+        )
+
+
+def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
+    """Turn the name of a precision into `float64` or `float32`.
+
+    Parameters
+    ----------
+    precision
+        `auto`, `float64`, `float32` or `fast`.
+    dim
+        Joint dimension of the spaces.
+    n_rows
+        Number of rows, when known.
+
+    Returns
+    -------
+    precision
+        `float64` or `float32`: `auto` is `float64` where the joint dimension is at most 4,096 and
+        n at most 200,000.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, and for `fast`, which has no implementation for this device.
+    """
+    if precision in {"float64", "float32"}:
+        return precision
+    if precision == "auto":
+        small = dim <= AUTO_FLOAT64_DIMENSIONS and (n_rows or 0) <= AUTO_FLOAT64_ROWS
+        return "float64" if small else "float32"
+    if precision == "fast":
+        raise InputError(
+            "precision fast needs a device with float16 or bfloat16 matrix units, which this "
+            "version does not drive; use float32"
+        )
+    raise InputError(f"got precision {precision!r}, expected one of {', '.join(PRECISIONS)}")

@@ -1,0 +1,26 @@
+"""Estimators: joint moments (or heads) in, maps out. One file a method, all pure functions."""
+
+from intertwine.estimators.analytic import HeadFactor, analytic
+from intertwine.estimators.baselines import identity, mean_vector
+from intertwine.estimators.cca import cca
+from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.methods import METHODS, FitOptions, Fitter
+from intertwine.estimators.procrustes import procrustes
+from intertwine.estimators.reduced_rank import reduced_rank
+from intertwine.estimators.ridge import ridge
+
+__all__ = [
+    "ALPHAS",
+    "GCV",
+    "METHODS",
+    "FitOptions",
+    "Fitter",
+    "HeadFactor",
+    "analytic",
+    "cca",
+    "identity",
+    "mean_vector",
+    "procrustes",
+    "reduced_rank",
+    "ridge",
+]

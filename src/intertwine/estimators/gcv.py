@@ -1,0 +1,141 @@
+"""Generalised cross-validation: λ from moments alone.
+
+Golub, Heath & Wahba, *Generalized cross-validation as a method for choosing a good ridge
+parameter*, Technometrics 21 (1979).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.estimators.normal import Eigen
+
+ALPHAS = np.logspace(-3, 6, 37)
+# No candidate: a λ that leaves less than this share of the rows as degrees of freedom …
+MIN_FREE_SHARE = 0.01
+# … or whose residual is below this share of the power, where rounding has eaten its digits.
+MIN_RESIDUAL_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class GCV:
+    """GCV scores over a grid of λ, for one source and one target space.
+
+    score_j(λ) = n · RSS_j(λ) / (n − df(λ))².
+
+    Parameters
+    ----------
+    alphas
+        (n_alphas,) the grid.
+    residual
+        (n_alphas, d_target) residual sums of squares RSS.
+    df
+        (n_alphas,) trace of the hat matrix, the intercept's one included when it is free.
+    power
+        (d_target,) ‖Y_j‖².
+    n
+        Number of rows.
+    """
+
+    alphas: Array
+    residual: Array
+    df: Array
+    power: Array
+    n: int
+
+    @classmethod
+    def of(
+        cls, eigen: Eigen, rotated: Array, power: Array, *, n: int, unpenalised: int, alphas: Array
+    ) -> GCV:
+        """Evaluate the grid.
+
+        Parameters
+        ----------
+        eigen
+            Factorisation of the source.
+        rotated
+            (rank, d_target) right-hand side in eigenvector coordinates.
+        power
+            (d_target,) ‖Y_j‖².
+        n
+            Number of rows.
+        unpenalised
+            Degrees of freedom outside the penalty.
+        alphas
+            (n_alphas,) positive λ, ascending.
+
+        Raises
+        ------
+        InputError
+            For an empty grid, or one that is not positive and ascending.
+        """
+        alphas = np.asarray(alphas, np.float64)
+        positive = np.isfinite(alphas).all() and (alphas > 0).all()
+        if alphas.size == 0 or not positive or (np.diff(alphas) <= 0).any():
+            raise InputError(f"got alphas {alphas.tolist()}, expected positive ascending numbers")
+        shrunk = eigen.values + alphas[:, None]  # (n_alphas, rank)
+        explained = ((shrunk + alphas[:, None]) / shrunk**2) @ rotated**2
+        df = eigen.df(alphas) + unpenalised
+        return cls(alphas, power - explained, df, power, n)
+
+    def scores(self, *, per_target: bool) -> Array:
+        """Return the scores, infinite where λ is no candidate.
+
+        Parameters
+        ----------
+        per_target
+            (n_alphas, d_target) scores when true, else (n_alphas,) of the sum over targets.
+        """
+        residual, power = self.residual, self.power
+        if not per_target:
+            residual, power = residual.sum(axis=1, keepdims=True), power.sum(keepdims=True)
+        free = self.n - self.df
+        candidate = (free >= MIN_FREE_SHARE * self.n)[:, None] & (
+            residual >= MIN_RESIDUAL_SHARE * power
+        )
+        candidate &= power > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = self.n * residual / (free**2)[:, None]
+        scores = np.where(candidate, scores, np.inf)
+        return scores if per_target else scores[:, 0]
+
+    def choose(self, *, per_target: bool) -> tuple[Array, list[str]]:
+        """Return the best λ and what is worth saying about it.
+
+        Parameters
+        ----------
+        per_target
+            One λ a target when true, else one for all.
+
+        Returns
+        -------
+        alpha
+            (d_target,) λ of each target. Where no λ is a candidate it is the smallest with
+            enough degrees of freedom left, or the largest of the grid when none has.
+        notes
+            Sentences about chosen edges and missing candidates.
+        """
+        scores = self.scores(per_target=per_target)
+        scores = scores if per_target else scores[:, None]
+        index = np.argmin(scores, axis=0)  # the first minimum
+        none = ~np.isfinite(scores).any(axis=0)
+        enough = np.flatnonzero(self.n - self.df >= MIN_FREE_SHARE * self.n)
+        index[none] = enough[0] if enough.size else len(self.alphas) - 1
+        notes = []
+        if none.any():
+            notes.append(f"no λ of the grid is a GCV candidate for {none.sum()} of {none.size}")
+        for edge, end in ((0, "lower"), (len(self.alphas) - 1, "upper")):
+            at_edge = int(((index == edge) & ~none).sum())
+            if at_edge:
+                notes.append(
+                    f"GCV chose the {end} edge of the grid, {self.alphas[edge]:g}, "
+                    f"for {at_edge} of {index.size}; widen it with --alphas"
+                )
+        return np.broadcast_to(self.alphas[index], self.power.shape), notes

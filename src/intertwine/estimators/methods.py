@@ -1,0 +1,198 @@
+"""Every estimator under one name and one signature, for commands and studies.
+
+A new method is one file beside this one, and one line in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+from intertwine.estimators.analytic import HeadFactor, analytic
+from intertwine.estimators.baselines import identity, mean_vector
+from intertwine.estimators.cca import Whitening, cca
+from intertwine.estimators.gcv import ALPHAS
+from intertwine.estimators.procrustes import procrustes
+from intertwine.estimators.reduced_rank import reduced_rank
+from intertwine.estimators.ridge import ridge
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
+    from intertwine.map_pair import MapPair
+    from intertwine.moments import Moments
+    from intertwine.spaces import Head, Space
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How maps are fitted.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    alpha
+        λ: a number, `gcv` or `gcv-per-target`.
+    intercept
+        `free`, `homogeneous` or `none`.
+    rank
+        For `reduced-rank`, a number or `gcv`; for `cca`, the number of shared coordinates.
+    scale
+        For `procrustes`, whether to fit a scale.
+    power
+        For `cca`, the power of the canonical correlations that weights the shared space.
+    prior
+        For `ridge`, `analytic` to shrink toward the analytic map instead of zero.
+    alphas
+        (n_alphas,) the grid that GCV searches.
+    """
+
+    method: str = "ridge"
+    alpha: float | str = 1.0
+    intercept: str = "free"
+    rank: int | str | None = None
+    scale: bool = False
+    power: float = 1.0
+    prior: str | None = None
+    alphas: Array = field(default_factory=lambda: ALPHAS)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"got method {self.method!r}, expected one of {', '.join(METHODS)}")
+        if self.prior not in {None, "analytic"} or (self.prior and self.method != "ridge"):
+            raise InputError(
+                f"got prior {self.prior!r} for method {self.method}, expected analytic, with ridge"
+            )
+
+    @property
+    def needs_heads(self) -> bool:
+        """Whether the maps are made from classifier weights."""
+        return self.method == "analytic" or self.prior == "analytic"
+
+
+class Fitter:
+    """Fits maps from one source after another, keeping what several sources can share.
+
+    Parameters
+    ----------
+    options
+        How maps are fitted.
+    heads
+        Heads by space, for the analytic map; the others use none.
+    """
+
+    def __init__(self, options: FitOptions, heads: Mapping[str, Head] | None = None) -> None:
+        self.options = options
+        self.heads = dict(heads or {})
+        self.whitenings: dict[str, Whitening] = {}
+        self._factors: dict[str, HeadFactor] = {}
+
+    def fit(
+        self, moments: Moments, source: str, targets: Iterable[str]
+    ) -> Mapping[str, LinearMap | MapPair]:
+        """Return the maps from one source, by target.
+
+        Raises
+        ------
+        InputError
+            For what the method cannot do with these moments, options and heads.
+        """
+        return METHODS[self.options.method](self, moments, source, list(targets))
+
+    def analytic(self, source: Space, target: Space) -> LinearMap:
+        """Return the affine analytic map between two spaces, factoring each target's head once."""
+        for space in (source, target):
+            if space.name not in self.heads:
+                raise InputError(
+                    f"space {space.name} has no head; the analytic map needs "
+                    f"{space.name}.head.safetensors"
+                )
+        if target.name not in self._factors:
+            self._factors[target.name] = HeadFactor.of(self.heads[target.name])
+        return analytic(source, target, self.heads[source.name], self._factors[target.name])
+
+
+_Maps = Mapping[str, "LinearMap | MapPair"]
+
+
+def _ridge(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    options, priors = fitter.options, None
+    if options.prior:
+        space = moments.space
+        priors = {target: fitter.analytic(space(source), space(target)) for target in targets}
+    return ridge(
+        moments,
+        source,
+        targets,
+        alpha=options.alpha,
+        intercept=options.intercept,
+        priors=priors,
+        alphas=options.alphas,
+    )
+
+
+def _least_squares(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    return ridge(moments, source, targets, alpha=0.0, intercept=fitter.options.intercept)
+
+
+def _procrustes(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    options = fitter.options
+    return procrustes(moments, source, targets, scale=options.scale, intercept=options.intercept)
+
+
+def _reduced_rank(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    options = fitter.options
+    return reduced_rank(
+        moments,
+        source,
+        targets,
+        rank="gcv" if options.rank is None else options.rank,
+        alpha=options.alpha,
+        intercept=options.intercept,
+        alphas=options.alphas,
+    )
+
+
+def _cca(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    options = fitter.options
+    if options.intercept != "free" or isinstance(options.rank, str):
+        raise InputError("method cca takes intercept free and a rank that is a number")
+    return cca(
+        moments,
+        source,
+        targets,
+        alpha=options.alpha,
+        power=options.power,
+        rank=options.rank,
+        whitenings=fitter.whitenings,
+    )
+
+
+def _analytic(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    space = moments.space
+    return {target: fitter.analytic(space(source), space(target)) for target in targets}
+
+
+def _identity(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    del fitter
+    return {target: identity(moments.space(source), moments.space(target)) for target in targets}
+
+
+def _mean(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    del fitter
+    return {target: mean_vector(moments, source, target) for target in targets}
+
+
+METHODS: dict[str, Callable[[Fitter, Moments, str, list[str]], _Maps]] = {
+    "ridge": _ridge,
+    "least-squares": _least_squares,
+    "procrustes": _procrustes,
+    "reduced-rank": _reduced_rank,
+    "cca": _cca,
+    "analytic": _analytic,
+    "identity": _identity,
+    "mean": _mean,
+}

@@ -1,0 +1,78 @@
+"""Orthogonal Procrustes maps from moments.
+
+Maximises tr(R S_AB) over R with orthonormal columns or rows, that is, minimises
+Σ‖R(x − μ_A) − (y − μ_B)‖² where d_B ≥ d_A; where d_B < d_A, the same after zero-padding y. Schönemann,
+*A generalized solution of the orthogonal Procrustes problem*, Psychometrika 31 (1966).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.estimators.normal import NormalEquations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from intertwine.linear_map import LinearMap
+    from intertwine.moments import Moments
+
+
+def procrustes(
+    moments: Moments,
+    source: str,
+    targets: Iterable[str],
+    *,
+    scale: bool = False,
+    intercept: str = "free",
+) -> dict[str, LinearMap]:
+    """Fit orthogonal maps from one source to several targets.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold the source and the targets.
+    source
+        Name of the source space.
+    targets
+        Names of the target spaces, of any dimensions.
+    scale
+        Whether to fit one positive scale besides, the least-squares one for the R found.
+    intercept
+        `free` or `none`.
+
+    Returns
+    -------
+    maps
+        By target; `info` holds the scale and the rank of S_AB, below which R is not unique.
+
+    Raises
+    ------
+    InputError
+        For intercept `homogeneous`, an unknown space, or fewer than two rows.
+    """
+    if intercept == "homogeneous":
+        raise InputError("method procrustes has no homogeneous form; use intercept free or none")
+    equations = NormalEquations(moments, source, intercept)
+    equations.require_rows()
+    gram = equations.gram() if scale else None
+    maps = {}
+    for target in targets:
+        right = equations.right(target)
+        u, s, vt = np.linalg.svd(right, full_matrices=False)
+        coefficients = u @ vt
+        factor = 1.0
+        if gram is not None:
+            spread = float(((gram @ coefficients) * coefficients).sum())
+            factor = float((coefficients * right).sum()) / spread if spread > 0 else 0.0
+        rank = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
+        notes = []
+        if rank < min(right.shape):
+            notes.append(f"the cross-scatter has rank {rank} of {min(right.shape)}: one of many R")
+        maps[target] = equations.build(
+            factor * coefficients, target, "procrustes", scale=factor, rank=rank, notes=notes
+        )
+    return maps

@@ -1,0 +1,172 @@
+"""Ridge regression from moments, for every target and every λ after one factorisation.
+
+Minimises Σ‖M x + b − y‖² + λ‖M − M₀‖²_F, the sum form, whose λ is scikit-learn's `alpha`; M₀ is a
+prior map, zero when there is none. Hoerl & Kennard, *Ridge regression: biased estimation for
+nonorthogonal problems*, Technometrics 12 (1970).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from intertwine.errors import InputError
+from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.normal import Eigen, NormalEquations, largest_eigenvalue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
+    from intertwine.moments import Moments
+
+GCV_CHOICES = ("gcv", "gcv-per-target")
+# A λ above this share of the largest eigenvalue keeps half of float64's digits in null directions.
+_SAFE_SHARE = float(np.sqrt(np.finfo(np.float64).eps))
+
+
+def check_alpha(alpha: float | str) -> float | str:
+    """Return a λ as a number, or the name of a way to choose it.
+
+    Raises
+    ------
+    InputError
+        For a negative, infinite or unknown value.
+    """
+    if alpha in GCV_CHOICES:
+        return alpha
+    try:
+        value = float(alpha)
+    except (TypeError, ValueError):
+        value = -1.0
+    if not (np.isfinite(value) and value >= 0):
+        raise InputError(
+            f"got alpha {alpha}, expected a number of at least 0 or one of {', '.join(GCV_CHOICES)}"
+        )
+    return value
+
+
+def ridge(
+    moments: Moments,
+    source: str,
+    targets: Iterable[str],
+    *,
+    alpha: float | str = 1.0,
+    intercept: str = "free",
+    priors: Mapping[str, LinearMap] | None = None,
+    alphas: Array = ALPHAS,
+) -> dict[str, LinearMap]:
+    """Fit ridge maps from one source to several targets.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold the source and the targets.
+    source
+        Name of the source space.
+    targets
+        Names of the target spaces.
+    alpha
+        λ: a number of at least 0 (0 is minimum-norm least squares), `gcv` for one λ a target
+        space, or `gcv-per-target` for one a target dimension.
+    intercept
+        `free`, `homogeneous` or `none`.
+    priors
+        The map to shrink toward, by target; with no rows at all the result is that map.
+    alphas
+        (n_alphas,) the grid that GCV searches.
+
+    Returns
+    -------
+    maps
+        By target. `info` holds alpha (the median, with alpha_min and alpha_max), rank and notes.
+
+    Raises
+    ------
+    InputError
+        For a bad option, an unknown space, or fewer than two rows without a prior.
+    """
+    alpha = check_alpha(alpha)
+    equations = NormalEquations(moments, source, intercept)
+    solver = _Solver(equations, alpha, alphas)
+    maps = {}
+    for target in targets:
+        prior = (priors or {}).get(target)
+        if prior is not None and moments.n == 0:
+            equations.coefficients_of(prior, target)  # refuses what does not fit
+            maps[target] = prior.with_info(n=0, alpha=None)
+            continue
+        if prior is None:
+            equations.require_rows()
+        maps[target] = solver.fit(target, prior)
+    return maps
+
+
+class _Solver:
+    """One factored source: Cholesky for one λ, an eigendecomposition for λ = 0 and for GCV."""
+
+    def __init__(self, equations: NormalEquations, alpha: float | str, alphas: Array) -> None:
+        self.equations, self.alpha, self.alphas = equations, alpha, alphas
+        self.gram = equations.gram()
+        self.eigen: Eigen | None = None
+        self.cholesky = None
+        if isinstance(alpha, float) and alpha > 0:
+            self.rank = equations.rank(self.gram)
+            # In a null direction Cholesky divides the rounding of R by λ: with a λ that does not
+            # stand far above the rounding of G, only the eigenvectors can tell the two apart.
+            safe = max(equations.tolerance(self.gram), _SAFE_SHARE * largest_eigenvalue(self.gram))
+            if self.rank == len(self.gram) or alpha > safe:
+                shifted = self.gram + alpha * np.eye(len(self.gram))
+                self.cholesky = cho_factor(shifted, lower=True, overwrite_a=True)
+        if self.cholesky is None:
+            self.eigen = Eigen.of(equations, self.gram)
+            self.rank = self.eigen.rank
+
+    def fit(self, target: str, prior: LinearMap | None) -> LinearMap:
+        equations = self.equations
+        right, power = equations.right(target), equations.power(target)
+        start = None if prior is None else equations.coefficients_of(prior, target)
+        if start is not None:
+            # Shrinking toward M₀ is shrinking the residual's map toward zero.
+            explained = self.gram @ start
+            power = np.maximum(power - ((2 * right - explained) * start).sum(axis=0), 0.0)
+            right = right - explained
+        coefficients, chosen, notes = self._solve(right, power)
+        if start is not None:
+            coefficients += start
+        dim = len(self.gram)
+        if self.rank < dim:
+            notes.append(f"the source's features have rank {self.rank} of {dim}")
+        facts = {
+            "alpha": float(np.median(chosen)),
+            "alpha_min": float(chosen.min()),
+            "alpha_max": float(chosen.max()),
+            "rank": self.rank,
+            "notes": notes,
+        }
+        if prior is not None:
+            facts["prior"] = prior.method
+        return equations.build(coefficients, target, "ridge", **facts)
+
+    def _solve(self, right: Array, power: Array) -> tuple[Array, Array, list[str]]:
+        if self.eigen is None:
+            chosen = np.full(right.shape[1], self.alpha)
+            return cho_solve(self.cholesky, right), chosen, []
+        rotated = self.eigen.rotate(right)
+        notes: list[str] = []
+        if isinstance(self.alpha, str):
+            gcv = GCV.of(
+                self.eigen,
+                rotated,
+                power,
+                n=self.equations.n,
+                unpenalised=self.equations.unpenalised,
+                alphas=self.alphas,
+            )
+            chosen, notes = gcv.choose(per_target=self.alpha == "gcv-per-target")
+        else:
+            chosen = np.full(right.shape[1], self.alpha)
+        return self.eigen.solve(rotated, chosen), chosen, notes

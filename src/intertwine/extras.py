@@ -1,0 +1,48 @@
+"""Optional dependencies: imported only when used, named by the extra that brings them."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from intertwine.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+DISTRIBUTION = "intertwine"
+
+
+def known_extras() -> tuple[str, ...]:
+    """Return the extras that the installed package declares, its one source of truth."""
+    return tuple(metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ())
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import an optional module, or say which pip line brings it.
+
+    Parameters
+    ----------
+    module
+        Dotted name of the module.
+    extra
+        The extra of this package that installs it.
+
+    Returns
+    -------
+    module
+        The imported module.
+
+    Raises
+    ------
+    MissingExtraError
+        When the module, or something it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name or module} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
+            name=error.name,
+        ) from error

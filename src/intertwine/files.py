@@ -1,0 +1,271 @@
+"""Writing that survives a kill: atomic files, checked tensor files, hashes, row ranges."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialise
+
+from intertwine.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from intertwine.arrays import Array
+
+HEADER_KEY = "intertwine"
+FORMAT_VERSION = 1
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success its bytes become `path` in one step.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace. Its folder is made when absent.
+
+    Yields
+    ------
+    temporary
+        A path to write to. Whatever happens, nothing half-written is left under `path`.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays, since some writers choose a format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Raise now, before long work, when a folder could not be written afterwards.
+
+    Nothing is made: the nearest folder that exists is tried with a file that has no name.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be made or written.
+    """
+    folder = Path(folder)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """Return the error that says a file could not be written, and why."""
+    reason = error.strerror or str(error)
+    return InputError(f"cannot write {path}: {reason}; nothing was changed there")
+
+
+def _umask() -> int:
+    # The only portable way to read the umask is to set it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON, atomically; NaN is refused because JSON has none."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FileFormatError
+        When it cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def sha256_tensors(tensors: Mapping[str, Array], header: Mapping[str, Any]) -> str:
+    """Return one SHA-256 over named arrays (names, dtypes, shapes, bytes) and a JSON header."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}|{tensor.dtype.str}|{tensor.shape}".encode())
+        # Zero-size arrays cannot be cast to bytes.
+        digest.update(tensor.reshape(-1).view(np.uint8).data if tensor.size else b"")
+    return digest.hexdigest()
+
+
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Array], *, kind: str, header: dict[str, Any]
+) -> None:
+    """Write arrays and a readable header as one safetensors file, with a checksum over both.
+
+    Parameters
+    ----------
+    path
+        The file to write, atomically.
+    tensors
+        The arrays by name.
+    kind
+        What the file is, for example `map`; `read_tensors` asks for it.
+    header
+        JSON-ready values a person can read with any safetensors tool.
+    """
+    body = {"kind": kind, "format_version": FORMAT_VERSION, **header}
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    body["sha256"] = sha256_tensors(contiguous, body)
+    # One key only: safetensors writes several in no fixed order, and bytes must be reproducible.
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, serialise(contiguous, metadata={HEADER_KEY: text}))
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the header of a file that `write_tensors` wrote, without its arrays.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no such file or was made by a newer version.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            text = (file.metadata() or {})[HEADER_KEY]
+        header = json.loads(text)
+        version = header["format_version"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, (OSError, SafetensorError)) else "no header"
+        raise FileFormatError(
+            f"{path}: not a file that intertwine wrote, or cut short ({reason})"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; upgrade it"
+        )
+    if json.dumps(header, ensure_ascii=False) != text:
+        # The checksum is over values; this catches a byte that changes only their spelling.
+        raise FileFormatError(f"{path}: its header was altered")
+    return dict(header)
+
+
+def read_tensors(
+    path: str | os.PathLike[str], *, kind: str
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read a file that `write_tensors` wrote and check every byte of it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must be.
+
+    Returns
+    -------
+    tensors
+        The arrays by name.
+    header
+        The header as it was given.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is of another kind, cut, or altered.
+    """
+    header = read_header(path)
+    if header.get("kind") != kind:
+        raise FileFormatError(f"{path}: holds a {header.get('kind')}, expected a {kind}")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
+        # The last two: a dtype that NumPy lacks.
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    expected = header.pop("sha256", None)
+    if sha256_tensors(tensors, header) != expected:
+        raise FileFormatError(f"{path}: its checksum does not match; the file was altered")
+    return tensors, header
+
+
+class RowRanges:
+    """A set of rows as disjoint half-open ranges, for what is finished and what is left.
+
+    Parameters
+    ----------
+    ranges
+        Pairs (start, stop); they may touch or overlap.
+    """
+
+    def __init__(self, ranges: list[tuple[int, int]] | None = None) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        for start, stop in ranges or []:
+            self.add(int(start), int(stop))
+
+    def add(self, start: int, stop: int) -> None:
+        """Add rows start … stop−1."""
+        if stop <= start:
+            return
+        merged = []
+        for low, high in self._ranges:
+            if high < start or stop < low:
+                merged.append((low, high))
+            else:
+                start, stop = min(start, low), max(stop, high)
+        self._ranges = sorted([*merged, (start, stop)])
+
+    def missing(self, n_rows: int) -> list[tuple[int, int]]:
+        """Return the ranges of 0 … n_rows−1 that are not in the set."""
+        inside = (min(max(edge, 0), n_rows) for pair in self._ranges for edge in pair)
+        edges = [0, *inside, n_rows]
+        return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+
+    def to_list(self) -> list[list[int]]:
+        """Return the ranges as lists, ready for JSON."""
+        return [list(pair) for pair in self._ranges]

@@ -1,0 +1,237 @@
+"""Affine maps from one embedding space to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.arrays import as_features, check_finite
+from intertwine.errors import FileFormatError, InputError
+from intertwine.files import read_tensors, write_tensors
+from intertwine.spaces import Space
+
+if TYPE_CHECKING:
+    import os
+
+    from intertwine.arrays import Array
+
+# Rows mapped at a time: bounds the float64 copy that a product makes.
+CHUNK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """An affine map of features: x ↦ weight · x + bias.
+
+    Parameters
+    ----------
+    weight
+        (d_target, d_source) float64.
+    bias
+        (d_target,) float64.
+    source, target
+        The spaces it leads from and to.
+    method
+        How it was made, for example `ridge`.
+    info
+        JSON-ready facts: alpha, n, intercept, rank, notes.
+    source_mean, source_spread
+        (d_source,) mean and standard deviation of the features it was fitted on, by which vectors
+        of another space are recognised; None when unknown.
+    """
+
+    weight: Array
+    bias: Array
+    source: Space
+    target: Space
+    method: str
+    info: dict[str, Any] = field(default_factory=dict)
+    source_mean: Array | None = None
+    source_spread: Array | None = None
+
+    def __post_init__(self) -> None:
+        expected = (self.target.dim, self.source.dim)
+        if self.weight.shape != expected or self.bias.shape != expected[:1]:
+            raise InputError(
+                f"map {self.name}: got weight {self.weight.shape} and bias {self.bias.shape}, "
+                f"expected {expected} and {expected[:1]}"
+            )
+        if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
+            raise InputError(f"map {self.name}: NaN or infinite weights")
+
+    @property
+    def name(self) -> str:
+        """`SOURCE--TARGET`, the stem of its file."""
+        return f"{self.source.name}--{self.target.name}"
+
+    def apply(self, features: Any, *, out: Array | None = None, first_row: int = 0) -> Array:
+        """Map features.
+
+        Parameters
+        ----------
+        features
+            (n, d_source) array of any array library.
+        out
+            (n, d_target) floating-point array to fill; made when omitted.
+        first_row
+            Row number of the first row, for an error, when they are a chunk of a file.
+
+        Returns
+        -------
+        mapped
+            (n, d_target); of the features' dtype when made here, float32 at least.
+
+        Raises
+        ------
+        InputError
+            For a wrong shape, NaN or infinity, or numbers that do not fit `out`'s dtype.
+        """
+        rows = as_features(features, name=f"input of map {self.name}", dim=self.source.dim)
+        if out is None:
+            dtype = np.promote_types(rows.dtype, np.float32)
+            out = np.empty((len(rows), self.target.dim), dtype)
+        if out.shape != (len(rows), self.target.dim):
+            raise InputError(
+                f"got out of shape {out.shape}, expected {(len(rows), self.target.dim)}"
+            )
+        if out.dtype.kind != "f":
+            raise InputError(f"got out of dtype {out.dtype}, expected a floating-point one")
+        # float32 products lose nothing that float16 or float32 features still hold.
+        work = np.dtype(np.float64 if rows.dtype == np.float64 else np.float32)
+        with np.errstate(over="ignore"):
+            weight, bias = self.weight.T.astype(work), self.bias.astype(work)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = rows[start : start + CHUNK_ROWS]
+            check_finite(chunk, name=f"input of map {self.name}", rows=first_row + start)
+            with np.errstate(over="ignore", invalid="ignore"):
+                mapped: Array = chunk.astype(work, copy=False) @ weight
+                mapped += bias
+                out[start : start + CHUNK_ROWS] = mapped
+            check_finite(
+                out[start : start + CHUNK_ROWS],
+                name=f"output of map {self.name} in {out.dtype}",
+                rows=first_row + start,
+            )
+        return out
+
+    def compose(self, inner: LinearMap) -> LinearMap:
+        """Return the map that applies `inner` first and this one after it.
+
+        Raises
+        ------
+        SpaceMismatchError
+            When `inner` does not lead into this map's source.
+        """
+        self.source.require(inner.target)
+        return LinearMap(
+            weight=self.weight @ inner.weight,
+            bias=self.weight @ inner.bias + self.bias,
+            source=inner.source,
+            target=self.target,
+            method=f"{inner.method}, {self.method}",
+            info={"through": self.source.name, "maps": [inner.info, self.info]},
+            source_mean=inner.source_mean,
+            source_spread=inner.source_spread,
+        )
+
+    def inverse(self) -> LinearMap:
+        """Return the map back: weight⁺ (y − bias), the exact inverse where one exists.
+
+        Where several x lead to one y it is the x nearest the source's mean, when that is known,
+        else the x of least norm.
+        """
+        # NumPy's own cut, 1e-15, lets the rounding of a low-rank weight through.
+        cut = max(self.weight.shape) * np.finfo(np.float64).eps
+        back = np.linalg.pinv(self.weight, rcond=cut)
+        bias = -back @ self.bias
+        if self.source_mean is not None:
+            bias += self.source_mean - back @ (self.weight @ self.source_mean)
+        mean = spread = None
+        if self.source_mean is not None and self.source_spread is not None:
+            mean = self.weight @ self.source_mean + self.bias
+            # Without the source's covariances this is the spread of independent features.
+            spread = np.sqrt(self.weight**2 @ self.source_spread**2)
+        return LinearMap(
+            weight=back,
+            bias=bias,
+            source=self.target,
+            target=self.source,
+            method=f"inverse of {self.method}",
+            info={"inverse_of": self.info},
+            source_mean=mean,
+            source_spread=spread,
+        )
+
+    def with_info(self, **facts: Any) -> LinearMap:
+        """Return the same map with facts added to `info`."""
+        return replace(self, info={**self.info, **facts})
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Array]:
+        """Return the arrays that its file holds."""
+        statistics = {"source_mean": self.source_mean, "source_spread": self.source_spread}
+        known = {name: array for name, array in statistics.items() if array is not None}
+        return {"weight": self.weight, "bias": self.bias, **known}
+
+    def header(self) -> dict[str, Any]:
+        """Return the header that its file holds."""
+        return {
+            "source": self.source.to_json(),
+            "target": self.target.to_json(),
+            "method": self.method,
+            "info": self.info,
+        }
+
+    def save(self, path: str | os.PathLike[str], *, created: datetime | None = None) -> None:
+        """Write the map as one checked safetensors file with a readable header.
+
+        Parameters
+        ----------
+        path
+            The file to write.
+        created
+            The date the header states; now when omitted.
+        """
+        header = {**self.header(), "created": date_text(created)}
+        write_tensors(path, self.tensors(), kind="map", header=header)
+
+    @classmethod
+    def from_parts(cls, tensors: dict[str, Array], header: dict[str, Any]) -> LinearMap:
+        """Return the map that `tensors` and `header` describe."""
+        return cls(
+            weight=tensors["weight"],
+            bias=tensors["bias"],
+            source=Space.from_json(header["source"]),
+            target=Space.from_json(header["target"]),
+            method=header["method"],
+            info={
+                **header["info"],
+                **({"created": header["created"]} if "created" in header else {}),
+            },
+            source_mean=tensors.get("source_mean"),
+            source_spread=tensors.get("source_spread"),
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LinearMap:
+        """Read a map that `save` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            When the file is altered, cut, or of another kind.
+        """
+        tensors, header = read_tensors(path, kind="map")
+        try:
+            return cls.from_parts(tensors, header)
+        except KeyError as error:
+            raise FileFormatError(f"{path}: holds no {error}") from error
+
+
+def date_text(created: datetime | None) -> str:
+    """Return a date as ISO 8601 with seconds; now when None."""
+    return (created or datetime.now(UTC)).isoformat(timespec="seconds")

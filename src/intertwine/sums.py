@@ -1,0 +1,207 @@
+"""Raw sums of several spaces about one origin, and their exact algebra.
+
+With z = x − c for a fixed origin c, a `Sums` holds n, Σz, Σzzᵀ and what debiased CKA needs besides:
+the sums that involve q = ‖z‖² of each space. Sums about one origin add and subtract; sums about
+another origin are first re-expressed by the exact formulas, without reading a row again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from intertwine.arrays import Array
+
+# A product of two (rows, TILE) slabs gives a buffer that stays near the core's cache.
+TILE = 1024
+# Σq of one block above this could overflow its products (float32), or Σq² (float64).
+_NORM_LIMITS = {"float32": 1e37, "float64": 1e150}
+
+
+@dataclass
+class Sums:
+    """Sums over rows of the joint vector of several spaces about one origin.
+
+    Parameters
+    ----------
+    names
+        The spaces, in joint order.
+    n
+        Number of rows.
+    first
+        Σz by space, (d,) float64.
+    second
+        Σ z_a z_bᵀ by pair in joint order, (d_a, d_b) float64. Of a pair (a, a) only the upper
+        triangle means anything.
+    norm_first
+        Σq of each space, (n_spaces,).
+    norm_cross
+        Σ q zᵀ of every space's q with one space's z, (n_spaces, d) by space.
+    norm_second
+        Σ q qᵀ, (n_spaces, n_spaces).
+    """
+
+    names: tuple[str, ...]
+    n: int
+    first: dict[str, Array]
+    second: dict[tuple[str, str], Array]
+    norm_first: Array
+    norm_cross: dict[str, Array]
+    norm_second: Array
+
+    @classmethod
+    def zeros(cls, dims: Mapping[str, int]) -> Sums:
+        """Return the sums over no rows of spaces with these dimensions."""
+        names = tuple(dims)
+        k = len(names)
+        pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+        return cls(
+            names=names,
+            n=0,
+            first={a: np.zeros(dims[a]) for a in names},
+            second={(a, b): np.zeros((dims[a], dims[b])) for a, b in pairs},
+            norm_first=np.zeros(k),
+            norm_cross={a: np.zeros((k, dims[a])) for a in names},
+            norm_second=np.zeros((k, k)),
+        )
+
+    def add_block(self, block: Mapping[str, Array]) -> None:
+        """Add rows that are already taken about the origin.
+
+        Parameters
+        ----------
+        block
+            (rows, d) by space, all float64 or all float32. Products are computed in that dtype,
+            their sums kept in float64.
+
+        Raises
+        ------
+        InputError
+            When products would overflow; nothing is added then.
+        """
+        rows = len(block[self.names[0]])
+        norms = np.empty((len(self.names), rows))
+        for i, name in enumerate(self.names):
+            with np.errstate(over="ignore"):
+                norms[i] = np.einsum("ij,ij->i", block[name], block[name], dtype=np.float64)
+            precision = block[name].dtype.name
+            # By Cauchy and Schwarz Σq bounds every sum of products of the block.
+            if not norms[i].sum() <= _NORM_LIMITS[precision]:
+                remedy = "use precision float64" if precision == "float32" else "rescale them"
+                raise InputError(
+                    f"{name}: features are too large for {precision} products; {remedy}"
+                )
+        self.n += rows
+        for name in self.names:
+            features = block[name]
+            self.first[name] += features.sum(axis=0, dtype=np.float64)
+            self.norm_cross[name] += norms @ np.asarray(features, np.float64)
+        self.norm_first += norms.sum(axis=1)
+        self.norm_second += norms @ norms.T
+        for (a, b), total in self.second.items():
+            _add_product(total, block[a], block[b], upper_only=a == b)
+
+    def pair(self, a: str, b: str) -> Array:
+        """Return Σ z_a z_bᵀ, (d_a, d_b), for any two of the spaces in any order."""
+        if a == b:
+            upper = np.triu(self.second[a, a])
+            return upper + np.triu(upper, 1).T
+        return self.second[a, b] if (a, b) in self.second else self.second[b, a].T
+
+    def diagonal(self, a: str) -> Array:
+        """Return the diagonal of Σ z_a z_aᵀ, (d_a,)."""
+        return self.second[a, a].diagonal().copy()
+
+    def combine(self, other: Sums, sign: int) -> None:
+        """Add (`sign` 1) or subtract (`sign` −1) other sums about the same origin, in place."""
+        self.n += sign * other.n
+        for a in self.names:
+            self.first[a] += sign * other.first[a]
+            self.norm_cross[a] += sign * other.norm_cross[a]
+        for pair in self.second:
+            self.second[pair] += sign * other.second[pair]
+        self.norm_first += sign * other.norm_first
+        self.norm_second += sign * other.norm_second
+
+    def select(self, names: Iterable[str]) -> Sums:
+        """Return copies of the sums of some of the spaces, in the order given."""
+        names = tuple(names)
+        index = [self.names.index(a) for a in names]
+        pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+        return Sums(
+            names=names,
+            n=self.n,
+            first={a: self.first[a].copy() for a in names},
+            second={(a, b): np.array(self.pair(a, b)) for a, b in pairs},
+            norm_first=self.norm_first[index].copy(),
+            norm_cross={a: self.norm_cross[a][index].copy() for a in names},
+            norm_second=self.norm_second[np.ix_(index, index)].copy(),
+        )
+
+    def shifted(self, delta: Mapping[str, Array]) -> Sums:
+        """Return the same sums about another origin c′ = c − delta, so that z′ = z + delta.
+
+        Uses ‖z′‖² = ‖z‖² + 2 δᵀz + ‖δ‖² for the squared norms.
+
+        Parameters
+        ----------
+        delta
+            (d,) by space.
+
+        Returns
+        -------
+        sums
+            New sums; these are left as they were.
+        """
+        n, first = self.n, self.first
+        squares = np.array([delta[a] @ delta[a] for a in self.names])
+        # u = δᵀz of each space: its sum, and its sums with every z, q and u.
+        u_first = np.array([delta[a] @ first[a] for a in self.names])
+        u_cross = {b: np.stack([delta[a] @ self.pair(a, b) for a in self.names]) for b in first}
+        u_norm = np.stack([self.norm_cross[a] @ delta[a] for a in self.names])  # (u, q)
+        u_second = np.stack([u_cross[a] @ delta[a] for a in self.names])
+        norm_first = self.norm_first + 2 * u_first + n * squares
+        mixed = 2 * u_norm + np.outer(squares, self.norm_first)
+        outer = 2 * np.outer(u_first, squares)
+        return Sums(
+            names=self.names,
+            n=n,
+            first={a: first[a] + n * delta[a] for a in self.names},
+            second={
+                (a, b): total
+                + np.outer(first[a], delta[b])
+                + np.outer(delta[a], first[b] + n * delta[b])
+                for (a, b), total in self.second.items()
+            },
+            norm_first=norm_first,
+            norm_cross={
+                b: self.norm_cross[b]
+                + 2 * u_cross[b]
+                + np.outer(squares, first[b])
+                + np.outer(norm_first, delta[b])
+                for b in self.names
+            },
+            norm_second=self.norm_second
+            + mixed
+            + mixed.T
+            + 4 * u_second
+            + outer
+            + outer.T
+            + n * np.outer(squares, squares),
+        )
+
+
+def _add_product(total: Array, a: Array, b: Array, *, upper_only: bool) -> None:
+    """Add aᵀb to `total` tile by tile; below the diagonal nothing is computed if `upper_only`."""
+    for i in range(0, a.shape[1], TILE):
+        left = a[:, i : i + TILE]
+        for j in range(i if upper_only else 0, b.shape[1], TILE):
+            right = left if upper_only and i == j else b[:, j : j + TILE]
+            total[i : i + TILE, j : j + TILE] += left.T @ right

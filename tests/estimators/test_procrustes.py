@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from scipy.linalg import orthogonal_procrustes
+from scipy.spatial import procrustes as shape_distance
+
+from intertwine.errors import InputError
+from intertwine.estimators import procrustes
+from tests.helpers import CASES, assert_close, augmented, make, moments_of
+
+# Squares of means 10,000 times the spread leave either side, SciPy too, five digits of R.
+SQUARE = [
+    ("tall", "free", 1e-9),
+    ("wide", "free", 1e-9),
+    ("far", "free", 1e-9),
+    ("tall", "none", 1e-9),
+    ("wide", "none", 1e-9),
+    ("far", "none", 1e-5),
+]
+
+
+def fit(a, b, *, precision: str = "float64", **options):
+    """Return the Procrustes map a → b."""
+    return procrustes(moments_of(a, b, precision=precision), "a", ["b"], **options)["b"]
+
+
+def square(case: str):
+    """Return features of two spaces of one dimension."""
+    a, b = make(case)
+    d = min(a.shape[1], b.shape[1])
+    return a[:, :d], b[:, :d]
+
+
+@pytest.mark.parametrize(("case", "intercept", "tolerance"), SQUARE)
+def test_the_rotation_is_scipys(case, intercept, tolerance):
+    """Between equal dimensions R is SciPy's, and the bias joins the means."""
+    a, b = square(case)
+    z, y = augmented(a, b, intercept)
+    got = fit(a, b, intercept=intercept)
+    assert_close(got.weight.T, orthogonal_procrustes(z, y)[0], tolerance)
+    assert_close(got.weight @ got.weight.T, np.eye(len(got.weight)), 1e-13)
+    assert_close(got.apply(a), z @ got.weight.T + (b - y), 1e-12)
+    assert got.info["scale"] == 1
+
+
+@pytest.mark.parametrize(("case", "intercept", "tolerance"), SQUARE)
+def test_the_scale_is_scipys(case, intercept, tolerance):
+    """With a scale the map is SciPy's rotation times the sum of singular values over ‖A‖²."""
+    a, b = square(case)
+    z, y = augmented(a, b, intercept)
+    rotation, total = orthogonal_procrustes(z, y)
+    got = fit(a, b, intercept=intercept, scale=True)
+    assert got.info["scale"] == pytest.approx(total / (z**2).sum(), rel=1e-10)
+    assert_close(got.weight.T, rotation * total / (z**2).sum(), tolerance)
+
+
+def test_the_scaled_residual_is_scipys_shape_distance():
+    """What a scaled map leaves over, standardised, is SciPy's Procrustes disparity."""
+    a, b = square("tall")
+    got = fit(a, b, scale=True)
+    residual = ((got.apply(a) - b) ** 2).sum() / ((b - b.mean(axis=0)) ** 2).sum()
+    assert residual == pytest.approx(shape_distance(b, a)[2], rel=1e-10)
+
+
+@pytest.mark.parametrize("case", ["tall", "to more", "to one", "from one"])
+def test_other_dimensions_are_zero_padded(case):
+    """Between unequal dimensions R is the part of SciPy's on zero-padded features that counts."""
+    a, b = make(case)
+    z, y = augmented(a, b, "free")
+    d, q = a.shape[1], b.shape[1]
+    padded = [np.pad(x, ((0, 0), (0, max(d, q) - x.shape[1]))) for x in (z, y)]
+    rotation = orthogonal_procrustes(*padded)[0][:d, :q]
+    got = fit(a, b)
+    assert_close(got.weight.T, rotation, 1e-9)
+    gram = got.weight @ got.weight.T if q <= d else got.weight.T @ got.weight
+    assert_close(gram, np.eye(min(d, q)), 1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_scale_is_the_best_for_the_rotation(case):
+    """No other scale of the same R leaves less over."""
+    a, b = make(case)
+    z, y = augmented(a, b, "free")
+    rotation = fit(a, b).weight.T
+    best = np.linalg.lstsq((z @ rotation).reshape(-1, 1), y.reshape(-1))[0][0]
+    assert fit(a, b, scale=True).info["scale"] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_no_orthogonal_map_aligns_better(case, precision):
+    """The alignment reached is the sum of singular values of the cross-scatter, its maximum."""
+    a, b = make(case)
+    z, y = augmented(a, b, "free")
+    reached = ((z @ fit(a, b, precision=precision).weight.T) * y).sum()
+    assert reached == pytest.approx(np.linalg.norm(z.T @ y, "nuc"), rel=1e-5)
+
+
+def test_a_rotation_is_found_again():
+    """Features rotated, scaled and moved are mapped back exactly."""
+    a, _ = make("tall")
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 12)))[0]
+    b = 3 * a @ rotation + 5
+    assert_close(fit(a, b, scale=True).apply(a), b, 1e-12)
+    assert fit(a, b, scale=True).info["scale"] == pytest.approx(3)
+    assert_close(fit(a, b).weight.T, rotation, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("case", "rank", "full"), [("tall", 7, 7), ("rank one", 1, 7), ("two rows", 1, 3)]
+)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_the_map_says_when_it_is_one_of_many(case, rank, full, precision):
+    """Where the cross-scatter is rank-deficient R is not unique, and a note says so."""
+    info = fit(*make(case), precision=precision).info
+    assert info["rank"] == rank
+    note = f"the cross-scatter has rank {rank} of {full}: one of many R"
+    assert info["notes"] == ([note] if rank < full else [])
+
+
+def test_a_source_without_spread():
+    """Where the source never varies the scale is zero and the map answers the mean."""
+    a, b = make("tall")
+    got = fit(np.full_like(a, 0.1), b, scale=True)
+    assert (got.info["scale"], got.info["rank"]) == (0, 0)
+    assert not got.weight.any()
+
+
+def test_what_it_cannot_do_is_refused():
+    """The homogeneous form, too few rows and unknown spaces are refused."""
+    a, b = make("tall")
+    with pytest.raises(InputError, match="method procrustes has no homogeneous form; use"):
+        fit(a, b, intercept="homogeneous")
+    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+        fit(a[:1], b[:1])
+    with pytest.raises(InputError, match="got space 'x'"):
+        procrustes(moments_of(a, b), "a", ["x"])

@@ -1,0 +1,1 @@
+"""The feature set on disk: readers, writers and the identity of rows."""

@@ -1,0 +1,276 @@
+"""The feature set: a plain folder of arrays, or several folders over the same rows.
+
+folder/
+  NAME.npy                (n, d) float16/32/64, one file a space; the stem is the space's name
+  NAME.head.safetensors   weight (K, d), bias (K,), optional
+  labels.npy              (n,) integers, optional
+  ids.txt                 n lines, optional; by them rows of several folders are joined
+  classes.txt             K lines, optional
+  feature_set.json        what `intertwine extract` knows of the spaces, optional
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.features.npy import NpyFile, read_vector
+from intertwine.features.rows import ids_of, join_order, read_id_hashes, row_number_hashes
+from intertwine.files import RowRanges, read_json
+from intertwine.spaces import Head, Space, check_space_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from intertwine.arrays import Array
+
+# Rows read at a time: the grid on which moments cut their blocks, so that none is copied.
+CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One space's file, and where the set's rows stand in it (None: in the set's own order)."""
+
+    file: NpyFile
+    order: Array | None
+
+    def read(self, rows: range | Array) -> Array:
+        if self.order is None:
+            return self.file.read(rows)
+        index = self.order[rows.start : rows.stop] if isinstance(rows, range) else self.order[rows]
+        return self.file.read(index)
+
+
+@dataclass
+class FeatureSet:
+    """Several spaces over the same rows, read from disk in bounded ranges.
+
+    Make one with `FeatureSet.open`.
+
+    Parameters
+    ----------
+    paths
+        The folders.
+    n
+        Number of rows.
+    spaces, heads, info
+        By space: what it is, its classifier where there is one, what extraction recorded.
+    labels
+        (n,) int64, or None.
+    id_hashes
+        (n,) uint64 hashes of the ids, or of the row numbers where there are no ids.
+    has_ids
+        Whether the rows have ids.
+    notes
+        Sentences a user should read, such as rows joined in another order.
+    """
+
+    paths: list[Path]
+    n: int
+    spaces: dict[str, Space]
+    heads: dict[str, Head]
+    info: dict[str, dict[str, Any]]
+    labels: Array | None
+    id_hashes: Array
+    has_ids: bool
+    source: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _columns: dict[str, _Column] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, *paths: str | os.PathLike[str]) -> FeatureSet:
+        """Open a feature set.
+
+        Parameters
+        ----------
+        paths
+            One folder, or several over the same rows; these are joined by id when all have ids,
+            and must have the same number of rows in the same order when none has.
+
+        Raises
+        ------
+        InputError
+            When a folder is no feature set, rows differ between spaces, ids do not match or
+            repeat, a name stands twice, or an extraction is not finished.
+        FileFormatError
+            When a file is truncated or not what its name says.
+        """
+        if not paths:
+            raise InputError("got no folder, expected at least one feature set")
+        first, *others = [_open_folder(Path(path)) for path in paths]
+        for other in others:
+            first._join(other)  # noqa: SLF001
+        return first
+
+    def read(self, names: Iterable[str], rows: range | Array) -> dict[str, Array]:
+        """Return some rows of some spaces, (k, d) by space."""
+        return {name: self._columns[name].read(rows) for name in names}
+
+    def chunks(
+        self,
+        names: Sequence[str],
+        rows: Array | None = None,
+        *,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> Iterator[tuple[range | Array, dict[str, Array]]]:
+        """Walk over rows in bounded chunks.
+
+        Parameters
+        ----------
+        names
+            The spaces to read.
+        rows
+            (k,) ascending row numbers; all rows when omitted.
+        chunk_rows
+            Rows a chunk.
+
+        Yields
+        ------
+        rows, features
+            The row numbers and (chunk, d) by space.
+        """
+        total = self.n if rows is None else len(rows)
+        for start in range(0, total, chunk_rows):
+            stop = min(total, start + chunk_rows)
+            chosen = range(start, stop) if rows is None else rows[start:stop]
+            yield chosen, self.read(names, chosen)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise when a space is not in the set.
+
+        Raises
+        ------
+        InputError
+            Naming it and the spaces there are.
+        """
+        for name in names:
+            if name not in self.spaces:
+                raise InputError(f"no space {name!r} in {self}; it holds {sorted(self.spaces)}")
+
+    def __str__(self) -> str:
+        return " + ".join(str(path) for path in self.paths)
+
+    def _join(self, other: FeatureSet) -> None:
+        repeated = sorted(set(self.spaces) & set(other.spaces))
+        if repeated:
+            raise InputError(f"space {repeated[0]} stands in {self} and in {other}")
+        if self.has_ids != other.has_ids:
+            raise InputError(f"only one of {self} and {other} has ids.txt; rows cannot be matched")
+        order = None
+        if self.has_ids:
+            order, absent, extra = join_order(self.id_hashes, other.id_hashes)
+            if order is None:
+                raise InputError(_unmatched(self.paths[0], other.paths[0], absent, extra))
+            if np.array_equal(order, np.arange(self.n)):
+                order = None
+            else:
+                self.notes.append(f"rows of {other} stand in another order; joined by id")
+        elif self.n != other.n:
+            raise InputError(f"rows differ: {self} has {self.n}, {other} has {other.n}; give ids")
+        else:
+            self.notes.append(f"{self} and {other} have no ids; rows taken to match by number")
+        theirs = other.labels if order is None or other.labels is None else other.labels[order]
+        if (
+            self.labels is not None
+            and theirs is not None
+            and not np.array_equal(self.labels, theirs)
+        ):
+            row = int(np.flatnonzero(self.labels != theirs)[0])
+            raise InputError(f"labels of {self} and {other} differ, first at row {row}")
+        self.labels = theirs if self.labels is None else self.labels
+        for mine, new in (
+            (self.spaces, other.spaces),
+            (self.heads, other.heads),
+            (self.info, other.info),
+        ):
+            mine.update(new)  # type: ignore[arg-type]
+        self._columns.update({a: _Column(c.file, order) for a, c in other._columns.items()})
+        self.paths += other.paths
+        self.notes += other.notes
+
+
+def _open_folder(path: Path) -> FeatureSet:
+    if not path.is_dir():
+        kind = "a file" if path.exists() else "nothing there"
+        raise InputError(f"{path}: not a feature set: {kind}, expected a folder of .npy files")
+    # Hidden files are no spaces: temporary ones, or what a killed `intertwine apply` left.
+    found = sorted(file for file in path.glob("*.npy") if not file.name.startswith("."))
+    files = {file.stem: file for file in found if file.name != "labels.npy"}
+    if not files:
+        raise InputError(f"{path}: not a feature set: expected NAME.npy, one (n, d) file a space")
+    columns = {check_space_name(name): NpyFile(file) for name, file in files.items()}
+    lengths = {name: column.n_rows for name, column in columns.items()}
+    n = next(iter(lengths.values()))
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{path}: rows differ between spaces: got {lengths}, expected one number")
+    if n == 0:
+        raise InputError(f"{path}: got n = 0 rows, expected at least one")
+    manifest = _read_manifest(path, n)
+    info = {name: manifest["spaces"].get(name, {}) for name in columns}
+    has_ids = (path / "ids.txt").exists()
+    labels = None
+    if (path / "labels.npy").exists():
+        labels = read_vector(path / "labels.npy")
+        if len(labels) != n:
+            raise InputError(f"{path / 'labels.npy'}: got {len(labels)} labels, expected {n}")
+    return FeatureSet(
+        paths=[path],
+        n=n,
+        spaces={a: Space(a, c.dim, info[a].get("fingerprint")) for a, c in columns.items()},
+        heads=_read_heads(path, columns),
+        info=info,
+        labels=labels,
+        id_hashes=read_id_hashes(path / "ids.txt", n) if has_ids else row_number_hashes(n),
+        has_ids=has_ids,
+        source=manifest.get("input", {}),
+        _columns={name: _Column(column, None) for name, column in columns.items()},
+    )
+
+
+def _read_manifest(path: Path, n: int) -> dict[str, Any]:
+    if not (path / "feature_set.json").exists():
+        return {"spaces": {}}
+    manifest = read_json(path / "feature_set.json")
+    try:
+        left = {
+            name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
+            for name, facts in manifest["spaces"].items()
+        }
+        manifest.get("input", {}).get("path")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{path / 'feature_set.json'}: not what intertwine extract writes, got {error!r}"
+        ) from error
+    for name, count in left.items():
+        if count:
+            raise InputError(
+                f"{path}: space {name} lacks {count} of {n} rows; "
+                "run the same intertwine extract again to finish it"
+            )
+    return dict(manifest)
+
+
+def _read_heads(path: Path, columns: dict[str, NpyFile]) -> dict[str, Head]:
+    heads = {}
+    for name, column in columns.items():
+        file = path / f"{name}.head.safetensors"
+        if file.exists():
+            heads[name] = Head.load(file)
+            if heads[name].dim != column.dim:
+                raise InputError(
+                    f"{file}: got a head of dimension {heads[name].dim}, expected {column.dim}"
+                )
+    return heads
+
+
+def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:
+    where, missing = (other, absent) if absent.size else (first, extra)
+    holder = first if absent.size else other
+    example = ids_of(holder / "ids.txt", set(missing.tolist()), limit=1)[0]
+    return f"{where / 'ids.txt'}: lacks {missing.size} ids of {holder}, such as {example!r}"

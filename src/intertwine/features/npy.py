@@ -1,0 +1,176 @@
+"""Reading ranges of rows from a `.npy` file in bounded memory.
+
+A mapping would count every page it touches as resident memory, so rows are read into buffers.
+"""
+
+from __future__ import annotations
+
+import math
+import tokenize
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from intertwine.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    import os
+
+    from intertwine.arrays import Array
+
+# What parsing a damaged header can raise: it is a Python literal that names a dtype.
+_HEADER_ERRORS = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
+
+
+class NpyFile:
+    """A two-dimensional floating-point `.npy` file, read by rows.
+
+    Parameters
+    ----------
+    path
+        The file. Only its header is read now.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no `.npy`, holds objects, or is shorter than its header says.
+    InputError
+        When it is not (n, d) floating point.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.shape, self.dtype, self.fortran, self.offset = _read_header(self.path)
+        if len(self.shape) != 2 or self.shape[1] == 0:
+            raise InputError(f"{self.path}: got shape {self.shape}, expected (n, d) with d ≥ 1")
+        if self.dtype.kind != "f" or self.dtype.itemsize not in {2, 4, 8}:
+            raise InputError(
+                f"{self.path}: got dtype {self.dtype}, expected float16, float32 or float64"
+            )
+        self._row_bytes = self.shape[1] * self.dtype.itemsize
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return int(self.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return int(self.shape[1])
+
+    def read(self, rows: range | Array) -> Array:
+        """Return some rows.
+
+        Parameters
+        ----------
+        rows
+            A contiguous range of row numbers, or (k,) row numbers in any order.
+
+        Returns
+        -------
+        features
+            (k, d) in the file's dtype, native byte order.
+
+        Raises
+        ------
+        FileFormatError
+            When the file got shorter since it was opened.
+        """
+        features = np.empty((len(rows), self.dim), self.dtype)
+        if len(rows):
+            with self.path.open("rb", buffering=0) as file:
+                fill = self._fill_columns if self.fortran else self._fill_rows
+                fill(file, features, rows)
+        return features.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _fill_rows(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
+        for position, first, count in _runs(rows):
+            file.seek(self.offset + first * self._row_bytes)
+            self._read_fully(file, features[position : position + count])
+
+    def _fill_columns(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
+        """Fill one column after another, which is how a column-major file keeps them."""
+        index = np.asarray(rows)
+        first = int(index.min())
+        column = np.empty(int(index.max()) + 1 - first, self.dtype)
+        for j in range(self.dim):
+            file.seek(self.offset + (j * self.n_rows + first) * self.dtype.itemsize)
+            self._read_fully(file, column)
+            features[:, j] = column[index - first]
+
+    def _read_fully(self, file: BinaryIO, target: Array) -> None:
+        data: memoryview[int] = target.reshape(-1).view(np.uint8).data
+        while data:
+            got = file.readinto(data)  # type: ignore[attr-defined]
+            if not got:
+                raise FileFormatError(f"{self.path}: truncated while it was read")
+            data = data[got:]
+
+
+def read_vector(path: Path) -> Array:
+    """Return a whole one-dimensional integer `.npy` file as int64.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no `.npy`, holds objects, or is cut.
+    InputError
+        When it is not one-dimensional integers.
+    """
+    shape, dtype, _, offset = _read_header(path)
+    if len(shape) != 1 or dtype.kind not in "iu":
+        raise InputError(f"{path}: got {dtype} of shape {shape}, expected (n,) integers")
+    values = np.fromfile(path, dtype, count=shape[0], offset=offset)
+    return values.astype(np.int64)
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    try:
+        # NumPy warns of headers that Python 2 wrote; their numbers are as good.
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+            version = npy_format.read_magic(file)
+            read = (
+                npy_format.read_array_header_1_0
+                if version == (1, 0)
+                else npy_format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+            offset = file.tell()
+            size = path.stat().st_size
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
+    except _HEADER_ERRORS as error:
+        raise FileFormatError(f"{path}: not a .npy file, or cut short") from error
+    if dtype.hasobject:
+        raise FileFormatError(f"{path}: holds Python objects, which are never unpickled")
+    if min(shape, default=0) < 0:
+        raise FileFormatError(f"{path}: got shape {shape}, which no array has")
+    expected = offset + dtype.itemsize * math.prod(shape)
+    if size < expected:
+        raise FileFormatError(
+            f"{path}: truncated: {size} bytes, expected {expected} for shape {shape}"
+        )
+    return shape, dtype, fortran, offset
+
+
+def _runs(rows: range | Array) -> list[tuple[int, int, int]]:
+    """Cut row numbers into contiguous runs: (position in the output, first row, count)."""
+    if len(rows) == 0:
+        return []
+    if isinstance(rows, range):
+        return [(0, rows.start, len(rows))]
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    counts = np.diff(starts, append=len(rows))
+    return [(int(s), int(rows[s]), int(c)) for s, c in zip(starts, counts, strict=True)]

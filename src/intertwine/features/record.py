@@ -1,0 +1,89 @@
+"""What a feature set says of itself: its spaces, its ids, its manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.files import read_json
+from intertwine.spaces import check_space_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from intertwine.spaces import Head
+
+MANIFEST = "feature_set.json"
+FORMAT_VERSION = 1
+DTYPES = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class SpaceRecord:
+    """What a feature set says of one space.
+
+    Parameters
+    ----------
+    name, dim
+        The space.
+    dtype
+        How its features are stored.
+    head
+        Its classifier, or None.
+    facts
+        What is known of where it came from: `encoder`, `fingerprint`, `weights_sha256`,
+        `preprocessing`, `parameters`, `crop`, `reported_top1`.
+    """
+
+    name: str
+    dim: int
+    dtype: str = "float16"
+    head: Head | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_space_name(self.name)
+        if self.dtype not in DTYPES:
+            raise InputError(f"got dtype {self.dtype!r}, expected one of {', '.join(DTYPES)}")
+
+
+def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
+    """Return the bytes of ids.txt.
+
+    Raises
+    ------
+    InputError
+        When there are not n ids, one repeats, is empty, or cannot stand on a line.
+    """
+    if len(ids) != n:
+        raise InputError(f"{path}: got {len(ids)} ids, expected {n}, one a row")
+    seen: set[str] = set()
+    for row, value in enumerate(ids):
+        # What str.splitlines cuts at, readers may cut at too.
+        if not value or value.splitlines() != [value]:
+            raise InputError(f"{path}: row {row}: got id {value!r}, expected text on one line")
+        if value in seen:
+            raise InputError(f"{path}: the id {value!r} stands more than once")
+        seen.add(value)
+    return "".join(f"{value}\n" for value in ids).encode()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return a manifest that this version can go on with.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    FileFormatError
+        When it cannot be read as JSON.
+    """
+    manifest = read_json(path)
+    known = isinstance(manifest, dict) and manifest.get("format_version") == FORMAT_VERSION
+    if not known or not manifest.keys() >= {"rows", "ids_sha256", "spaces"}:
+        raise InputError(
+            f"{path}: not written by intertwine extract of this version; choose a new folder"
+        )
+    return dict(manifest)

@@ -1,0 +1,130 @@
+"""Row identity: ids as 64-bit hashes, joins by id, and nested random subsets."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from intertwine.arrays import Array
+
+
+def read_id_hashes(path: Path, n_rows: int) -> Array:
+    """Return a 64-bit hash of each line of an `ids.txt`, (n,) uint64.
+
+    Hashes keep a million ids in eight megabytes; two different ids of a million share one with a
+    chance of 3e-8.
+
+    Raises
+    ------
+    FileFormatError
+        When the file cannot be read as UTF-8.
+    InputError
+        When the number of lines is not n, or an id is empty or stands twice.
+    """
+    hashes = np.zeros(n_rows, np.uint64)
+    count = 0
+    try:
+        with path.open(encoding="utf-8") as file:
+            for count, line in enumerate(file, start=1):
+                text = line.rstrip("\r\n")
+                if not text:
+                    raise InputError(f"{path}: line {count} is empty, expected an id")
+                if count <= n_rows:
+                    hashes[count - 1] = _hash(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    if count != n_rows:
+        raise InputError(f"{path}: got {count} ids, expected {n_rows}, one a row")
+    unique, counts = np.unique(hashes, return_counts=True)
+    if len(unique) < n_rows:
+        repeated = ids_of(path, set(unique[counts > 1].tolist()), limit=1)[0]
+        raise InputError(f"{path}: the id {repeated!r} stands more than once")
+    return hashes
+
+
+def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:
+    """Return up to `limit` ids of a file by their hashes, for an error message."""
+    found: list[str] = []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            text = line.rstrip("\r\n")
+            if len(found) < limit and _hash(text) in hashes:
+                found.append(text)
+    return found
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def row_number_hashes(n_rows: int) -> Array:
+    """Return a 64-bit hash of each row number, (n,) uint64, for rows without ids.
+
+    The finaliser of SplitMix64; Steele, Lea & Flood, *Fast splittable pseudorandom number
+    generators*, OOPSLA (2014).
+    """
+    x = np.arange(1, n_rows + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def join_order(reference: Array, other: Array) -> tuple[Array | None, Array, Array]:
+    """Return where each reference row stands in another set.
+
+    Parameters
+    ----------
+    reference, other
+        (n,) and (m,) distinct hashes.
+
+    Returns
+    -------
+    order
+        (n,) row numbers of `other` in the reference's order; None where rows do not match.
+    absent, extra
+        Hashes of `reference` that `other` lacks, and the reverse.
+    """
+    absent = np.setdiff1d(reference, other)
+    extra = np.setdiff1d(other, reference)
+    if absent.size or extra.size:
+        return None, absent, extra
+    sorter = np.argsort(other, kind="stable")
+    return sorter[np.searchsorted(other, reference, sorter=sorter)], absent, extra
+
+
+def nested_subsets(hashes: Array, sizes: list[int]) -> list[Array]:
+    """Return disjoint rings of rows whose unions are nested random subsets.
+
+    Rows are ordered by their hash, so the subsets depend on ids and not on how the data lie.
+
+    Parameters
+    ----------
+    hashes
+        (n,) uint64 of the rows.
+    sizes
+        Ascending sizes of the subsets, the last at most n.
+
+    Returns
+    -------
+    rings
+        Ascending row numbers, ring k holding subset k without subset k−1.
+    """
+    order = np.argsort(hashes, kind="stable")
+    edges = [0, *sizes]
+    return [np.sort(order[a:b]) for a, b in pairwise(edges)]
+
+
+def curve_sizes(n_rows: int, points: int) -> list[int]:
+    """Return up to `points` sizes from about n/128 to n, evenly on a logarithmic scale."""
+    low = min(n_rows, max(16, n_rows // 128))
+    # From n downwards, so that a single point is all rows.
+    return sorted({round(float(size)) for size in np.geomspace(n_rows, low, points)})

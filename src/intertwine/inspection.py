@@ -1,0 +1,88 @@
+"""What a file or folder of ours holds, as JSON-ready facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.features.feature_set import FeatureSet
+from intertwine.features.npy import NpyFile
+from intertwine.files import read_header, read_json, read_tensors
+from intertwine.spaces import Head
+
+if TYPE_CHECKING:
+    import os
+
+# Correlations and the like are printed in full only by --json.
+_REPORT_KEYS = ("study", "created", "n_fit", "n_eval", "method", "alpha", "intercept", "precision")
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a feature set, map, moments, head, `.npy` file or report holds.
+
+    Raises
+    ------
+    InputError
+        When there is nothing, or nothing of ours.
+    FileFormatError
+        When a file is cut or altered.
+    """
+    path = Path(path)
+    if (path / "report.json").is_file():
+        path = path / "report.json"
+    if path.is_dir():
+        return _feature_set(path)
+    if not path.is_file():
+        raise InputError(f"{path}: nothing there")
+    if path.suffix == ".npy":
+        file = NpyFile(path)
+        return {"kind": "array", "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}
+    if path.suffix == ".json":
+        return _report(path)
+    if path.name.endswith(".head.safetensors"):
+        head = Head.load(path)
+        return {
+            "kind": "head",
+            "classes": head.n_classes,
+            "dim": head.dim,
+            "rank": int(np.linalg.matrix_rank(np.asarray(head.weight, np.float64))),
+            "fingerprint": head.fingerprint(),
+        }
+    header = read_header(path)
+    # Reading the arrays checks them against the header's checksum.
+    tensors, _ = read_tensors(path, kind=str(header.get("kind")))
+    return {**header, "tensors": {name: list(array.shape) for name, array in tensors.items()}}
+
+
+def _feature_set(path: Path) -> dict[str, Any]:
+    feature_set = FeatureSet.open(path)
+    spaces = {}
+    for name, space in feature_set.spaces.items():
+        head = feature_set.heads.get(name)
+        spaces[name] = {
+            "dim": space.dim,
+            "dtype": NpyFile(path / f"{name}.npy").dtype.name,
+            "classes": None if head is None else head.n_classes,
+            "fingerprint": space.fingerprint,
+            "encoder": feature_set.info[name].get("encoder"),
+        }
+    labels = feature_set.labels
+    return {
+        "kind": "feature set",
+        "rows": feature_set.n,
+        "ids": feature_set.has_ids,
+        "labels": None if labels is None else int(np.unique(labels).size),
+        "spaces": spaces,
+    }
+
+
+def _report(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict) or "study" not in value:
+        raise FileFormatError(f"{path}: not a report that intertwine wrote")
+    facts = {key: value.get(key) for key in _REPORT_KEYS}
+    facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}
+    return {"kind": "report", **facts, "pairs": value.get("pairs", [])}

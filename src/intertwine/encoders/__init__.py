@@ -1,0 +1,1 @@
+"""Networks as functions from images to features, one file an ecosystem."""

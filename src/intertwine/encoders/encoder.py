@@ -1,0 +1,172 @@
+"""What every encoder is: a function from images to features, and the facts that identify it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.encoders import preprocessing
+from intertwine.errors import InputError
+from intertwine.spaces import Head, Space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from intertwine.arrays import Array
+    from intertwine.encoders.preprocessing import Preprocessing
+    from intertwine.encoders.uri import EncoderUri
+
+COMMON_OPTIONS = ("name", "reported_top1", *preprocessing.OPTIONS)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network as a function from images to features, with an optional head.
+
+    One file an ecosystem makes these; nothing outside `encoders` knows which.
+
+    Parameters
+    ----------
+    name
+        Name of its space.
+    uri
+        The URI that opens it again from anywhere.
+    dim
+        Dimension d of its features.
+    preprocessing
+        What its input is made by.
+    head
+        Its own classifier, or None.
+    weights_sha256
+        SHA-256 of its weights.
+    split
+        Name of the tensor that is the features.
+    parameters
+        Number of weights, head included.
+    reported_top1
+        Accuracy (0 to 1) that its authors report, or None.
+    run
+        From a preprocessed batch to (n, d) features.
+    """
+
+    name: str
+    uri: str
+    dim: int
+    preprocessing: Preprocessing
+    head: Head | None
+    weights_sha256: str
+    split: str
+    parameters: int
+    reported_top1: float | None = None
+    run: Callable[[Array], Array] = field(kw_only=True, repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights' SHA-256, the preprocessing and where features are taken."""
+        facts = [self.weights_sha256, self.preprocessing.to_json(), self.split]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def space(self) -> Space:
+        """The space of its features."""
+        return Space(self.name, self.dim, self.fingerprint)
+
+    def encode(self, images: Array) -> Array:
+        """Return the features of images.
+
+        Parameters
+        ----------
+        images
+            (n, h, w, 3) uint8, RGB, of the preprocessing's size.
+
+        Returns
+        -------
+        features
+            (n, d) float32.
+
+        Raises
+        ------
+        InputError
+            When the images have another size or type.
+        """
+        expected = (*self.preprocessing.size, 3)
+        if images.shape[1:] != expected or images.dtype != np.uint8:
+            raise InputError(
+                f"encoder {self.name}: got images {images.dtype} {images.shape}, "
+                f"expected uint8 (n, {', '.join(map(str, expected))})"
+            )
+        features = self.run(self.preprocessing.apply(images))
+        return np.asarray(features, np.float32).reshape(len(images), self.dim)
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def reported_top1(uri: EncoderUri) -> float | None:
+    """Return the option `reported_top1`, a share between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        When it lies outside.
+    """
+    value = uri.numbers("reported_top1", count=1)
+    if value is not None and not 0 <= value[0] <= 1:
+        raise InputError(f"got reported_top1={value[0]:g}, expected a share such as 0.687")
+    return value[0] if value else None
+
+
+def probe_dim(features: Array, *, where: str, head: Head | None) -> int:
+    """Return the dimension of features of one image.
+
+    Parameters
+    ----------
+    features
+        (1, d) array, as the network made it.
+    where
+        What to call the network in an error.
+    head
+        Its head, if any.
+
+    Raises
+    ------
+    InputError
+        When the features are no vector, or not what the head reads.
+    """
+    if features.ndim != 2 or features.shape[0] != 1:
+        raise InputError(
+            f"{where}: features have shape {features.shape} for one image, expected one vector; "
+            "choose the layer to split at with layer=NAME"
+        )
+    if head is not None and head.dim != features.shape[1]:
+        raise InputError(
+            f"{where}: features have dimension {features.shape[1]}, but the head reads {head.dim}"
+        )
+    return int(features.shape[1])
+
+
+def drop_background(head: Head | None, uri: EncoderUri) -> Head | None:
+    """Return the head without its class 0 when the URI says `background=drop`.
+
+    Raises
+    ------
+    InputError
+        When there is no head, or no other class.
+    """
+    if uri.choice("background", ("keep", "drop")) == "keep":
+        return head
+    if head is None or head.n_classes < 2:
+        raise InputError(
+            f"{uri.where}: got background=drop, but there is no head of two "
+            "classes or more to drop one from"
+        )
+    return Head(head.weight[1:], head.bias[1:])

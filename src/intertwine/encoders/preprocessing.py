@@ -1,0 +1,153 @@
+"""From a decoded image to a network's input."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.encoders.uri import EncoderUri
+
+OPTIONS = ("channels", "crop", "interpolation", "mean", "resize", "scale", "std")
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
+# Published centre-crop figures resize the shorter side to 8/7 of the crop: 256 for 224.
+CENTRE_FRACTION = 7 / 8
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a decoded image to a network's input: value = (pixel · scale − mean) / std.
+
+    Parameters
+    ----------
+    size
+        Input height and width in pixels.
+    resize
+        `squash`: the whole image, its aspect ratio changed. `centre`: the shorter side resized,
+        the centre cut out.
+    shorter
+        Length of the shorter side before the cut; None with `squash`.
+    interpolation
+        `bilinear`, `bicubic`, `lanczos` (all antialiased) or `nearest`.
+    channels
+        `rgb` or `bgr`: the order that the network reads.
+    mean, std
+        One number a channel, in the network's order.
+    scale
+        Factor of the pixels 0 … 255.
+    layout
+        `nchw` or `nhwc`.
+    dtype
+        `float32`, `float16` or `float64`, or `uint8` for pixels as they are.
+    """
+
+    size: tuple[int, int]
+    resize: str = "squash"
+    shorter: int | None = None
+    interpolation: str = "bilinear"
+    channels: str = "rgb"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    scale: float = 1.0
+    layout: str = "nhwc"
+    dtype: str = "float32"
+
+    @classmethod
+    def from_uri(
+        cls, uri: EncoderUri, *, fixed: tuple[int, int] | None, layout: str, dtype: str
+    ) -> Preprocessing:
+        """Return the preprocessing that a URI's options ask for.
+
+        Parameters
+        ----------
+        uri
+            The encoder's URI.
+        fixed
+            The input size that the network fixes, if it does.
+        layout, dtype
+            As the network's input has them.
+
+        Raises
+        ------
+        InputError
+            When the input size is neither fixed nor given, or both and different, or an option
+            has an impossible value.
+        """
+        where = uri.where
+        size = uri.size("crop") or fixed
+        if size is None:
+            raise InputError(f"{where}: leaves its input size open; give it with crop=224")
+        if fixed is not None and size != fixed:
+            raise InputError(
+                f"{where}: got crop={size[0]}x{size[1]}, but the network's input is "
+                f"{fixed[0]}x{fixed[1]}; leave crop out"
+            )
+        mode, shorter = _resize_mode(uri, size)
+        std = uri.numbers("std", count=3) or cls.std
+        if 0 in std:
+            raise InputError(f"{where}: got std={uri.options['std']}, expected no zero")
+        return cls(
+            size=size,
+            resize=mode,
+            shorter=shorter,
+            interpolation=uri.choice("interpolation", INTERPOLATIONS),
+            channels=uri.choice("channels", ("rgb", "bgr")),
+            mean=uri.numbers("mean", count=3) or cls.mean,
+            std=std,
+            scale=(uri.numbers("scale", count=1) or (cls.scale,))[0],
+            layout=layout,
+            dtype=dtype,
+        )
+
+    @property
+    def resize_key(self) -> tuple[tuple[int, int], int | None, str]:
+        """What two encoders must share to share a resized image: the arguments of `resize`."""
+        return self.size, self.shorter, self.interpolation
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the preprocessing as JSON-ready values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def apply(self, images: Array) -> Array:
+        """Return a network's input.
+
+        Parameters
+        ----------
+        images
+            (n, h, w, 3) uint8, RGB, resized already.
+
+        Returns
+        -------
+        batch
+            (n, 3, h, w) or (n, h, w, 3) of `dtype`.
+        """
+        batch = images[..., ::-1] if self.channels == "bgr" else images
+        if self.dtype != "uint8":
+            mean, std = (np.asarray(value, np.float32) for value in (self.mean, self.std))
+            pixels: Array = batch.astype(np.float32) * np.float32(self.scale)
+            batch = ((pixels - mean) / std).astype(self.dtype, copy=False)
+        if self.layout == "nchw":
+            batch = batch.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(batch)
+
+
+def _resize_mode(uri: EncoderUri, size: tuple[int, int]) -> tuple[str, int | None]:
+    """Return the option `resize` as mode and length of the shorter side."""
+    mode, _, side = uri.options.get("resize", "squash").partition(":")
+    if mode not in {"squash", "centre"} or (side and mode == "squash"):
+        raise InputError(
+            f"{uri.where}: got resize={uri.options['resize']}, "
+            "expected squash, centre, or centre:PIXELS of the shorter side"
+        )
+    if side and (not side.isdecimal() or int(side) < max(size)):
+        raise InputError(
+            f"{uri.where}: got resize=centre:{side}, expected at least {max(size)} pixels"
+        )
+    if mode == "squash":
+        return mode, None
+    return mode, int(side) if side else round(max(size) / CENTRE_FRACTION)

@@ -1,0 +1,151 @@
+"""Encoder URIs: `scheme:path?key=value&key=value`, such as `onnx:net.onnx?channels=bgr`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Characters that stand for themselves in an option's value.
+_PLAIN = "/,:._-+"
+
+
+@dataclass(frozen=True)
+class EncoderUri:
+    """Where an encoder comes from, and the options it is opened with.
+
+    Parameters
+    ----------
+    scheme
+        The ecosystem, such as `onnx`.
+    path
+        What it loads, usually a file.
+    options
+        Values by name, all text.
+    """
+
+    scheme: str
+    path: str
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def parse(cls, text: str) -> EncoderUri:
+        """Return the URI that a text spells.
+
+        Raises
+        ------
+        InputError
+            When it has no scheme or path, or an option is not `key=value` or stands twice.
+        """
+        scheme, colon, rest = text.partition(":")
+        path, _, query = rest.partition("?")
+        if not colon or not scheme or not path:
+            raise InputError(
+                f"got encoder {text!r}, expected SCHEME:PATH?OPTION=VALUE&…, "
+                "such as onnx:net.onnx?channels=bgr"
+            )
+        options: dict[str, str] = {}
+        for part in query.split("&") if query else []:
+            key, equals, value = part.partition("=")
+            if not equals or not key or not value:
+                raise InputError(f"encoder {text}: got option {part!r}, expected OPTION=VALUE")
+            if key in options:
+                raise InputError(f"encoder {text}: option {key} stands twice; give it once")
+            options[key] = unquote(value)
+        return cls(scheme, path, MappingProxyType(options))
+
+    def __str__(self) -> str:
+        query = "&".join(f"{key}={quote(value, _PLAIN)}" for key, value in self.options.items())
+        return f"{self.scheme}:{self.path}" + (f"?{query}" if query else "")
+
+    @property
+    def name(self) -> str:
+        """Name of the space: the option `name`, or the stem of the file."""
+        return self.options.get("name", Path(self.path).stem)
+
+    @property
+    def where(self) -> str:
+        """What to call the encoder in an error."""
+        return f"encoder {self.scheme}:{self.path}"
+
+    def replace(self, **options: str) -> EncoderUri:
+        """Return the same URI with some options set."""
+        return EncoderUri(self.scheme, self.path, MappingProxyType({**self.options, **options}))
+
+    def absolute(self, *path_options: str) -> EncoderUri:
+        """Return the same URI with its path, and the options that are paths, made absolute."""
+        options = {
+            key: absolute_path(value) if key in path_options else value
+            for key, value in self.options.items()
+        }
+        return EncoderUri(self.scheme, absolute_path(self.path), MappingProxyType(options))
+
+    def choice(self, key: str, choices: Sequence[str]) -> str:
+        """Return an option that is one of a few words; the first is its default.
+
+        Raises
+        ------
+        InputError
+            For another word.
+        """
+        value = self.options.get(key, choices[0])
+        if value not in choices:
+            raise InputError(
+                f"{self.where}: got {key}={value}, expected one of {', '.join(choices)}"
+            )
+        return value
+
+    def numbers(self, key: str, *, count: int) -> tuple[float, ...] | None:
+        """Return an option of one or `count` numbers as `count` numbers, or None when absent.
+
+        Numbers may be fractions, as in `scale=1/255`.
+
+        Raises
+        ------
+        InputError
+            When they are not numbers, or not one or `count`.
+        """
+        value = self.options.get(key)
+        if value is None:
+            return None
+        try:
+            numbers = tuple(float(Fraction(part.strip())) for part in value.split(","))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            numbers = ()
+        if len(numbers) not in {1, count}:
+            several = f" or {count} with commas" if count > 1 else ""
+            raise InputError(f"{self.where}: got {key}={value}, expected one number{several}")
+        return numbers * count if len(numbers) == 1 else numbers
+
+    def size(self, key: str) -> tuple[int, int] | None:
+        """Return an option such as `224` or `224x192` (height x width), or None when absent.
+
+        Raises
+        ------
+        InputError
+            When it is not one or two positive integers.
+        """
+        value = self.options.get(key)
+        if value is None:
+            return None
+        parts = value.split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) < 65536 for part in parts):
+            raise InputError(
+                f"{self.where}: got {key}={value}, "
+                "expected pixels such as 224 or 224x192 (height x width)"
+            )
+        return int(parts[0]), int(parts[-1])
+
+
+def absolute_path(path: str) -> str:
+    """Return a path from the root, without `..`, links kept since their names name spaces."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links

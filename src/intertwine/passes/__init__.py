@@ -1,0 +1,1 @@
+"""The long walks over rows: reader, work, sink."""

@@ -1,0 +1,103 @@
+"""Encoder schemes: what is known, and what is said of the unknown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from intertwine.encoders.registry import SCHEMES, open_encoder, parse_uri, with_options
+from intertwine.errors import InputError, MissingExtraError
+
+
+@pytest.fixture
+def network(tmp_path, write_network):
+    """Return the path of a tiny ONNX file."""
+    return write_network(tmp_path / "tiny.onnx")
+
+
+def test_open(network):
+    """A URI opens an encoder whose space is named after the file."""
+    encoder = open_encoder(f"onnx:{network}", threads=1)
+    assert (encoder.name, encoder.dim) == ("tiny", 6)
+    assert encoder.space.fingerprint == encoder.fingerprint
+
+
+def test_uri_opens_from_anywhere(network, monkeypatch, tmp_path):
+    """An encoder's own URI opens the same encoder from another working folder."""
+    monkeypatch.chdir(network.parent)
+    first = open_encoder("onnx:tiny.onnx?mean=3")
+    monkeypatch.chdir(tmp_path.parent)
+    assert open_encoder(first.uri).fingerprint == first.fingerprint
+
+
+def test_unknown_scheme():
+    """An unknown scheme is refused with the known ones."""
+    with pytest.raises(InputError, match="unknown scheme 'caffe', expected one of onnx, tflite"):
+        open_encoder("caffe:net.caffemodel")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_unknown_option(scheme, network):
+    """No option is ignored: an unknown one is refused with the known ones."""
+    with pytest.raises(InputError, match=f"option 'maen'; {scheme} knows background, channels, "):
+        open_encoder(f"{scheme}:{network}?maen=3")
+
+
+def test_no_file(tmp_path):
+    """A file that is not there is named."""
+    with pytest.raises(InputError, match=r"no file .*absent\.onnx"):
+        open_encoder(f"onnx:{tmp_path / 'absent.onnx'}")
+
+
+def test_impossible_name(tmp_path, write_network):
+    """A file whose stem cannot name a space asks for a name."""
+    network = write_network(tmp_path / "a--b.onnx")
+    with pytest.raises(InputError, match="choose one with name=NAME"):
+        open_encoder(f"onnx:{network}")
+    assert open_encoder(f"onnx:{network}?name=ab").name == "ab"
+
+
+@pytest.mark.parametrize("value", ["1.5", "x"])
+def test_reported_accuracy(network, value):
+    """A reported accuracy is a share between 0 and 1."""
+    assert open_encoder(f"onnx:{network}?reported_top1=0.687").reported_top1 == 0.687
+    with pytest.raises(InputError, match="reported_top1"):
+        open_encoder(f"onnx:{network}?reported_top1={value}")
+
+
+def test_with_options():
+    """Options are set or replaced, others stay."""
+    got = with_options("onnx:n.onnx?mean=1&name=a", weights="random:0", name="b")
+    assert got == "onnx:n.onnx?mean=1&name=b&weights=random:0"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module"), [("onnx", "onnxruntime"), ("tflite", "ai_edge_litert.interpreter")]
+)
+def test_missing_extra(scheme, module, network, monkeypatch):
+    """Without the library, the error is the pip line."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'intertwine\[{scheme}\]'"):
+        open_encoder(f"{scheme}:{network}")
+
+
+def test_nothing_heavy_is_imported(network):
+    """Reading a URI imports no network library."""
+    code = (
+        "import sys; from intertwine.encoders.registry import parse_uri; "
+        f"parse_uri('onnx:{network}'); "
+        "print(sorted({'onnx', 'onnxruntime', 'ai_edge_litert', 'PIL', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_parse_makes_head_path_absolute(network, monkeypatch):
+    """A head in another file is found from any folder; the word none stays a word."""
+    monkeypatch.chdir(network.parent)
+    assert parse_uri("tflite:tiny.onnx?head=h.tflite").options["head"] == str(
+        network.parent / "h.tflite"
+    )
+    assert parse_uri("tflite:tiny.onnx?head=none").options["head"] == "none"

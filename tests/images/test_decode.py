@@ -1,0 +1,122 @@
+"""From files to pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from intertwine.errors import InputError
+from intertwine.images import decode as module
+from intertwine.images.decode import decode, resize
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+
+
+def test_rgb(tmp_path):
+    """An RGB file gives its own pixels."""
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(decode(tmp_path / "a.png")), PIXELS)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_other_modes(tmp_path, mode):
+    """Grey, palette, transparent and print images become RGB."""
+    suffix = "tif" if mode == "CMYK" else "png"
+    Image.fromarray(PIXELS).convert(mode).save(tmp_path / f"a.{suffix}")
+    image = decode(tmp_path / f"a.{suffix}")
+    assert (image.mode, image.size) == ("RGB", (12, 9))
+
+
+def test_transparent_palette(tmp_path):
+    """A palette with transparency warns of nothing."""
+    path = tmp_path / "a.png"
+    image = Image.fromarray(PIXELS).quantize(8)
+    image.save(path, transparency=bytes([0, 128, 255, 255, 255, 255, 255, 255]))
+    assert decode(path).mode == "RGB"
+
+
+def test_deep_pixels(tmp_path):
+    """Sixteen bits a channel are refused, since Pillow would clip them."""
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 200).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: holds I;16 pixels, expected eight bits"):
+        decode(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tif", "bmp"])
+def test_truncated(tmp_path, suffix):
+    """A file cut short is refused by name, whatever its format."""
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.tile(PIXELS, (9, 9, 1))).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=rf"a\.{suffix}: not a readable image"):
+        decode(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_no_image(tmp_path, data):
+    """A file of other bytes is refused by name."""
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.png: not a readable image"):
+        decode(tmp_path / "a.png")
+
+
+def test_absent(tmp_path):
+    """A file that is gone is named."""
+    with pytest.raises(InputError, match=r"a\.png: not a readable image \(No such file"):
+        decode(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("sides", [(10, 11), (20, 11)])
+def test_bomb(tmp_path, monkeypatch, sides):
+    """A small file that claims many pixels is refused before it is decoded."""
+    Image.new("RGB", sides).save(tmp_path / "a.png")
+    for limits in (module, "MAX_PIXELS"), (Image, "MAX_IMAGE_PIXELS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(*limits, 100)
+            with pytest.raises(InputError, match="has more than 89478485 pixels"):
+                decode(tmp_path / "a.png")
+
+
+class TestResize:
+    def test_same_size(self):
+        """A resize to the same size changes nothing."""
+        np.testing.assert_array_equal(resize(Image.fromarray(PIXELS), (9, 12)), PIXELS)
+
+    def test_squash(self):
+        """The whole image counts: halving both sides averages about four pixels."""
+        flat = np.full((8, 16, 3), 40, np.uint8)
+        flat[:, 8:] = 200
+        got = resize(Image.fromarray(flat), (4, 4))
+        assert got.shape == (4, 4, 3)
+        np.testing.assert_array_equal(got[:, [0, 3], 0], [[40, 200]] * 4)
+
+    def test_centre(self):
+        """The centre of the image, its shorter side resized, is cut out."""
+        wide = np.zeros((8, 24, 3), np.uint8)
+        wide[:, 8:16] = 255
+        got = resize(Image.fromarray(wide), (4, 4), 4, "nearest")
+        np.testing.assert_array_equal(got, np.full((4, 4, 3), 255))
+        np.testing.assert_array_equal(resize(Image.fromarray(PIXELS), (7, 6), 9), PIXELS[1:8, 3:9])
+
+    def test_centre_equals_resize_then_crop(self):
+        """Resampling only the part that stays gives what resizing all and cutting gives."""
+        image = Image.fromarray(np.tile(PIXELS, (4, 5, 1)))  # 36 x 60
+        whole = image.resize((30, 18), Image.Resampling.BILINEAR).crop((9, 3, 21, 15))
+        got = resize(image, (12, 12), 18).astype(int)
+        assert np.abs(got - np.asarray(whole)).max() <= 1
+
+    def test_interpolation(self):
+        """Each way of interpolating is its own."""
+        image = Image.fromarray(PIXELS)
+        ways = ["bilinear", "bicubic", "lanczos", "nearest"]
+        results = [resize(image, (5, 7), None, way) for way in ways]
+        for way, got in zip(ways, results, strict=True):
+            want = image.resize((7, 5), Image.Resampling[way.upper()])
+            np.testing.assert_array_equal(got, np.asarray(want))
+        assert len({result.tobytes() for result in results}) == 4
+
+    def test_very_long_image(self):
+        """A very long image costs no more memory than the part that stays."""
+        got = resize(Image.new("RGB", (60000, 1), (9, 8, 7)), (224, 224), 256)
+        np.testing.assert_array_equal(got, np.broadcast_to([9, 8, 7], (224, 224, 3)))

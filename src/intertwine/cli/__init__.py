@@ -1,0 +1,61 @@
+"""The command line: one file a command, imported only when that command runs."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import NoReturn
+
+import typer
+
+from intertwine.cli.apply import apply
+from intertwine.cli.closed_set import closed_set
+from intertwine.cli.demo import demo
+from intertwine.cli.extract import extract
+from intertwine.cli.fit import fit
+from intertwine.cli.inspect import inspect
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="intertwine",
+    help="Learn, test and apply affine maps between the embedding spaces of neural networks. "
+    "Any command takes --debug for a traceback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (demo, extract, fit, apply, closed_set, inspect):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 0, 1 on a user's error, 2 on wrong usage, 130 on Ctrl-C."""
+    from intertwine.errors import IntertwineError
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(arguments)
+    except IntertwineError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except OSError as error:
+        if debug or error.errno not in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+            raise
+        _fail(f"{error.filename or 'cannot write'}: {error.strerror}")
+    except MemoryError as error:
+        if debug:
+            raise
+        _fail(f"not enough memory ({error}); use --precision float32 or fewer spaces")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    """Say one line on standard error and leave."""
+    line = " ".join(message.split())
+    print(f"intertwine: error: {line}", file=sys.stderr)
+    sys.exit(1)

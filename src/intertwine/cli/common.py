@@ -1,0 +1,211 @@
+"""What commands share: options, progress and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from intertwine.estimators import FitOptions
+
+# Seconds between plain progress lines where there is no terminal.
+PLAIN_SECONDS = 10.0
+
+
+class Precision(StrEnum):
+    """Precisions of products; sums and solves are float64 always."""
+
+    auto = "auto"
+    float64 = "float64"
+    float32 = "float32"
+    fast = "fast"
+
+
+class Method(StrEnum):
+    """Methods that fit a map."""
+
+    ridge = "ridge"
+    least_squares = "least-squares"
+    procrustes = "procrustes"
+    reduced_rank = "reduced-rank"
+    cca = "cca"
+    analytic = "analytic"
+    identity = "identity"
+    mean = "mean"
+
+
+class Intercept(StrEnum):
+    """Kinds of intercept."""
+
+    free = "free"
+    homogeneous = "homogeneous"
+    none = "none"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="Precision of products; auto goes by size.")
+]
+DeviceOption = Annotated[str, typer.Option(help="Where products run; this version drives cpu.")]
+MethodOption = Annotated[Method, typer.Option(help="How maps are fitted.")]
+AlphaOption = Annotated[
+    str, typer.Option(help="Ridge penalty λ: a number, gcv, or gcv-per-target.")
+]
+AlphasOption = Annotated[
+    str | None, typer.Option(help="λ grid of GCV, comma-separated and ascending.")
+]
+InterceptOption = Annotated[Intercept, typer.Option(help="Where the intercept stands.")]
+RankOption = Annotated[
+    str | None, typer.Option(help="Rank of reduced-rank (a number or gcv) or of cca (a number).")
+]
+ScaleOption = Annotated[bool, typer.Option("--scale", help="Fit a scale with procrustes.")]
+PriorOption = Annotated[
+    str | None, typer.Option(help="analytic: shrink ridge toward the analytic map, not zero.")
+]
+
+
+def fit_options(
+    method: Method,
+    alpha: str,
+    intercept: Intercept,
+    rank: str | None,
+    *,
+    alphas: str | None = None,
+    scale: bool = False,
+    prior: str | None = None,
+) -> FitOptions:
+    """Return the options of a fit from what was typed.
+
+    Raises
+    ------
+    InputError
+        For a value that is no number where one is needed.
+    """
+    import numpy as np
+
+    from intertwine.errors import InputError
+    from intertwine.estimators import ALPHAS, FitOptions
+    from intertwine.estimators.ridge import check_alpha
+
+    def number(text: str, kind: type, option: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise InputError(f"got {option} {text!r}, expected a number") from None
+
+    grid = ALPHAS
+    if alphas is not None:
+        grid = np.array([number(value, float, "--alphas") for value in alphas.split(",")])
+    return FitOptions(
+        method=method.value,
+        alpha=check_alpha(alpha),
+        intercept=intercept.value,
+        rank=rank if rank in {None, "gcv"} else number(str(rank), int, "--rank"),
+        scale=scale,
+        prior=prior,
+        alphas=grid,
+    )
+
+
+def check_device(device: str) -> None:
+    """Raise when a device is asked for that this version does not drive.
+
+    Raises
+    ------
+    InputError
+        For anything but `cpu`.
+    """
+    if device != "cpu":
+        from intertwine.errors import InputError
+
+        raise InputError(f"got device {device!r}; this version computes on cpu")
+
+
+def row_range(text: str) -> tuple[int, int]:
+    """Return the rows that `A:B` names, A included and B not.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    start, colon, stop = text.partition(":")
+    if not (colon and start.isdecimal() and stop.isdecimal()):
+        from intertwine.errors import InputError
+
+        raise InputError(f"got --rows {text!r}, expected A:B, such as 0:2700")
+    return int(start), int(stop)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """Print a line for a person on standard error."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
+
+    Yields
+    ------
+    report
+        To be called with (what, done, total).
+    """
+    if not sys.stderr.isatty():
+        yield _plain_progress()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def _plain_progress() -> Callable[[str, int, int], None]:
+    last = time.monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_SECONDS:
+            last = time.monotonic()
+            say(f"{what}: {done} of {total}")
+
+    return report
+
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

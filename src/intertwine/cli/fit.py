@@ -1,0 +1,56 @@
+"""`intertwine fit`: maps for one pair of spaces, or for all ordered pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intertwine.cli import common
+
+
+def fit(
+    feature_set: Annotated[
+        list[Path], typer.Argument(help="Feature set: a folder, several joined by id, or moments.")
+    ],
+    out: common.OutOption,
+    source: Annotated[str | None, typer.Option(help="Source space; all when omitted.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target space; all when omitted.")] = None,
+    method: common.MethodOption = common.Method.ridge,
+    alpha: common.AlphaOption = "1.0",
+    intercept: common.InterceptOption = common.Intercept.free,
+    rank: common.RankOption = None,
+    alphas: common.AlphasOption = None,
+    scale: common.ScaleOption = False,
+    prior: common.PriorOption = None,
+    precision: common.PrecisionOption = common.Precision.auto,
+    device: common.DeviceOption = "cpu",
+    json: common.JsonOption = False,
+) -> None:
+    """Fit maps between spaces and write OUT/SOURCE--TARGET.safetensors."""
+    from intertwine.passes.fit import fit_to_files
+
+    common.check_device(device)
+    options = common.fit_options(
+        method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
+    )
+    with common.progress() as report:
+        summary = fit_to_files(
+            feature_set,
+            out,
+            options=options,
+            source=source,
+            target=target,
+            precision=precision.value,
+            say=report,
+        )
+    if json:
+        common.print_json(summary)
+        return
+    for note in summary["notes"]:
+        common.say(note)
+    for entry in summary["maps"]:
+        for note in entry["info"].get("notes", []):
+            common.say(f"{entry['source']} → {entry['target']}: {note}")
+        print(entry["path"])

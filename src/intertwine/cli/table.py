@@ -1,0 +1,80 @@
+"""How commands deliver a closed-set result: the report, then JSON or a table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from intertwine.cli.common import print_json
+from intertwine.linear_map import date_text
+
+
+def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+    """Write the report of a closed-set result and print the result.
+
+    Parameters
+    ----------
+    result
+        The object of `ClosedSetResult.to_json`.
+    folder
+        Where the report goes.
+    as_json
+        Whether to print the object of `report.json` instead of a table.
+    """
+    from intertwine.report import write_closed_set_report
+
+    result = {**result, "created": date_text(None)}
+    page = write_closed_set_report(result, folder)
+    if as_json:
+        print_json(result)
+        return
+    print_closed_set(result)
+    print(f"report: {page}")
+
+
+def print_closed_set(result: dict[str, Any]) -> None:
+    """Print the main table and the headline numbers of a closed-set result."""
+    console = Console()
+    cells = {(row["source"], row["target"]): row for row in result["pairs"]}
+    names = list(dict.fromkeys(row["source"] for row in result["pairs"]))
+    table = Table(
+        title=f"Top-1 accuracy (%) of row's features in column's classifier; "
+        f"{result['n_fit']} fit rows, {result['n_eval']} evaluation rows"
+    )
+    table.add_column("features of ↓ in head of →")
+    for name in names:
+        table.add_column(name, justify="right")
+    for source in names:
+        table.add_row(source, *(_cell(cells[source, target], result) for target in names))
+    console.print(table)
+    console.print(
+        f"percent change against the source's own accuracy: median "
+        f"{percent(result['median_percent_change'])}, worst "
+        f"{percent(result['worst_percent_change'])} over non-control pairs "
+        f"(paper: −1.90, −11.6 with {result['paper']['n_fit']:,} fit rows); "
+        f"chance {100 * result['chance']:.2g} %",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return a signed percentage with a true minus, or an en dash where undefined."""
+    return "–" if value is None else f"{value:+.2f} %".replace("-", "−")
+
+
+def _cell(row: dict[str, Any], result: dict[str, Any]) -> Text:
+    accuracy = f"{100 * row['accuracy']:.1f}"
+    if row["source"] == row["target"]:
+        return Text(f"{accuracy}\nnative", style="bold")
+    if {row["source"], row["target"]} & set(result["controls"]):
+        return Text(f"{accuracy}\n{percent(row['percent_change'])}", style="dim")
+    change = row["percent_change"]
+    style = (
+        "" if change is None else "green" if change >= 0 else "red" if change < -10 else "yellow"
+    )
+    return Text(f"{accuracy}\n{percent(change)}", style=style)

@@ -1,0 +1,154 @@
+"""The closed-set study's report folder: summarise, draw, render, then write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.files import write_bytes, write_json
+from intertwine.report import draw, render
+from intertwine.report.summarise import Study, summarise_closed_set
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from intertwine.report.summarise import ClosedSetPage
+
+INTERVAL = ("ci_low", "ci_high")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "pairs": (
+        "source",
+        "target",
+        "accuracy",
+        "top5",
+        "percent_change",
+        *INTERVAL,
+        "percent_change_target",
+        "agreement",
+        "r2",
+        "alpha",
+        "alpha_min",
+        "alpha_max",
+        "control",
+        "reason",
+    ),
+    "natives": (
+        "space",
+        "control",
+        "accuracy",
+        *INTERVAL,
+        "top5",
+        "reported_top1",
+        "crop",
+        "dimension",
+        "parameters",
+        "encoder",
+    ),
+    "analytic": (
+        "source",
+        "target",
+        "form",
+        "accuracy",
+        "percent_change",
+        "differing",
+        "rank",
+        "classes",
+    ),
+    "baselines": (
+        "baseline",
+        "source",
+        "target",
+        "accuracy",
+        "percent_change",
+        *INTERVAL,
+        "agreement",
+        "reason",
+    ),
+    "contrast": (
+        "source",
+        "target",
+        "kind",
+        "native_accuracy",
+        "analytic_accuracy",
+        "analytic_differing",
+        "fitted_accuracy",
+        *INTERVAL,
+        "chance",
+    ),
+    "curve": (
+        "n_fit",
+        "classes_covered",
+        "source",
+        "target",
+        "accuracy",
+        "percent_change",
+        *INTERVAL,
+        "alpha",
+    ),
+}
+
+
+def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Write a closed-set study's report folder.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`; the file itself, read back, gives the same bytes again.
+    folder
+        Where to write. Files of an earlier report are replaced, each in one step.
+
+    Returns
+    -------
+    page
+        The path of `report.html`. It is written last: where it is, the rest is too.
+
+    Raises
+    ------
+    InputError
+        When the object is no closed-set report or the folder cannot be written.
+    MissingExtraError
+        When matplotlib or Jinja is not installed.
+    """
+    study = Study.of(result)
+    page = summarise_closed_set(study)
+    files = {**_figures(page), **_tables(study, page)}
+    html = render.html_page("closed_set.html.jinja", page, {"curve": _inline_curve(page)})
+    folder = Path(folder)
+    write_json(folder / "report.json", study.result)
+    for name, data in files.items():
+        write_bytes(folder / name, data)
+    write_bytes(folder / "report.html", html.encode())
+    return folder / "report.html"
+
+
+def _figures(page: ClosedSetPage) -> dict[str, bytes]:
+    table, curve = draw.matrix(page.matrix), draw.curve(page.curve)
+    return {
+        "table.svg": draw.to_svg(table).encode(),
+        "table.png": draw.to_png(table),
+        "curve.svg": draw.to_svg(curve).encode(),
+        "curve.png": draw.to_png(curve),
+    }
+
+
+def _inline_curve(page: ClosedSetPage) -> dict[str, str]:
+    label = f"{page.curve.y_title}, over {page.curve.x_title}. {page.lede}"
+    figures = {
+        "wide": draw.curve(page.curve, draw.SENTINELS),
+        "narrow": draw.curve(page.curve, draw.SENTINELS, narrow=True),
+    }
+    return {
+        width: draw.for_page(draw.to_svg(figure), prefix=f"curve-{width}-", label=label)
+        for width, figure in figures.items()
+    }
+
+
+def _tables(study: Study, page: ClosedSetPage) -> dict[str, bytes]:
+    files = {
+        f"{name}.csv": render.csv_text(study.result[name], columns).encode()
+        for name, columns in COLUMNS.items()
+    }
+    latex = render.latex_table(page.matrix, label="tab:closed-set")
+    return {**files, "table.tex": latex.encode()}

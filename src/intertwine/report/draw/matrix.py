@@ -1,0 +1,203 @@
+"""The main figure of every study: source rows × target columns, after the paper's Table 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from intertwine.extras import import_extra
+from intertwine.report.draw.colours import LIGHT, Palette, cell_colour, ink_on
+from intertwine.report.draw.export import settings
+from intertwine.report.draw.text import width, wrap, wrap_words
+from intertwine.report.summarise.shapes import CONTROL, NATIVE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from intertwine.report.summarise.shapes import Cell, Label, Matrix, Swatch
+
+# All lengths are inches, all font sizes points.
+MARGIN = 0.3
+GUTTER = 0.035  # between cells
+CONTROL_GAP = 0.1  # sets the controls apart
+SMALLEST_WIDTH = 7.0
+CELL_HEIGHT = 0.72
+ROW_LABEL_ROOM = 1.9
+LABEL, VALUE, CHANGE, INTERVAL, NOTE, TITLE = 8.5, 12.5, 8.5, 6.3, 8.0, 12.0
+LINE = 1.3 / 72  # inches of line height a point
+
+
+def matrix(content: Matrix, palette: Palette = LIGHT) -> Figure:
+    """Draw the main figure.
+
+    Parameters
+    ----------
+    content
+        The cells, names, legend and notes.
+    palette
+        The colours of one theme.
+
+    Returns
+    -------
+    figure
+        As large as its content needs, so that text has the same size whatever the number of spaces.
+    """
+    with settings():
+        return _Sheet(content, palette).draw()
+
+
+@dataclass
+class _Pen:
+    """Draws at places measured in inches from the top left corner."""
+
+    axes: Any
+    palette: Palette
+
+    def text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
+        style = {"color": self.palette.ink, "va": "center"} | style
+        self.axes.text(x, y, text, fontsize=size, parse_math=False, **style)
+
+    def box(self, x: float, y: float, size: tuple[float, float], fill: str, edge: str = "") -> None:
+        patches = import_extra("matplotlib.patches", "report")
+        inset = 0.008 if edge else 0.0  # the outline stays inside the cell
+        self.axes.add_patch(
+            patches.Rectangle(
+                (x + inset, y + inset),
+                size[0] - 2 * inset,
+                size[1] - 2 * inset,
+                facecolor=fill,
+                edgecolor=edge or "none",
+                linewidth=1.1 if edge else 0.0,
+            )
+        )
+
+
+class _Sheet:
+    """Where everything stands: measured first, then drawn from the top down."""
+
+    def __init__(self, content: Matrix, palette: Palette) -> None:
+        self.content, self.palette = content, palette
+        n = len(content.labels)
+        self.rows = [wrap(label.name, ROW_LABEL_ROOM, LABEL, lines=3) for label in content.labels]
+        names = max(width(line, LABEL) for row in self.rows for line in row)
+        words = max(width(f"{word} ↓", NOTE) for word in content.row_title.split())
+        self.left = MARGIN + 0.12 + max(names, words)
+        room = SMALLEST_WIDTH - self.left - MARGIN
+        self.cell = (min(max(room / n, 1.02), 1.9), CELL_HEIGHT)
+        self.columns = [
+            wrap(label.name, self.cell[0] - 0.06, LABEL, lines=4) for label in content.labels
+        ]
+        self.width = max(self.left + self._offset(n, self.cell[0]) + MARGIN, SMALLEST_WIDTH)
+        self.text_room = self.width - 2 * MARGIN
+        self.title = wrap_words(content.title, self.text_room, TITLE, bold=True)
+        self.notes = [
+            line for note in content.notes for line in wrap_words(note, self.text_room, NOTE)
+        ]
+        self.swatches = self._place_swatches()
+
+    def _offset(self, index: int, size: float) -> float:
+        """Return where the cell of an index begins, the gap before the controls included."""
+        controls = [i for i, label in enumerate(self.content.labels) if label.control]
+        gap = CONTROL_GAP if controls and 0 < controls[0] <= index else 0.0
+        return index * (size + GUTTER) + gap
+
+    def _place_swatches(self) -> list[tuple[float, int, Swatch]]:
+        """Return x, line and swatch for the legend, flowing onto further lines when it must."""
+        placed = []
+        x, line = MARGIN, 0
+        for swatch in self.content.legend:
+            needed = 0.2 + 0.07 + width(swatch.text, NOTE) + 0.12
+            if x > MARGIN and x + needed > self.width - MARGIN:
+                x, line = MARGIN, line + 1
+            placed.append((x, line, swatch))
+            x += needed
+        return placed
+
+    def draw(self) -> Figure:
+        """Draw it all."""
+        n = len(self.content.labels)
+        headings = max(len(lines) for lines in self.columns) * LABEL * LINE
+        top = MARGIN + len(self.title) * TITLE * LINE + 0.1
+        cells = top + 0.26 + headings + 0.06
+        legend = cells + self._offset(n, self.cell[1]) + 0.22
+        notes = legend + 0.26 + (self.swatches[-1][1] + 1 if self.swatches else 0) * 0.22 + 0.06
+        height = notes + len(self.notes) * NOTE * LINE + MARGIN - 0.06
+        figure, axes = self._canvas(height)
+        pen = _Pen(axes, self.palette)
+        self._lines(pen, MARGIN, self.title, TITLE, weight="bold")
+        self._titles(pen, top + 0.08, cells)
+        for i, row in enumerate(self.content.cells):
+            y = cells + self._offset(i, self.cell[1])
+            self._row_label(pen, y, self.rows[i], self.content.labels[i])
+            for j, cell in enumerate(row):
+                self._cell(pen, self.left + self._offset(j, self.cell[0]), y, cell)
+        self._legend(pen, legend)
+        self._lines(pen, notes, self.notes, NOTE, color=self.palette.muted)
+        return figure
+
+    def _canvas(self, height: float) -> tuple[Figure, Any]:
+        figures = import_extra("matplotlib.figure", "report")
+        figure = figures.Figure(figsize=(self.width, height), facecolor=self.palette.paper)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set_xlim(0, self.width)
+        axes.set_ylim(height, 0)
+        return figure, axes
+
+    def _lines(self, pen: _Pen, y: float, lines: list[str], size: float, **style: Any) -> None:
+        for i, line in enumerate(lines):
+            pen.text(MARGIN, y + (i + 0.5) * size * LINE, line, size, **style)
+
+    def _titles(self, pen: _Pen, y: float, cells: float) -> None:
+        muted = {"color": self.palette.muted}
+        pen.text(self.left, y, f"{self.content.column_title} →", NOTE, **muted)
+        row_title = wrap_words(f"{self.content.row_title} ↓", self.left - MARGIN - 0.12, NOTE)
+        for i, line in enumerate(reversed(row_title)):
+            place = cells - 0.06 - (i + 0.5) * NOTE * LINE
+            pen.text(self.left - 0.12, place, line, NOTE, ha="right", **muted)
+        for j, (lines, label) in enumerate(zip(self.columns, self.content.labels, strict=True)):
+            x = self.left + self._offset(j, self.cell[0]) + self.cell[0] / 2
+            for i, line in enumerate(reversed(lines)):
+                place = cells - 0.06 - (i + 0.5) * LABEL * LINE
+                pen.text(x, place, line, LABEL, ha="center", **self._label_style(label))
+
+    def _label_style(self, label: Label) -> dict[str, str]:
+        return {"color": self.palette.muted, "style": "italic"} if label.control else {}
+
+    def _row_label(self, pen: _Pen, y: float, lines: list[str], label: Label) -> None:
+        middle = y + self.cell[1] / 2 - (len(lines) - 1) * LABEL * LINE / 2
+        for i, line in enumerate(lines):
+            place = middle + i * LABEL * LINE
+            style = self._label_style(label)
+            pen.text(self.left - 0.12, place, line, LABEL, ha="right", **style)
+
+    def _cell(self, pen: _Pen, x: float, y: float, cell: Cell) -> None:
+        ground, edge, ink = self._colours(cell)
+        pen.box(x, y, self.cell, ground, edge)
+        lines = [(cell.value, VALUE), (cell.change, CHANGE), (cell.interval, INTERVAL)]
+        shown = [(text, size) for text, size in lines if text]
+        place = y + (self.cell[1] - sum(size for _, size in shown) * LINE) / 2
+        for text, size in shown:
+            style = {"weight": "bold"} if size == VALUE and cell.kind == NATIVE else {}
+            centre = x + self.cell[0] / 2
+            pen.text(centre, place + size * LINE / 2, text, size, ha="center", color=ink, **style)
+            place += size * LINE
+
+    def _colours(self, cell: Cell | Swatch) -> tuple[str, str, str]:
+        """Return ground, outline and ink."""
+        palette = self.palette
+        if cell.kind == CONTROL:
+            return palette.panel, "", palette.muted
+        if cell.kind == NATIVE:
+            return palette.paper, palette.ink, palette.ink
+        ground = cell_colour(palette, cell.shade)
+        return ground, palette.rule if cell.shade is None else "", ink_on(palette, ground)
+
+    def _legend(self, pen: _Pen, y: float) -> None:
+        if self.swatches:
+            pen.text(MARGIN, y + 0.08, self.content.legend_title, NOTE, color=self.palette.muted)
+        for x, line, swatch in self.swatches:
+            place = y + 0.26 + line * 0.22
+            ground, edge, _ = self._colours(swatch)
+            pen.box(x, place, (0.2, 0.15), ground, edge or self.palette.rule)
+            pen.text(x + 0.27, place + 0.075, swatch.text, NOTE)

@@ -1,0 +1,139 @@
+"""The main figure as a LaTeX table for a paper, in booktabs style."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intertwine.report.summarise.shapes import NATIVE
+
+if TYPE_CHECKING:
+    from intertwine.report.summarise.shapes import Cell, Label, Matrix
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "−": r"$-$",
+    "–": "--",
+    "→": r"$\rightarrow$",
+    "λ": r"$\lambda$",
+    "²": r"$^2$",
+    "’": "'",
+    "·": r"$\cdot$",
+    "\u202f": r"\,",
+    "\u00a0": "~",
+}
+ROTATE_FROM, MANY = 14, 6  # characters of a heading, columns of a table
+TEXT_WIDTH = 345  # points, of an article on A4
+DAGGER = r"$^\dagger$"
+
+
+def escape(text: str) -> str:
+    """Return text that LaTeX sets as it stands.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    """
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def latex_table(content: Matrix, *, label: str) -> str:
+    """Write the main figure as a `table` environment that needs booktabs and graphicx.
+
+    Parameters
+    ----------
+    content
+        The main figure.
+    label
+        What the paper's text refers to.
+
+    Returns
+    -------
+    text
+        Three lines a source: accuracy, change, interval. Native cells are bold. A table that is
+        too wide for a page is scaled to it.
+    """
+    wide = _width(content) > TEXT_WIDTH
+    return "\n".join(
+        [
+            r"% Needs \usepackage{booktabs,graphicx}.",
+            r"\begin{table}",
+            r"\centering",
+            f"\\caption{{{_caption(content)}}}",
+            f"\\label{{{label}}}",
+            r"\setlength{\tabcolsep}{4pt}",
+            r"\small",
+            *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
+            *_tabular(content),
+            *(["}"] if wide else []),
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _tabular(content: Matrix) -> list[str]:
+    n = len(content.labels)
+    lines = [
+        f"\\begin{{tabular}}{{@{{}}l{'c' * n}@{{}}}}",
+        r"\toprule",
+        f" & \\multicolumn{{{n}}}{{c@{{}}}}{{{escape(content.column_title)}}} \\\\",
+        f"\\cmidrule(l){{2-{n + 1}}}",
+        " & ".join([escape(content.row_title), *_headings(content.labels)]) + r" \\",
+        r"\midrule",
+    ]
+    for i, row in enumerate(content.cells):
+        values = [_name(content.labels[i]), *(_value(cell) for cell in row)]
+        changes = ["", *(_sized("scriptsize", cell.change) for cell in row)]
+        intervals = ["", *(_sized("tiny", cell.interval) for cell in row)]
+        space = r" \\[3pt]" if i + 1 < n else r" \\"
+        lines += [" & ".join(values) + r" \\", " & ".join(changes) + r" \\"]
+        lines.append(" & ".join(intervals) + space)
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _width(content: Matrix) -> float:
+    """Return about how wide the table is, in points."""
+    names = max(len(label.name) for label in content.labels) * 5.0
+    cell = max((len(cell.interval) for row in content.cells for cell in row), default=0) * 2.9
+    return names + len(content.labels) * (max(cell, 30) + 8)
+
+
+def _caption(content: Matrix) -> str:
+    sentences = [f"{content.title}.", *content.notes]
+    if any(label.control for label in content.labels):
+        sentences.append("Controls, untrained networks, are marked †.")
+    said = escape(" ".join(sentences)).replace("†", DAGGER)
+    return said.replace("Outlined:", "Bold:")
+
+
+def _headings(labels: list[Label]) -> list[str]:
+    names = [_name(label) for label in labels]
+    if len(names) <= MANY and all(len(x.name) < ROTATE_FROM for x in labels):
+        return names
+    return [f"\\rotatebox{{60}}{{{name}}}" for name in names]
+
+
+def _name(label: Label) -> str:
+    return escape(label.name) + (DAGGER if label.control else "")
+
+
+def _value(cell: Cell) -> str:
+    return f"\\textbf{{{escape(cell.value)}}}" if cell.kind == NATIVE else escape(cell.value)
+
+
+def _sized(size: str, text: str) -> str:
+    return f"{{\\{size} {escape(text)}}}" if text else ""

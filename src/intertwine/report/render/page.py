@@ -1,0 +1,100 @@
+"""The page: one self-contained HTML file, everything inline, nothing fetched."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from intertwine.extras import import_extra
+from intertwine.report.draw import DARK, LIGHT
+from intertwine.report.draw.colours import cell_colour, ink_on
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intertwine.report.draw import Palette
+    from intertwine.report.summarise.shapes import Cell, Matrix, Swatch
+
+PACKAGE = "intertwine.report"
+
+
+def html_page(template: str, page: Any, figures: Mapping[str, Mapping[str, str]]) -> str:
+    """Render a study's page.
+
+    Parameters
+    ----------
+    template
+        The study's template; it extends `page.html.jinja`.
+    page
+        What the summarise step made. Its text is escaped, whatever it holds.
+    figures
+        SVG elements by figure and width (`wide`, `narrow`), put in as they are.
+
+    Returns
+    -------
+    html
+        The whole file.
+    """
+    jinja2 = import_extra("jinja2", "report")
+    markup = import_extra("markupsafe", "report").Markup
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(PACKAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "breakable": breakable,
+        "colours": cell_style,
+        "widest": widest,
+        "whole": whole,
+    }
+    environment.globals |= {"theme": theme, "light": LIGHT, "dark": DARK}
+    inline = {
+        name: {width: markup(svg) for width, svg in svgs.items()} for name, svgs in figures.items()
+    }
+    text: str = environment.get_template(template).render(
+        page=page, figures=inline, css=markup(_asset("page.css")), script=markup(_asset("tip.js"))
+    )
+    return text
+
+
+def _asset(name: str) -> str:
+    text = resources.files(PACKAGE).joinpath("templates", name).read_text(encoding="utf-8")
+    return text.strip()
+
+
+def theme(palette: Palette) -> str:
+    """Return a palette as CSS variables."""
+    return " ".join(f"--{name}: {colour};" for name, colour in palette.named().items())
+
+
+def cell_style(cell: Cell | Swatch) -> str:
+    """Return a cell's colours in both themes as CSS variables; the style sheet picks."""
+    if cell.kind != "pair":
+        return ""
+    light, dark = (cell_colour(palette, cell.shade) for palette in (LIGHT, DARK))
+    return (
+        f"--ground: {light}; --text: {ink_on(LIGHT, light)}; "
+        f"--ground-dark: {dark}; --text-dark: {ink_on(DARK, dark)}"
+    )
+
+
+def whole(heading: str) -> str:
+    """Keep the parts of a heading on one line that belong together: its unit, and `top-1`."""
+    return heading.replace(", %", ",\u00a0%").replace("op-", "op\u2011")
+
+
+def widest(content: Matrix) -> int:
+    """Return the characters of the longest interval, which cells must have room for."""
+    return max((len(cell.interval) for row in content.cells for cell in row), default=0)
+
+
+def breakable(text: str) -> Any:
+    """Escape text and let a browser break its long words after `-`, `_`, `.` and `/`."""
+    markupsafe = import_extra("markupsafe", "report")
+    parts = re.split(r"(?<=[-_/])(?=\w)|(?<=\.)(?=[^\W\d])", text)
+    return markupsafe.Markup("<wbr>").join(parts) if len(text) > 8 else markupsafe.escape(text)

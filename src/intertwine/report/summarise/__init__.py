@@ -1,0 +1,8 @@
+"""The first step: a study's result in, plain display text, shades and points out."""
+
+from __future__ import annotations
+
+from intertwine.report.summarise.closed_set import ClosedSetPage, summarise_closed_set
+from intertwine.report.summarise.study import Study
+
+__all__ = ["ClosedSetPage", "Study", "summarise_closed_set"]

@@ -1,0 +1,125 @@
+"""What the closed-set tables and figures all ask of a report: names, controls, rows by pair."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.report.summarise.numbers import decimals
+from intertwine.report.summarise.shapes import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Row = dict[str, Any]
+
+NEEDED = (
+    "study",
+    "n_fit",
+    "n_eval",
+    "chance",
+    "method",
+    "alpha",
+    "natives",
+    "pairs",
+    "analytic",
+    "baselines",
+    "contrast",
+    "curve",
+    "median_percent_change",
+    "worst_percent_change",
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A closed-set report's own numbers, with the look-ups that every part of it needs.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`.
+    """
+
+    result: Row
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Study:
+        """Check a report and bring it to what its JSON file holds.
+
+        Raises
+        ------
+        InputError
+            When it is of another study, lacks a part, or holds what JSON cannot.
+        """
+        try:
+            plain = json.loads(json.dumps(result, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"this report cannot be written as JSON ({error})") from error
+        missing = [key for key in NEEDED if key not in plain]
+        if missing:
+            raise InputError(f"this report lacks {', '.join(missing)}; is it a closed-set report?")
+        if plain["study"] != "closed-set":
+            raise InputError(f"got a report of the study {plain['study']!r}, expected closed-set")
+        return cls(plain)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.result.get(key)
+
+    @cached_property
+    def controls(self) -> frozenset[str]:
+        """The names of the untrained networks."""
+        marked = {row["space"] for row in self.result["natives"] if row.get("control")}
+        return frozenset(marked | set(self["controls"] or ()))
+
+    @cached_property
+    def natives(self) -> list[Row]:
+        """One row a network in the order given, the controls last."""
+        return sorted(self.result["natives"], key=lambda row: row["space"] in self.controls)
+
+    @cached_property
+    def native(self) -> dict[str, Row]:
+        """The row of a network by its name."""
+        return {row["space"]: row for row in self.natives}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every network, the controls last."""
+        return [row["space"] for row in self.natives]
+
+    @cached_property
+    def networks(self) -> list[str]:
+        """Every network that is no control."""
+        return [name for name in self.names if name not in self.controls]
+
+    @cached_property
+    def pair(self) -> dict[tuple[str, str], Row]:
+        """The row of a pair, diagonal included."""
+        return {(row["source"], row["target"]): row for row in self.result["pairs"]}
+
+    @cached_property
+    def places(self) -> int:
+        """How many decimals the study's percentages deserve."""
+        return decimals(self["n_eval"])
+
+    def touches_control(self, row: Row) -> bool:
+        """Say whether a row's source or target is a control."""
+        return row["source"] in self.controls or row["target"] in self.controls
+
+    def counted(self, rows: list[Row]) -> list[Row]:
+        """Return the rows that medians are taken over: off the diagonal, no control."""
+        return [r for r in rows if r["source"] != r["target"] and not self.touches_control(r)]
+
+    def own(self, name: str) -> float | None:
+        """Return a network's own accuracy."""
+        accuracy: float | None = self.native.get(name, {}).get("accuracy")
+        return accuracy
+
+    def title(self, name: str) -> Text:
+        """Return a network's name as a table shows it."""
+        if name in self.controls:
+            return Text(name, "a control: an untrained network", "control")
+        return Text(name)

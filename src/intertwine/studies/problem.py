@@ -1,0 +1,147 @@
+"""What the closed-set study works on: two feature sets made ready and checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.estimators.analytic import check_classes
+from intertwine.features import fresh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.spaces import Head
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fit set and an evaluation set over the same spaces, with heads and class numbers.
+
+    Parameters
+    ----------
+    fit, evaluation
+        The feature sets.
+    names
+        The spaces of both, in order; networks first, controls last.
+    controls
+        Those of `names` that are controls.
+    heads
+        By space.
+    labels
+        (n_eval,) class numbers 0 … K−1 of the evaluation rows.
+    fit_labels
+        (n_fit,) class numbers of the fit rows, only to state class coverage; None when unknown.
+    notes
+        Sentences a reader should know.
+    """
+
+    fit: FeatureSet
+    evaluation: FeatureSet
+    names: list[str]
+    controls: list[str]
+    heads: dict[str, Head]
+    labels: Array
+    fit_labels: Array | None
+    notes: list[str]
+
+    @property
+    def networks(self) -> list[str]:
+        """The spaces that are not controls."""
+        return [name for name in self.names if name not in self.controls]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K."""
+        return self.heads[self.names[0]].n_classes
+
+    @classmethod
+    def of(
+        cls, fit: FeatureSet, evaluation: FeatureSet, *, controls: Sequence[str] = ()
+    ) -> Problem:
+        """Check two feature sets against each other.
+
+        Raises
+        ------
+        InputError
+            For spaces, heads, classes or labels that are missing or do not fit together, or fewer
+            than two rows to fit on.
+        """
+        notes = [*fit.notes, *evaluation.notes]
+        names = _shared_spaces(fit, evaluation, notes)
+        for name in controls:
+            if name not in names:
+                raise InputError(f"got control {name!r}, expected one of the spaces {names}")
+        names = [a for a in names if a not in controls] + [a for a in names if a in controls]
+        if len(names) < 2:
+            raise InputError(f"got {len(names)} space in both sets, expected at least two")
+        if fit.n < 2:
+            raise InputError(f"{fit}: got n = {fit.n} rows, expected at least 2 to fit a map")
+        heads = {name: _head(name, fit, evaluation) for name in names}
+        for name in names[1:]:
+            check_classes(heads[names[0]], heads[name], f"{names[0]} and {name}")
+        if evaluation.labels is None:
+            raise InputError(f"{evaluation}: no labels.npy; accuracy needs a label for each row")
+        classes = heads[names[0]].classes
+        overlap = np.intersect1d(fit.id_hashes, evaluation.id_hashes).size if fit.has_ids else 0
+        if overlap and evaluation.has_ids:
+            notes.append(f"{overlap} evaluation rows were also fitted on: scores are too good")
+        elif {p.resolve() for p in fit.paths} & {p.resolve() for p in evaluation.paths}:
+            notes.append("fit and evaluation read the same folder: scores are too good")
+        return cls(
+            fit=fit,
+            evaluation=evaluation,
+            names=names,
+            controls=[name for name in names if name in controls],
+            heads=heads,
+            labels=_class_numbers(evaluation, evaluation.labels, classes),
+            fit_labels=None if fit.labels is None else _class_numbers(fit, fit.labels, classes),
+            notes=notes,
+        )
+
+    def chunks(self, rows: Array) -> Iterator[tuple[Array, dict[str, Array]]]:
+        """Walk over fit rows, with the fresh random features beside the spaces' own."""
+        for chosen, chunk in self.fit.chunks(self.names, rows):
+            features = fresh.fresh_features(self.fit.id_hashes[chosen], self.n_classes)
+            yield np.asarray(chosen), {**chunk, fresh.NAME: features}
+
+
+def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) -> list[str]:
+    names = [name for name in fit.spaces if name in evaluation.spaces]
+    left_out = sorted(set(fit.spaces) ^ set(evaluation.spaces))
+    if left_out:
+        notes.append(f"left out, being in only one of the two sets: {', '.join(left_out)}")
+    for name in names:
+        fit.spaces[name].require(evaluation.spaces[name])
+    return names
+
+
+def _head(name: str, fit: FeatureSet, evaluation: FeatureSet) -> Head:
+    found = [each.heads[name] for each in (evaluation, fit) if name in each.heads]
+    if not found:
+        raise InputError(
+            f"space {name} has no head; put {name}.head.safetensors (weight, bias) beside "
+            f"{name}.npy in {evaluation}"
+        )
+    if found[0].fingerprint() != found[-1].fingerprint():
+        raise InputError(f"space {name}: its heads in {fit} and {evaluation} differ")
+    return found[0]
+
+
+def _class_numbers(feature_set: FeatureSet, labels: Array, classes: Array) -> Array:
+    """Return the position of each label among the heads' classes, (n,) int64."""
+    sorter = np.argsort(classes)
+    place = np.searchsorted(classes, labels, sorter=sorter)
+    numbers = sorter[np.minimum(place, len(classes) - 1)]
+    bad = np.flatnonzero(classes[numbers] != labels)
+    if bad.size:
+        raise InputError(
+            f"{feature_set}: label {labels[bad[0]]} of row {bad[0]} is out of range: none of the "
+            f"heads' {len(classes)} classes ({classes.min()} … {classes.max()})"
+        )
+    return np.asarray(numbers)

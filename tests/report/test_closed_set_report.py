@@ -1,0 +1,324 @@
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from intertwine.errors import InputError
+from intertwine.report import write_closed_set_report
+
+FILES = {
+    "report.html",
+    "report.json",
+    "table.png",
+    "table.svg",
+    "curve.png",
+    "curve.svg",
+    "table.tex",
+    *(f"{name}.csv" for name in ("pairs", "natives", "analytic", "baselines", "contrast", "curve")),
+}
+HOSTILE = "<script>alert('x')</script> & \"quoted\""
+
+
+def without_numbers(value):
+    """Return a report with every number gone, as after the worst of studies."""
+    if isinstance(value, dict):
+        return {key: without_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_numbers(item) for item in value]
+    return None if isinstance(value, float | int) and not isinstance(value, bool) else value
+
+
+def renamed(report, names):
+    """Return a report with its networks renamed."""
+    text = json.dumps(report)
+    for old, new in names.items():
+        text = text.replace(json.dumps(old), json.dumps(new))
+    return json.loads(text)
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, its scripts, and whether its tags are balanced."""
+
+    VOID = frozenset({"meta", "link", "br", "wbr", "img", "use", "path"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.tags, self.ids, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Note a tag."""
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "xlink:href"} and not value.startswith("#"):
+                self.fetched.append(value)
+            if name == "id":
+                self.ids.append(value)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        """Note a tag that closes itself."""
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        """Check that what closes was open."""
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def folder(make_report, tmp_path_factory):
+    """Return the folder of an ordinary report."""
+    return write_closed_set_report(make_report(), tmp_path_factory.mktemp("report")).parent
+
+
+@pytest.fixture(scope="module")
+def html(folder):
+    """Return its page."""
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_folder_holds_every_file_and_no_other(folder):
+    """The report folder holds each promised file, none empty, and no leftover."""
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(path.stat().st_size for path in folder.iterdir())
+
+
+def test_json_is_the_object_given(folder, make_report):
+    """report.json holds exactly what was given."""
+    assert json.loads((folder / "report.json").read_text()) == make_report()
+
+
+def test_rendered_again_from_its_json_the_same_bytes(folder, tmp_path):
+    """A report rendered from its own JSON has the same bytes in every file."""
+    write_closed_set_report(json.loads((folder / "report.json").read_text()), tmp_path)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", ["pairs", "natives", "analytic", "baselines", "contrast", "curve"])
+def test_csv_reads_back_exactly(folder, make_report, name):
+    """Every number of a CSV reads back to the same float, null as an empty field."""
+    with (folder / f"{name}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, expected in zip(rows, make_report()[name], strict=True):
+        for key, value in expected.items():
+            if value is None:
+                assert not row[key]
+            elif isinstance(value, float):
+                assert float(row[key]) == value
+            elif not isinstance(value, bool | list):
+                assert row[key] == str(value)
+
+
+def test_csv_keeps_columns_of_an_empty_table(make_report, tmp_path):
+    """A table without rows still has its heading."""
+    write_closed_set_report(make_report() | {"contrast": []}, tmp_path)
+    assert (tmp_path / "contrast.csv").read_text().startswith("source,target,kind,")
+
+
+def test_page_fetches_nothing(html):
+    """The page refers to nothing outside itself; an address occurs only as plain text."""
+    assert Page(html).fetched == []
+    assert "url(http" not in html
+    assert "@import" not in html
+    assert re.findall(r"https?://[^\s<]*", html.replace("<wbr>", "")) == [
+        "https://arxiv.org/abs/2010.02323"
+    ]
+
+
+def test_page_is_well_formed(html):
+    """Tags are balanced and no id occurs twice, although two figures are put in."""
+    page = Page(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") == 3
+
+
+def test_page_follows_the_theme(html):
+    """The page has both themes, and no sentinel colour is left in its figures."""
+    assert "@media screen and (prefers-color-scheme: dark)" in html
+    assert "#0102" not in html
+    assert "fill: var(--muted)" in html
+
+
+def test_figure_text_stays_text(html, folder):
+    """Figures hold words that can be searched and read out, not outlines of letters."""
+    assert "median of 12 pairs" in html
+    assert "googlenet_" in (folder / "table.svg").read_text()
+
+
+def test_page_shows_headlines_beside_the_papers(html, make_report):
+    """Median and worst stand beside the paper's, with both numbers of rows."""
+    report = make_report()
+    plain = html.replace("\u202f", " ")
+    for text in (
+        f"{report['median_percent_change']:.1f} %".replace("-", "−"),
+        f"{report['worst_percent_change']:.1f} %".replace("-", "−"),
+        "−1.90 %",
+        "−11.6 %",
+        "2 700 rows",
+        "1 281 167 rows",
+        "PNASNet&#39;s features reach 82.46",
+    ):
+        assert text in plain
+
+
+def test_main_table_is_a_real_table(html, make_report):
+    """The main figure is a table with row and column headings and a cell for every pair."""
+    table = html[html.index('<figure class="matrix">') : html.index("</figure>")]
+    n = len(make_report()["natives"])
+    assert table.count('scope="row"') == table.count('scope="col"') == n
+    assert table.count('<td class="cell') == n * n
+    assert table.count('<td class="cell native"') == n - 1
+    assert table.count('<td class="cell control"') == 2 * n - 1
+
+
+def test_cell_says_interval_agreement_r2_and_penalty(html, make_report):
+    """Asked for more, a cell says interval, agreement, R², λ and top-5."""
+    row = make_report()["pairs"][1]
+    title = re.search(r'title="googlenet → mobilenet_v1\n([^"]*)"', html)[1]
+    said = title.replace("\u202f", " ").replace("\u00a0", " ").replace("−", "-")
+    for text in (
+        f"accuracy {100 * row['accuracy']:.1f} %, top-5 {100 * row['top5']:.1f} %",
+        f"interval {row['ci_low']:.1f} to {row['ci_high']:.1f}",
+        f"on {100 * row['agreement']:.1f} % of rows",
+        f"R² on evaluation rows {row['r2']:.3f}, λ {row['alpha']:.3g}",
+    ):
+        assert text in said
+
+
+def test_no_change_is_shown_in_a_controls_own_row(html):
+    """Relative to chance a change means nothing, so a control's row has accuracies only."""
+    row = html[html.index('<th scope="row" class="control">') :]
+    assert row[: row.index("</tr>")].count("<span>") == 1  # the native cell
+
+
+def test_undefined_is_a_dash_with_its_reason(make_report, tmp_path):
+    """A null is an en dash that says why, in the main table's notes and in the plain tables."""
+    report = make_report()
+    gone = ("accuracy", "percent_change", "ci_low", "ci_high", "r2", "agreement", "top5", "alpha")
+    report["pairs"][1] |= dict.fromkeys(gone) | {"reason": "the source's accuracy is 0"}
+    html = write_closed_set_report(report, tmp_path).read_text()
+    said = "the source&#39;s accuracy is 0"
+    assert f"– undefined in 1 cell: {said}." in html
+    assert f'title="undefined: {said}">–<' in html
+    assert "Why undefined" in html
+
+
+def test_report_without_a_number_is_still_a_page(make_report, tmp_path):
+    """Nulls everywhere give dashes, never a crash or the word None."""
+    report = without_numbers(make_report()) | {"worst_pair": {"source": None, "target": None}}
+    report["curve"] = []
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert "None" not in html
+    assert "There is no curve" in html
+    assert "No change in accuracy could be computed" in html
+
+
+def test_optional_parts_may_be_absent(make_report, tmp_path):
+    """What only adorns a report may be missing from it."""
+    needed = make_report()
+    for key in ("paper", "notes", "gains", "inputs", "version", "created", "worst_pair"):
+        del needed[key]
+    html = write_closed_set_report(needed | {"best_control_cell": None}, tmp_path).read_text()
+    assert "The paper</span>" not in html
+    assert "None" not in html
+
+
+@pytest.mark.parametrize("n_networks", [2, 3, 12])
+@pytest.mark.parametrize("control", [False, True])
+def test_any_number_of_networks(make_report, tmp_path, n_networks, control):
+    """Two to twelve networks, with a control or without, give a report."""
+    report = make_report(n_networks, control=control)
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert f"these {n_networks} networks" in html
+    assert ("No untrained network was given" in html) is not control
+
+
+def test_markup_in_names_and_notes_is_text(make_report, tmp_path):
+    """Names and notes that look like markup are shown, not obeyed, in HTML and in SVG."""
+    report = renamed(make_report(2), {"googlenet": HOSTILE}) | {"notes": [HOSTILE]}
+    report["natives"][0]["encoder"] = HOSTILE
+    page = write_closed_set_report(report, tmp_path)
+    assert Page(page.read_text()).tags.count("script") == 1
+    assert "<script>alert" not in page.read_text()
+    for name in ("table.svg", "curve.svg"):
+        assert not ET.parse(tmp_path / name).getroot().findall(".//{*}script")  # noqa: S314
+
+
+def test_dollars_in_a_name_are_no_mathematics(make_report, tmp_path):
+    """A name with dollar signs is drawn as it is."""
+    report = renamed(make_report(2), {"googlenet": "net$_a$"})
+    write_closed_set_report(report, tmp_path)
+    assert ">net$_a$<" in (tmp_path / "table.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["table.svg", "curve.svg"])
+def test_svg_is_well_formed_xml(folder, name):
+    """A standalone SVG parses, carries no date and asks for nothing."""
+    text = (folder / name).read_text()
+    assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314
+    assert "<metadata>" not in text
+    assert "#0102" not in text
+
+
+def test_many_rows_show_hundredths(make_report, tmp_path):
+    """From ten thousand evaluation rows on, percentages have two decimals."""
+    report = make_report(2, n_eval=50_000)
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert f"<b>{100 * report['pairs'][0]['accuracy']:.2f}</b>" in html
+
+
+@pytest.mark.parametrize("method", ["ridge", "cca", "analytic", "some-later-method"])
+def test_page_says_what_the_method_looked_at(make_report, tmp_path, method):
+    """Only a method that was fitted to features is called one."""
+    html = write_closed_set_report(make_report(2) | {"method": method}, tmp_path).read_text()
+    assert ("no labels and no classifier" in " ".join(html.split())) is (method != "analytic")
+    assert f"Maps: {method}" in html
+
+
+def test_prior_is_not_passed_over(make_report, tmp_path):
+    """Maps shrunk toward the analytic map used the classifiers, and the page says so."""
+    html = write_closed_set_report(make_report(2) | {"prior": "analytic"}, tmp_path).read_text()
+    assert "no labels and no classifier" not in " ".join(html.split())
+    assert "distance from the analytic map" in html
+
+
+def test_published_accuracy_as_share_or_percent(make_report, tmp_path):
+    """A published accuracy of 0.687 is the same as one of 68.7."""
+    report = make_report(2)
+    report["natives"][0]["reported_top1"] = 0.687
+    report["natives"][1]["reported_top1"] = 68.7
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert html.count(">68.70<") == 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"study": "open-set"}, "got a report of the study 'open-set', expected closed-set"),
+        ({"chance": float("nan")}, "cannot be written as JSON"),
+        ({"chance": np.float32(0.1)}, "cannot be written as JSON"),
+    ],
+)
+def test_wrong_object_is_refused(make_report, tmp_path, broken, message):
+    """A report of another study, or one that JSON cannot hold, is refused and nothing written."""
+    with pytest.raises(InputError, match=message):
+        write_closed_set_report(make_report(2) | broken, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_part_is_named(make_report, tmp_path):
+    """A report that lacks a table is refused by the table's name."""
+    report = make_report(2)
+    del report["pairs"]
+    with pytest.raises(InputError, match="lacks pairs; is it a closed-set report"):
+        write_closed_set_report(report, tmp_path)

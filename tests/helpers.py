@@ -94,9 +94,10 @@ def assert_refuses_damage(path, load) -> None:
     load(path)
     whole = path.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
-    flips = [*range(0, header, 3), *range(header, len(whole), max(1, (len(whole) - header) // 60))]
+    body = range(header, len(whole), max(1, (len(whole) - header) // 60))
+    flips = [*range(0, header, 5), *body]
     damaged = [
-        whole[:at] + bytes([whole[at] ^ 1 << (at // 3 + shift) % 8]) + whole[at + 1 :]
+        whole[:at] + bytes([whole[at] ^ 1 << (at + shift) % 8]) + whole[at + 1 :]
         for at in flips
         for shift in (0, 5)
     ]

@@ -11,6 +11,7 @@ class FakeCuPy:
     """What a CuPy array looks like from outside."""
 
     def get(self):
+        """Return the numbers in host memory."""
         return np.arange(3.0)
 
 

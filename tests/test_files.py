@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save
+from tests.helpers import assert_refuses_damage
 
 from intertwine import files
 from intertwine.errors import FileFormatError, InputError
 from intertwine.files import (
     RowRanges,
     atomic_path,
+    check_writable,
     read_header,
     read_json,
     read_tensors,
@@ -26,7 +28,6 @@ from intertwine.files import (
     write_json,
     write_tensors,
 )
-from tests.helpers import assert_refuses_damage
 
 TENSORS = {"b": np.arange(6.0).reshape(2, 3), "a": np.array([1, 2], np.int32)}
 HEADER = {"method": "ridge", "alpha": 1e-05, "note": "λ = 1", "list": [1, 2.5, None]}
@@ -76,9 +77,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, error):
     """When the block fails, the old file stands as it was and nothing is left beside it."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(type(error)), atomic_path(path) as temporary:
-        temporary.write_bytes(b"new")
-        raise error
+
+    def interrupted():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -91,7 +97,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, where):
     owner = {"write": Path, "fsync": os, "replace": Path, "mkstemp": files.tempfile}[where]
     monkeypatch.setattr(owner, "write_bytes" if where == "write" else where, full_disk)
     with pytest.raises(
-        InputError, match="cannot write .*file: No space left on device; nothing was changed there"
+        InputError, match=r"cannot write .*file: No space left on device; nothing was changed there"
     ) as caught:
         write_bytes(path, b"new")
     assert "\n" not in str(caught.value)
@@ -113,7 +119,7 @@ def test_a_device_that_is_full_says_so(tmp_path):
 def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path):
     """A path under a file cannot be made, and the error says why."""
     (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(InputError, match="cannot write .*: (Not a directory|File exists)"):
+    with pytest.raises(InputError, match=r"cannot write .*: (Not a directory|File exists)"):
         write_bytes(tmp_path / "file" / "below" / "x", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
 
@@ -121,7 +127,7 @@ def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path):
 def test_a_folder_in_the_way_is_one_clear_line(tmp_path):
     """A folder that stands under the name itself is neither replaced nor littered."""
     (tmp_path / "x").mkdir()
-    with pytest.raises(InputError, match="cannot write .*x: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot write .*x: Is a directory"):
         write_bytes(tmp_path / "x", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -138,6 +144,19 @@ def test_an_unwritable_folder_is_one_clear_line(tmp_path):
             write_bytes(tmp_path / "x", b"new")
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_folder_is_tried_before_long_work(tmp_path, monkeypatch):
+    """A folder, there or yet to be made, is tried for writing, and nothing stays behind."""
+    check_writable(tmp_path)
+    check_writable(tmp_path / "new" / "folder")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(InputError, match=r"cannot write .*below: Not a directory"):
+        check_writable(tmp_path / "file" / "below")
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", full_disk)
+    with pytest.raises(InputError, match=r"cannot write .*: No space left on device"):
+        check_writable(tmp_path)
 
 
 # -- JSON and hashes --------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import reduced_rank, ridge
 from intertwine.files import read_tensors, write_tensors
 from intertwine.linear_map import CHUNK_ROWS, LinearMap
 from intertwine.spaces import Space
-from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 RNG = np.random.default_rng(0)
 A, B, C = Space("a", 5), Space("b", 3), Space("c", 4)
@@ -215,8 +215,11 @@ def test_the_inverse_of_a_projection_is_the_nearest(mean):
 @pytest.mark.parametrize("n", [40, 400])
 def test_the_inverse_of_a_low_rank_map_stays_small(n):
     """Directions that a map drops, up to rounding, are not blown up on the way back."""
-    a = RNG.standard_normal((n, 300))
+    a = RNG.standard_normal((n, 200))
     there = reduced_rank(moments_of(a, a + 1), "a", ["b"], rank=10)["b"]
+    # As after a few compositions, or in a few thousand dimensions.
+    roundings = 1 + 20 * np.finfo(float).eps * RNG.standard_normal(there.weight.shape)
+    there = replace(there, weight=there.weight * roundings)
     values = np.linalg.svd(there.weight, compute_uv=False)
     assert np.linalg.norm(there.inverse().weight, 2) == pytest.approx(1 / values[9], rel=1e-6)
 

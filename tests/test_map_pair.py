@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import cca
@@ -10,7 +11,6 @@ from intertwine.files import write_tensors
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import MapPair, load_map
 from intertwine.spaces import Space
-from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 A, B = make("tall")
 PAIR = cca(moments_of(A, B), "a", ["b"])["b"]
@@ -33,7 +33,7 @@ def test_the_one_map_keeps_the_means_together():
 def test_maps_into_different_spaces_are_no_pair():
     """Two maps into two spaces are refused."""
     other = replace(PAIR.target, target=Space("other", PAIR.target.target.dim))
-    with pytest.raises(SpaceMismatchError, match="got maps into cca.a.b and other, expected one"):
+    with pytest.raises(SpaceMismatchError, match=r"got maps into cca.a.b and other, expected one"):
         MapPair(PAIR.source, other)
 
 

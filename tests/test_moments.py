@@ -1,4 +1,5 @@
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers import CASES, assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import cca, procrustes, reduced_rank, ridge
@@ -13,7 +15,6 @@ from intertwine.files import read_tensors, write_tensors
 from intertwine.moments import BLOCK_ROWS, Moments
 from intertwine.spaces import Space
 from intertwine.sums import Sums
-from tests.helpers import CASES, assert_close, assert_refuses_damage, make, moments_of
 
 DTYPES = [np.float16, np.float32, np.float64]
 LIBRARIES = {"numpy": np.asarray, "torch": torch.from_numpy}
@@ -149,7 +150,7 @@ def test_chunks_move_no_block(precision, cuts):
     whole = moments_of(LONG["a"], LONG["b"], precision=precision)
     parts = Moments({"a": 3, "b": 2}, precision=precision)
     edges = [0, *sorted(cuts), 9000]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         parts.update({name: array[start:stop] for name, array in LONG.items()})
     assert state(parts) == state(whole)
 
@@ -249,7 +250,7 @@ def test_merged_moments_are_those_of_one_pass(case):
     """Moments about different origins merge to those of all rows, norms included."""
     a, b = make(case)
     cuts = [0, len(a) // 3, len(a) // 2, len(a)]
-    parts = [moments_of(a[i:j], b[i:j]) for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [moments_of(a[i:j], b[i:j]) for i, j in pairwise(cuts)]
     merged = reduce(add, parts)
     assert_moments_of(merged, {"a": a, "b": b}, 1e-11)
     in_place = parts[0].copy()
@@ -264,7 +265,7 @@ def test_merging_leaves_the_parts_alone():
     first, second = moments_of(a[:90], b[:90]), moments_of(a[90:], b[90:])
     before = state(first), state(second)
     whole = first + second
-    whole - second  # noqa: B018
+    whole - second
     copied = first.copy()
     copied.update({"a": a, "b": b})
     assert (state(first), state(second)) == before

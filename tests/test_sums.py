@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.helpers import assert_close
 
 from intertwine import sums as module
 from intertwine.errors import InputError
 from intertwine.sums import Sums
-from tests.helpers import assert_close
 
 DIMS = {"a": 5, "b": 3, "c": 1}
 RNG = np.random.default_rng(0)
@@ -68,8 +68,8 @@ def test_selected_sums_are_those_of_the_spaces(names):
     sums = sums_of(ROWS)
     chosen = sums.select(names)
     assert_equals_naive(chosen, {name: ROWS[name] for name in names})
-    for total in chosen.second.values():
-        total += 1
+    for pair in chosen.second:
+        chosen.second[pair] += 1
     assert_equals_naive(sums, ROWS)
 
 
@@ -105,7 +105,7 @@ def test_moving_there_and_back_changes_nothing():
     [
         (np.float32, 1e19, "b: features are too large for float32 products; use precision float64"),
         # No single product overflows, their sum over rows would.
-        (np.float32, 2.5e18, "b: features are too large for float32 products"),
+        (np.float32, 1e18, "b: features are too large for float32 products"),
         (np.float32, np.inf, "b: features are too large for float32 products"),
         (np.float64, 1e90, "b: features are too large for float64 products; rescale them"),
         (np.float64, 1e200, "b: features are too large for float64 products"),

@@ -303,7 +303,6 @@ class Moments:
             [self.spaces[name] for name in names], precision=self.precision, first_row=self._row
         )
         chosen._sums = self.sums.select(names)
-        chosen._row = self._row
         if self._origin is not None:
             chosen._origin = {name: self._origin[name].copy() for name in names}
         return chosen
@@ -358,9 +357,7 @@ class Moments:
             moments._origin = {a: take(f"origin/{a}", x) for a, x in sums.first.items()}
             sums.first = {a: take(f"first/{a}", x) for a, x in sums.first.items()}
             sums.norm_cross = {a: take(f"norm_cross/{a}", x) for a, x in sums.norm_cross.items()}
-            sums.second = {
-                (a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()
-            }
+            sums.second = {(a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()}
         except KeyError as error:
             raise FileFormatError(f"{path}: holds no {error}") from error
         return moments

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.helpers import assert_close
 
 from intertwine.errors import InputError
 from intertwine.estimators import HeadFactor, analytic
 from intertwine.spaces import Head, Space
-from tests.helpers import assert_close
 
 RNG = np.random.default_rng(0)
 N = 500

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from sklearn.dummy import DummyRegressor
+from tests.helpers import CASES, assert_close, make, moments_of
 
 from intertwine.errors import InputError
 from intertwine.estimators import identity, mean_vector
 from intertwine.spaces import Space
-from tests.helpers import CASES, assert_close, make, moments_of
 
 
 @pytest.mark.parametrize(("d", "q"), [(3, 3), (3, 5), (5, 3), (1, 4)])

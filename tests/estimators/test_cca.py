@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 from sklearn.cross_decomposition import CCA
+from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 from intertwine.errors import InputError
 from intertwine.estimators import cca
 from intertwine.estimators.cca import Whitening
 from intertwine.moments import Moments
-from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 
 def fit(a, b, *, precision: str = "float64", **options):
@@ -200,7 +200,7 @@ def test_kept_whitenings_are_used_for_what_they_are_of():
 @pytest.mark.parametrize("alpha", [-1, np.nan, np.inf, "gcv"])
 def test_alphas_that_are_none_are_refused(alpha):
     """λ is a number; CCA has no GCV."""
-    with pytest.raises(InputError, match="got alpha .*, expected a number of at least 0: CCA has"):
+    with pytest.raises(InputError, match=r"got alpha .*, expected a number of at least 0: CCA has"):
         fit(*make("tall"), alpha=alpha)
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.helpers import CASES, augmented, make, moments_of
 
 from intertwine.errors import InputError
 from intertwine.estimators.gcv import ALPHAS, GCV, MIN_FREE_SHARE, MIN_RESIDUAL_SHARE
 from intertwine.estimators.normal import INTERCEPTS, Eigen, NormalEquations
-from tests.helpers import CASES, augmented, make, moments_of
 
 
 def gcv_of(a, b, intercept: str = "free", alphas=ALPHAS, precision: str = "float64") -> GCV:
@@ -192,5 +192,5 @@ def test_without_degrees_of_freedom_the_largest_alpha_is_taken():
 )
 def test_grids_that_are_none_are_refused(alphas):
     """A grid must be positive, finite and ascending."""
-    with pytest.raises(InputError, match="got alphas .*, expected positive ascending numbers"):
+    with pytest.raises(InputError, match=r"got alphas .*, expected positive ascending numbers"):
         gcv_of(*make("tall"), alphas=np.array(alphas))

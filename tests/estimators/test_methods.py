@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests.helpers import make, moments_of
 
 from intertwine import estimators
 from intertwine.errors import InputError
@@ -7,7 +8,6 @@ from intertwine.estimators import METHODS, FitOptions, Fitter, HeadFactor
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
 from intertwine.spaces import Head
-from tests.helpers import make, moments_of
 
 RNG = np.random.default_rng(0)
 A, B = make("tall")
@@ -97,7 +97,7 @@ def test_unknown_spaces_are_refused(method):
     """A source or target that the moments lack is refused by every method."""
     fitter = Fitter(FitOptions(method=method), HEADS)
     for source, target in (("a", "x"), ("x", "b")):
-        with pytest.raises(InputError, match="got (source|space) 'x', expected one of"):
+        with pytest.raises(InputError, match=r"got (source|space) 'x', expected one of"):
             fitter.fit(moments_of(A, B), source, [target])
 
 
@@ -130,7 +130,7 @@ def test_heads_are_asked_for_where_they_are_needed(options, needed):
     """Only the analytic map and the prior made of it need heads, and say whose is missing."""
     assert FitOptions(**options).needs_heads == needed
     if needed:
-        with pytest.raises(InputError, match="space b has no head; .* needs b.head.safetensors"):
+        with pytest.raises(InputError, match=r"space b has no head; .* needs b.head.safetensors"):
             fit(heads={"a": HEADS["a"]}, **options)
     else:
         assert fit(heads=None, **options).method == "ridge"

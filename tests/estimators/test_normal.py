@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators.normal import INTERCEPTS, Eigen, NormalEquations, largest_eigenvalue
 from intertwine.linear_map import LinearMap
 from intertwine.moments import Moments
 from intertwine.spaces import Space
-from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 # What the centred features of each kind have, at most their dimension.
 RANKS = {

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes as shape_distance
+from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 from intertwine.errors import InputError
 from intertwine.estimators import procrustes
-from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 # Squares of means 10,000 times the spread leave either side, SciPy too, five digits of R.
 SQUARE = [

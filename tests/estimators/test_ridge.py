@@ -4,15 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
-
-from intertwine.errors import InputError, SpaceMismatchError
-from intertwine.estimators import ridge
-from intertwine.estimators.gcv import ALPHAS
-from intertwine.estimators.normal import INTERCEPTS
-from intertwine.estimators.ridge import check_alpha
-from intertwine.linear_map import LinearMap
-from intertwine.moments import Moments
-from intertwine.spaces import Space
 from tests.helpers import (
     CASES,
     assert_close,
@@ -22,6 +13,15 @@ from tests.helpers import (
     make,
     moments_of,
 )
+
+from intertwine.errors import InputError, SpaceMismatchError
+from intertwine.estimators import ridge
+from intertwine.estimators.gcv import ALPHAS
+from intertwine.estimators.normal import INTERCEPTS
+from intertwine.estimators.ridge import check_alpha
+from intertwine.linear_map import LinearMap
+from intertwine.moments import Moments
+from intertwine.spaces import Space
 
 
 def fit(a, b, *, precision: str = "float64", prior=None, **options) -> LinearMap:
@@ -360,7 +360,9 @@ def test_priors_that_do_not_fit_are_refused(n):
 @pytest.mark.parametrize("alpha", [-1, np.nan, np.inf, "GCV", "", None, [1.0, 2.0]])
 def test_alphas_that_are_none_are_refused(alpha):
     """λ is a number of at least 0, or the name of a way to choose it."""
-    with pytest.raises(InputError, match="got alpha .*, expected a number of at least 0 or one of"):
+    with pytest.raises(
+        InputError, match=r"got alpha .*, expected a number of at least 0 or one of"
+    ):
         check_alpha(alpha)
 
 

@@ -8,13 +8,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from tests.helpers import assert_close, make
 
 from intertwine.errors import InputError
 from intertwine.estimators import ALPHAS, cca, procrustes, reduced_rank, ridge
 from intertwine.estimators.sklearn import CCAMap, ProcrustesMap, ReducedRankMap, RidgeMap
 from intertwine.linear_map import LinearMap
 from intertwine.moments import Moments
-from tests.helpers import assert_close, make
 
 ESTIMATORS = [
     RidgeMap(),
@@ -108,7 +108,7 @@ def test_targets_may_not_change_between_parts():
     """Another number of targets, or of dimensions of y, is refused until the next `fit`."""
     estimator = RidgeMap().fit(A, B)
     for other in (B[:, :3], B[:, 0]):
-        with pytest.raises(InputError, match="got y of shape .*, expected the same number of"):
+        with pytest.raises(InputError, match=r"got y of shape .*, expected the same number of"):
             estimator.partial_fit(A, other)
     assert estimator.moments_.n == 200
     assert estimator.fit(A, B[:, 0]).predict(A).shape == (200,)

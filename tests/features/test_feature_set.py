@@ -12,7 +12,7 @@ IDS = [f"image{i}.png" for i in range(30)]
 
 
 def features(*names, n=30):
-    """Return features of some spaces, of dimensions 3, 4, 5 …"""
+    """Return features of some spaces, of dimensions 3, 4 and so on."""
     return {name: RNG.standard_normal((n, 3 + i)) for i, name in enumerate(names)}
 
 
@@ -111,7 +111,7 @@ def test_refuses_other_numbers_of_rows_without_ids(tmp_path, write_folder):
     """Folders without ids and of other lengths are refused with both lengths."""
     write_folder(tmp_path / "one", features("a"))
     write_folder(tmp_path / "two", features("b", n=29))
-    with pytest.raises(InputError, match="one has 30, .*two has 29"):
+    with pytest.raises(InputError, match=r"one has 30, .*two has 29"):
         FeatureSet.open(tmp_path / "one", tmp_path / "two")
 
 

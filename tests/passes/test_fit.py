@@ -178,7 +178,7 @@ def test_heads_are_asked_for_before_the_first_map_is_written(tmp_path, networks,
         head.unlink()
     else:
         Head(np.ones((7, 20))).save(head)
-    with pytest.raises(InputError, match="space c has no head|got 10 and 7 classes"):
+    with pytest.raises(InputError, match=r"space c has no head|got 10 and 7 classes"):
         fit_to_files([tmp_path / "set"], tmp_path / "maps", options=options)
     assert not (tmp_path / "maps").exists()
 

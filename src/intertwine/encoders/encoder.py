@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,13 +101,6 @@ class Encoder:
             )
         features = self.run(self.preprocessing.apply(images))
         return np.asarray(features, np.float32).reshape(len(images), self.dim)
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def reported_top1(uri: EncoderUri) -> float | None:

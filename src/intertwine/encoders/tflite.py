@@ -24,7 +24,6 @@ import numpy as np
 
 from intertwine.encoders.encoder import (
     Encoder,
-    available_cores,
     drop_background,
     probe_dim,
     reported_top1,
@@ -34,6 +33,7 @@ from intertwine.encoders.tflite_graph import Graph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file
+from intertwine.threads import available_cores
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array

@@ -6,7 +6,7 @@ A new method is one file beside this one, and one line in `METHODS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
@@ -135,7 +135,8 @@ def _ridge(fitter: Fitter, moments: Moments, source: str, targets: list[str]) ->
 
 
 def _least_squares(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
-    return ridge(moments, source, targets, alpha=0.0, intercept=fitter.options.intercept)
+    maps = ridge(moments, source, targets, alpha=0.0, intercept=fitter.options.intercept)
+    return {target: replace(fitted, method="least-squares") for target, fitted in maps.items()}
 
 
 def _procrustes(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:

@@ -7,6 +7,7 @@ imports this module, nor scikit-learn.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _FLOATS = [np.float64, np.float32, np.float16]
 
 
-class _MapRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
+class _MapRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """What the estimators share: rows into moments, moments into a map, a map into predictions."""
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -124,8 +125,9 @@ class _MapRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: i
             self.intercept_ = float(bias[0]) if flat else bias
         return self
 
+    @abstractmethod
     def _solve(self) -> LinearMap:
-        raise NotImplementedError
+        """Fit the map to the moments, and keep what else was learnt."""
 
 
 class RidgeMap(_MapRegressor):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import available_cores
 from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.features.record import DTYPES, SpaceRecord
 from intertwine.features.writer import FeatureSetWriter
 from intertwine.images.decode import decode, resize
 from intertwine.images.listing import ImageList, list_images
+from intertwine.threads import available_cores
 
 if TYPE_CHECKING:
     import os

@@ -202,9 +202,7 @@ def _dtype(feature_set: FeatureSet, name: str, precision: str) -> np.dtype[np.fl
     return np.dtype(resolve_precision(precision, dim=dim, n_rows=feature_set.n))
 
 
-def _features(
-    feature_set: FeatureSet, name: str, precision: str
-) -> Iterator[tuple[slice, Array]]:
+def _features(feature_set: FeatureSet, name: str, precision: str) -> Iterator[tuple[slice, Array]]:
     """Walk over one space's rows in the working dtype, checked."""
     dtype = _dtype(feature_set, name, precision)
     for start in range(0, feature_set.n, CHUNK_ROWS):

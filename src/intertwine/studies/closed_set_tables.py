@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from intertwine.estimators import FitOptions
     from intertwine.passes.score import Counts
-    from intertwine.studies.closed_set import Cell
     from intertwine.studies.problem import Problem
+    from intertwine.studies.swaps import Cell
 
 Row = dict[str, Any]
 
@@ -32,6 +32,8 @@ PAPER: Row = {
     "citation": "McNeely-White, Sattelberg, Blanchard & Beveridge, Exploring the Interchangeability "
     "of CNN Embedding Spaces, arXiv 2010.02323 (2020)",
 }
+_NO_ALPHA = "this method has no λ"
+_NO_PAIRS = "no pair of networks that are no controls has a native accuracy above 0"
 _NATIVE_ZERO = "the source's native accuracy is 0"
 
 
@@ -126,6 +128,8 @@ def _off_diagonal(cell: Cell, native_target: Counts, problem: Problem) -> Row:
         reasons.append("the target's native accuracy is 0")
     if cell.r2 is None:
         reasons.append("the target is constant on the rows scored: R² is undefined")
+    if row["alpha"] is None:
+        reasons.append(_NO_ALPHA)
     row["reason"] = "; ".join(reasons) or None
     return row
 
@@ -202,8 +206,11 @@ def curve_rows(
     cells: Iterable[Cell], problem: Problem, size: int, classes_covered: int | None
 ) -> list[Row]:
     """Return one point of the curve over the number of fit rows, a row a pair."""
-    return [
-        {
+    rows = []
+    for cell in cells:
+        if cell.target == fresh.NAME:
+            continue
+        row = {
             "n_fit": size,
             "classes_covered": classes_covered,
             "source": cell.source,
@@ -213,9 +220,10 @@ def curve_rows(
             "alpha": cell.info.get("alpha"),
             "control": bool({cell.source, cell.target} & set(problem.controls)),
         }
-        for cell in cells
-        if cell.target != fresh.NAME
-    ]
+        if row["alpha"] is None and row["reason"] is None:
+            row["reason"] = _NO_ALPHA
+        rows.append(row)
+    return rows
 
 
 def facts(
@@ -254,6 +262,7 @@ def facts(
         },
         "median_percent_change": float(np.median(changes)) if changes else None,
         "worst_percent_change": min(changes) if changes else None,
+        "reason": None if changes else _NO_PAIRS,
         "worst_pair": _names(worst),
         "gains": _gains(pairs, scored),
         "loss_and_source_accuracy": _loss_and_accuracy(pairs, scored),

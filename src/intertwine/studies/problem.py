@@ -77,6 +77,8 @@ class Problem:
         for name in controls:
             if name not in names:
                 raise InputError(f"got control {name!r}, expected one of the spaces {names}")
+        if fresh.NAME in names:
+            raise InputError(f"space {fresh.NAME}: the study makes one of this name; rename yours")
         names = [a for a in names if a not in controls] + [a for a in names if a in controls]
         if len(names) < 2:
             raise InputError(f"got {len(names)} space in both sets, expected at least two")

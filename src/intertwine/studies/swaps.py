@@ -1,0 +1,210 @@
+"""Every network's features through every other network's classifier: fitting and counting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.arrays import resolve_precision
+from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
+from intertwine.features import fresh
+from intertwine.map_pair import MapPair
+from intertwine.moments import Moments
+from intertwine.passes.moments import empty_moments
+from intertwine.passes.score import Classifier, Counts, count, predict, residuals, total_spread
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.estimators import FitOptions
+    from intertwine.linear_map import LinearMap
+    from intertwine.spaces import Head
+    from intertwine.studies.problem import Problem
+
+Say = Callable[[str, int, int], None]
+Scored = dict[tuple[str, str, str], Counts]
+
+
+@dataclass
+class Cell:
+    """One ordered pair, scored.
+
+    Parameters
+    ----------
+    source, target
+        The spaces.
+    counts
+        What the mapped features did in the target's head.
+    info
+        What the map says of itself.
+    r2
+        R² on the evaluation rows, where it was asked for and is defined.
+    """
+
+    source: str
+    target: str
+    counts: Counts
+    info: dict[str, Any]
+    r2: float | None = None
+
+
+class Swaps:
+    """The state of one study: moments that grow, and what never changes while they do.
+
+    Sources are fitted and scored side by side, one BLAS thread each: results then do not depend on
+    how many cores there are, and other work on the machine slows them down no more than its share.
+
+    Parameters
+    ----------
+    problem
+        The checked feature sets.
+    options
+        How maps are fitted.
+    precision
+        `auto`, `float64` or `float32`.
+    say
+        Called with (what, done, total) as work goes on.
+    """
+
+    def __init__(self, problem: Problem, options: FitOptions, precision: str, say: Say) -> None:
+        self.problem, self.say = problem, say
+        fresh_head = fresh.fresh_head(problem.heads[problem.names[0]].classes)
+        self.heads = {**problem.heads, fresh.NAME: fresh_head}
+        self.fitter = Fitter(options, self.heads)
+        self.moments = _moments(problem, precision)
+        self.precision = precision
+        self.predictions: dict[str, Array] = {}
+        for i, name in enumerate(problem.names):
+            say("native accuracy", i, len(problem.names))
+            self.predictions[name] = predict(
+                problem.evaluation, name, problem.heads[name], precision=precision
+            )
+        self.natives = {name: self._native(name) for name in problem.names}
+        self._spread: dict[str, float] = {}
+
+    def _native(self, name: str) -> Counts:
+        own = {name: Classifier.of_head(self.heads[name])}
+        return self._count(name, own)[name]
+
+    def _count(
+        self,
+        source: str,
+        classifiers: dict[str, Classifier],
+        targets: dict[str, str] | None = None,
+        *,
+        precision: str | None = None,
+    ) -> dict[str, Counts]:
+        return count(
+            self.problem.evaluation,
+            source,
+            classifiers,
+            labels=self.problem.labels,
+            predictions=self.predictions,
+            targets=targets,
+            precision=precision or self.precision,
+        )
+
+    def add(self, ring: Array, step: int, sizes: list[int]) -> None:
+        """Add the rows of one ring to the moments."""
+        done = sizes[step - 1] if step else 0
+        for rows, chunk in self.problem.chunks(ring):
+            self.moments.update(chunk, rows=rows)
+            done += len(rows)
+            self.say("joint moments", done, sizes[-1])
+
+    def cells(self, *, full: bool) -> list[Cell]:
+        """Fit and score every ordered pair on the rows so far; with `full`, R² and the contrast."""
+        self.moments.sums  # noqa: B018 - closes the block in hand before several threads read it
+        if full:
+            self._spread = total_spread(self.problem.evaluation, self.problem.names)
+        rows = side_by_side(lambda source: self._row(source, full=full), self.problem.names)
+        return [cell for row in rows for cell in row]
+
+    def _row(self, source: str, *, full: bool) -> list[Cell]:
+        """Fit and score the maps from one source."""
+        targets = [name for name in self.problem.names if name != source]
+        if full and source not in self.problem.controls:
+            targets.append(fresh.NAME)
+        fitted = self.fitter.fit(self.moments, source, targets)
+        maps = {name: _one_map(fitted[name]) for name in targets}
+        folded = {name: Classifier.folded(maps[name], self.heads[name]) for name in targets}
+        # A point inside the curve needs no more; the last one, the main table, is exact.
+        counts = self._count(source, folded, precision=None if full else "float32")
+        r2 = self._r2(source, maps) if full else {}
+        return [Cell(source, name, counts[name], maps[name].info, r2.get(name)) for name in targets]
+
+    def _r2(self, source: str, maps: dict[str, LinearMap]) -> dict[str, float]:
+        problem = self.problem
+        real = {name: linear_map for name, linear_map in maps.items() if name != fresh.NAME}
+        rss = residuals(problem.evaluation, source, real, precision=self.precision)
+        spread = self._spread
+        return {name: 1 - rss[name] / spread[name] for name in real if spread[name] > 0}
+
+    def baselines(self) -> Scored:
+        """Score doing nothing and answering the mean, by (baseline, source, target)."""
+        rows = side_by_side(self._baselines_of, self.problem.names)
+        return {key: counts for row in rows for key, counts in row.items()}
+
+    def _baselines_of(self, source: str) -> Scored:
+        spaces = self.problem.evaluation.spaces
+        others = [name for name in self.problem.names if name != source]
+        maps = {("identity", a): identity(spaces[source], spaces[a]) for a in others}
+        maps |= {("mean", a): mean_vector(self.moments, source, a) for a in others}
+        keys = {f"{kind} {a}": (kind, a) for kind, a in maps}
+        folded = {
+            key: Classifier.folded(maps[pair], self.heads[pair[1]]) for key, pair in keys.items()
+        }
+        counts = self._count(source, folded, {key: a for key, (_, a) in keys.items()})
+        return {(kind, source, a): counts[key] for key, (kind, a) in keys.items()}
+
+    def analytic(self) -> dict[tuple[str, str, str], tuple[Counts, int]]:
+        """Score the analytic map: counts and the head's rank, by (form, source, target)."""
+        self.say("analytic map", 0, 1)
+        names = [*self.problem.names, fresh.NAME]
+        tasks = [(form, target) for target in names for form in ("affine", "homogeneous")]
+        parts = side_by_side(lambda task: self._analytic_into(*task), tasks)
+        self.say("analytic map", 1, 1)
+        return {key: value for part in parts for key, value in part.items()}
+
+    def _analytic_into(
+        self, form: str, target: str
+    ) -> dict[tuple[str, str, str], tuple[Counts, int]]:
+        factor = HeadFactor.of(self.heads[target], form)
+        scored = {}
+        for source in self.problem.names:
+            if source != target:
+                classifier = _analytic_classifier(self.heads[source], factor)
+                counts = self._count(source, {target: classifier})[target]
+                scored[form, source, target] = (counts, factor.rank)
+        return scored
+
+
+def _moments(problem: Problem, precision: str) -> Moments:
+    """Return empty moments of the problem's spaces and the fresh one, about the fit set's origin."""
+    spaces = [problem.fit.spaces[name] for name in problem.names]
+    dim = sum(space.dim for space in spaces)
+    chosen = resolve_precision(precision, dim=dim, n_rows=problem.fit.n)
+    origin = empty_moments(problem.fit, problem.names, precision=chosen).origin
+    origin[fresh.NAME] = np.zeros(problem.n_classes)
+    return Moments([*spaces, fresh.fresh_space(problem.n_classes)], precision=chosen, origin=origin)
+
+
+def _one_map(fitted: LinearMap | MapPair) -> LinearMap:
+    return fitted.to_map() if isinstance(fitted, MapPair) else fitted
+
+
+def _analytic_classifier(head: Head, factor: HeadFactor) -> Classifier:
+    """Return the target's head after the analytic map, as a classifier of the source's features."""
+    joint = np.column_stack([head.weight, head.bias]).astype(np.float64)
+    target = np.asarray(factor.head.weight, np.float64)
+    target_bias = np.asarray(factor.head.bias, np.float64)
+    if factor.form == "homogeneous":
+        # The mapped last coordinate multiplies the target's bias; it is kept, not set to 1.
+        folded = np.column_stack([target, target_bias]) @ factor.solve(joint)
+        return Classifier(folded[:, :-1], folded[:, -1])
+    joint[:, -1] -= target_bias
+    folded = target @ factor.solve(joint)
+    return Classifier(folded[:, :-1], folded[:, -1] + target_bias)

@@ -1,0 +1,45 @@
+"""Work side by side on the cores of one machine."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return `function` of every item, in order, one thread a core and one BLAS thread each.
+
+    Independent pieces with one BLAS thread each use the cores better than one piece with many: BLAS
+    threads wait for each other at every step, and wait badly when the machine has other work. A
+    result also does not depend on how many cores there are.
+
+    Parameters
+    ----------
+    function
+        What to do; it spends its time in NumPy, which lets other threads run.
+    items
+        Its arguments.
+
+    Returns
+    -------
+    results
+        In the order of the items.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(function, items))

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from tests.helpers import CASES, make, moments_of
+
+from intertwine.errors import InputError
+from intertwine.moments import Moments
+from intertwine.similarity import linear_cka
+
+ENOUGH = [case for case in CASES if case != "two rows"]
+
+
+def kernels(*arrays):
+    """Return the n × n linear kernels of rows as they are."""
+    return [x @ x.T for x in arrays]
+
+
+def plain(a, b) -> float:
+    """Return CKA by its n × n definition: HSIC of doubly centred kernels."""
+    centre = np.eye(len(a)) - 1 / len(a)
+    k, m = (centre @ x @ centre for x in kernels(a - a.mean(axis=0), b - b.mean(axis=0)))
+    return (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
+
+
+def hsic_1(k, m) -> float:
+    """Return HSIC₁ of Song et al. (2012), equation 5, from n × n kernels."""
+    n = len(k)
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    one = np.ones(n)
+    trace = np.trace(k @ m)
+    each = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+    both = 2 / (n - 2) * (one @ k @ m @ one)
+    return (trace + each - both) / (n * (n - 3))
+
+
+def debiased(a, b) -> float:
+    """Return debiased CKA by its n × n definition."""
+    k, m = kernels(a - a.mean(axis=0), b - b.mean(axis=0))
+    return hsic_1(k, m) / np.sqrt(hsic_1(k, k) * hsic_1(m, m))
+
+
+@pytest.mark.parametrize("oracle", [plain, debiased])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+@pytest.mark.parametrize("case", ENOUGH)
+def test_cka_is_its_definition(case, oracle, precision, tolerance):
+    """CKA from moments equals the n × n definition, plain and debiased."""
+    a, b = make(case)
+    got = linear_cka(moments_of(a, b, precision=precision), "a", "b", debiased=oracle is debiased)
+    assert got == pytest.approx(oracle(a, b), abs=tolerance)
+
+
+@pytest.mark.parametrize("debias", [False, True])
+def test_merged_and_subtracted_moments_have_the_same_cka(debias):
+    """Parts with origins of their own, added and left out again, lose none of it."""
+    a, b = make("tall")
+    parts = [moments_of(a[i : i + 50], b[i : i + 50]) for i in range(0, 200, 50)]
+    total = parts[0] + parts[1] + parts[2] + parts[3]
+    oracle = debiased if debias else plain
+    assert linear_cka(total, "a", "b", debiased=debias) == pytest.approx(oracle(a, b), abs=1e-10)
+    rest = linear_cka(total - parts[3], "a", "b", debiased=debias)
+    assert rest == pytest.approx(oracle(a[:150], b[:150]), abs=1e-10)
+
+
+@pytest.mark.parametrize("debias", [False, True])
+def test_cka_does_not_feel_rotations_shifts_and_scales(debias):
+    """A rotated, moved and scaled copy has CKA 1, and any other space the same CKA with it."""
+    a, b = make("tall")
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 12)))[0]
+    moments = Moments({"a": 12, "b": 7, "copy": 12})
+    moments.update({"a": a, "b": b, "copy": 3 * a @ turn - 100})
+    assert linear_cka(moments, "a", "copy", debiased=debias) == pytest.approx(1, abs=1e-12)
+    expected = linear_cka(moments, "a", "b", debiased=debias)
+    assert linear_cka(moments, "copy", "b", debiased=debias) == pytest.approx(expected, abs=1e-12)
+    assert linear_cka(moments, "b", "a", debiased=debias) == pytest.approx(expected, abs=1e-14)
+    assert linear_cka(moments, "a", "a", debiased=debias) == pytest.approx(1, abs=1e-14)
+
+
+def test_unrelated_spaces_are_near_zero_only_when_debiased():
+    """With few rows plain CKA of noise is high; debiased it is about zero, and may be negative."""
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(30):
+        moments = moments_of(rng.standard_normal((20, 90)), rng.standard_normal((20, 90)))
+        assert linear_cka(moments, "a", "b") > 0.7
+        values.append(linear_cka(moments, "a", "b", debiased=True))
+    assert abs(np.mean(values)) < 0.02
+    assert min(values) < 0
+
+
+@pytest.mark.parametrize(("debias", "needed"), [(False, 2), (True, 4)])
+def test_too_few_rows_are_refused(debias, needed):
+    """CKA needs two rows, debiased four."""
+    a, b = make("tall")
+    linear_cka(moments_of(a[:needed], b[:needed]), "a", "b", debiased=debias)
+    with pytest.raises(InputError, match=f"got n = {needed - 1} rows, expected at least {needed}"):
+        linear_cka(moments_of(a[: needed - 1], b[: needed - 1]), "a", "b", debiased=debias)
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_undefined_cka_is_refused(debias, precision):
+    """A space that never varies has no CKA, and neither have rows all equally far apart."""
+    a, b = make("tall")
+    with pytest.raises(InputError, match="a does not vary enough over 200 rows to have a CKA"):
+        linear_cka(
+            moments_of(np.full_like(a, 0.1), b, precision=precision), "a", "b", debiased=debias
+        )
+    corners = moments_of(b[:40], np.eye(40) / 3, precision=precision)
+    if debias:
+        with pytest.raises(InputError, match="b does not vary enough over 40 rows"):
+            linear_cka(corners, "a", "b", debiased=True)
+    else:
+        assert 0 < linear_cka(corners, "a", "b") < 1
+
+
+def test_unknown_spaces_are_refused():
+    """A space that the moments lack is refused by name."""
+    with pytest.raises(InputError, match=r"got spaces \['x'\], expected some of"):
+        linear_cka(moments_of(*make("tall")), "a", "x")

@@ -41,6 +41,9 @@ class LinearMap:
     source_mean, source_spread
         (d_source,) mean and standard deviation of the features it was fitted on, by which vectors
         of another space are recognised; None when unknown.
+    source_directions
+        (k, d_source) orthogonal directions in which those features vary most, as long as their
+        standard deviation there; None when unknown.
     """
 
     weight: Array
@@ -51,6 +54,7 @@ class LinearMap:
     info: dict[str, Any] = field(default_factory=dict)
     source_mean: Array | None = None
     source_spread: Array | None = None
+    source_directions: Array | None = None
 
     def __post_init__(self) -> None:
         expected = (self.target.dim, self.source.dim)
@@ -135,6 +139,7 @@ class LinearMap:
             info={"through": self.source.name, "maps": [inner.info, self.info]},
             source_mean=inner.source_mean,
             source_spread=inner.source_spread,
+            source_directions=inner.source_directions,
         )
 
     def inverse(self) -> LinearMap:
@@ -173,7 +178,11 @@ class LinearMap:
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays that its file holds."""
-        statistics = {"source_mean": self.source_mean, "source_spread": self.source_spread}
+        statistics = {
+            "source_mean": self.source_mean,
+            "source_spread": self.source_spread,
+            "source_directions": self.source_directions,
+        }
         known = {name: array for name, array in statistics.items() if array is not None}
         return {"weight": self.weight, "bias": self.bias, **known}
 
@@ -214,6 +223,7 @@ class LinearMap:
             },
             source_mean=tensors.get("source_mean"),
             source_spread=tensors.get("source_spread"),
+            source_directions=tensors.get("source_directions"),
         )
 
     @classmethod

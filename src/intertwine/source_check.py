@@ -1,8 +1,8 @@
-"""Whether a bare array comes from the space that a map expects.
+"""Recognises whether a bare array comes from the space that a map expects.
 
-A `.npy` file names no network. What a map stores of its source, the mean μ and spread σ of every
-dimension, still tells: in another space the order of the dimensions is another one, so its profile
-of means is uncorrelated with μ, while rows of the right space repeat it, even rows of one class.
+A `.npy` file names no network. A map stores of its source the mean μ and the few directions in which
+the features vary most. Rows of that space, even a single one, spend much of their deviation from μ in
+those directions; rows of another space, whose dimensions mean something else, little more than chance.
 """
 
 from __future__ import annotations
@@ -11,21 +11,50 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import eigh
 
 from intertwine.errors import SpaceMismatchError
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
+    from intertwine.moments import Moments
 
 # Rows looked at.
 SAMPLE_ROWS = 1000
-# A profile is asked only where the right space would correlate by this many standard deviations of
-# an unrelated one; a third of it is then the threshold: unrelated arrays pass with p < 4e-5.
-INFORMATIVE_DEVIATIONS = 12.0
-THRESHOLD_SHARE = 1 / 3
+# Directions kept: one for so many dimensions, at most so many.
+DIMENSIONS_A_DIRECTION = 16
+MAX_DIRECTIONS = 64
+# Rows must spend this part of the share that the source itself spends in its directions.
+THRESHOLD = 0.5
+# The test is made only where that lies so many standard deviations above an unrelated direction.
+INFORMATIVE_DEVIATIONS = 4.0
 # The right space keeps its mean squared norm within this factor, whatever classes it shows.
 NORM_FACTOR = 4.0
+
+
+def main_directions(moments: Moments, name: str) -> Array:
+    """Return the directions in which a space varies most.
+
+    Parameters
+    ----------
+    moments
+        Moments that hold the space.
+    name
+        The space.
+
+    Returns
+    -------
+    directions
+        (k, d) orthogonal rows, as long as the standard deviation along them; k is one for every 16
+        dimensions, at most 64, fewer where the space has fewer.
+    """
+    scatter = moments.scatter(name)
+    d = len(scatter)
+    k = max(1, min(MAX_DIRECTIONS, d // DIMENSIONS_A_DIRECTION))
+    values, vectors = eigh(scatter, subset_by_index=[d - k, d - 1])
+    kept = values > d * np.finfo(moments.precision).eps * max(float(values[-1]), 0.0)
+    return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept] / moments.n)).T)
 
 
 @dataclass(frozen=True)
@@ -34,17 +63,17 @@ class SourceCheck:
 
     Parameters
     ----------
-    correlation
-        Between the profiles of the rows and of the map's source.
+    share
+        Of the rows' squared deviation from the source's mean, the part in the source's directions.
     expected
-        What it should be, were the rows of the map's source, given how much they vary.
+        That part in the rows that the map was fitted on.
     norm_ratio
         Mean squared norm of the rows over that of the source.
     informative
-        Whether the profile can tell at all.
+        Whether the directions can tell at all.
     """
 
-    correlation: float
+    share: float
     expected: float
     norm_ratio: float
     informative: bool
@@ -53,17 +82,13 @@ class SourceCheck:
     def passed(self) -> bool:
         """Whether nothing speaks against the array."""
         scaled = 1 / NORM_FACTOR <= self.norm_ratio <= NORM_FACTOR
-        return scaled and (
-            not self.informative or self.correlation >= THRESHOLD_SHARE * self.expected
-        )
+        return scaled and (not self.informative or self.share >= THRESHOLD * self.expected)
 
 
 def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
     """Compare an array's first rows with what a map knows of its source.
 
-    The profile of means of m rows with spread s correlates with μ by about
-    √(v / (v + σ̄²(1/m + max(0, 1 − s̄²/σ̄²)))), v being the variance of μ over dimensions and the last
-    term the spread that rows of few classes lack.
+    An unrelated deviation has a part of k/d ± √(2k)/d in k directions of d dimensions.
 
     Parameters
     ----------
@@ -75,27 +100,27 @@ def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
     Returns
     -------
     check
-        The comparison; None when the map knows nothing of its source or there are no rows.
+        The comparison; None when the map knows nothing of its source, or the rows are none or not
+        finite.
     """
     mean, spread = linear_map.source_mean, linear_map.source_spread
-    if mean is None or spread is None or len(rows) == 0:
-        return None
     sample = np.asarray(rows[:SAMPLE_ROWS], np.float64)
-    m, d = sample.shape
-    profile, variance = sample.mean(axis=0), sample.var(axis=0)
-    noise = float((spread**2).mean())
-    missing = max(0.0, 1.0 - float(variance.mean()) / noise) if noise > 0 else 0.0
-    signal = float(mean.var())
-    noise *= 1 / m + missing
-    expected = float(np.sqrt(signal / (signal + noise))) if signal > 0 else 0.0
+    if mean is None or spread is None or len(sample) == 0 or not np.isfinite(sample).all():
+        return None
     own = float((mean**2 + spread**2).sum())
-    norm_ratio = float((profile**2 + variance).sum()) / own if own > 0 else 1.0
-    return SourceCheck(
-        correlation=_correlation(profile, mean),
-        expected=expected,
-        norm_ratio=norm_ratio,
-        informative=expected * np.sqrt(d) > INFORMATIVE_DEVIATIONS,
-    )
+    norm_ratio = float((sample**2).sum() / len(sample)) / own if own > 0 else 1.0
+    directions, share, expected, informative = linear_map.source_directions, 0.0, 0.0, False
+    if directions is not None and len(directions):
+        lengths = np.linalg.norm(directions, axis=1)
+        deviation = sample - mean
+        total = float((deviation**2).sum())
+        along = float(((deviation @ (directions.T / lengths)) ** 2).sum())
+        share = along / total if total > 0 else 1.0
+        expected = float((lengths**2).sum() / (spread**2).sum())
+        k, d = directions.shape
+        chance = (k + INFORMATIVE_DEVIATIONS * np.sqrt(2 * k)) / d
+        informative = bool(THRESHOLD * expected > chance)
+    return SourceCheck(share, expected, norm_ratio, informative)
 
 
 def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
@@ -125,8 +150,9 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
     if check is None:
         return f"{name}: map {linear_map.name} holds no statistics to recognise {space} by"
     found = (
-        f"its profile correlates {check.correlation:.2f} with {space}'s (expected about "
-        f"{check.expected:.2f}), its mean squared norm is {check.norm_ratio:.2g} times {space}'s"
+        f"{100 * check.share:.0f} % of its deviation from {space}'s mean lies in {space}'s main "
+        f"directions (there it is {100 * check.expected:.0f} %), and its mean squared norm is "
+        f"{check.norm_ratio:.2g} times {space}'s"
     )
     if not check.passed:
         raise SpaceMismatchError(
@@ -134,11 +160,5 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
             "another network, or normalised otherwise? --force maps it all the same"
         )
     if not check.informative:
-        return f"{name}: {space}'s profile is too flat to recognise it by"
+        return f"{name}: {space} has no main directions to recognise it by"
     return f"{name}: {found}"
-
-
-def _correlation(a: Array, b: Array) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norms if norms > 0 else 0.0

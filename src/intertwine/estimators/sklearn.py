@@ -57,36 +57,16 @@ class _MapRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator, ABC):  # ty
         return self._add(X, y, reset=True)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Add rows to those given since the last `fit`, and fit the map to all of them.
+        """Add rows, of the shapes that `fit` takes, and fit the map to all since the last `fit`.
 
         A map needs two rows; before the second the estimator counts as not fitted.
-
-        Parameters
-        ----------
-        X
-            (n_samples, n_features) features of the source.
-        y
-            (n_samples, n_targets) features of the target, or (n_samples,).
-
-        Returns
-        -------
-        self
-            The estimator, fitted once it has seen two rows.
         """
         return self._add(X, y, reset=not hasattr(self, "moments_"), min_samples=1)
 
     def predict(self, X: Any) -> Array:
-        """Map features.
+        """Map (n_samples, n_features) features to (n_samples, n_targets).
 
-        Parameters
-        ----------
-        X
-            (n_samples, n_features) features of the source.
-
-        Returns
-        -------
-        predicted
-            (n_samples, n_targets), or (n_samples,) after a fit to one-dimensional y.
+        After a fit to one-dimensional y the result is (n_samples,).
         """
         rows = self._source_rows(X)
         predicted: Array = self.map_.apply(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,17 @@ from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
 from intertwine.files import check_writable
+from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
 from intertwine.passes.moments import joint_moments
+from intertwine.source_check import main_directions
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
     from intertwine.spaces import Head
 
 
@@ -119,13 +124,26 @@ def _write(
 ) -> list[dict[str, Any]]:
     fitter = Fitter(options, heads)
     written = []
+    directions: dict[str, Array] = {}
+
+    def known(linear_map: LinearMap) -> LinearMap:
+        """Return a map that knows by what to recognise its source."""
+        name = linear_map.source.name
+        if name not in directions:
+            directions[name] = main_directions(moments, name)
+        return replace(linear_map, source_directions=directions[name])
+
     sources = [source] if source else [name for name in moments.spaces if name != target]
     for i, name in enumerate(sources):
         targets = [target] if target else [other for other in moments.spaces if other != name]
         for other, fitted in fitter.fit(moments, name, targets).items():
             path = out / f"{fitted.name}.safetensors"
-            fitted.save(path)
-            info = fitted.info if hasattr(fitted, "info") else fitted.source.info
+            if isinstance(fitted, MapPair):
+                info = fitted.source.info
+                MapPair(known(fitted.source), known(fitted.target)).save(path)
+            else:
+                info = fitted.info
+                known(fitted).save(path)
             written.append(
                 {"source": name, "target": other, "path": str(path), "method": options.method}
                 | {"info": info}

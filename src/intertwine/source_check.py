@@ -29,8 +29,12 @@ MAX_DIRECTIONS = 64
 THRESHOLD = 0.5
 # The test is made only where that lies so many standard deviations above an unrelated direction.
 INFORMATIVE_DEVIATIONS = 4.0
-# The right space keeps its mean squared norm within this factor, whatever classes it shows.
+# It is a mean over rows and directions, and asked for only where these make so many numbers.
+MIN_NUMBERS = 64
+# The right space keeps its mean squared norm within this factor, whatever classes it shows, where
+# that is a mean over so many numbers.
 NORM_FACTOR = 4.0
+MIN_NORM_NUMBERS = 256
 
 
 def main_directions(moments: Moments, name: str) -> Array:
@@ -71,17 +75,20 @@ class SourceCheck:
         Mean squared norm of the rows over that of the source.
     informative
         Whether the directions can tell at all.
+    sized
+        Whether the norm can.
     """
 
     share: float
     expected: float
     norm_ratio: float
     informative: bool
+    sized: bool
 
     @property
     def passed(self) -> bool:
         """Whether nothing speaks against the array."""
-        scaled = 1 / NORM_FACTOR <= self.norm_ratio <= NORM_FACTOR
+        scaled = not self.sized or 1 / NORM_FACTOR <= self.norm_ratio <= NORM_FACTOR
         return scaled and (not self.informative or self.share >= THRESHOLD * self.expected)
 
 
@@ -119,8 +126,9 @@ def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
         expected = float((lengths**2).sum() / (spread**2).sum())
         k, d = directions.shape
         chance = (k + INFORMATIVE_DEVIATIONS * np.sqrt(2 * k)) / d
-        informative = bool(THRESHOLD * expected > chance)
-    return SourceCheck(share, expected, norm_ratio, informative)
+        informative = len(sample) * k >= MIN_NUMBERS and bool(THRESHOLD * expected > chance)
+    sized = sample.size >= MIN_NORM_NUMBERS
+    return SourceCheck(share, expected, norm_ratio, informative, sized)
 
 
 def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
@@ -160,5 +168,5 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
             "another network, or normalised otherwise? --force maps it all the same"
         )
     if not check.informative:
-        return f"{name}: {space} has no main directions to recognise it by"
+        return f"{name}: too few rows, or main directions of {space}, to recognise it by"
     return f"{name}: {found}"

@@ -45,9 +45,9 @@ def print_closed_set(result: dict[str, Any]) -> None:
         title=f"Top-1 accuracy (%) of row's features in column's classifier; "
         f"{result['n_fit']} fit rows, {result['n_eval']} evaluation rows"
     )
-    table.add_column("features of ↓ in head of →")
+    table.add_column("features ↓ head →", overflow="fold")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for source in names:
         table.add_row(source, *(_cell(cells[source, target], result) for target in names))
     console.print(table)

@@ -9,7 +9,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
-from intertwine.features.npy import NpyFile
+from intertwine.features.npy import NpyFile, read_vector
 from intertwine.files import read_header, read_json, read_tensors
 from intertwine.spaces import Head
 
@@ -21,7 +21,7 @@ _REPORT_KEYS = ("study", "created", "n_fit", "n_eval", "method", "alpha", "inter
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a feature set, map, moments, head, `.npy` file or report holds.
+    """Return what a feature set, map, moments, head, `.npy` file, labels or report holds.
 
     Raises
     ------
@@ -37,6 +37,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _feature_set(path)
     if not path.is_file():
         raise InputError(f"{path}: nothing there")
+    if path.name == "labels.npy":
+        labels = read_vector(path)
+        return {"kind": "labels", "rows": len(labels), "classes": int(np.unique(labels).size)}
     if path.suffix == ".npy":
         file = NpyFile(path)
         return {"kind": "array", "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}

@@ -171,6 +171,14 @@ class Head:
             raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
         except KeyError as error:
             raise FileFormatError(f"{path}: holds no tensor named weight") from error
+        # Where another library taught NumPy such dtypes they are read, but not as numbers.
+        foreign = [name for name, tensor in tensors.items() if tensor.dtype.kind not in "fiu"]
+        if foreign:
+            dtype = tensors[foreign[0]].dtype
+            raise FileFormatError(
+                f"{path}: not a readable safetensors file ({foreign[0]} is {dtype}, "
+                "expected float16, float32 or float64)"
+            )
         others = {name: tensors[name] for name in ("bias", "classes") if name in tensors}
         try:
             return cls(weight, **others)

@@ -368,23 +368,21 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
         assert process.wait() == 0
         seconds = time.monotonic() - began
     kills, resumed = 0, 0
-    for _ in range(40):
+    while kills < 10:
         with start("out.npy") as process:
             process.stdout.readline()
             time.sleep(rng.uniform(0, 0.3 * seconds))
             process.send_signal(signal.SIGKILL)
-            ended = process.wait() == 0
-        if ended:
-            break
-        kills += 1
-        assert not (tmp_path / "out.npy").exists()
+            kills += process.wait() != 0
+        if (tmp_path / "out.npy").exists():
+            # It got as far as naming its output, which must then be whole.
+            assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+            (tmp_path / "out.npy").unlink()
+            continue
         record = tmp_path / ".out.partial.json"
         resumed += record.exists() and bool(json.loads(record.read_text())["done"])
-        if kills == 10:
-            with start("out.npy") as process:
-                assert process.wait() == 0
-            break
-    assert kills >= 3
+    with start("out.npy") as process:
+        assert process.wait() == 0
     assert resumed >= 2
     assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert all(name.startswith(".tmp-") for name in hidden(tmp_path))

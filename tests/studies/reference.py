@@ -103,9 +103,7 @@ def closed_set(fit, evaluation, heads, labels, *, alpha):
                 **counts,
                 "r2": 1 - ((truth - mapped) ** 2).sum() / spread,
                 "alpha": (np.median(lam), lam.min(), lam.max()),
-                "affine": score(
-                    affine(evaluation[a], heads[a], heads[b]), labels, own[a], own[b]
-                ),
+                "affine": score(affine(evaluation[a], heads[a], heads[b]), labels, own[a], own[b]),
                 "homogeneous": score(
                     homogeneous(evaluation[a], heads[a], heads[b]), labels, own[a], own[b]
                 ),

@@ -264,9 +264,7 @@ def test_the_order_of_the_file_changes_nothing(curved, trio, write_folder, tmp_p
     _, nets, (fit, labels, ids), (evaluation, eval_labels) = trio
     order = np.random.default_rng(9).permutation(500)
     shuffled = {a: x[order] for a, x in fit.items()}
-    write_folder(
-        tmp_path / "fit", shuffled, heads=nets.heads, labels=labels[order], ids=ids[order]
-    )
+    write_folder(tmp_path / "fit", shuffled, heads=nets.heads, labels=labels[order], ids=ids[order])
     write_folder(tmp_path / "eval", evaluation, heads=nets.heads, labels=eval_labels)
     other = run(tmp_path, points=9)
     for table in ("pairs", "curve"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import sys
 from typing import NoReturn
 
@@ -33,6 +33,10 @@ def main() -> NoReturn:
     """Run the command line: exit 0, 1 on a user's error, 2 on wrong usage, 130 on Ctrl-C."""
     from intertwine.errors import IntertwineError
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a sign gets a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
@@ -42,9 +46,9 @@ def main() -> NoReturn:
             raise
         _fail(str(error))
     except OSError as error:
-        if debug or error.errno not in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+        if debug:
             raise
-        _fail(f"{error.filename or 'cannot write'}: {error.strerror}")
+        _fail(f"{error.filename or 'cannot read or write'}: {error.strerror or error}")
     except MemoryError as error:
         if debug:
             raise

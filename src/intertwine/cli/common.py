@@ -148,7 +148,7 @@ def row_range(text: str) -> tuple[int, int]:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, allow_nan=False))
 
 
 def say(text: str) -> None:

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from intertwine.linear_map import LinearMap
+from intertwine.map_pair import load_map
+
+
+def test_prints_the_path_of_every_map(intertwine, study_folders, tmp_path, files_below):
+    """One line a map on standard output, each the path of a file that is there."""
+    done = intertwine("fit", study_folders / "fit", "--out", tmp_path / "maps")
+    assert done.code == 0
+    assert done.err == ""
+    assert sorted(done.out.split()) == [
+        str(tmp_path / "maps" / name) for name in files_below(tmp_path / "maps")
+    ]
+    assert len(files_below(tmp_path / "maps")) == 6
+
+
+def test_json_is_one_object_with_the_maps(intertwine, study_folders, tmp_path):
+    """With --json each map's path, method and facts are one object on standard output."""
+    result = intertwine(
+        "fit", study_folders / "fit", "--out", tmp_path, "--source", "a", "--alpha", "gcv", "--json"
+    ).json()
+    assert [(entry["source"], entry["target"]) for entry in result["maps"]] == [
+        ("a", "b"),
+        ("a", "c"),
+    ]
+    for entry in result["maps"]:
+        assert entry["info"] == {
+            key: value
+            for key, value in LinearMap.load(entry["path"]).info.items()
+            if key != "created"
+        }
+        assert entry["info"]["alpha"] in np.logspace(-3, 6, 37)
+
+
+def test_folders_joined_in_another_order_are_said(intertwine, tmp_path, write_folder):
+    """Rows joined by id are told of on standard error, and in the JSON's notes."""
+    rng, ids = np.random.default_rng(0), [f"r{i}" for i in range(30)]
+    write_folder(tmp_path / "x", {"x": rng.standard_normal((30, 3))}, ids=ids)
+    write_folder(tmp_path / "y", {"y": rng.standard_normal((30, 3))}, ids=ids[::-1])
+    arguments = ["fit", tmp_path / "x", tmp_path / "y", "--out", tmp_path / "maps"]
+    assert "stand in another order; joined by id" in intertwine(*arguments).err
+    assert "joined by id" in intertwine(*arguments, "--json").json()["notes"][0]
+
+
+def test_what_a_map_says_of_itself_is_told(intertwine, tmp_path, networks):
+    """Dead features are told of on standard error, by source and target."""
+    networks({"a": 12, "b": 9}, dead=2).save(tmp_path / "set", 100, 1)
+    done = intertwine("fit", tmp_path / "set", "--out", tmp_path / "maps")
+    assert "a → b: the source's features have rank 10 of 12" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "check"),
+    [
+        (["--alpha", "7.5"], lambda m: m.info["alpha"] == 7.5),
+        (["--alpha", "gcv", "--alphas", "2,4,8"], lambda m: m.info["alpha"] in {2, 4, 8}),
+        (["--intercept", "none"], lambda m: not m.bias.any()),
+        (["--intercept", "homogeneous"], lambda m: m.info["intercept"] == "homogeneous"),
+        (
+            ["--method", "reduced-rank", "--rank", "2"],
+            lambda m: np.linalg.matrix_rank(m.weight) == m.info["map_rank"] == 2,
+        ),
+        (["--method", "cca", "--rank", "3"], lambda m: np.linalg.matrix_rank(m.weight) == 3),
+        (["--method", "procrustes", "--scale"], lambda m: m.info["scale"] != 1),
+        (["--method", "procrustes"], lambda m: m.info["scale"] == 1),
+        (["--prior", "analytic"], lambda m: m.info["prior"] == "analytic"),
+        (["--precision", "float32"], lambda m: m.info["precision"] == "float32"),
+        (["--precision", "float64"], lambda m: m.info["precision"] == "float64"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_option_does_something(intertwine, study_folders, tmp_path, arguments, check):
+    """Each option of the command reaches the map it writes."""
+    pair = ["--source", "a", "--target", "b"]
+    done = intertwine("fit", study_folders / "fit", "--out", tmp_path, *pair, *arguments)
+    assert done.code == 0, done.err
+    assert check(load_map(tmp_path / "a--b.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--alpha", "-1"], "got alpha -1, expected a number of at least 0"),
+        (["--alpha", "nan"], "got alpha nan"),
+        (["--alpha", "inf"], "got alpha inf"),
+        (["--alpha", "best"], "expected a number of at least 0 or one of gcv, gcv-per-target"),
+        (["--alphas", "1,x"], "got --alphas 'x', expected a number"),
+        (["--alpha", "gcv", "--alphas", "3,2"], "expected positive ascending numbers"),
+        (["--alpha", "gcv", "--alphas", "0,2"], "expected positive ascending numbers"),
+        (["--method", "reduced-rank", "--rank", "0"], "got rank 0"),
+        (["--method", "reduced-rank", "--rank", "-2"], "got rank -2"),
+        (["--method", "reduced-rank", "--rank", "1.5"], "got --rank '1.5', expected a number"),
+        (["--method", "cca", "--rank", "0"], "got rank 0, expected at least 1"),
+        (["--method", "cca", "--rank", "gcv"], "a rank that is a number"),
+        (["--method", "cca", "--alpha", "gcv"], "CCA has no GCV"),
+        (["--method", "procrustes", "--intercept", "homogeneous"], "no homogeneous form"),
+        (["--method", "cca", "--prior", "analytic"], "expected analytic, with ridge"),
+        (["--prior", "magic"], "got prior 'magic'"),
+        (["--source", "z"], "got source 'z', expected one of ['a', 'b', 'c']"),
+        (["--target", "z"], "got target 'z'"),
+        (["--device", "cuda"], "got device 'cuda'; this version computes on cpu"),
+        (["--precision", "fast"], "precision fast needs a device"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_options_are_one_line_and_write_nothing(
+    intertwine, study_folders, tmp_path, arguments, message
+):
+    """A value that cannot be is refused in one line and no map is written."""
+    done = intertwine("fit", study_folders / "fit", "--out", tmp_path / "maps", *arguments)
+    assert message in done.error()
+    assert not (tmp_path / "maps").exists()
+
+
+def test_moments_that_are_none_are_refused(intertwine, tmp_path):
+    """A file in place of a feature set must be moments."""
+    (tmp_path / "file").write_bytes(b"something else")
+    done = intertwine("fit", tmp_path / "file", "--out", tmp_path / "maps")
+    assert "not a file that intertwine wrote" in done.error()
+    assert not (tmp_path / "maps").exists()

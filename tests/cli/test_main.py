@@ -1,0 +1,163 @@
+import errno
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from intertwine.errors import InputError
+from intertwine.passes import apply as passes
+
+COMMANDS = ["demo", "extract", "fit", "apply", "closed-set", "inspect"]
+
+
+def test_help_lists_every_command(installed):
+    """The installed command prints its commands and exits 0."""
+    done = installed("--help")
+    assert done.code == 0
+    assert all(f" {name} " in done.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(intertwine, name):
+    """Every command explains itself and takes --json."""
+    done = intertwine(name, "--help")
+    assert done.code == 0
+    assert "--json" in done.out
+
+
+def test_help_waits_for_no_numerical_library():
+    """The help is printed without importing NumPy, SciPy, scikit-learn, torch or matplotlib."""
+    script = (
+        "import sys\n"
+        "from intertwine.cli import main\n"
+        "sys.argv = ['intertwine', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code\n"
+        "heavy = {'numpy', 'scipy', 'sklearn', 'torch', 'matplotlib', 'safetensors'}\n"
+        "print('imported:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "imported: []"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["fit"],
+        ["fit", "set"],
+        ["apply", "map"],
+        ["closed-set", "--fit", "set", "--out", "report"],
+        ["fit", "set", "--out", "maps", "--method", "magic"],
+        ["fit", "set", "--out", "maps", "--precision", "float8"],
+        ["fit", "set", "--out", "maps", "--nonsense"],
+        ["closed-set", "--fit", "a", "--eval", "b", "--out", "c", "--curve-points", "0"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(intertwine, arguments):
+    """A command line that makes no sense exits 2 and says so on standard error."""
+    done = intertwine(*arguments)
+    assert done.code == 2
+    if arguments:
+        assert done.out == ""
+        assert "Usage" in done.err or "Error" in done.err
+
+
+def test_an_error_is_one_line_and_exit_1(installed, tmp_path):
+    """A user's error is one line on standard error, without a traceback, and exit 1."""
+    line = installed("inspect", tmp_path / "absent").error()
+    assert line.endswith("absent: nothing there")
+
+
+def test_debug_shows_the_traceback(intertwine, installed, tmp_path):
+    """With --debug the exception itself is seen."""
+    done = installed("inspect", tmp_path / "absent", "--debug")
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert "InputError" in done.err
+    with pytest.raises(InputError):
+        intertwine("--debug", "inspect", tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "disk"),
+        OSError(errno.EFBIG, "File too large", "disk"),
+        OSError(errno.EIO, "Input/output error", "disk"),
+        PermissionError(errno.EACCES, "Permission denied", "disk"),
+        NotADirectoryError(errno.ENOTDIR, "Not a directory", "disk"),
+        OSError("disk: something without a number"),
+    ],
+    ids=lambda error: error.args[-1] if error.errno is None else errno.errorcode[error.errno],
+)
+def test_what_the_system_refuses_is_one_line(intertwine, monkeypatch, tmp_path, error):
+    """An error of the system, wherever it arises, is one clear line."""
+
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(passes, "apply_file", fail)
+    line = intertwine("apply", "map", "in.npy", tmp_path / "out.npy").error()
+    assert "disk" in line
+    assert (error.strerror or "something without a number") in line
+
+
+def test_a_name_that_is_too_long_is_one_line(intertwine):
+    """A path that the system cannot even look at is a user's error."""
+    assert "File name too long" in intertwine("inspect", "x" * 5000).error()
+
+
+def test_too_little_memory_is_one_line(intertwine, monkeypatch, tmp_path):
+    """A lack of memory says what to do."""
+
+    def fail(*_args, **_options):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(passes, "apply_file", fail)
+    line = intertwine("apply", "map", "in.npy", tmp_path / "out.npy").error()
+    assert "not enough memory (Unable to allocate 9 TiB); use --precision float32" in line
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode_is_served(installed, study_folders, tmp_path, encoding):
+    """Where a terminal lacks a sign, tables and errors are printed all the same."""
+    environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    folders = ["--fit", study_folders / "fit", "--eval", study_folders / "eval"]
+    done = installed("closed-set", *folders, "--out", tmp_path / "report", environment=environment)
+    assert done.code == 0, done.err
+    assert "native" in done.out
+    np.save(tmp_path / "flat.npy", np.ones(3))
+    done = installed("inspect", tmp_path / "flat.npy", environment=environment)
+    assert "expected (n, d)" in done.error()
+
+
+@pytest.mark.parametrize("arguments", [["--json"], []], ids=["json", "table"])
+def test_ctrl_c_exits_130(command, networks, tmp_path, arguments):
+    """Ctrl-C at work exits 130, prints no traceback, and leaves no report."""
+    networks({"a": 300, "b": 300, "c": 300}).save(tmp_path / "set", 3000, 1)
+    folders = ["--fit", tmp_path / "set", "--eval", tmp_path / "set"]
+    # So many points take minutes.
+    many = ["--curve-points", "2000", "--out", tmp_path / "report"]
+    process = subprocess.Popen(
+        [command, "closed-set", *folders, *many, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert not (tmp_path / "report").exists()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +103,29 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None:
+    """Write several whole files; none gets its name before the bytes of all are on disk.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    files
+        Bytes by name; the last gets its name last.
+    """
+    with ExitStack() as stack:
+        for name, data in reversed(files.items()):
+            stack.enter_context(atomic_path(Path(folder) / name)).write_bytes(data)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as readable JSON; NaN is refused because JSON has none."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a value as JSON, atomically; NaN is refused because JSON has none."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, json_bytes(value))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

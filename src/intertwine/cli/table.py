@@ -71,7 +71,10 @@ def _cell(row: dict[str, Any], result: dict[str, Any]) -> Text:
     accuracy = f"{100 * row['accuracy']:.1f}"
     if row["source"] == row["target"]:
         return Text(f"{accuracy}\nnative", style="bold")
-    if {row["source"], row["target"]} & set(result["controls"]):
+    if row["source"] in result["controls"]:
+        # A change against an untrained network's accuracy, which is chance, would mean nothing.
+        return Text(accuracy, style="dim")
+    if row["target"] in result["controls"]:
         return Text(f"{accuracy}\n{percent(row['percent_change'])}", style="dim")
     change = row["percent_change"]
     style = (

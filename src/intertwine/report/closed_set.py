@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import write_bytes, write_json
+from intertwine.files import json_bytes, write_files
 from intertwine.report import draw, render
 from intertwine.report.summarise import Study, summarise_closed_set
 
@@ -97,7 +97,7 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
     result
         The JSON object of `report.json`; the file itself, read back, gives the same bytes again.
     folder
-        Where to write. Files of an earlier report are replaced, each in one step.
+        Where to write. Files of an earlier report are replaced once all new ones are on disk.
 
     Returns
     -------
@@ -113,14 +113,15 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
     """
     study = Study.of(result)
     page = summarise_closed_set(study)
-    files = {**_figures(page), **_tables(study, page)}
     html = render.html_page("closed_set.html.jinja", page, {"curve": _inline_curve(page)})
-    folder = Path(folder)
-    write_json(folder / "report.json", study.result)
-    for name, data in files.items():
-        write_bytes(folder / name, data)
-    write_bytes(folder / "report.html", html.encode())
-    return folder / "report.html"
+    files = {
+        "report.json": json_bytes(study.result),
+        **_figures(page),
+        **_tables(study, page),
+        "report.html": html.encode(),
+    }
+    write_files(folder, files)
+    return Path(folder) / "report.html"
 
 
 def _figures(page: ClosedSetPage) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.features import fresh
 from intertwine.features.rows import curve_sizes, nested_subsets
 from intertwine.studies import closed_set_tables as tables
+from intertwine.studies.closed_set_facts import facts
 from intertwine.studies.problem import Problem
 from intertwine.studies.swaps import Say, Swaps
 
@@ -110,7 +111,7 @@ def closed_set(
     contrast = tables.contrast_rows(cells, analytic, run.natives, problem)
     kept = [row for row in analytic if row["target"] != fresh.NAME]
     return ClosedSetResult(
-        facts=tables.facts(pairs, cells, problem, options, run.moments.precision),
+        facts=facts(pairs, cells, problem, options, run.moments.precision),
         natives=tables.native_rows(run.natives, problem),
         pairs=pairs,
         analytic=kept,

@@ -1,0 +1,264 @@
+"""Feature sets that cannot be used: one clear line, exit 1, nothing under --out."""
+
+import resource
+import signal
+
+import numpy as np
+import pytest
+
+from intertwine.spaces import Head
+
+
+@pytest.fixture
+def sets(networks, tmp_path):
+    """Return a folder with good sets `fit` and `eval`, to be spoilt."""
+    nets = networks({"a": 8, "b": 6})
+    nets.save(tmp_path / "fit", 60, 1, prefix="f")
+    nets.save(tmp_path / "eval", 50, 2, prefix="e")
+    return tmp_path
+
+
+def spoil(path, change):
+    """Change a `.npy` file through its array."""
+    array = np.load(path)
+    np.save(path, change(array))
+
+
+def with_value(row, column, value):
+    """Return a change that sets one number."""
+
+    def change(array):
+        array[row, column] = value
+        return array
+
+    return change
+
+
+def cut(path):
+    """Cut a file short."""
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def objects(path):
+    """Replace a file by an array of Python objects."""
+    np.save(path, np.array([[{}]]), allow_pickle=True)
+
+
+def another_order(path):
+    """Replace ids by other ones."""
+    path.write_text("".join(f"other{i}\n" for i in range(50)))
+
+
+def repeated(path):
+    """Let an id stand twice."""
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[0]]) + "\n")
+
+
+# What to do to a set's files, and what the line must say. The first are asked of both commands.
+FAULTS = {
+    "rows differ": (
+        lambda s: spoil(s / "b.npy", lambda x: x[:-3]),
+        "rows differ between spaces: got {'a': ",
+    ),
+    "NaN": (lambda s: spoil(s / "b.npy", with_value(37, 2, np.nan)), "b: NaN or infinite"),
+    "infinity": (lambda s: spoil(s / "a.npy", with_value(37, 2, -np.inf)), "features in rows 37;"),
+    "truncated": (lambda s: cut(s / "a.npy"), "a.npy: truncated"),
+    "objects": (lambda s: objects(s / "a.npy"), "a.npy: holds Python objects"),
+    "integers": (lambda s: spoil(s / "a.npy", lambda x: x.astype(int)), "a.npy: got dtype int64"),
+    "d = 0": (lambda s: spoil(s / "a.npy", lambda x: x[:, :0]), "a.npy: got shape"),
+    "n = 0": (
+        lambda s: [spoil(s / f, lambda x: x[:0]) for f in ("a.npy", "b.npy", "labels.npy")],
+        "got n = 0 rows",
+    ),
+    "id twice": (lambda s: repeated(s / "ids.txt"), "ids.txt: the id"),
+    "ids missing": (
+        lambda s: (s / "ids.txt").write_text("one\n"),
+        "ids.txt: got 1 ids, expected",
+    ),
+    "labels of another length": (
+        lambda s: spoil(s / "labels.npy", lambda y: y[:-1]),
+        "labels.npy: got",
+    ),
+    "labels of floats": (
+        lambda s: spoil(s / "labels.npy", lambda y: y.astype(float)),
+        "labels.npy: got float64",
+    ),
+    "head of another dimension": (
+        lambda s: Head(np.ones((10, 3))).save(s / "a.head.safetensors"),
+        "a.head.safetensors: got a head of dimension 3, expected 8",
+    ),
+    "head of rubbish": (
+        lambda s: (s / "a.head.safetensors").write_bytes(b"\0" * 40),
+        "a.head.safetensors: not a readable safetensors file",
+    ),
+    "space name": (lambda s: (s / "a.npy").rename(s / "a--c.npy"), "got space name 'a--c'"),
+    "no space": (
+        lambda s: [(s / f).unlink() for f in ("a.npy", "b.npy")],
+        "not a feature set: expected NAME.npy",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("study", ["fit", "closed-set fit", "closed-set eval"])
+def test_a_spoilt_set_is_one_line(intertwine, sets, study, fault):
+    """Whatever is wrong with a set is said in one line, and nothing is written."""
+    change, message = FAULTS[fault]
+    part = sets / ("eval" if study.endswith("eval") else "fit")
+    change(part)
+    arguments = ["fit", part] if study == "fit" else two_sets(sets)
+    done = intertwine(*arguments, "--out", sets / "out")
+    assert message in done.error()
+    assert not (sets / "out").exists()
+
+
+def two_sets(sets):
+    """Return the arguments of the study."""
+    return ["closed-set", "--fit", sets / "fit", "--eval", sets / "eval"]
+
+
+STUDY_FAULTS = {
+    "label out of range": (
+        lambda s: spoil(s / "eval" / "labels.npy", lambda y: np.where(y == y[4], 10, y)),
+        "label 10 of row",
+    ),
+    "negative label": (
+        lambda s: spoil(s / "eval" / "labels.npy", lambda y: y - 20),
+        "is out of range: none of the heads' 10 classes (0 … 9)",
+    ),
+    "fit label out of range": (
+        lambda s: spoil(s / "fit" / "labels.npy", lambda y: y + 9),
+        "is out of range",
+    ),
+    "no labels": (lambda s: (s / "eval" / "labels.npy").unlink(), "no labels.npy"),
+    "no head": (
+        lambda s: [(s / part / "b.head.safetensors").unlink() for part in ("fit", "eval")],
+        "space b has no head; put b.head.safetensors (weight, bias) beside b.npy",
+    ),
+    "heads of other classes": (
+        lambda s: [
+            Head(np.ones((7, 6))).save(s / part / "b.head.safetensors") for part in ("fit", "eval")
+        ],
+        "got 10 and 7 classes",
+    ),
+    "heads differ": (
+        lambda s: Head(np.ones((10, 6))).save(s / "fit" / "b.head.safetensors"),
+        "space b: its heads in",
+    ),
+    "dimensions differ": (
+        lambda s: [
+            spoil(s / "fit" / "b.npy", lambda x: x[:, :-1]),
+            (s / "fit" / "b.head.safetensors").unlink(),
+        ],
+        "got space b of dimension 6, expected b of dimension 5",
+    ),
+    "one space": (lambda s: (s / "eval" / "b.npy").unlink(), "got 1 space in both sets"),
+    "reserved name": (
+        lambda s: [
+            (s / part / "b.npy").rename(s / part / "fresh-random-features.npy")
+            for part in ("fit", "eval")
+        ],
+        "the study makes one of this name",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", STUDY_FAULTS)
+def test_sets_that_do_not_fit_together_are_one_line(intertwine, sets, fault):
+    """Labels, heads and spaces that do not fit together are said in one line."""
+    change, message = STUDY_FAULTS[fault]
+    change(sets)
+    done = intertwine(*two_sets(sets), "--out", sets / "out")
+    assert message in done.error()
+    assert not (sets / "out").exists()
+
+
+@pytest.mark.parametrize("study", ["fit", "closed-set"])
+def test_a_single_fit_row_is_one_line(intertwine, networks, tmp_path, study):
+    """One row is too few to fit a map."""
+    nets = networks({"a": 8, "b": 6})
+    nets.save(tmp_path / "fit", 1, 1)
+    nets.save(tmp_path / "eval", 50, 2)
+    arguments = ["fit", tmp_path / "fit"] if study == "fit" else two_sets(tmp_path)
+    done = intertwine(*arguments, "--out", tmp_path / "out")
+    assert "got n = 1 rows, expected at least 2 to fit a map" in done.error()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["absent", "file", "empty"])
+@pytest.mark.parametrize("study", ["fit", "closed-set"])
+def test_what_is_no_feature_set_is_one_line(intertwine, sets, study, what):
+    """A path with nothing there, a file and an empty folder are no feature sets."""
+    (sets / "file").write_text("x")
+    (sets / "empty").mkdir()
+    arguments = ["fit", sets / what, sets / what]
+    if study == "closed-set":
+        arguments = ["closed-set", "--fit", sets / what, "--eval", sets / "eval"]
+    line = intertwine(*arguments, "--out", sets / "out").error()
+    assert f"{what}: not a feature set" in line
+    assert not (sets / "out").exists()
+
+
+@pytest.mark.parametrize("ids", ["missing", "other"])
+def test_folders_whose_ids_do_not_match_are_one_line(intertwine, sets, write_folder, ids):
+    """Ids of joined folders that are missing or foreign are named by example."""
+    names = [f"e{i}" for i in range(50)]
+    names = names[:-1] if ids == "missing" else [*names[:-1], "stranger"]
+    write_folder(sets / "more", {"c": np.ones((len(names), 3))}, ids=names)
+    arguments = ["fit", sets / "eval", sets / "more"]
+    line = intertwine(*arguments, "--out", sets / "out").error()
+    assert "more/ids.txt: lacks 1 ids of" in line
+    assert "such as 'e49'" in line
+    assert not (sets / "out").exists()
+
+
+@pytest.mark.parametrize("study", ["fit", "closed-set"])
+@pytest.mark.parametrize("out", ["eval/a.npy/out", "eval/a.npy"])
+def test_an_unwritable_output_is_one_line(intertwine, sets, study, out):
+    """An output below a regular file, or that is one, is refused before the work."""
+    before = (sets / "eval" / "a.npy").read_bytes()
+    arguments = ["fit", sets / "fit"] if study == "fit" else two_sets(sets)
+    line = intertwine(*arguments, "--out", sets / out).error()
+    assert f"cannot write {sets / out}: Not a directory" in line
+    assert (sets / "eval" / "a.npy").read_bytes() == before
+
+
+def limit_files(size):
+    """Return a function that keeps a process from writing files beyond a size."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("study", "size"),
+    [("fit", 700), ("closed-set", 700), ("closed-set", 40_000)],
+    ids=["fit", "closed-set at its first file", "closed-set at a later file"],
+)
+def test_a_full_disk_is_one_line(installed, sets, files_below, study, size):
+    """Where files cannot grow one line says so, and not even the files that fitted are left."""
+    arguments = ["fit", sets / "fit"] if study == "fit" else two_sets(sets)
+    done = installed(*arguments, "--out", sets / "out", preexec_fn=limit_files(size))
+    line = done.error()
+    assert "cannot write" in line
+    assert "File too large" in line
+    assert files_below(sets / "out") == []
+
+
+@pytest.mark.parametrize("variant", ["big-endian", "column-major"])
+def test_other_layouts_of_the_same_numbers_give_the_same_result(intertwine, sets, variant):
+    """A big-endian or column-major file is accepted and changes no number of the study."""
+    expected = intertwine(*two_sets(sets), "--out", sets / "one", "--json").json()
+    for part in ("fit", "eval"):
+        for name in ("a", "b"):
+            spoil(
+                sets / part / f"{name}.npy",
+                (lambda x: x.astype(">f4")) if variant == "big-endian" else np.asfortranarray,
+            )
+    found = intertwine(*two_sets(sets), "--out", sets / "two", "--json").json()
+    for key in ("pairs", "natives", "analytic", "baselines", "contrast", "curve"):
+        assert found[key] == expected[key]

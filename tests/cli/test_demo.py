@@ -1,0 +1,58 @@
+import json
+
+import numpy as np
+import pytest
+
+from intertwine.features import sample as samples
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory, networks):
+    """Return a small sample of three networks, one of them a control."""
+    nets = networks({"a": 12, "b": 9, "control": 10})
+    features, labels = nets.rows(150, 1)
+    stored = {
+        "labels": labels,
+        "is_eval": np.arange(150) % 3 == 0,
+        "ids": np.array([f"r{i}" for i in range(150)]),
+    }
+    for name, array in features.items():
+        stored |= {f"{name}.{k}": v for k, v in samples.encode(array).items()}
+        head = samples.encode_head(nets.heads[name])
+        stored |= {f"{name}.head.{k}": v for k, v in head.items()}
+    info = {"a": {"reported_top1": 0.7, "crop": [9, 9], "parameters": 123}, "b": {}, "control": {}}
+    facts = {"spaces": info, "controls": ["control"], "notes": ["features are stored at 8 bits"]}
+    path = tmp_path_factory.mktemp("sample") / "s.npz"
+    np.savez_compressed(path, facts=json.dumps(facts), **stored)
+    return path
+
+
+def test_ends_with_a_table_and_the_reports_path(intertwine, sample, tmp_path):
+    """The demo unpacks the sample, prints a table and names the report's page."""
+    done = intertwine("demo", "--sample", sample, "--out", tmp_path)
+    assert done.code == 0, done.err
+    assert "native" in done.out
+    page = tmp_path / "report" / "report.html"
+    assert done.out.splitlines()[-1] == f"report: {page}"
+    assert page.exists()
+    assert (tmp_path / "sample" / "fit" / "a.npy").exists()
+
+
+def test_json_is_the_report(intertwine, sample, tmp_path):
+    """With --json the report's object is printed, the sample's facts and notes in it."""
+    result = intertwine("demo", "--sample", sample, "--out", tmp_path, "--json").json()
+    assert result == json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (result["n_fit"], result["n_eval"], result["controls"]) == (100, 50, ["control"])
+    assert "features are stored at 8 bits" in result["notes"]
+    row = result["natives"][0]
+    assert (row["reported_top1"], row["crop"], row["parameters"]) == (0.7, [9, 9], 123)
+
+
+def test_a_sample_that_is_absent_or_damaged_is_one_line(intertwine, sample, tmp_path):
+    """Without a whole sample one line says so and no report is made."""
+    done = intertwine("demo", "--sample", tmp_path / "none.npz", "--out", tmp_path / "out")
+    assert "give its path with --sample" in done.error()
+    (tmp_path / "cut.npz").write_bytes(sample.read_bytes()[:-200])
+    done = intertwine("demo", "--sample", tmp_path / "cut.npz", "--out", tmp_path / "out")
+    assert "not a whole sample" in done.error()
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -33,16 +34,29 @@ def sizes(tmp_path_factory, write_folder):
     return folders
 
 
-def peak(command, *arguments):
+# A process starts with the peak of the one that forked it, so a small one stands between.
+LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(process.returncode, usage.ru_maxrss)
+"""
+
+
+def peak(*command):
     """Return the peak resident memory of a command in KiB."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [command, *map(str, arguments)], stdout=subprocess.DEVNULL, env=environment
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, *map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss
+    code, kilobytes = map(int, done.stdout.split())
+    assert code == 0
+    return kilobytes
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -44,6 +44,7 @@ def closed_set(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
     from intertwine.passes.control import with_random_controls
+    from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set as study
 
     common.check_device(device)
@@ -51,6 +52,7 @@ def closed_set(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
     check_writable(out)
+    require_report_extra()
     controls = list(control or [])
     with common.progress() as report:
         if control_random:

@@ -22,9 +22,11 @@ def demo(
     from intertwine.cli.table import deliver
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.sample import find_sample, unpack
+    from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set
 
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
+    require_report_extra()
     with common.progress() as report:
         fit, evaluation, controls, notes = unpack(find_sample(sample), out / "sample", say=report)
         result = closed_set(

@@ -6,6 +6,19 @@ figures, `render` both into files. One module a study, such as `closed_set.py`, 
 
 from __future__ import annotations
 
+from intertwine.extras import import_extra
 from intertwine.report.closed_set import write_closed_set_report
 
-__all__ = ["write_closed_set_report"]
+__all__ = ["require_report_extra", "write_closed_set_report"]
+
+
+def require_report_extra() -> None:
+    """Raise now, before a long study, when what draws its report is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        With the pip line that installs it.
+    """
+    for module in ("jinja2", "matplotlib"):
+        import_extra(module, "report")

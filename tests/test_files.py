@@ -334,3 +334,36 @@ def test_adding_what_is_missing_completes(pairs, n_rows):
     for start, stop in ranges.missing(n_rows):
         ranges.add(start, stop)
     assert ranges.missing(n_rows) == []
+
+
+def test_several_files_appear_together_the_last_one_last(tmp_path, monkeypatch):
+    """Files written together get their names in order, once the bytes of all are written."""
+    seen = []
+    replace = Path.replace
+
+    def spy(self, target):
+        names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".tmp-")}
+        seen.append((Path(target).name, names, len(list(tmp_path.iterdir()))))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", spy)
+    files.write_files(tmp_path, {"a": b"1", "b": b"2", "page": b"3"})
+    assert seen == [("a", set(), 3), ("b", {"a"}, 3), ("page", {"a", "b"}, 3)]
+    assert [(tmp_path / name).read_bytes() for name in ("a", "b", "page")] == [b"1", b"2", b"3"]
+
+
+def test_several_files_do_not_appear_where_one_fails(tmp_path, monkeypatch):
+    """Where one of several files does not fit, none appears and older ones stay as they were."""
+    (tmp_path / "a").write_bytes(b"old")
+    write = Path.write_bytes
+
+    def fail(self, data):
+        if data == b"2":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(InputError, match=r"cannot write .*b: No space left"):
+        files.write_files(tmp_path, {"a": b"1", "b": b"2", "page": b"3"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"

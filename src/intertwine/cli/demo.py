@@ -22,10 +22,12 @@ def demo(
     from intertwine.cli.table import deliver
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.sample import find_sample, unpack
+    from intertwine.files import check_writable
     from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set
 
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
+    check_writable(out)
     require_report_extra()
     with common.progress() as report:
         fit, evaluation, controls, notes = unpack(find_sample(sample), out / "sample", say=report)

@@ -104,6 +104,18 @@ def test_a_space_without_main_directions_is_not_judged_by_them():
     assert note == "rows: too few rows, or main directions of a, to recognise it by"
 
 
+def test_directions_of_too_few_rows_judge_nothing(world):
+    """A map fitted on fewer rows than dimensions takes fresh rows of its source."""
+    nets, _, _ = world
+    moments = Moments(DIMS)
+    moments.update(nets.rows(40, 1)[0])
+    linear_map = ridge(moments, "a", ["b"])["b"]
+    linear_map = replace(linear_map, source_directions=main_directions(moments, "a"))
+    check = check_source(linear_map, nets.rows(500, 2)[0]["a"])
+    assert not check.informative
+    assert check.passed
+
+
 def test_real_networks_of_one_dimension_are_told_apart():
     """GoogLeNet's map refuses MobileNet-v1's features and takes its own, on the bundled sample."""
     from intertwine.features.sample import decode, find_sample

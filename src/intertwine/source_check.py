@@ -126,7 +126,10 @@ def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
         expected = float((lengths**2).sum() / (spread**2).sum())
         k, d = directions.shape
         chance = (k + INFORMATIVE_DEVIATIONS * np.sqrt(2 * k)) / d
-        informative = len(sample) * k >= MIN_NUMBERS and bool(THRESHOLD * expected > chance)
+        # Directions of fewer rows than dimensions fit those rows better than any fresh ones.
+        n_fit = linear_map.info.get("n")
+        trusted = len(sample) * k >= MIN_NUMBERS and (n_fit is None or n_fit >= d)
+        informative = trusted and bool(THRESHOLD * expected > chance)
     sized = sample.size >= MIN_NORM_NUMBERS
     return SourceCheck(share, expected, norm_ratio, informative, sized)
 

@@ -1,9 +1,20 @@
+import sys
+
 import array_api_compat
 import numpy as np
 import pytest
 import torch
 
-from intertwine.arrays import as_features, check_finite, resolve_precision, to_numpy
+from intertwine.arrays import (
+    as_features,
+    check_finite,
+    like,
+    namespace,
+    resolve_precision,
+    smallest,
+    to_device,
+    to_numpy,
+)
 from intertwine.errors import InputError
 
 
@@ -146,3 +157,64 @@ def test_other_precisions_are_refused(precision, message):
     """A precision that is unknown, or that this machine lacks, is refused by name."""
     with pytest.raises(InputError, match=message):
         resolve_precision(precision, dim=2, n_rows=2)
+
+
+def test_numbers_follow_another_array():
+    """NumPy numbers become what another array is: of its library, a copy; NumPy stays itself."""
+    array = np.arange(4.0)
+    assert like(array, np.ones(2)) is array
+    assert like(array, [1, 2]) is array
+    tensor = like(array, torch.ones(2, dtype=torch.float32))
+    assert tensor.dtype == torch.float64
+    tensor[0] = 9
+    assert array[0] == 0
+    assert namespace(tensor) is not namespace(array)
+
+
+def test_the_cpu_is_numpy():
+    """Device cpu leaves a NumPy array as itself."""
+    array = np.eye(2)
+    assert to_device(array, "cpu") is array
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda0", "cuda:", "cuda:-1", "cpu:0", ""])
+def test_unknown_devices_are_refused(device):
+    """A name that is no device is answered with those there are."""
+    with pytest.raises(InputError, match=f"got device '{device}', expected cpu, cuda or cuda:N"):
+        to_device(np.eye(2), device)
+
+
+@pytest.mark.parametrize(("device", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_absent_devices_are_refused(device, count, monkeypatch):
+    """A device that torch does not see is no device."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InputError, match=f"got device '{device}', but torch .* {count} CUDA"):
+        to_device(np.eye(2), device)
+
+
+def test_a_device_without_torch_is_refused(monkeypatch):
+    """Where torch is not installed the error says so."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match="needs torch, and torch is not installed; use cpu"):
+        to_device(np.eye(2), "cuda")
+
+
+def test_tensors_reach_the_device(monkeypatch):
+    """On a machine with devices the array is handed to torch with the device's name."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    asked = {}
+    monkeypatch.setattr(torch, "asarray", lambda array, **options: asked.update(options) or array)
+    assert to_device(np.eye(2), "cuda:1").tolist() == [[1, 0], [0, 1]]
+    assert asked["device"] == "cuda:1"
+
+
+@pytest.mark.parametrize("library", [np, torch], ids=["numpy", "torch"])
+def test_the_smallest_come_in_rising_order(library):
+    """Selection gives the head of a sort, row by row, in every library."""
+    rng = np.random.default_rng(0)
+    numbers = np.stack([rng.permutation(50) for _ in range(6)])
+    for count in (1, 7, 50):
+        got = to_numpy(smallest(library.asarray(numbers), count))
+        assert (got == np.sort(numbers, axis=1)[:, :count]).all()

@@ -45,7 +45,8 @@ def assert_moments_of(moments: Moments, rows, tolerance: float, norms: float | N
     spread = {name: np.sqrt((x**2).sum() / len(x)) for name, x in centred.items()}
     q = np.stack([(x**2).sum(axis=1) for x in centred.values()])
     assert moments.n == q.shape[1]
-    sums = moments.about_mean()
+    raw = moments.sums
+    sums = raw.shifted({a: -raw.first[a] / max(raw.n, 1) for a in raw.names})
     for a, x in centred.items():
         assert np.abs(moments.mean(a) - rows[a].mean(axis=0)).max() <= tolerance * (
             spread[a] + np.abs(rows[a].mean(axis=0)).max() * 1e-15 / tolerance
@@ -56,8 +57,11 @@ def assert_moments_of(moments: Moments, rows, tolerance: float, norms: float | N
             assert np.abs(moments.scatter(a, b) - x.T @ y).max() <= tolerance * scale
         scale = np.sqrt((q**2).sum(axis=1) * (x**2).sum()).max() or 1.0
         assert np.abs(sums.norm_cross[a] - q @ x).max() <= (norms or tolerance) * scale
-    assert_close(sums.norm_first, q.sum(axis=1), norms or tolerance)
-    assert_close(sums.norm_second, q @ q.T, norms or tolerance)
+    names = list(centred)[::-1]
+    first, second = moments.norms_about_mean(names)
+    assert_close(first[::-1], q.sum(axis=1), norms or tolerance)
+    assert_close(second[::-1, ::-1], q @ q.T, norms or tolerance)
+    assert_close(moments.norms_about_mean(names[:1])[1], [[(q[-1] ** 2).sum()]], norms or tolerance)
 
 
 # -- one pass ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ asks which library an array is from, and no framework is imported on the user's 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import array_api_compat
@@ -44,6 +45,80 @@ def to_numpy(array: Any) -> Array:
     if array_api_compat.is_cupy_array(array):
         return np.asarray(array.get())
     return np.asarray(array)
+
+
+def namespace(*arrays: Any) -> Any:
+    """Return the array-API namespace of arrays of one library, NumPy's for NumPy arrays."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def like(array: Array, other: Any) -> Any:
+    """Return NumPy numbers as an array of another one's library, on its device."""
+    if not array_api_compat.is_array_api_obj(other) or isinstance(other, np.ndarray):
+        return array
+    return namespace(other).asarray(array, device=array_api_compat.device(other), copy=True)
+
+
+def to_device(array: Array, device: str) -> Any:
+    """Return NumPy numbers on a device.
+
+    Parameters
+    ----------
+    array
+        A NumPy array.
+    device
+        `cpu`, `cuda` or `cuda:N`.
+
+    Returns
+    -------
+    array
+        The NumPy array as it is for `cpu`, else a torch tensor there.
+
+    Raises
+    ------
+    InputError
+        For another name, when torch is not installed, and when there is no such device.
+    """
+    if device == "cpu":
+        return array
+    kind, colon, index = device.partition(":")
+    if kind != "cuda" or (bool(colon) and not index.isdecimal()):
+        raise InputError(f"got device {device!r}, expected cpu, cuda or cuda:N")
+    try:
+        torch = import_module("torch")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"got device {device!r}, which needs torch, and torch is not installed; use cpu"
+        ) from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= count:
+        raise InputError(
+            f"got device {device!r}, but torch {torch.__version__} sees {count} CUDA devices; "
+            "use cpu or a lower number"
+        )
+    return torch.asarray(array, device=device, copy=True)
+
+
+def smallest(array: Any, count: int) -> Any:
+    """Return the smallest numbers of each row in rising order.
+
+    Parameters
+    ----------
+    array
+        (rows, n) array of any library; no two numbers of a row are equal.
+    count
+        How many, at most n.
+
+    Returns
+    -------
+    smallest
+        (rows, count).
+    """
+    # The array API has no selection, and a full sort of every row is many times slower.
+    if array_api_compat.is_torch_array(array):
+        return array.topk(count, dim=1, largest=False, sorted=True).values
+    xp = namespace(array)
+    return xp.sort(xp.partition(array, count - 1, axis=1)[:, :count], axis=1)
 
 
 def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:

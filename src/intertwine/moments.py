@@ -227,10 +227,21 @@ class Moments:
             self.space(name)
         return self.sums
 
-    def about_mean(self) -> Sums:
-        """Return the sums about the mean, with the squared norms ‖x − μ‖² that debiased CKA needs."""
-        sums = self.sums
-        return sums.shifted({name: -sums.first[name] / max(sums.n, 1) for name in sums.names})
+    def norms_about_mean(self, names: Iterable[str]) -> tuple[Array, Array]:
+        """Return Σq and Σ q qᵀ of some spaces, q = ‖x − μ‖²: what debiased CKA needs of the rows.
+
+        Parameters
+        ----------
+        names
+            The k spaces, each once.
+
+        Returns
+        -------
+        first, second
+            (k,) and (k, k).
+        """
+        sums = self._known(*names)
+        return sums.shifted_norms({name: -sums.first[name] / max(sums.n, 1) for name in names})
 
     # -- algebra --------------------------------------------------------------------------------
 

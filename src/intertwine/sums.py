@@ -162,14 +162,8 @@ class Sums:
         """
         n, first = self.n, self.first
         squares = np.array([delta[a] @ delta[a] for a in self.names])
-        # u = δᵀz of each space: its sum, and its sums with every z, q and u.
-        u_first = np.array([delta[a] @ first[a] for a in self.names])
-        u_cross = {b: np.stack([delta[a] @ self.pair(a, b) for a in self.names]) for b in first}
-        u_norm = np.stack([self.norm_cross[a] @ delta[a] for a in self.names])  # (u, q)
-        u_second = np.stack([u_cross[a] @ delta[a] for a in self.names])
-        norm_first = self.norm_first + 2 * u_first + n * squares
-        mixed = 2 * u_norm + np.outer(squares, self.norm_first)
-        outer = 2 * np.outer(u_first, squares)
+        u_cross = {a: self._u_cross(delta, a) for a in self.names}
+        norm_first, norm_second = self.shifted_norms(delta)
         return Sums(
             names=self.names,
             n=n,
@@ -188,14 +182,37 @@ class Sums:
                 + np.outer(norm_first, delta[b])
                 for b in self.names
             },
-            norm_second=self.norm_second
-            + mixed
-            + mixed.T
-            + 4 * u_second
-            + outer
-            + outer.T
-            + n * np.outer(squares, squares),
+            norm_second=norm_second,
         )
+
+    def shifted_norms(self, delta: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return Σq and Σ q qᵀ of some spaces about another origin, and nothing else of `shifted`.
+
+        Parameters
+        ----------
+        delta
+            (d,) by space, as for `shifted`; the spaces wanted.
+
+        Returns
+        -------
+        norm_first, norm_second
+            (k,) and (k, k), of k spaces in the order of `delta`.
+        """
+        n, index = self.n, [self.names.index(a) for a in delta]
+        norm_first, norm_second = self.norm_first[index], self.norm_second[np.ix_(index, index)]
+        squares = np.array([shift @ shift for shift in delta.values()])
+        # u = δᵀz of each space: its sum, and its sums with every q and u.
+        u_first = np.array([shift @ self.first[a] for a, shift in delta.items()])
+        u_norm = np.stack([self.norm_cross[a][index] @ shift for a, shift in delta.items()])
+        u_second = np.stack([self._u_cross(delta, a) @ shift for a, shift in delta.items()])
+        mixed = 2 * u_norm + np.outer(squares, norm_first)
+        outer = 2 * np.outer(u_first, squares)
+        second: Array = norm_second + mixed + mixed.T + 4 * u_second + outer + outer.T
+        return norm_first + 2 * u_first + n * squares, second + n * np.outer(squares, squares)
+
+    def _u_cross(self, delta: Mapping[str, Array], b: str) -> Array:
+        """Return Σ u zᵀ, u = δᵀz of each space of `delta` with z of one space, (k, d_b)."""
+        return np.stack([shift @ self.pair(a, b) for a, shift in delta.items()])
 
 
 def _add_product(total: Array, a: Array, b: Array, *, upper_only: bool) -> None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
+from intertwine.metrics.intervals import CONFIDENCE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from intertwine.arrays import Array
 
@@ -18,6 +21,9 @@ MAX_EXACT = 7
 DRAWS = 10_000
 # Permutations ranked at a time.
 BATCH = 500
+# Fewer networks than this leave nothing to resample.
+MIN_NETWORKS = 4
+BOOTSTRAP_DRAWS = 2000
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
@@ -75,6 +81,75 @@ def network_correlation(
         permuted = np.nan_to_num(_correlations(moved[:, owner], numbers))
         hits += int((np.abs(permuted) >= abs(observed) - 1e-12).sum())
     return observed, hits / len(orders)
+
+
+def matrix_correlation(x: Array, y: Array, *, seed: int = 0) -> dict[str, Any]:
+    """Correlate two numbers of ordered pairs of networks, with networks as what was sampled.
+
+    Pairs that share a network are not independent. The interval is the percentile bootstrap over
+    networks (a pair counts as often as both its networks were drawn; none is paired with its own
+    copy); the two-sided p value permutes the networks of one matrix, rows and columns together.
+    Mantel, *The detection of disease clustering and a generalized regression approach*, Cancer
+    Research 27 (1967).
+
+    Parameters
+    ----------
+    x, y
+        (n_networks, n_networks), NaN where undefined; the diagonals are not looked at.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    correlation
+        `spearman`, `ci_low`, `ci_high`, `p_value`, `n_pairs`, `n_networks`, and a `reason` where
+        one of them is None.
+    """
+    known = np.isfinite(x) & np.isfinite(y) & ~np.eye(len(x), dtype=bool)
+    used = np.flatnonzero(known.any(axis=0) | known.any(axis=1))
+    x, y, known = (array[np.ix_(used, used)] for array in (x, y, known))
+    n = len(used)
+    row: dict[str, Any] = {"n_pairs": int(known.sum()), "n_networks": n}
+    row |= dict.fromkeys(("spearman", "ci_low", "ci_high", "p_value", "reason"))
+    if n < MIN_NETWORKS:
+        return {**row, "reason": f"fewer than {MIN_NETWORKS} networks have both numbers"}
+    rho = spearman(x[known].tolist(), y[known].tolist())
+    if rho is None:
+        return {**row, "reason": "one of the two numbers is the same for all pairs"}
+    low, high = _network_bootstrap(x, y, known, seed)
+    return {
+        **row,
+        "spearman": rho,
+        "ci_low": low,
+        "ci_high": high,
+        "p_value": _mantel(x, y, known, rho, seed),
+    }
+
+
+def _network_bootstrap(x: Array, y: Array, known: Array, seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(BOOTSTRAP_DRAWS):
+        chosen = rng.integers(len(x), size=len(x))
+        grid = np.ix_(chosen, chosen)
+        kept = known[grid] & (chosen[:, None] != chosen)
+        if len(np.unique(chosen)) >= MIN_NETWORKS - 1 and kept.sum() > 2:
+            drawn.append(spearman(x[grid][kept].tolist(), y[grid][kept].tolist()))
+    tail = 50.0 * (1 - CONFIDENCE)
+    low, high = np.percentile([rho for rho in drawn if rho is not None], [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _mantel(x: Array, y: Array, known: Array, observed: float, seed: int) -> float:
+    """Return the share of relabellings of the networks that correlate at least as strongly."""
+    hits = total = 0
+    for order in _orders(len(x), seed):
+        grid = np.ix_(order, order)
+        kept = known[grid] & known
+        rho = spearman(x[grid][kept].tolist(), y[kept].tolist()) if kept.sum() > 2 else None
+        total += 1
+        hits += rho is not None and abs(rho) >= abs(observed) - 1e-12
+    return hits / total
 
 
 def _orders(n: int, seed: int) -> Array:

@@ -9,15 +9,18 @@ selection via dependence maximization*, Journal of Machine Learning Research 13 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.similarity.estimate import Null
+from intertwine.similarity.permutation import cka_null, debiased_cka_null_sd
 
 if TYPE_CHECKING:
+    from intertwine.arrays import Array
     from intertwine.moments import Moments
-    from intertwine.sums import Sums
 
 
 def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> float:
@@ -30,7 +33,8 @@ def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> f
     a, b
         Names of the spaces.
     debiased
-        Whether to use the unbiased HSIC₁. The number may then be negative, or exceed one.
+        Whether to use the unbiased HSIC₁. The number may then be negative: it is the correlation of
+        U-centred kernels, −1 … 1.
 
     Returns
     -------
@@ -43,32 +47,110 @@ def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> f
         For an unknown space, fewer than 2 rows (4 when debiased), and where CKA is undefined: a
         space that is constant, or whose own HSIC₁ is not above rounding.
     """
-    needed = 4 if debiased else 2
-    if moments.n < needed:
-        raise InputError(f"got n = {moments.n} rows, expected at least {needed} for CKA")
-    # Selecting first keeps the other spaces out of the work.
-    sums = moments.select(dict.fromkeys([a, b])).about_mean()
-    hsic = _hsic_unbiased if debiased else _hsic_plain
-    for name in (a, b):
-        rounding = 64 * np.finfo(moments.precision).eps * _hsic_plain(sums, name, name)
-        if not moments.scatter_diagonal(name).any() or hsic(sums, name, name) <= rounding:
-            raise InputError(f"{name} does not vary enough over {moments.n} rows to have a CKA")
-    own = hsic(sums, a, a) * hsic(sums, b, b)
-    return hsic(sums, a, b) / float(np.sqrt(own))
+    return KernelSums.of(moments, a, b).cka(debiased=debiased)
 
 
-def _hsic_plain(sums: Sums, a: str, b: str) -> float:
-    """Return tr(KL) = ‖Σ z_a z_bᵀ‖²_F."""
-    return float(np.linalg.norm(sums.pair(a, b)) ** 2)
+def linear_cka_null(moments: Moments, a: str, b: str, *, debiased: bool = False) -> Null:
+    """Return the mean and spread of linear CKA over every pairing of the rows of two spaces.
 
+    Closed form, from the moments: no row is permuted. Debiased CKA has mean 0 and a spread that
+    depends on n alone; plain CKA's are in `intertwine.similarity.permutation.cka_null`.
 
-def _hsic_unbiased(sums: Sums, a: str, b: str) -> float:
-    """Return n(n − 3) HSIC₁.
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces.
+    a, b
+        Names of the spaces.
+    debiased
+        Whether the null of debiased CKA is wanted.
 
-    With K̃, L̃ the kernels without their diagonals, HSIC₁ ∝ tr(K̃L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2))
-    − 2/(n−2) 1ᵀK̃L̃1. Rows are centred, so K1 = 0 and K̃1 = −q, q_i = ‖z_i‖².
+    Raises
+    ------
+    InputError
+        For an unknown space, a space that does not vary, or too few rows.
     """
-    i, j, n = sums.names.index(a), sums.names.index(b), sums.n
-    both = float(sums.norm_second[i, j])  # Σ q_a q_b
-    each = float(sums.norm_first[i] * sums.norm_first[j])  # Σ q_a Σ q_b
-    return _hsic_plain(sums, a, b) - both + each / ((n - 1) * (n - 2)) - 2 * both / (n - 2)
+    return KernelSums.of(moments, a, b).null(debiased=debiased)
+
+
+@dataclass(frozen=True)
+class KernelSums:
+    """What CKA needs of the kernels K = XXᵀ of two spaces, each centred.
+
+    Parameters
+    ----------
+    names
+        The two spaces.
+    n
+        Number of rows.
+    rounding
+        Relative rounding of one product.
+    products
+        (2, 2) tr(K_i K_j) = ‖S_ij‖²_F.
+    traces
+        (2,) tr K_i = Σq.
+    squares
+        (2, 2) Σ q_i q_j, q the diagonal of K.
+    """
+
+    names: tuple[str, str]
+    n: int
+    rounding: float
+    products: Array
+    traces: Array
+    squares: Array
+
+    @classmethod
+    def of(cls, moments: Moments, a: str, b: str) -> KernelSums:
+        """Gather the numbers of a pair."""
+        both = list(dict.fromkeys([a, b]))
+        traces, squares = moments.norms_about_mean(both)
+        index = [both.index(name) for name in (a, b)]
+        own = [_norm(moments, name, name) for name in (a, b)]
+        between = own[0] if a == b else _norm(moments, a, b)
+        return cls(
+            names=(a, b),
+            n=moments.n,
+            rounding=64 * float(np.finfo(moments.precision).eps),
+            products=np.array([[own[0], between], [between, own[1]]]),
+            traces=traces[index],
+            squares=squares[np.ix_(index, index)],
+        )
+
+    def cka(self, *, debiased: bool) -> float:
+        """Return CKA, the errors those of `linear_cka`."""
+        needed = 4 if debiased else 2
+        if self.n < needed:
+            raise InputError(f"got n = {self.n} rows, expected at least {needed} for CKA")
+        own = [self.hsic(i, i, debiased=debiased) for i in (0, 1)]
+        for i, name in enumerate(self.names):
+            if own[i] <= self.rounding * self.products[i, i] or self.products[i, i] <= 0:
+                raise InputError(f"{name} does not vary enough over {self.n} rows to have a CKA")
+        return self.hsic(0, 1, debiased=debiased) / float(np.sqrt(own[0] * own[1]))
+
+    def null(self, *, debiased: bool) -> Null:
+        """Return the null of CKA, the errors those of `linear_cka_null`."""
+        if debiased:
+            return Null(0.0, debiased_cka_null_sd(self.n))
+        facts = [
+            float(number)
+            for i in (0, 1)
+            for number in (self.traces[i], self.products[i, i], self.squares[i, i])
+        ]
+        return Null(*cka_null(self.n, *facts))
+
+    def hsic(self, i: int, j: int, *, debiased: bool) -> float:
+        """Return tr(K_i K_j), or n(n − 3) HSIC₁ when debiased.
+
+        With K̃, L̃ the kernels without their diagonals, HSIC₁ ∝ tr(K̃L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2))
+        − 2/(n−2) 1ᵀK̃L̃1. Rows are centred, so K1 = 0 and K̃1 = −q, q_i = ‖z_i‖².
+        """
+        if not debiased:
+            return float(self.products[i, j])
+        n, both = self.n, float(self.squares[i, j])
+        each = float(self.traces[i] * self.traces[j])
+        return float(self.products[i, j]) - both + each / ((n - 1) * (n - 2)) - 2 * both / (n - 2)
+
+
+def _norm(moments: Moments, a: str, b: str) -> float:
+    return float(np.linalg.norm(moments.scatter(a, b)) ** 2)

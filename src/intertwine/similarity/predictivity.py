@@ -1,14 +1,24 @@
-"""R² of a map on any rows, from their moments alone."""
+"""Linear predictivity from moments: R² of a map on any rows, and of ridge maps on unseen rows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from intertwine.errors import InputError
+from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.normal import Eigen, NormalEquations
+from intertwine.similarity.estimate import Null
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.moments import Moments
+    from intertwine.similarity.spectrum import Spectrum
 
 
 def r_squared(linear_map: LinearMap, moments: Moments) -> float:
@@ -45,3 +55,130 @@ def r_squared(linear_map: LinearMap, moments: Moments) -> float:
     explained = 2 * moments.scatter(b, a) - weight @ moments.scatter(a)
     residual = total - float((explained * weight).sum()) + moments.n * float(shift @ shift)
     return 1.0 - max(residual, 0.0) / total
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How a ridge map fitted on the other rows does on one group of rows.
+
+    Parameters
+    ----------
+    residual
+        Σ‖y − ŷ‖² over the group.
+    unrelated
+        What `residual` would be on average for a target that has nothing to do with the source, of
+        unit total variance a row, under a map of the same λ.
+    wobble
+        Σ_k (2h_k − h_k²)², h_k = s_k/(s_k + λ): how far chance alone moves `residual` from what it
+        is on average (see `null_of`).
+    spread
+        Σ‖y − mean‖² over the other rows.
+    alpha
+        λ, chosen by GCV on the other rows.
+    """
+
+    residual: float
+    unrelated: float
+    wobble: float
+    spread: float
+    alpha: float
+
+
+def fold(
+    rest: Moments,
+    group: Moments,
+    source: str,
+    targets: Iterable[str],
+    *,
+    alphas: Array = ALPHAS,
+    spectrum: Spectrum | None = None,
+) -> dict[str, Fold]:
+    """Fit ridge maps on some rows and score them on others.
+
+    With S = V diag(s) Vᵀ the source's scatter over `rest`, C = diag(s + λ)⁻¹ Vᵀ S_AB the map in
+    principal coordinates and G, R, P the group's moments of source and target about the means of
+    `rest`, the residual is P − 2⟨C, R⟩ + ⟨C, G C⟩. For an unrelated target, E C Cᵀ is
+    diag(s/(s + λ)²): hence `unrelated` = m (1 + 1/n) + Σ_k s_k G_kk / (s_k + λ)².
+
+    Parameters
+    ----------
+    rest
+        Joint moments of the n rows that maps are fitted on.
+    group
+        Joint moments of the m rows that they are scored on.
+    source, targets
+        Names of the spaces.
+    alphas
+        (n_alphas,) the grid that GCV searches.
+    spectrum
+        Of the source over `rest`, where it is known.
+
+    Returns
+    -------
+    folds
+        By target.
+
+    Raises
+    ------
+    InputError
+        For an unknown space, or fewer than two rows to fit on.
+    """
+    equations = NormalEquations(rest, source)
+    equations.require_rows()
+    eigen = Eigen.of(equations) if spectrum is None else Eigen(spectrum.values, spectrum.vectors)
+    vectors, values = eigen.vectors, eigen.values
+    spread = vectors.T @ _about(group, rest, source, source) @ vectors  # (rank, rank)
+    folds = {}
+    for target in targets:
+        rotated, power = eigen.rotate(equations.right(target)), equations.power(target)
+        gcv = GCV.of(eigen, rotated, power, n=rest.n, unpenalised=1, alphas=alphas)
+        alpha = float(gcv.choose(per_target=False)[0][0])
+        coefficients = rotated / (values[:, None] + alpha)  # (rank, d_target)
+        cross = vectors.T @ _about(group, rest, source, target)
+        own = group.scatter_diagonal(target).sum() + group.n * _shift(group, rest, target)
+        residual = own - float((coefficients * (2 * cross - spread @ coefficients)).sum())
+        noise = float((values * spread.diagonal() / (values + alpha) ** 2).sum())
+        shrunk = values / (values + alpha)
+        folds[target] = Fold(
+            residual=max(float(residual), 0.0),
+            unrelated=group.n * (1 + 1 / rest.n) + noise,
+            wobble=float(((2 * shrunk - shrunk**2) ** 2).sum()),
+            spread=float(power.sum()),
+            alpha=alpha,
+        )
+    return folds
+
+
+def null_of(folds: Sequence[Fold], n: int, participation_ratio: float) -> Null:
+    """Return what pooled R² is for a target that has nothing to do with the source.
+
+    The mean is 1 − Σ unrelated/(n − 1). Its spread comes from the products of the target's rows
+    with each other, weighted by the hat matrix H of ridge: of Σ_ij y_iᵀy_j (2H − H²)_ij the variance
+    is 2 Σ_k (2h_k − h_k²)² tr Σ_B², and tr Σ_B²/(tr Σ_B)² is one over the target's participation
+    ratio. The means of the groups add the last term.
+
+    Parameters
+    ----------
+    folds
+        One a group; together they cover all rows.
+    n
+        Number of rows.
+    participation_ratio
+        Of the target's spectrum.
+    """
+    unrelated = sum(each.unrelated for each in folds)
+    wobble = sum(each.wobble for each in folds) / len(folds)
+    groups = len(folds)
+    means = (((groups / (groups - 1)) ** 2 - 1) ** 2) * (groups - 1)
+    spread = np.sqrt(2 * (wobble + means) / participation_ratio) / (n - 1)
+    return Null(1 - unrelated / (n - 1), float(spread))
+
+
+def _about(group: Moments, rest: Moments, a: str, b: str) -> Array:
+    """Return Σ (x_a − μ_a)(x_b − μ_b)ᵀ over the group, about the means of `rest`."""
+    shift_a, shift_b = (group.mean(name) - rest.mean(name) for name in (a, b))
+    return np.asarray(group.scatter(a, b) + group.n * np.outer(shift_a, shift_b))
+
+
+def _shift(group: Moments, rest: Moments, name: str) -> float:
+    return float(((group.mean(name) - rest.mean(name)) ** 2).sum())

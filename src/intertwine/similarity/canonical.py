@@ -1,0 +1,238 @@
+"""Canonical correlation analysis (CCA) as a similarity: mean correlation, spectrum, SVCCA, PWCCA.
+
+With S = V diag(s) Vᵀ of each space, the canonical correlations are the singular values of
+K = diag(s_A + λ)^(−1/2) V_Aᵀ S_AB V_B diag(s_B + λ)^(−1/2). Hotelling, *Relations between two sets
+of variates*, Biometrika 28 (1936); with λ, Vinod, Journal of Econometrics 4 (1976).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.similarity.singular import singular_values, singular_vectors
+from intertwine.similarity.spectrum import Spectrum, spectrum_of
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.moments import Moments
+
+VARIANCE = 0.99
+
+Spectra = dict[str, Spectrum]
+
+
+@dataclass(frozen=True)
+class CanonicalPair:
+    """The canonical correlations of two spaces and their directions, factored once.
+
+    Parameters
+    ----------
+    a, b
+        Spectra of the spaces.
+    alpha
+        λ of both sides, in the sum form that ridge has.
+    whitened
+        (rank_a, rank_b) the whitened cross-scatter K.
+    rho
+        (k,) canonical correlations, descending, k = min(rank_a, rank_b).
+    left, right
+        (rank_a, k) and (rank_b, k) singular vectors of K.
+    """
+
+    a: Spectrum
+    b: Spectrum
+    alpha: float
+    whitened: Array
+    rho: Array
+    left: Array
+    right: Array
+
+    @classmethod
+    def of(
+        cls,
+        moments: Moments,
+        a: str,
+        b: str,
+        *,
+        alpha: float = 0.0,
+        spectra: Spectra | None = None,
+        quick: bool = False,
+    ) -> CanonicalPair:
+        """Factor a pair; the parameters are those of `canonical_correlations`.
+
+        With `quick`, correlations below 1e-8 of the largest may be lost (see `singular`).
+        """
+        if not (np.isfinite(alpha) and alpha >= 0):
+            raise InputError(f"got alpha {alpha}, expected a number of at least 0")
+        left, right = spectrum_of(moments, a, spectra), spectrum_of(moments, b, spectra)
+        cross = left.vectors.T @ moments.scatter(a, b) @ right.vectors
+        whitened = cross / np.sqrt(np.outer(left.values + alpha, right.values + alpha))
+        u, rho, v = singular_vectors(whitened, quick=quick)
+        rho = np.clip(rho, 0.0, 1.0)  # a correlation; only rounding exceeds one
+        return cls(left, right, float(alpha), whitened, rho, u, v)
+
+    def svcca(self, k_a: int, k_b: int, *, quick: bool = False) -> float:
+        """Return the mean canonical correlation of the leading k_a and k_b components alone."""
+        rho = singular_values(self.whitened[:k_a, :k_b], quick=quick)
+        return float(np.clip(rho, 0.0, 1.0).mean())
+
+    def pwcca(self, *, swapped: bool = False) -> float:
+        """Return PWCCA with the weights of a, or of b when `swapped`."""
+        side, directions = (self.b, self.right) if swapped else (self.a, self.left)
+        weights = projection_weights(side, directions, self.alpha)
+        return float(weights @ self.rho / weights.sum())
+
+
+def projection_weights(side: Spectrum, directions: Array, alpha: float = 0.0) -> Array:
+    """Return α_i = Σ_j |⟨h_i, x_j⟩|, (k,): how much of the space each canonical variate accounts for.
+
+    h_i = X V diag(s + λ)^(−1/2) u_i is a variate over rows and x_j the j-th feature over rows, so
+    that ⟨h_i, x_j⟩ is entry j of V diag(s / √(s + λ)) u_i: no row is needed.
+
+    Parameters
+    ----------
+    side
+        Spectrum of the space whose features are projected.
+    directions
+        (rank, k) unit vectors u_i in whitened principal coordinates.
+    alpha
+        λ of the whitening.
+    """
+    scale = side.values / np.sqrt(side.values + alpha)
+    projections = side.vectors @ (scale[:, None] * directions)  # (d, k)
+    return np.asarray(np.abs(projections).sum(axis=0))
+
+
+def canonical_correlations(
+    moments: Moments, a: str, b: str, *, alpha: float = 0.0, spectra: Spectra | None = None
+) -> Array:
+    """Return the canonical correlations of two spaces.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces.
+    a, b
+        Names of the spaces.
+    alpha
+        λ ≥ 0 added to both scatters; 0 is plain CCA.
+    spectra
+        Factorisations to use and to add to, when many pairs are wanted.
+
+    Returns
+    -------
+    rho
+        (min(rank_a, rank_b),) descending, each 0 … 1, larger is more similar. Unchanged by any
+        invertible affine map of either space (λ = 0). Where n ≤ rank they are all 1, always.
+
+    Raises
+    ------
+    InputError
+        For an unknown space, one that does not vary, or a bad λ.
+    """
+    return CanonicalPair.of(moments, a, b, alpha=alpha, spectra=spectra).rho
+
+
+def cca_mean(
+    moments: Moments, a: str, b: str, *, alpha: float = 0.0, spectra: Spectra | None = None
+) -> float:
+    """Return the mean canonical correlation, over min(rank_a, rank_b) of them.
+
+    Parameters and errors are those of `canonical_correlations`. 0 … 1, larger is more similar.
+    """
+    return float(canonical_correlations(moments, a, b, alpha=alpha, spectra=spectra).mean())
+
+
+def svcca(
+    moments: Moments,
+    a: str,
+    b: str,
+    *,
+    variance: float = VARIANCE,
+    spectra: Spectra | None = None,
+) -> float:
+    """Return SVCCA: the mean canonical correlation of each space's leading principal components.
+
+    Raghu, Gilmer, Yosinski & Sohl-Dickstein, *SVCCA: Singular vector canonical correlation analysis
+    for deep learning dynamics and interpretability*, NeurIPS 2017.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces.
+    a, b
+        Names of the spaces.
+    variance
+        Share of each space's variance that its components must hold; the fewest that do are kept.
+        Variance is the sum of eigenvalues of the scatter, not of singular values of the features.
+    spectra
+        Factorisations to use and to add to.
+
+    Returns
+    -------
+    svcca
+        0 … 1, larger is more similar. Unchanged by shifts, rotations and one scale.
+
+    Raises
+    ------
+    InputError
+        For a share outside 0 … 1, an unknown space, or one that does not vary.
+    """
+    check_variance(variance)
+    pair = CanonicalPair.of(moments, a, b, spectra=spectra)
+    return pair.svcca(pair.a.components(variance), pair.b.components(variance))
+
+
+def check_variance(variance: float) -> None:
+    """Raise when a share of variance is none.
+
+    Raises
+    ------
+    InputError
+        For anything outside 0 … 1, 0 excluded.
+    """
+    if not 0 < variance <= 1:
+        raise InputError(f"got variance {variance}, expected a share above 0 and at most 1")
+
+
+def pwcca(
+    moments: Moments,
+    source: str,
+    target: str,
+    *,
+    alpha: float = 0.0,
+    spectra: Spectra | None = None,
+) -> float:
+    """Return projection-weighted CCA (PWCCA), the weights taken from the source.
+
+    Σ α_i ρ_i / Σ α_i with α_i = Σ_j |⟨h_i, x_j⟩| over the source's canonical variates h_i and its
+    features x_j. Morcos, Raghu & Bengio, *Insights on representational similarity in neural
+    networks with canonical correlation*, NeurIPS 2018, section 3.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces.
+    source, target
+        Names of the spaces; the number differs with the direction.
+    alpha
+        λ of both sides.
+    spectra
+        Factorisations to use and to add to.
+
+    Returns
+    -------
+    pwcca
+        0 … 1, larger is more similar. Unchanged by any invertible affine map of the target, and by
+        shifts and one scale of the source; a rotation of the source changes the weights.
+
+    Raises
+    ------
+    InputError
+        For an unknown space, one that does not vary, or a bad λ.
+    """
+    return CanonicalPair.of(moments, source, target, alpha=alpha, spectra=spectra).pwcca()

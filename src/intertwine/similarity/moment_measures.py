@@ -1,0 +1,196 @@
+"""Every measure that joint moments give, for one pair of spaces: scores, and what chance scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+from intertwine.similarity.canonical import VARIANCE, CanonicalPair
+from intertwine.similarity.cka import KernelSums
+from intertwine.similarity.rotation_null import RotationNull
+from intertwine.similarity.shape import angular_distance
+from intertwine.similarity.spectrum import Spectrum
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.moments import Moments
+    from intertwine.similarity.estimate import Null
+
+# PWCCA with the weights of the pair's second space: the score of the opposite direction.
+BACK = "pwcca_back"
+CANONICAL = ("cca_mean", "svcca", "pwcca", BACK)
+NAMES = ("cka", "cka_debiased", *CANONICAL, "procrustes")
+
+
+@dataclass(frozen=True)
+class MomentScores:
+    """Scores of one pair by measure, and why the others are undefined.
+
+    Parameters
+    ----------
+    scores
+        The number by measure, of those that are defined.
+    reasons
+        A clause by measure, of those that are not.
+    rho
+        (k,) the canonical correlations, descending; None where they are undefined.
+    """
+
+    scores: dict[str, float]
+    reasons: dict[str, str]
+    rho: Array | None = None
+
+
+@dataclass(frozen=True)
+class SpectraOf:
+    """The spectra of several spaces over the same rows, and how CCA uses them.
+
+    Parameters
+    ----------
+    spectra
+        By space; a space that does not vary is absent.
+    kept
+        Components of each that SVCCA keeps.
+    alpha
+        λ of CCA.
+    """
+
+    spectra: dict[str, Spectrum]
+    kept: dict[str, int]
+    alpha: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        moments: Moments,
+        names: Sequence[str],
+        *,
+        alpha: float = 0.0,
+        variance: float = VARIANCE,
+        kept: Mapping[str, int] | None = None,
+    ) -> SpectraOf:
+        """Factor the spaces that vary.
+
+        Parameters
+        ----------
+        moments
+            Joint moments that hold the spaces.
+        names
+            The spaces.
+        alpha
+            λ of CCA.
+        variance
+            Share of variance that SVCCA keeps.
+        kept
+            Components to keep instead, as when a few rows are left out: a number that jumped
+            between one subset of rows and the next would be taken for sampling error.
+        """
+        moments.sums  # noqa: B018 - closes the block in hand before several threads read it
+
+        def factor(name: str) -> Spectrum | None:
+            try:
+                return Spectrum.of(moments, name)
+            except InputError:
+                return None
+
+        found = zip(names, side_by_side(factor, names), strict=True)
+        spectra = {name: spectrum for name, spectrum in found if spectrum is not None}
+        chosen = {
+            name: spectrum.components(variance)
+            if kept is None or name not in kept
+            else min(kept[name], spectrum.rank)
+            for name, spectrum in spectra.items()
+        }
+        return cls(spectra, chosen, alpha)
+
+
+def pair_scores(
+    moments: Moments, a: str, b: str, known: SpectraOf, *, quick: bool = False
+) -> MomentScores:
+    """Return every measure of one pair.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces.
+    a, b
+        Names of the spaces.
+    known
+        Their spectra over the same rows.
+    quick
+        Whether singular values may come from Gram matrices, as between resamples (see `singular`).
+
+    Returns
+    -------
+    scores
+        By the names in `NAMES`; those that are undefined have a reason instead.
+    """
+    found: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    rho: Array | None = None
+
+    def attempt(names: tuple[str, ...], score: Callable[[], tuple[float, ...]]) -> None:
+        try:
+            found.update(zip(names, score(), strict=True))
+        except InputError as error:
+            reasons.update(dict.fromkeys(names, str(error)))
+
+    def canonical() -> tuple[float, ...]:
+        nonlocal rho
+        spectra = dict(known.spectra)
+        pair = CanonicalPair.of(moments, a, b, alpha=known.alpha, spectra=spectra, quick=quick)
+        kept, rho = (known.kept[a], known.kept[b]), pair.rho
+        forth, back = pair.pwcca(), pair.pwcca(swapped=True)
+        return float(pair.rho.mean()), pair.svcca(*kept, quick=quick), forth, back
+
+    kernels = KernelSums.of(moments, a, b)
+    attempt(("cka",), lambda: (kernels.cka(debiased=False),))
+    attempt(("cka_debiased",), lambda: (kernels.cka(debiased=True),))
+    attempt(CANONICAL, canonical)
+    attempt(("procrustes",), lambda: (angular_distance(moments, a, b, quick=quick),))
+    return MomentScores(found, reasons, rho)
+
+
+def pair_nulls(moments: Moments, a: str, b: str, known: SpectraOf) -> dict[str, Null]:
+    """Return what unrelated spaces with these spectra score on the same number of rows.
+
+    CKA is compared with every permutation of the rows, in closed form; the others with random
+    rotations of the sample space.
+
+    Parameters
+    ----------
+    moments
+        Joint moments that hold both spaces, which both vary.
+    a, b
+        Names of the spaces.
+    known
+        Their spectra over the same rows.
+
+    Returns
+    -------
+    nulls
+        By the names in `NAMES`; CKA's are absent where it is undefined.
+    """
+    nulls, kernels = {}, KernelSums.of(moments, a, b)
+    for name, debiased in (("cka", False), ("cka_debiased", True)):
+        try:
+            nulls[name] = kernels.null(debiased=debiased)
+        except InputError:
+            continue
+    rotation = RotationNull.of(
+        known.spectra[a],
+        known.spectra[b],
+        alpha=known.alpha,
+        kept=(known.kept[a], known.kept[b]),
+    )
+    return nulls | {
+        "cca_mean": rotation.cca_mean,
+        "svcca": rotation.svcca,
+        "pwcca": rotation.pwcca_a,
+        BACK: rotation.pwcca_b,
+        "procrustes": rotation.procrustes,
+    }

@@ -1,0 +1,46 @@
+"""The measures that compare rows with rows, together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intertwine.similarity.cknna import cknna
+from intertwine.similarity.mutual_knn import mutual_knn
+from intertwine.similarity.rbf_cka import rbf_cka
+from intertwine.similarity.rsa import rsa
+
+if TYPE_CHECKING:
+    from intertwine.similarity.estimate import Estimate
+    from intertwine.similarity.pairwise import RowView
+
+
+def row_estimates(
+    a: RowView, b: RowView, *, k: int | None = None, seed: int = 0
+) -> dict[str, Estimate]:
+    """Return every row measure of two spaces .
+
+    Parameters
+    ----------
+    a, b
+        The same m rows in two spaces.
+    k
+        Neighbours of the neighbour measures; None is min(10, (m − 1)//2).
+    seed
+        Of the bootstraps, and of the rows that RSA draws.
+
+    Returns
+    -------
+    estimates
+        By name: rbf_cka, mutual_knn, cknna, rsa. All are symmetric.
+
+    Raises
+    ------
+    InputError
+        For spaces with different numbers of rows.
+    """
+    return {
+        "rbf_cka": rbf_cka(a, b, seed=seed),
+        "mutual_knn": mutual_knn(a, b, k=k, seed=seed),
+        "cknna": cknna(a, b, k=k, seed=seed),
+        "rsa": rsa(a, b, seed=seed),
+    }

@@ -1,0 +1,83 @@
+"""The spectrum of one space: its scatter factored once, for every measure and every partner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.estimators.normal import Eigen, NormalEquations
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.moments import Moments
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Principal components of one space from its centred scatter S = V diag(values) Vᵀ.
+
+    Parameters
+    ----------
+    name
+        The space.
+    n
+        Number of rows behind the scatter.
+    values
+        (rank,) eigenvalues of S above rounding, descending.
+    vectors
+        (d, rank) eigenvectors V as columns.
+    total
+        tr S, the eigenvalues lost in rounding included.
+    """
+
+    name: str
+    n: int
+    values: Array
+    vectors: Array
+    total: float
+
+    @classmethod
+    def of(cls, moments: Moments, name: str) -> Spectrum:
+        """Factor one space.
+
+        Raises
+        ------
+        InputError
+            For an unknown space, and one that does not vary over the rows.
+        """
+        moments.space(name)
+        total = float(moments.scatter_diagonal(name).sum())
+        eigen = Eigen.of(NormalEquations(moments, name))
+        # n centred rows span at most n − 1 dimensions; more is rounding.
+        kept = min(eigen.rank, max(moments.n - 1, 0))
+        if total <= 0 or kept == 0:
+            raise InputError(f"{name} does not vary over {moments.n} rows")
+        order = slice(None, -kept - 1, -1)  # eigenvalues come ascending
+        return cls(name, moments.n, eigen.values[order], eigen.vectors[:, order], total)
+
+    @property
+    def rank(self) -> int:
+        """Number of directions above rounding."""
+        return len(self.values)
+
+    @property
+    def participation_ratio(self) -> float:
+        """(Σ values)² / Σ values²: how many directions share the variance, 1 … rank."""
+        return float(self.values.sum() ** 2 / (self.values**2).sum())
+
+    def components(self, variance: float) -> int:
+        """Return how few leading components hold this share of the variance, at least one."""
+        share = np.cumsum(self.values) / self.values.sum()
+        return min(int(np.searchsorted(share, variance * (1 - 1e-12))) + 1, self.rank)
+
+
+def spectrum_of(moments: Moments, name: str, known: dict[str, Spectrum] | None) -> Spectrum:
+    """Return a space's spectrum, from those known or factored now and added to them."""
+    if known is None:
+        return Spectrum.of(moments, name)
+    if name not in known:
+        known[name] = Spectrum.of(moments, name)
+    return known[name]

@@ -179,9 +179,7 @@ def test_quick_correlations_are_near_the_exact_ones():
     """The quick factorisation changes a score by less than 1e-6."""
     for case in CASES:
         moments = moments_of(*make(case))
-        exact, quick = (
-            CanonicalPair.of(moments, "a", "b", quick=quick) for quick in (False, True)
-        )
+        exact, quick = (CanonicalPair.of(moments, "a", "b", quick=quick) for quick in (False, True))
         assert_close(quick.rho, exact.rho, 1e-6)
         assert quick.pwcca() == pytest.approx(exact.pwcca(), abs=1e-6)
         assert quick.pwcca(swapped=True) == pytest.approx(exact.pwcca(swapped=True), abs=1e-6)

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from tests.helpers import CASES, make, moments_of
@@ -5,6 +7,7 @@ from tests.helpers import CASES, make, moments_of
 from intertwine.errors import InputError
 from intertwine.moments import Moments
 from intertwine.similarity import linear_cka
+from intertwine.similarity.cka import KernelSums, linear_cka_null
 
 ENOUGH = [case for case in CASES if case != "two rows"]
 
@@ -116,3 +119,48 @@ def test_unknown_spaces_are_refused():
     """A space that the moments lack is refused by name."""
     with pytest.raises(InputError, match="got space 'x', expected one of"):
         linear_cka(moments_of(*make("tall")), "a", "x")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+@pytest.mark.parametrize("case", CASES)
+def test_kernel_sums_are_those_of_kernels(case, precision, tolerance):
+    """Products, traces and squared diagonals are those of n × n centred kernels, in pair order."""
+    a, b = make(case)
+    sums = KernelSums.of(moments_of(a, b, precision=precision), "b", "a")
+    both = kernels(b - b.mean(axis=0), a - a.mean(axis=0))
+    assert (sums.names, sums.n) == (("b", "a"), len(a))
+    for i, k in enumerate(both):
+        assert sums.traces[i] == pytest.approx(np.trace(k), rel=tolerance)
+        for j, m in enumerate(both):
+            scale = np.linalg.norm(k) * np.linalg.norm(m)
+            assert sums.products[i, j] == pytest.approx((k * m).sum(), abs=tolerance * scale)
+            squares = np.diag(k) @ np.diag(m)
+            assert sums.squares[i, j] == pytest.approx(squares, rel=10 * tolerance)
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("dims", [(3, 2), (1, 1), (8, 9)])
+def test_the_null_is_that_of_all_pairings(dims, debias):
+    """Mean and sd are those of CKA itself over all 720 pairings of six skewed rows."""
+    rng = np.random.default_rng(dims)
+    a, b = (rng.standard_exponential((6, dim)) for dim in dims)
+    values = [
+        linear_cka(moments_of(a, b[list(order)]), "a", "b", debiased=debias)
+        for order in permutations(range(6))
+    ]
+    null = linear_cka_null(moments_of(a, b), "a", "b", debiased=debias)
+    assert null.mean == pytest.approx(np.mean(values), abs=1e-10)
+    assert null.sd == pytest.approx(np.std(values), abs=1e-10)
+
+
+def test_undefined_nulls_are_refused():
+    """No null is made up for too few rows, a constant space, or one that is not there."""
+    a, b = make("tall")
+    with pytest.raises(InputError, match="got n = 3 rows, expected at least 4 for debiased CKA"):
+        linear_cka_null(moments_of(a[:3], b[:3]), "a", "b", debiased=True)
+    with pytest.raises(InputError, match=r"got n = 1 rows, .* expected at least 2"):
+        linear_cka_null(moments_of(a[:1], b[:1]), "a", "b")
+    with pytest.raises(InputError, match=r"tr L² = 0, expected .* two spaces that vary"):
+        linear_cka_null(moments_of(a, np.full_like(b, 0.1)), "a", "b")
+    with pytest.raises(InputError, match="got space 'x', expected one of"):
+        linear_cka_null(moments_of(a, b), "x", "b")

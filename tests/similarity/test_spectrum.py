@@ -26,8 +26,16 @@ def test_the_spectrum_is_that_of_the_centred_features(case, precision, tolerance
 
 @pytest.mark.parametrize(
     ("case", "rank"),
-    [("tall", 12), ("wide", 29), ("two rows", 1), ("constant", 11), ("duplicated", 10)]
-    + [("rank one", 1), ("dead", 10), ("from one", 1)],
+    [
+        ("tall", 12),
+        ("wide", 29),
+        ("two rows", 1),
+        ("from one", 1),
+        ("constant", 11),
+        ("dead", 10),
+        ("duplicated", 10),
+        ("rank one", 1),
+    ],
 )
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_the_rank_is_that_of_the_rows(case, rank, precision):
@@ -67,7 +75,7 @@ def test_known_spectra_are_not_factored_again():
 @pytest.mark.parametrize("n", [1, 40])
 def test_a_space_that_does_not_vary_has_no_spectrum(n):
     """Constant features, or a single row, have no directions."""
-    a, b = make("tall")
+    _, b = make("tall")
     constant = moments_of(np.full((n, 3), 0.1), b[:n])
     with pytest.raises(InputError, match=f"a does not vary over {n} rows"):
         Spectrum.of(constant, "a")

@@ -23,6 +23,7 @@ DRAWS = 10_000
 BATCH = 500
 # Fewer networks than this leave nothing to resample.
 MIN_NETWORKS = 4
+MIN_PAIRS = 3
 BOOTSTRAP_DRAWS = 2000
 
 
@@ -113,40 +114,54 @@ def matrix_correlation(x: Array, y: Array, *, seed: int = 0) -> dict[str, Any]:
     row |= dict.fromkeys(("spearman", "ci_low", "ci_high", "p_value", "reason"))
     if n < MIN_NETWORKS:
         return {**row, "reason": f"fewer than {MIN_NETWORKS} networks have both numbers"}
+    if known.sum() < MIN_PAIRS:
+        return {**row, "reason": f"fewer than {MIN_PAIRS} pairs of networks have both numbers"}
     rho = spearman(x[known].tolist(), y[known].tolist())
     if rho is None:
         return {**row, "reason": "one of the two numbers is the same for all pairs"}
     low, high = _network_bootstrap(x, y, known, seed)
+    few = "too few draws of networks keep enough pairs: no interval"
     return {
         **row,
         "spearman": rho,
         "ci_low": low,
         "ci_high": high,
         "p_value": _mantel(x, y, known, rho, seed),
+        "reason": few if low is None else None,
     }
 
 
-def _network_bootstrap(x: Array, y: Array, known: Array, seed: int) -> tuple[float, float]:
+def _network_bootstrap(
+    x: Array, y: Array, known: Array, seed: int
+) -> tuple[float, float] | tuple[None, None]:
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(BOOTSTRAP_DRAWS):
         chosen = rng.integers(len(x), size=len(x))
         grid = np.ix_(chosen, chosen)
-        kept = known[grid] & (chosen[:, None] != chosen)
-        if len(np.unique(chosen)) >= MIN_NETWORKS - 1 and kept.sum() > 2:
+        kept = known[grid]  # never a network with its own copy: the diagonal is not known
+        if len(np.unique(chosen)) >= MIN_NETWORKS - 1 and kept.sum() >= MIN_PAIRS:
             drawn.append(spearman(x[grid][kept].tolist(), y[grid][kept].tolist()))
+    defined = [rho for rho in drawn if rho is not None]
+    if len(defined) < BOOTSTRAP_DRAWS / 2:
+        return None, None
     tail = 50.0 * (1 - CONFIDENCE)
-    low, high = np.percentile([rho for rho in drawn if rho is not None], [tail, 100 - tail])
+    low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
 
 
 def _mantel(x: Array, y: Array, known: Array, observed: float, seed: int) -> float:
-    """Return the share of relabellings of the networks that correlate at least as strongly."""
+    """Return the share of relabellings of the networks that correlate at least as strongly.
+
+    Those that leave too few pairs to correlate are no evidence either way.
+    """
     hits = total = 0
     for order in _orders(len(x), seed):
         grid = np.ix_(order, order)
         kept = known[grid] & known
-        rho = spearman(x[grid][kept].tolist(), y[kept].tolist()) if kept.sum() > 2 else None
+        if kept.sum() < MIN_PAIRS:
+            continue
+        rho = spearman(x[grid][kept].tolist(), y[kept].tolist())
         total += 1
         hits += rho is not None and abs(rho) >= abs(observed) - 1e-12
     return hits / total

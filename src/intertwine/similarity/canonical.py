@@ -77,7 +77,9 @@ class CanonicalPair:
 
     def svcca(self, k_a: int, k_b: int, *, quick: bool = False) -> float:
         """Return the mean canonical correlation of the leading k_a and k_b components alone."""
-        rho = singular_values(self.whitened[:k_a, :k_b], quick=quick)
+        # λ is CCA's; components that are kept need none.
+        plain = np.sqrt(np.outer(1 + self.alpha / self.a.values, 1 + self.alpha / self.b.values))
+        rho = singular_values((self.whitened * plain)[:k_a, :k_b], quick=quick)
         return float(np.clip(rho, 0.0, 1.0).mean())
 
     def pwcca(self, *, swapped: bool = False) -> float:

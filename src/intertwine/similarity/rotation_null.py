@@ -18,14 +18,14 @@ from scipy.linalg import solve_triangular
 
 from intertwine.similarity.canonical import projection_weights
 from intertwine.similarity.estimate import Null
-from intertwine.similarity.singular import singular_values
+from intertwine.similarity.singular import singular_values, singular_vectors
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.similarity.spectrum import Spectrum
 
 # Large matrices average over themselves: fewer draws give the same error.
-MIN_DRAWS, MAX_DRAWS, DRAWN_VALUES = 8, 400, 8192
+MIN_DRAWS, MAX_DRAWS, DRAWN_VALUES = 5, 400, 5120
 # Random directions whose projection weights tell how unequal the weights of PWCCA are.
 WEIGHT_DRAWS = 64
 
@@ -60,7 +60,7 @@ def haar_corner(rng: np.random.Generator, order: int, p: int, q: int) -> Array:
         root[np.diag_indices(q)] = np.sqrt(rng.chisquare(left - np.arange(q)))
     else:
         root = rng.standard_normal((q, left))
-    upper = np.linalg.qr(np.vstack([top, root.T]), mode="r")
+    upper = np.asarray(np.linalg.qr(np.vstack([top, root.T]), mode="r"))
     upper *= np.sign(upper.diagonal())[:, None]  # else LAPACK's signs follow the draw
     corner: Array = solve_triangular(upper, top.T, trans="T", check_finite=False).T
     return corner
@@ -104,19 +104,28 @@ class RotationNull:
         draws = int(np.clip(DRAWN_VALUES // smaller, MIN_DRAWS, MAX_DRAWS))
         shrink = [np.sqrt(side.values / (side.values + alpha)) for side in (a, b)]
         root = [np.sqrt(side.values / side.total) for side in (a, b)]
-        rho, sv, angle = np.empty((draws, smaller)), np.empty(draws), np.empty(draws)
+        rho, weighted = np.empty((draws, smaller)), np.empty((2, draws))
+        sv, angle = np.empty(draws), np.empty(draws)
         for i in range(draws):
             corner = haar_corner(rng, a.n - 1, a.rank, b.rank)
-            rho[i] = _singular(shrink[0][:, None] * corner * shrink[1])
+            whitened = shrink[0][:, None] * corner * shrink[1]
+            if alpha:
+                rho[i], weighted[:, i] = _regularised(whitened, a, b, alpha)
+            else:
+                rho[i] = _singular(whitened)
             sv[i] = _singular(corner[: kept[0], : kept[1]]).mean()
             cosine = _singular(root[0][:, None] * corner * root[1]).sum()
             angle[i] = np.arccos(min(cosine, 1.0))
         mean = Null.of(rho.mean(axis=1))
+        pwcca_a, pwcca_b = (
+            Null.of(scores) if alpha else _weighted(mean, rho, side, rng)
+            for side, scores in zip((a, b), weighted, strict=True)
+        )
         return cls(
             cca_mean=mean,
             svcca=Null.of(sv),
-            pwcca_a=_weighted(mean, rho, a, alpha, rng),
-            pwcca_b=_weighted(mean, rho, b, alpha, rng),
+            pwcca_a=pwcca_a,
+            pwcca_b=pwcca_b,
             procrustes=Null.of(angle),
         )
 
@@ -125,16 +134,28 @@ def _singular(matrix: Array) -> Array:
     return np.minimum(singular_values(matrix, quick=True), 1.0)
 
 
-def _weighted(
-    mean: Null, rho: Array, side: Spectrum, alpha: float, rng: np.random.Generator
-) -> Null:
-    """Return PWCCA's null: the same mean, since directions and correlations are independent.
+def _regularised(
+    whitened: Array, a: Spectrum, b: Spectrum, alpha: float
+) -> tuple[Array, tuple[float, float]]:
+    """Return the correlations of one draw, and PWCCA with the weights of a and of b.
+
+    λ shrinks small directions most, so weights and correlations are no longer independent.
+    """
+    left, rho, right = singular_vectors(whitened, quick=True)
+    rho = np.minimum(rho, 1.0)
+    weights = [projection_weights(a, left, alpha), projection_weights(b, right, alpha)]
+    forth, back = (float(each @ rho / each.sum()) for each in weights)
+    return rho, (forth, back)
+
+
+def _weighted(mean: Null, rho: Array, side: Spectrum, rng: np.random.Generator) -> Null:
+    """Return PWCCA's null without λ: the same mean, directions and correlations being independent.
 
     Unequal weights add to the spread: var(ρ) · cv² / k, cv the weights' coefficient of variation.
     """
     directions = rng.standard_normal((side.rank, WEIGHT_DRAWS))
     directions /= np.linalg.norm(directions, axis=0)
-    weights = projection_weights(side, directions, alpha)
-    unequal = float(weights.var() / weights.mean() ** 2)
+    weights = projection_weights(side, directions)
+    unequal = float((weights / weights.mean()).var())
     extra = float(rho.var(axis=1).mean()) * unequal / rho.shape[1]
     return Null(mean.mean, float(np.sqrt(mean.sd**2 + extra)))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from intertwine.report.draw.colours import DARK, LIGHT, SENTINELS, Palette
 from intertwine.report.draw.curve import curve
+from intertwine.report.draw.dendrogram import dendrogram
 from intertwine.report.draw.export import for_page, to_png, to_svg
 from intertwine.report.draw.matrix import matrix
+from intertwine.report.draw.plane import plane
+from intertwine.report.draw.scatter import scatter
 
 __all__ = [
     "DARK",
@@ -13,8 +16,11 @@ __all__ = [
     "SENTINELS",
     "Palette",
     "curve",
+    "dendrogram",
     "for_page",
     "matrix",
+    "plane",
+    "scatter",
     "to_png",
     "to_svg",
 ]

@@ -19,12 +19,28 @@ if TYPE_CHECKING:
 # All lengths are inches, all font sizes points.
 MARGIN = 0.3
 GUTTER = 0.035  # between cells
-CONTROL_GAP = 0.1  # sets the controls apart
+GAP = 0.1  # sets the controls apart, and the layers of one network from those of another
 SMALLEST_WIDTH = 7.0
-CELL_HEIGHT = 0.72
-ROW_LABEL_ROOM = 1.9
-LABEL, VALUE, CHANGE, INTERVAL, NOTE, TITLE = 8.5, 12.5, 8.5, 6.3, 8.0, 12.0
+CHANGE, INTERVAL, NOTE, TITLE = 8.5, 6.3, 8.0, 12.0
 LINE = 1.3 / 72  # inches of line height a point
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """How large cells and names are, and whether the columns' names stand upright."""
+
+    narrowest: float
+    widest: float
+    height: float
+    value: float
+    label: float
+    row_room: float
+    row_lines: int
+    upright: bool
+
+
+ROOMY = _Sizes(1.02, 1.9, 0.72, value=12.5, label=8.5, row_room=1.9, row_lines=3, upright=False)
+COMPACT = _Sizes(0.4, 0.4, 0.3, value=7.5, label=7.5, row_room=2.6, row_lines=2, upright=True)
 
 
 def matrix(content: Matrix, palette: Palette = LIGHT) -> Figure:
@@ -77,16 +93,18 @@ class _Sheet:
 
     def __init__(self, content: Matrix, palette: Palette) -> None:
         self.content, self.palette = content, palette
+        self.sizes = sizes = COMPACT if content.compact else ROOMY
         n = len(content.labels)
-        self.rows = [wrap(label.name, ROW_LABEL_ROOM, LABEL, lines=3) for label in content.labels]
-        names = max(width(line, LABEL) for row in self.rows for line in row)
+        self.rows = [
+            wrap(label.name, sizes.row_room, sizes.label, lines=sizes.row_lines)
+            for label in content.labels
+        ]
+        names = max(width(line, sizes.label) for row in self.rows for line in row)
         words = max(width(f"{word} ↓", NOTE) for word in content.row_title.split())
         self.left = MARGIN + 0.12 + max(names, words)
         room = SMALLEST_WIDTH - self.left - MARGIN
-        self.cell = (min(max(room / n, 1.02), 1.9), CELL_HEIGHT)
-        self.columns = [
-            wrap(label.name, self.cell[0] - 0.06, LABEL, lines=4) for label in content.labels
-        ]
+        self.cell = (min(max(room / n, sizes.narrowest), sizes.widest), sizes.height)
+        self.columns = self.rows if sizes.upright else self._columns()
         self.width = max(self.left + self._offset(n, self.cell[0]) + MARGIN, SMALLEST_WIDTH)
         self.text_room = self.width - 2 * MARGIN
         self.title = wrap_words(content.title, self.text_room, TITLE, bold=True)
@@ -95,11 +113,16 @@ class _Sheet:
         ]
         self.swatches = self._place_swatches()
 
+    def _columns(self) -> list[list[str]]:
+        room = self.cell[0] - 0.06
+        return [wrap(label.name, room, self.sizes.label, lines=4) for label in self.content.labels]
+
     def _offset(self, index: int, size: float) -> float:
-        """Return where the cell of an index begins, the gap before the controls included."""
+        """Return where the cell of an index begins, the gaps before it included."""
         controls = [i for i, label in enumerate(self.content.labels) if label.control]
-        gap = CONTROL_GAP if controls and 0 < controls[0] <= index else 0.0
-        return index * (size + GUTTER) + gap
+        starts = self.content.starts | {i for i in controls[:1] if i > 0}
+        gaps = sum(start <= index for start in starts)
+        return index * (size + GUTTER) + gaps * GAP
 
     def _place_swatches(self) -> list[tuple[float, int, Swatch]]:
         """Return x, line and swatch for the legend, flowing onto further lines when it must."""
@@ -116,7 +139,7 @@ class _Sheet:
     def draw(self) -> Figure:
         """Draw it all."""
         n = len(self.content.labels)
-        headings = max(len(lines) for lines in self.columns) * LABEL * LINE
+        headings = self._headings()
         top = MARGIN + len(self.title) * TITLE * LINE + 0.1
         cells = top + 0.26 + headings + 0.06
         legend = cells + self._offset(n, self.cell[1]) + 0.22
@@ -134,6 +157,12 @@ class _Sheet:
         self._legend(pen, legend)
         self._lines(pen, notes, self.notes, NOTE, color=self.palette.muted)
         return figure
+
+    def _headings(self) -> float:
+        """Return how high the columns' names are."""
+        if self.sizes.upright:
+            return max(width(line, self.sizes.label) for lines in self.columns for line in lines)
+        return max(len(lines) for lines in self.columns) * self.sizes.label * LINE
 
     def _canvas(self, height: float) -> tuple[Figure, Any]:
         figures = import_extra("matplotlib.figure", "report")
@@ -157,28 +186,40 @@ class _Sheet:
             pen.text(self.left - 0.12, place, line, NOTE, ha="right", **muted)
         for j, (lines, label) in enumerate(zip(self.columns, self.content.labels, strict=True)):
             x = self.left + self._offset(j, self.cell[0]) + self.cell[0] / 2
-            for i, line in enumerate(reversed(lines)):
-                place = cells - 0.06 - (i + 0.5) * LABEL * LINE
-                pen.text(x, place, line, LABEL, ha="center", **self._label_style(label))
+            self._column_label(pen, x, cells - 0.06, lines, label)
+
+    def _column_label(self, pen: _Pen, x: float, y: float, lines: list[str], label: Label) -> None:
+        """Write a column's name above a place."""
+        step, style = self.sizes.label * LINE, self._label_style(label)
+        if self.sizes.upright:
+            first = x - (len(lines) - 1) * step / 2
+            upright = {"rotation": 90, "va": "bottom", "ha": "center"}
+            for i, line in enumerate(lines):
+                pen.text(first + i * step, y, line, self.sizes.label, **upright, **style)
+            return
+        for i, line in enumerate(reversed(lines)):
+            pen.text(x, y - (i + 0.5) * step, line, self.sizes.label, ha="center", **style)
 
     def _label_style(self, label: Label) -> dict[str, str]:
         return {"color": self.palette.muted, "style": "italic"} if label.control else {}
 
     def _row_label(self, pen: _Pen, y: float, lines: list[str], label: Label) -> None:
-        middle = y + self.cell[1] / 2 - (len(lines) - 1) * LABEL * LINE / 2
+        step = self.sizes.label * LINE
+        middle = y + self.cell[1] / 2 - (len(lines) - 1) * step / 2
+        style = self._label_style(label)
         for i, line in enumerate(lines):
-            place = middle + i * LABEL * LINE
-            style = self._label_style(label)
-            pen.text(self.left - 0.12, place, line, LABEL, ha="right", **style)
+            place = middle + i * step
+            pen.text(self.left - 0.12, place, line, self.sizes.label, ha="right", **style)
 
     def _cell(self, pen: _Pen, x: float, y: float, cell: Cell) -> None:
         ground, edge, ink = self._colours(cell)
         pen.box(x, y, self.cell, ground, edge)
-        lines = [(cell.value, VALUE), (cell.change, CHANGE), (cell.interval, INTERVAL)]
+        large = self.sizes.value
+        lines = [(cell.value, large), (cell.change, CHANGE), (cell.interval, INTERVAL)]
         shown = [(text, size) for text, size in lines if text]
         place = y + (self.cell[1] - sum(size for _, size in shown) * LINE) / 2
         for text, size in shown:
-            style = {"weight": "bold"} if size == VALUE and cell.kind == NATIVE else {}
+            style = {"weight": "bold"} if size == large and cell.kind == NATIVE else {}
             centre = x + self.cell[0] / 2
             pen.text(centre, place + size * LINE / 2, text, size, ha="center", color=ink, **style)
             place += size * LINE

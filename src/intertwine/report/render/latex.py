@@ -28,6 +28,9 @@ SPECIAL = {
     "–": "--",
     "→": r"$\rightarrow$",
     "λ": r"$\lambda$",
+    "↔": r"$\leftrightarrow$",
+    "π": r"$\pi$",
+    "ρ": r"$\rho$",
     "²": r"$^2$",
     "’": "'",
     "·": r"$\cdot$",
@@ -97,6 +100,9 @@ def _tabular(content: Matrix) -> list[str]:
     ]
     for i, row in enumerate(content.cells):
         values = [_name(content.labels[i]), *(_value(cell) for cell in row)]
+        if content.compact:
+            lines.append(" & ".join(values) + r" \\")
+            continue
         changes = ["", *(_sized("scriptsize", cell.change) for cell in row)]
         intervals = ["", *(_sized("tiny", cell.interval) for cell in row)]
         space = r" \\[3pt]" if i + 1 < n else r" \\"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intertwine.report.draw import Palette
-    from intertwine.report.summarise.shapes import Cell, Matrix, Swatch
+    from intertwine.report.summarise.shapes import Cell, Label, Matrix, Swatch
 
 PACKAGE = "intertwine.report"
 
@@ -48,6 +48,7 @@ def html_page(template: str, page: Any, figures: Mapping[str, Mapping[str, str]]
     )
     environment.filters |= {
         "breakable": breakable,
+        "classes": classes,
         "colours": cell_style,
         "widest": widest,
         "whole": whole,
@@ -81,6 +82,13 @@ def cell_style(cell: Cell | Swatch) -> str:
         f"--ground: {light}; --text: {ink_on(LIGHT, light)}; "
         f"--ground-dark: {dark}; --text-dark: {ink_on(DARK, dark)}"
     )
+
+
+def classes(label: Label, start: bool = False) -> Any:
+    """Return the class attribute of a name in the main figure, or nothing."""
+    markup = import_extra("markupsafe", "report").Markup
+    names = ["control"] * label.control + ["start"] * start
+    return markup(f' class="{" ".join(names)}"' if names else "")
 
 
 def whole(heading: str) -> str:

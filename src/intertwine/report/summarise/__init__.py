@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from intertwine.report.summarise.closed_set import ClosedSetPage, summarise_closed_set
+from intertwine.report.summarise.similarity import SimilarityPage, summarise_similarity
+from intertwine.report.summarise.similarity_study import SimilarityStudy
 from intertwine.report.summarise.study import Study
 
-__all__ = ["ClosedSetPage", "Study", "summarise_closed_set"]
+__all__ = [
+    "ClosedSetPage",
+    "SimilarityPage",
+    "SimilarityStudy",
+    "Study",
+    "summarise_closed_set",
+    "summarise_similarity",
+]

@@ -15,7 +15,8 @@ from intertwine.report.summarise.shapes import DASH, Column, Table, Text
 from intertwine.report.summarise.tables import CHANGE, SOURCE, TARGET, TOP1
 
 if TYPE_CHECKING:
-    from intertwine.report.summarise.study import Row, Study
+    from intertwine.report.summarise.checked import Row
+    from intertwine.report.summarise.study import Study
 
 FORM = Column("Form", numeric=False)
 RANK, CLASSES = Column("Head’s rank"), Column("Classes")

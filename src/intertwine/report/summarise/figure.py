@@ -34,7 +34,8 @@ from intertwine.report.summarise.shapes import (
 from intertwine.report.summarise.words import is_fitted
 
 if TYPE_CHECKING:
-    from intertwine.report.summarise.study import Row, Study
+    from intertwine.report.summarise.checked import Row
+    from intertwine.report.summarise.study import Study
 
 STEPS = (-1, -5, -10, -25, -50, -100)
 

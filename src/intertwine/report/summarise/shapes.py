@@ -22,7 +22,7 @@ class Text:
     note
         Said on hovering it; for an undefined number, the reason.
     kind
-        `undefined`, `control`, `code` or nothing.
+        `undefined`, `control`, `code`, `formula` or nothing.
     """
 
     text: str
@@ -88,10 +88,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Label:
-    """A row's or column's name in the main figure, and whether it is a control."""
+    """A row's or column's name in a figure, whether it is a control, and whose layer it is."""
 
     name: str
     control: bool = False
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Matrix:
         What the colours measure.
     notes
         Lines under the figure: how much data, why a cell is undefined.
+    compact
+        Whether there are so many spaces that cells are small and hold their value alone.
     """
 
     title: str
@@ -133,6 +136,13 @@ class Matrix:
     legend: list[Swatch]
     legend_title: str
     notes: list[str] = field(default_factory=list)
+    compact: bool = False
+
+    @property
+    def starts(self) -> frozenset[int]:
+        """Where the layers of another network begin; nowhere when labels name no network."""
+        networks = [label.network for label in self.labels]
+        return frozenset(i for i in range(1, len(networks)) if networks[i] != networks[i - 1])
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import InputError
+from intertwine.report.summarise.checked import Row, checked
 from intertwine.report.summarise.numbers import decimals
 from intertwine.report.summarise.shapes import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Row = dict[str, Any]
 
 NEEDED = (
     "study",
@@ -55,16 +52,7 @@ class Study:
         InputError
             When it is of another study, lacks a part, or holds what JSON cannot.
         """
-        try:
-            plain = json.loads(json.dumps(result, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"this report cannot be written as JSON ({error})") from error
-        missing = [key for key in NEEDED if key not in plain]
-        if missing:
-            raise InputError(f"this report lacks {', '.join(missing)}; is it a closed-set report?")
-        if plain["study"] != "closed-set":
-            raise InputError(f"got a report of the study {plain['study']!r}, expected closed-set")
-        return cls(plain)
+        return cls(checked(result, study="closed-set", needed=NEEDED))
 
     def __getitem__(self, key: str) -> Any:
         return self.result.get(key)

@@ -18,7 +18,8 @@ from intertwine.report.summarise.numbers import (
 from intertwine.report.summarise.shapes import DASH, Column, Table, Text
 
 if TYPE_CHECKING:
-    from intertwine.report.summarise.study import Row, Study
+    from intertwine.report.summarise.checked import Row
+    from intertwine.report.summarise.study import Study
 
 INTERVAL = Column("95 % interval", note="paired bootstrap over the evaluation rows")
 SOURCE, TARGET = Column("Source", numeric=False), Column("Target", numeric=False)

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     import os
 
 # Correlations and the like are printed in full only by --json.
-_REPORT_KEYS = ("study", "created", "n_fit", "n_eval", "method", "alpha", "intercept", "precision")
+_REPORT_KEYS = (
+    "study",
+    "created",
+    "n",
+    "n_groups",
+    "n_fit",
+    "n_eval",
+    "method",
+    "alpha",
+    "intercept",
+    "precision",
+)
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -86,6 +97,6 @@ def _report(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict) or "study" not in value:
         raise FileFormatError(f"{path}: not a report that intertwine wrote")
-    facts = {key: value.get(key) for key in _REPORT_KEYS}
+    facts = {key: value[key] for key in _REPORT_KEYS if key in value}
     facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}
     return {"kind": "report", **facts, "pairs": value.get("pairs", [])}

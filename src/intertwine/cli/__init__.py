@@ -14,6 +14,7 @@ from intertwine.cli.demo import demo
 from intertwine.cli.extract import extract
 from intertwine.cli.fit import fit
 from intertwine.cli.inspect import inspect
+from intertwine.cli.similarity import similarity
 
 __all__ = ["app", "main"]
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (demo, extract, fit, apply, closed_set, inspect):
+for command in (demo, extract, fit, apply, closed_set, similarity, inspect):
     app.command()(command)
 
 

@@ -1,0 +1,176 @@
+"""Moment measures of every pair of spaces with intervals and nulls, from moments of row groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.similarity.canonical import VARIANCE
+from intertwine.similarity.measures import MOMENT_MEASURES
+from intertwine.similarity.moment_measures import (
+    MomentScores,
+    SpectraOf,
+    pair_nulls,
+    pair_scores,
+)
+from intertwine.similarity.predictivity import Fold, fold
+from intertwine.studies.estimates import pair_estimates, predictivity
+from intertwine.studies.replicates import Pair, Replicate, Shelf
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.moments import Moments
+    from intertwine.passes.groups import MomentGroups
+    from intertwine.similarity.estimate import Estimate, Null
+
+Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CcaOptions:
+    """How CCA and its kin are computed.
+
+    Parameters
+    ----------
+    alpha
+        λ of CCA and PWCCA.
+    variance
+        Share of variance that SVCCA keeps.
+    """
+
+    alpha: float = 0.0
+    variance: float = VARIANCE
+
+
+@dataclass(frozen=True)
+class MomentEstimates:
+    """Estimates of every ordered pair, and what else the moments told.
+
+    Parameters
+    ----------
+    estimates
+        By ordered pair of different spaces, then by measure.
+    alphas
+        Median λ of the R² maps by ordered pair.
+    whole
+        Scores over all rows by unordered pair; they hold the canonical correlations.
+    known
+        Spectra over all rows.
+    """
+
+    estimates: dict[Pair, dict[str, Estimate]]
+    alphas: dict[Pair, float]
+    whole: dict[Pair, MomentScores]
+    known: SpectraOf
+
+
+def moment_estimates(
+    groups: MomentGroups,
+    *,
+    options: CcaOptions,
+    say: Say,
+    shelf: Shelf | None = None,
+) -> MomentEstimates:
+    """Measure every pair on all rows, then without each group.
+
+    Parameters
+    ----------
+    groups
+        Joint moments of all rows, and of disjoint groups of them where there are any.
+    options
+        How CCA is computed.
+    say
+        Called with (what, done, total).
+    shelf
+        Where scores without a group are kept, and found by a study that was killed.
+    """
+    total = groups.total
+    names = list(total.spaces)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    say("similarity of all rows", 0, 2)
+    known = SpectraOf.of(total, names, alpha=options.alpha, variance=options.variance)
+    whole = _scores(total, pairs, known)
+    say("similarity of all rows", 1, 2)
+    nulls = _nulls(total, pairs, known)
+    say("similarity of all rows", 2, 2)
+    replicates = []
+    for group in range(len(groups)):
+        replicates.append(_replicate(groups, group, pairs, known, shelf))
+        say("without one row group", group + 1, len(groups))
+    sizes = np.array(groups.sizes, np.float64)
+    found: dict[Pair, dict[str, Estimate]] = {}
+    for a, b in pairs:
+        parts = [each.scores[a, b] for each in replicates]
+        forth, back = pair_estimates(whole[a, b], parts, sizes, nulls.get((a, b), {}))
+        found[a, b], found[b, a] = forth, back
+    alphas = {}
+    for source, target in list(found):
+        mine = [each.folds[source, target] for each in replicates if (source, target) in each.folds]
+        found[source, target]["r2"] = predictivity(known.spectra.get(target), mine, sizes)
+        if mine:
+            alphas[source, target] = float(np.median([each.alpha for each in mine]))
+    ordered = {
+        pair: {name: found[pair][name] for name in MOMENT_MEASURES}
+        for pair in ((a, b) for a in names for b in names if a != b)
+    }
+    return MomentEstimates(ordered, alphas, whole, known)
+
+
+def _replicate(
+    groups: MomentGroups,
+    group: int,
+    pairs: Sequence[Pair],
+    known: SpectraOf,
+    shelf: Shelf | None,
+) -> Replicate:
+    """Return scores without one group, and how maps fitted without it do on it."""
+    found = None if shelf is None else shelf.load(group)
+    if found is not None:
+        return found
+    names, part = list(groups.total.spaces), groups.part(group)
+    rest = groups.total - part
+    part.sums, rest.sums  # noqa: B018 - closes the blocks in hand before threads read them
+    smaller = SpectraOf.of(rest, names, alpha=known.alpha, kept=known.kept)
+    scores = _scores(rest, pairs, smaller, quick=True)
+    found = Replicate(scores, _folds(rest, part, smaller, names))
+    if shelf is not None:
+        shelf.save(group, found)
+    return found
+
+
+def _scores(
+    moments: Moments, pairs: Sequence[Pair], known: SpectraOf, *, quick: bool = False
+) -> dict[Pair, MomentScores]:
+    results = side_by_side(lambda pair: pair_scores(moments, *pair, known, quick=quick), pairs)
+    return dict(zip(pairs, results, strict=True))
+
+
+def _nulls(
+    moments: Moments, pairs: Sequence[Pair], known: SpectraOf
+) -> dict[Pair, dict[str, Null]]:
+    """Return the nulls of the pairs of which both spaces vary."""
+    varying = [pair for pair in pairs if set(pair) <= set(known.spectra)]
+    results = side_by_side(lambda pair: pair_nulls(moments, *pair, known), varying)
+    return dict(zip(varying, results, strict=True))
+
+
+def _folds(
+    rest: Moments, part: Moments, known: SpectraOf, names: Sequence[str]
+) -> dict[Pair, Fold]:
+    """Return how maps fitted on `rest` do on `part`, for every ordered pair; none on one row."""
+
+    def of_source(source: str) -> dict[str, Fold]:
+        others, spectrum = [name for name in names if name != source], known.spectra.get(source)
+        try:
+            return fold(rest, part, source, others, spectrum=spectrum)
+        except InputError:
+            return {}
+
+    results = zip(names, side_by_side(of_source, names), strict=True)
+    return {(source, target): each for source, by in results for target, each in by.items()}

@@ -6,6 +6,8 @@ import signal
 import numpy as np
 import pytest
 
+from intertwine.features.feature_set import FeatureSet
+from intertwine.passes.moments import joint_moments
 from intertwine.spaces import Head
 
 
@@ -55,7 +57,7 @@ def repeated(path):
     path.write_text("\n".join([*lines[:-1], lines[0]]) + "\n")
 
 
-# What to do to a set's files, and what the line must say. The first are asked of both commands.
+# What to do to a set's files, and what the line must say. The first are asked of every command.
 FAULTS = {
     "rows differ": (
         lambda s: spoil(s / "b.npy", lambda x: x[:-3]),
@@ -101,16 +103,20 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("study", ["fit", "closed-set fit", "closed-set eval"])
+@pytest.mark.parametrize("study", ["fit", "closed-set fit", "closed-set eval", "similarity"])
 def test_a_spoilt_set_is_one_line(intertwine, sets, study, fault):
     """Whatever is wrong with a set is said in one line, and nothing is written."""
     change, message = FAULTS[fault]
     part = sets / ("eval" if study.endswith("eval") else "fit")
     change(part)
-    arguments = ["fit", part] if study == "fit" else two_sets(sets)
-    done = intertwine(*arguments, "--out", sets / "out")
+    done = intertwine(*command_of(study.split()[0], sets), "--out", sets / "out")
     assert message in done.error()
     assert not (sets / "out").exists()
+
+
+def command_of(study, sets):
+    """Return the arguments of a command on the sets."""
+    return two_sets(sets) if study == "closed-set" else [study, sets / "fit"]
 
 
 def two_sets(sets):
@@ -187,16 +193,46 @@ def test_a_single_fit_row_is_one_line(intertwine, networks, tmp_path, study):
 
 
 @pytest.mark.parametrize("what", ["absent", "file", "empty"])
-@pytest.mark.parametrize("study", ["fit", "closed-set"])
+@pytest.mark.parametrize("study", ["fit", "closed-set", "similarity"])
 def test_what_is_no_feature_set_is_one_line(intertwine, sets, study, what):
     """A path with nothing there, a file and an empty folder are no feature sets."""
     (sets / "file").write_text("x")
     (sets / "empty").mkdir()
-    arguments = ["fit", sets / what, sets / what]
+    arguments = [study, sets / what, sets / "eval"]
     if study == "closed-set":
         arguments = ["closed-set", "--fit", sets / what, "--eval", sets / "eval"]
     line = intertwine(*arguments, "--out", sets / "out").error()
     assert f"{what}: not a feature set" in line
+    assert not (sets / "out").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut", "rubbish", "other spaces", "beside a folder"])
+def test_bad_files_of_moments_are_one_line(intertwine, sets, fault):
+    """A file that is cut or no file of moments, other spaces, and a file with a folder."""
+    good, bad = sets / "good.st", sets / "bad.st"
+    whole = joint_moments(FeatureSet.open(sets / "fit"))
+    whole.save(good)
+    if fault == "other spaces":
+        whole.select(["a"]).save(bad)
+    else:
+        bad.write_bytes(good.read_bytes()[:-40] if fault == "cut" else b"\0" * 40)
+    arguments = [sets / "fit", good] if fault == "beside a folder" else [good, bad]
+    message = {
+        "cut": "bad.st: not a file that intertwine wrote, or cut short",
+        "rubbish": "bad.st: not a file that intertwine wrote, or cut short",
+        "other spaces": "got moments of ['a'], expected ['a', 'b']",
+        "beside a folder": "good.st: not a feature set: a file",
+    }[fault]
+    assert message in intertwine("similarity", *arguments, "--out", sets / "out").error()
+    assert not (sets / "out").exists()
+
+
+def test_a_single_space_is_similar_to_none(intertwine, sets):
+    """A set of one space is refused by name."""
+    (sets / "fit" / "b.npy").unlink()
+    (sets / "fit" / "b.head.safetensors").unlink()
+    line = intertwine("similarity", sets / "fit", "--out", sets / "out").error()
+    assert "got one space, a, expected at least two" in line
     assert not (sets / "out").exists()
 
 
@@ -213,13 +249,12 @@ def test_folders_whose_ids_do_not_match_are_one_line(intertwine, sets, write_fol
     assert not (sets / "out").exists()
 
 
-@pytest.mark.parametrize("study", ["fit", "closed-set"])
+@pytest.mark.parametrize("study", ["fit", "closed-set", "similarity"])
 @pytest.mark.parametrize("out", ["eval/a.npy/out", "eval/a.npy"])
 def test_an_unwritable_output_is_one_line(intertwine, sets, study, out):
     """An output below a regular file, or that is one, is refused before the work."""
     before = (sets / "eval" / "a.npy").read_bytes()
-    arguments = ["fit", sets / "fit"] if study == "fit" else two_sets(sets)
-    line = intertwine(*arguments, "--out", sets / out).error()
+    line = intertwine(*command_of(study, sets), "--out", sets / out).error()
     assert f"cannot write {sets / out}: Not a directory" in line
     assert (sets / "eval" / "a.npy").read_bytes() == before
 
@@ -236,17 +271,31 @@ def limit_files(size):
 
 @pytest.mark.parametrize(
     ("study", "size"),
-    [("fit", 700), ("closed-set", 700), ("closed-set", 40_000)],
-    ids=["fit", "closed-set at its first file", "closed-set at a later file"],
+    [
+        ("fit", 700),
+        ("closed-set", 700),
+        ("closed-set", 40_000),
+        ("similarity", 700),
+        ("similarity", 40_000),
+    ],
+    ids=[
+        "fit",
+        "closed-set at its first file",
+        "closed-set at a later file",
+        "similarity at its first file",
+        "similarity at a later file",
+    ],
 )
 def test_a_full_disk_is_one_line(installed, sets, files_below, study, size):
     """Where files cannot grow one line says so, and not even the files that fitted are left."""
-    arguments = ["fit", sets / "fit"] if study == "fit" else two_sets(sets)
-    done = installed(*arguments, "--out", sets / "out", preexec_fn=limit_files(size))
+    arguments = [*command_of(study, sets), "--out", sets / "out"]
+    done = installed(*arguments, preexec_fn=limit_files(size))
     line = done.error()
     assert "cannot write" in line
     assert "File too large" in line
-    assert files_below(sets / "out") == []
+    # What a killed study would go on from is no report.
+    left = files_below(sets / "out")
+    assert [name for name in left if not name.startswith(".moments")] == []
 
 
 @pytest.mark.parametrize("variant", ["big-endian", "column-major"])

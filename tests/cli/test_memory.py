@@ -91,3 +91,12 @@ def test_the_study_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
         for n in (SMALL, LARGE)
     ]
     assert peaks[1] < 1.05 * peaks[0], peaks
+
+
+def test_similarity_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
+    """`similarity` on eight times the rows, with measures on rows, peaks within a few per cent."""
+    peaks = [
+        peak(command, "similarity", sizes[n], "--out", tmp_path / str(n), "--sample", "1000")
+        for n in (SMALL, LARGE)
+    ]
+    assert peaks[1] < 1.05 * peaks[0], peaks

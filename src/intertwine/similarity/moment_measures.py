@@ -141,8 +141,8 @@ def pair_scores(
 
     def canonical() -> tuple[float, ...]:
         nonlocal rho
-        spectra = dict(known.spectra)
-        pair = CanonicalPair.of(moments, a, b, alpha=known.alpha, spectra=spectra, quick=quick)
+        factors = dict(known.spectra)
+        pair = CanonicalPair.of(moments, a, b, alpha=known.alpha, spectra=factors, quick=quick)
         kept, rho = (known.kept[a], known.kept[b]), pair.rho
         forth, back = pair.pwcca(), pair.pwcca(swapped=True)
         return float(pair.rho.mean()), pair.svcca(*kept, quick=quick), forth, back
@@ -151,7 +151,11 @@ def pair_scores(
     attempt(("cka",), lambda: (kernels.cka(debiased=False),))
     attempt(("cka_debiased",), lambda: (kernels.cka(debiased=True),))
     attempt(CANONICAL, canonical)
-    attempt(("procrustes",), lambda: (angular_distance(moments, a, b, quick=quick),))
+    spectra = known.spectra
+    attempt(
+        ("procrustes",),
+        lambda: (angular_distance(moments, a, b, spectra=spectra, quick=quick),),
+    )
     return MomentScores(found, reasons, rho)
 
 

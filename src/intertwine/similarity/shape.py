@@ -16,10 +16,20 @@ from intertwine.errors import InputError
 from intertwine.similarity.singular import singular_values
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from intertwine.moments import Moments
+    from intertwine.similarity.spectrum import Spectrum
 
 
-def angular_distance(moments: Moments, a: str, b: str, *, quick: bool = False) -> float:
+def angular_distance(
+    moments: Moments,
+    a: str,
+    b: str,
+    *,
+    spectra: Mapping[str, Spectrum] | None = None,
+    quick: bool = False,
+) -> float:
     """Return the angular shape distance θ = arccos(‖S_AB‖_* / √(tr S_AA · tr S_BB)).
 
     Parameters
@@ -28,6 +38,8 @@ def angular_distance(moments: Moments, a: str, b: str, *, quick: bool = False) -
         Joint moments that hold both spaces.
     a, b
         Names of the spaces.
+    spectra
+        Of both spaces, where they are known; with few rows they make the work small.
     quick
         Whether singular values below 1e-8 of the largest may be lost (see `singular`).
 
@@ -43,7 +55,7 @@ def angular_distance(moments: Moments, a: str, b: str, *, quick: bool = False) -
     InputError
         For an unknown space, or one that does not vary.
     """
-    nuclear, spread_a, spread_b = _parts(moments, a, b, quick=quick)
+    nuclear, spread_a, spread_b = _parts(moments, a, b, spectra, quick=quick)
     return float(np.arccos(min(nuclear / np.sqrt(spread_a * spread_b), 1.0)))
 
 
@@ -73,7 +85,14 @@ def procrustes_distance(moments: Moments, a: str, b: str) -> float:
     return max(spread_a + spread_b - 2 * nuclear, 0.0)
 
 
-def _parts(moments: Moments, a: str, b: str, *, quick: bool = False) -> tuple[float, float, float]:
+def _parts(
+    moments: Moments,
+    a: str,
+    b: str,
+    spectra: Mapping[str, Spectrum] | None = None,
+    *,
+    quick: bool = False,
+) -> tuple[float, float, float]:
     """Return ‖S_AB‖_*, tr S_AA and tr S_BB."""
     spreads = []
     for name in (a, b):
@@ -83,5 +102,10 @@ def _parts(moments: Moments, a: str, b: str, *, quick: bool = False) -> tuple[fl
         spreads.append(spread)
     if a == b:
         return spreads[0], spreads[0], spreads[0]
-    nuclear = float(singular_values(moments.scatter(a, b), quick=quick).sum())
+    cross = moments.scatter(a, b)
+    known = [spectra[name] for name in (a, b) if spectra and name in spectra]
+    if len(known) == 2 and all(side.rank == moments.n - 1 < len(side.vectors) for side in known):
+        # All n − 1 directions of the rows are there: turning both sides loses nothing.
+        cross = known[0].vectors.T @ cross @ known[1].vectors
+    nuclear = float(singular_values(cross, quick=quick).sum())
     return nuclear, spreads[0], spreads[1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.arrays import check_finite
 from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
 from intertwine.similarity.pairwise import RowView
@@ -43,8 +44,8 @@ def sampled_views(
     Raises
     ------
     InputError
-        For a size outside 2 … 20,000, where products of all pairs of rows would not end, and for
-        a device that is not there.
+        For a size outside 2 … 20,000, where products of all pairs of rows would not end, for a
+        device that is not there, and for NaN or infinite features, naming space and rows.
     """
     if not 2 <= rows <= MAX_SAMPLE_ROWS:
         raise InputError(f"got a sample of {rows} rows, expected 2 … {MAX_SAMPLE_ROWS}")
@@ -52,15 +53,25 @@ def sampled_views(
     # In an order that ids decide, since draws and ties go by it.
     sample = sample[np.argsort(feature_set.id_hashes[sample], kind="stable")]
     keep = 8 * len(sample) ** 2 * len(names) <= KEPT_BYTES
-    return {
-        name: RowView.of(
-            feature_set.read([name], sample)[name].astype(np.float64),
-            name=name,
-            device=device,
-            keep=keep,
-        )
-        for name in names
-    }
+
+    def view(name: str) -> RowView:
+        features = feature_set.read([name], sample)[name].astype(np.float64)
+        check_finite(features, name=name, rows=sample)
+        return RowView.of(features, name=name, device=device, keep=keep)
+
+    return {name: view(name) for name in names}
+
+
+def check_neighbours(neighbours: int | None, m: int) -> None:
+    """Raise when neighbours asked for are none of m rows, before the long work.
+
+    Raises
+    ------
+    InputError
+        For k outside 1 … m − 1.
+    """
+    if neighbours is not None and m > 2 and not 1 <= neighbours < m:
+        raise InputError(f"got k = {neighbours} neighbours, expected 1 to {m - 1} for {m} rows")
 
 
 def sample_estimates(

@@ -16,7 +16,7 @@ from intertwine.studies.interchangeability import correlations
 from intertwine.studies.layers import layer_rows, networks_of
 from intertwine.studies.moment_estimates import CcaOptions, moment_estimates
 from intertwine.studies.replicates import Shelf
-from intertwine.studies.row_sample import sample_estimates, sampled_views
+from intertwine.studies.row_sample import check_neighbours, sample_estimates, sampled_views
 from intertwine.studies.similarity_options import SimilarityOptions
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def similarity(
     views: dict[str, RowView] = {}
     if options.sample:
         views = sampled_views(feature_set, names, rows=options.sample, device=device)
+        check_neighbours(options.neighbours, next(iter(views.values())).m)
     groups = grouped_moments(
         feature_set,
         names,

@@ -50,5 +50,5 @@ class SimilarityOptions:
         check_variance(self.variance)
         if self.groups < MIN_GROUPS:
             raise InputError(f"got {self.groups} row groups, expected at least {MIN_GROUPS}")
-        if not self.cca_alpha >= 0:
+        if not 0 <= self.cca_alpha < float("inf"):
             raise InputError(f"got CCA λ {self.cca_alpha}, expected a number of at least 0")

@@ -101,8 +101,10 @@ def _measure(
 
     if all(path.is_file() for path in paths):
         names = [path.name for path in paths]
-        groups = load_groups(paths)
-        return similarity_of_moments(groups, options=options, inputs=names, swaps=swaps, say=say)
+        note = "given as moments: measures on rows, which need the rows themselves, are left out"
+        return similarity_of_moments(
+            load_groups(paths), options=options, inputs=names, notes=[note], swaps=swaps, say=say
+        )
     return study(
         FeatureSet.open(*paths),
         scratch=scratch,

@@ -13,6 +13,10 @@ MOMENT_INTERVAL = (
     "delete-a-group jackknife over random row groups, Student's t; never narrower than the null's "
     "own spread"
 )
+HELD_INTERVAL = (
+    "delete-a-group jackknife over random row groups with the maps held, and the null's own spread "
+    "added to it; Student's t"
+)
 ROW_INTERVAL = (
     "bootstrap over the rows of the sample; never narrower than the null's own spread. It is the "
     "sampling error of the sample, not of all rows"
@@ -78,7 +82,8 @@ class Measure:
         """Return the measure as a report holds it."""
         value = asdict(self)
         ends = [value.pop("low"), value.pop("high")]
-        interval = MOMENT_INTERVAL if self.kind == "moments" else ROW_INTERVAL
+        moments = HELD_INTERVAL if self.name == "r2" else MOMENT_INTERVAL
+        interval = moments if self.kind == "moments" else ROW_INTERVAL
         larger = self.larger_is_more_similar
         return {**value, "range": ends, "larger_is_more_similar": larger, "interval": interval}
 

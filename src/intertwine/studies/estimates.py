@@ -53,6 +53,8 @@ def estimate(
     without: Sequence[float | None],
     sizes: Array,
     null: Null | None,
+    *,
+    held: bool = False,
 ) -> Estimate:
     """Return a score with the interval that its values without each group give.
 
@@ -68,6 +70,9 @@ def estimate(
         (g,) rows of each group.
     null
         What unrelated spaces score.
+    held
+        Whether `without` holds fixed what other rows would change, as maps: the null's own spread is
+        then added to the jackknife's error, and not only its floor.
     """
     measure = MEASURES[name]
     mean = None if null is None else null.mean
@@ -82,9 +87,9 @@ def estimate(
     elif len(known) < len(without):
         reasons.append(GAPS)
     else:
-        error = max(
-            jackknife_error(score, np.array(known), sizes), 0.0 if null is None else null.sd
-        )
+        spread = 0.0 if null is None else null.sd
+        error = jackknife_error(score, np.array(known), sizes)
+        error = float(np.hypot(error, spread)) if held else max(error, spread)
         half = t_factor(len(known)) * error
         low, high = measure.clip(score - half), measure.clip(score + half)
     return Estimate(measure.clip(score), low, high, mean, measure.best, tuple(reasons))
@@ -93,7 +98,7 @@ def estimate(
 def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -> Estimate:
     """Return R² pooled over the groups, each predicted by maps fitted on the others.
 
-    The jackknife leaves a group out of the sums; the maps stay as they are.
+    The jackknife leaves a group out of the sums; the maps are held as they are.
     """
     if not len(sizes):
         return Estimate.undefined(1.0, NO_GROUPS)
@@ -104,4 +109,5 @@ def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -
     residual = np.array([each.residual for each in folds])
     without = [1 - (residual.sum() - each.residual) / each.spread for each in folds]
     null = null_of(folds, target.n, target.participation_ratio)
-    return estimate("r2", float(1 - residual.sum() / target.total), without, sizes, null)
+    score = float(1 - residual.sum() / target.total)
+    return estimate("r2", score, without, sizes, null, held=True)

@@ -226,7 +226,7 @@ def _notes(known: SpectraOf, names: Sequence[str], n: int) -> list[str]:
     for name in names:
         spectrum = known.spectra.get(name)
         if spectrum is None:
-            notes.append(f"{name} does not vary over the rows: nothing is defined for it")
+            notes.append(f"{name} does not vary over the rows: no measure of its shape is defined")
         elif n - 1 <= spectrum.rank:
             notes.append(f"{name} has rank {spectrum.rank} over {n} rows: CCA with it is always 1")
     return notes

@@ -154,7 +154,7 @@ def test_ctrl_c_exits_130(command, networks, tmp_path, arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(5.0)  # on a busy machine it takes that long to start
+    time.sleep(2.0)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -90,7 +90,7 @@ class CanonicalPair:
 
 
 def projection_weights(side: Spectrum, directions: Array, alpha: float = 0.0) -> Array:
-    """Return α_i = Σ_j |⟨h_i, x_j⟩|, (k,): how much of the space each canonical variate accounts for.
+    """Return ``α_i = Σ_j |⟨h_i, x_j⟩|``, (k,): how much of the space a canonical variate holds.
 
     h_i = X V diag(s + λ)^(−1/2) u_i is a variate over rows and x_j the j-th feature over rows, so
     that ⟨h_i, x_j⟩ is entry j of V diag(s / √(s + λ)) u_i: no row is needed.
@@ -211,7 +211,7 @@ def pwcca(
 ) -> float:
     """Return projection-weighted CCA (PWCCA), the weights taken from the source.
 
-    Σ α_i ρ_i / Σ α_i with α_i = Σ_j |⟨h_i, x_j⟩| over the source's canonical variates h_i and its
+    ``Σ α_i ρ_i / Σ α_i`` with ``α_i = Σ_j |⟨h_i, x_j⟩|`` over the source's canonical variates h_i and its
     features x_j. Morcos, Raghu & Bengio, *Insights on representational similarity in neural
     networks with canonical correlation*, NeurIPS 2018, section 3.
 

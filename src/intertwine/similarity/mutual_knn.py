@@ -1,6 +1,6 @@
 """Overlap of nearest neighbours: how many of a row's neighbours are its neighbours in both spaces.
 
-Overlap = mean over rows of |N_A(i) ∩ N_B(i)| / k. Huh, Cheung, Wang & Isola, *The Platonic
+Overlap = mean over rows of ``|N_A(i) ∩ N_B(i)| / k``. Huh, Cheung, Wang & Isola, *The Platonic
 Representation Hypothesis*, ICML 2024. They take neighbours by inner product of unit rows; here they
 are Euclidean, so that the overlap ignores shift, rotation and one scale.
 """

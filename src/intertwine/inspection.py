@@ -93,10 +93,22 @@ def _feature_set(path: Path) -> dict[str, Any]:
     }
 
 
-def _report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> dict[str, Any]:
+    """Return the object of a study's `report.json`.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is no report that intertwine wrote.
+    """
     value = read_json(path)
     if not isinstance(value, dict) or "study" not in value:
         raise FileFormatError(f"{path}: not a report that intertwine wrote")
+    return value
+
+
+def _report(path: Path) -> dict[str, Any]:
+    value = read_report(path)
     facts = {key: value[key] for key in _REPORT_KEYS if key in value}
     facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}
     return {"kind": "report", **facts, "pairs": value.get("pairs", [])}

@@ -151,6 +151,40 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
+def deliver(
+    result: dict[str, Any],
+    folder: Path,
+    *,
+    write: Callable[[dict[str, Any], Path], Path],
+    show: Callable[[dict[str, Any]], None],
+    as_json: bool,
+) -> None:
+    """Write the report of a study's result and print the result.
+
+    Parameters
+    ----------
+    result
+        The study's object.
+    folder
+        Where the report goes.
+    write
+        Writes the report and returns its page.
+    show
+        Prints the headline table.
+    as_json
+        Whether to print the object of `report.json` instead of a table.
+    """
+    from intertwine.linear_map import date_text
+
+    result = {**result, "created": date_text(None)}
+    page = write(result, folder)
+    if as_json:
+        print_json(result)
+        return
+    show(result)
+    print(f"report: {page}")
+
+
 def say(text: str) -> None:
     """Print a line for a person on standard error."""
     print(text, file=sys.stderr)

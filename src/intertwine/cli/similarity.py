@@ -52,7 +52,6 @@ def similarity(
 ) -> None:
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.files import check_writable
-    from intertwine.linear_map import date_text
     from intertwine.passes.groups import forget
     from intertwine.report import require_report_extra, write_similarity_report
     from intertwine.studies.interchangeability import read_swaps
@@ -73,15 +72,14 @@ def similarity(
     scratch = out / ".moments"
     with common.progress() as say:
         found = _measure(feature_set, scratch, options, precision.value, device, swaps, say)
-    result: dict[str, Any] = {**found.to_json(), "created": date_text(None)}
-    result["closed_set"] = None if closed_set is None else closed_set.name
-    page = write_similarity_report(result, out)
-    forget(scratch)
-    if json:
-        common.print_json(result)
-        return
-    _print(result)
-    print(f"report: {page}")
+    result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
+
+    def write(result: dict[str, Any], folder: Path) -> Path:
+        page = write_similarity_report(result, folder)
+        forget(scratch)
+        return page
+
+    common.deliver(result, out, write=write, show=_print, as_json=json)
 
 
 def _measure(

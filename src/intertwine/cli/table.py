@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intertwine.cli.common import print_json
-from intertwine.linear_map import date_text
+from intertwine.cli import common
 
 
 def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -27,13 +26,9 @@ def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
     """
     from intertwine.report import write_closed_set_report
 
-    result = {**result, "created": date_text(None)}
-    page = write_closed_set_report(result, folder)
-    if as_json:
-        print_json(result)
-        return
-    print_closed_set(result)
-    print(f"report: {page}")
+    common.deliver(
+        result, folder, write=write_closed_set_report, show=print_closed_set, as_json=as_json
+    )
 
 
 def print_closed_set(result: dict[str, Any]) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import binomtest
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
@@ -50,6 +55,11 @@ def paired_change_interval(
     before = draws[:, 0] + draws[:, 2]
     kept = before > 0
     changes = 100.0 * (draws[kept, 1] - draws[kept, 2]) / before[kept]
+    return percentile_interval(changes)
+
+
+def percentile_interval(draws: Array) -> tuple[float, float]:
+    """Return the middle 95 % of bootstrap draws, (draws,)."""
     tail = 50.0 * (1 - CONFIDENCE)
-    low, high = np.percentile(changes, [tail, 100 - tail])
+    low, high = np.percentile(draws, [tail, 100 - tail])
     return float(low), float(high)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.metrics.intervals import percentile_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,9 +145,7 @@ def _network_bootstrap(
     defined = [rho for rho in drawn if rho is not None]
     if len(defined) < BOOTSTRAP_DRAWS / 2:
         return None, None
-    tail = 50.0 * (1 - CONFIDENCE)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return float(low), float(high)
+    return percentile_interval(np.array(defined))
 
 
 def _mantel(x: Array, y: Array, known: Array, observed: float, seed: int) -> float:

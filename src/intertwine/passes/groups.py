@@ -102,7 +102,9 @@ def grouped_moments(
     scratch: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> MomentGroups:
-    """Return the joint moments of random row groups, reading every row once (twice where groups are made again).
+    """Return the joint moments of random row groups.
+
+    Every row is read once, or twice where groups are made again.
 
     Parameters
     ----------
@@ -208,7 +210,8 @@ def load_groups(paths: Sequence[Path]) -> MomentGroups:
     if len(paths) == 1:
         return MomentGroups(first)
     groups = MomentGroups(Moments(first.spaces.values(), precision=first.precision))
-    for path in paths:
+    groups.add(first, path=paths[0])
+    for path in paths[1:]:
         groups.add(Moments.load(path), path=path)
     return groups
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,14 +137,7 @@ def _figures(page: ClosedSetPage) -> dict[str, bytes]:
 
 def _inline_curve(page: ClosedSetPage) -> dict[str, str]:
     label = f"{page.curve.y_title}, over {page.curve.x_title}. {page.lede}"
-    figures = {
-        "wide": draw.curve(page.curve, draw.SENTINELS),
-        "narrow": draw.curve(page.curve, draw.SENTINELS, narrow=True),
-    }
-    return {
-        width: draw.for_page(draw.to_svg(figure), prefix=f"curve-{width}-", label=label)
-        for width, figure in figures.items()
-    }
+    return draw.for_both_widths(partial(draw.curve, page.curve), prefix="curve", label=label)
 
 
 def _tables(study: Study, page: ClosedSetPage) -> dict[str, bytes]:

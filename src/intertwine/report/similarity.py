@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.files import json_bytes, write_files
 from intertwine.report import draw, render
 from intertwine.report.summarise import SimilarityStudy, summarise_similarity
+from intertwine.similarity.measures import MEASURES
 
 if TYPE_CHECKING:
     import os
@@ -67,19 +68,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "spectra": ("source", "target", "index", "rho"),
 }
 FIGURES = ("dendrogram", "map", "swaps")
-MEASURES = (
-    "cka",
-    "cka_debiased",
-    "cca_mean",
-    "svcca",
-    "pwcca",
-    "procrustes",
-    "r2",
-    "rbf_cka",
-    "mutual_knn",
-    "cknna",
-    "rsa",
-)
 
 
 def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -141,11 +129,7 @@ def _inline(name: str, plot: Callable[..., Figure], page: SimilarityPage) -> dic
         "map": f"A map of the spaces. {page.lede}",
         "swaps": f"Similarity against change in accuracy. {page.facts['prediction']}",
     }
-    figures = {"wide": plot(draw.SENTINELS), "narrow": plot(draw.SENTINELS, narrow=True)}
-    return {
-        width: draw.for_page(draw.to_svg(figure), prefix=f"{name}-{width}-", label=said[name])
-        for width, figure in figures.items()
-    }
+    return draw.for_both_widths(plot, prefix=name, label=said[name])
 
 
 def _heatmaps(page: SimilarityPage) -> dict[str, bytes]:

@@ -51,12 +51,14 @@ class Spectrum:
         """
         moments.space(name)
         total = float(moments.scatter_diagonal(name).sum())
+        if total <= 0:
+            raise InputError(f"{name} does not vary over {moments.n} rows")
         equations = NormalEquations(moments, name)
         few = 2 * (moments.n - 1) < moments.spaces[name].dim
         eigen = _of_few_rows(equations) if few else Eigen.of(equations)
         # n centred rows span at most n − 1 dimensions; more is rounding.
         kept = min(eigen.rank, max(moments.n - 1, 0))
-        if total <= 0 or kept == 0:
+        if kept == 0:
             raise InputError(f"{name} does not vary over {moments.n} rows")
         order = slice(None, -kept - 1, -1)  # eigenvalues come ascending
         return cls(name, moments.n, eigen.values[order], eigen.vectors[:, order], total)

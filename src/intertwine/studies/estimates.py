@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.metrics.jackknife import jackknife_error, t_factor
-from intertwine.similarity.estimate import SATURATED, Estimate, Null
+from intertwine.similarity.estimate import Estimate, Null
 from intertwine.similarity.measures import MEASURES
 from intertwine.similarity.moment_measures import BACK
 from intertwine.similarity.predictivity import null_of
@@ -76,11 +77,11 @@ def estimate(
     """
     measure = MEASURES[name]
     mean = None if null is None else null.mean
+    found = Estimate(measure.clip(score), None, None, mean, measure.best)
     reasons = [] if null is not None else ["no null: the measure of unrelated spaces is undefined"]
-    if mean is not None and abs(measure.best - mean) < SATURATED:
+    if found.saturated:
         reasons.append("unrelated spaces of this size reach the best value too: no calibration")
     known = [value for value in without if value is not None]
-    low = high = None
     single = len(without) > 0 and max(sizes) == 1
     if len(without) < (MIN_ROWS if single else MIN_GROUPS):
         reasons.append((FEW_ROWS if single else FEW_GROUPS) if len(without) else NO_GROUPS)
@@ -91,8 +92,8 @@ def estimate(
         error = jackknife_error(score, np.array(known), sizes)
         error = float(np.hypot(error, spread)) if held else max(error, spread)
         half = t_factor(len(known)) * error
-        low, high = measure.clip(score - half), measure.clip(score + half)
-    return Estimate(measure.clip(score), low, high, mean, measure.best, tuple(reasons))
+        found = replace(found, low=measure.clip(score - half), high=measure.clip(score + half))
+    return replace(found, reasons=tuple(reasons))
 
 
 def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -> Estimate:

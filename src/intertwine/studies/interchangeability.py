@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.files import read_json
+from intertwine.inspection import read_report
 from intertwine.metrics.rank_correlation import matrix_correlation
 from intertwine.similarity.measures import MEASURES
 
@@ -41,9 +41,7 @@ def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
     file = path / "report.json" if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{path}: no report.json there, expected a closed-set report")
-    value = read_json(file)
-    if not isinstance(value, dict) or "study" not in value:
-        raise FileFormatError(f"{file}: not a report that intertwine wrote")
+    value = read_report(file)
     if value["study"] != "closed-set":
         raise InputError(f"{file}: got a report of the study {value['study']}, expected closed-set")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +93,7 @@ def moment_estimates(
     """
     total = groups.total
     names = list(total.spaces)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = list(combinations(names, 2))
     say("similarity of all rows", 0, 2)
     known = SpectraOf.of(total, names, alpha=options.alpha, variance=options.variance)
     whole = _scores(total, pairs, known)
@@ -117,7 +118,7 @@ def moment_estimates(
             alphas[source, target] = float(np.median([each.alpha for each in mine]))
     ordered = {
         pair: {name: found[pair][name] for name in MOMENT_MEASURES}
-        for pair in ((a, b) for a in names for b in names if a != b)
+        for pair in permutations(names, 2)
     }
     return MomentEstimates(ordered, alphas, whole, known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,7 +90,7 @@ def sample_estimates(
         Called with (what, done, total).
     """
     names = list(views)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = list(combinations(names, 2))
     done = 0
 
     def of(pair: tuple[str, str]) -> dict[str, Estimate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from intertwine.similarity.measures import MEASURES
@@ -129,10 +130,9 @@ def space_rows(
 def spectrum_rows(names: Sequence[str], whole: Mapping[tuple[str, str], MomentScores]) -> list[Row]:
     """Return the canonical correlations of every unordered pair, to six decimals."""
     rows = []
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            scores = whole.get((a, b)) or whole[b, a]
-            if scores.rho is not None:
-                rho = [round(float(value), 6) for value in scores.rho]
-                rows.append({"source": a, "target": b, "rho": rho})
+    for a, b in combinations(names, 2):
+        scores = whole.get((a, b)) or whole[b, a]
+        if scores.rho is not None:
+            rho = [round(float(value), 6) for value in scores.rho]
+            rows.append({"source": a, "target": b, "rho": rho})
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from intertwine.report.draw.colours import DARK, LIGHT, SENTINELS, Palette
 from intertwine.report.draw.curve import curve
 from intertwine.report.draw.dendrogram import dendrogram
-from intertwine.report.draw.export import for_page, to_png, to_svg
+from intertwine.report.draw.export import for_both_widths, for_page, to_png, to_svg
 from intertwine.report.draw.matrix import matrix
 from intertwine.report.draw.plane import plane
 from intertwine.report.draw.scatter import scatter
@@ -17,6 +17,7 @@ __all__ = [
     "Palette",
     "curve",
     "dendrogram",
+    "for_both_widths",
     "for_page",
     "matrix",
     "plane",

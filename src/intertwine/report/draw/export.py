@@ -11,7 +11,7 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import SENTINELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from matplotlib.figure import Figure
 
@@ -78,6 +78,25 @@ def for_page(svg: str, *, prefix: str, label: str) -> str:
     for name, colour in SENTINELS.named().items():
         rest = rest.replace(colour, f"var(--{name})")
     return f"{head}>{rest.strip()}"
+
+
+def for_both_widths(plot: Callable[..., Figure], *, prefix: str, label: str) -> dict[str, str]:
+    """Return a figure as elements of a page, `wide` for a page and `narrow` for a telephone.
+
+    Parameters
+    ----------
+    plot
+        Draws it, given a palette and whether it is `narrow`.
+    prefix
+        Put before every id, the width after it.
+    label
+        What a screen reader says in place of the figure; plain text.
+    """
+    figures = {"wide": plot(SENTINELS), "narrow": plot(SENTINELS, narrow=True)}
+    return {
+        width: for_page(to_svg(figure), prefix=f"{prefix}-{width}-", label=label)
+        for width, figure in figures.items()
+    }
 
 
 def _attribute(text: str) -> str:

@@ -2,6 +2,7 @@ import errno
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -141,20 +142,37 @@ def test_a_terminal_without_unicode_is_served(installed, study_folders, tmp_path
     assert "expected (n, d)" in done.error()
 
 
+def test_an_interrupt_inside_a_lock_exits_130(intertwine, monkeypatch):
+    """Ctrl-C that a lock of the standard library turned into another error is still Ctrl-C."""
+
+    def interrupted(*_args, **_options):
+        lock = threading.Condition()
+        with lock:
+            # What an interrupt at the wrong moment of `Condition.wait` leaves behind.
+            lock.release()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(passes, "apply_file", interrupted)
+    done = intertwine("apply", "map", "in.npy", "out.npy")
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
 @pytest.mark.parametrize("arguments", [["--json"], []], ids=["json", "table"])
-def test_ctrl_c_exits_130(command, networks, tmp_path, arguments):
+def test_ctrl_c_exits_130(networks, tmp_path, arguments):
     """Ctrl-C at work exits 130, prints no traceback, and leaves no report."""
     networks({"a": 300, "b": 300, "c": 300}).save(tmp_path / "set", 3000, 1)
     folders = ["--fit", tmp_path / "set", "--eval", tmp_path / "set"]
     # So many points take minutes.
     many = ["--curve-points", "2000", "--out", tmp_path / "report"]
+    loaded = "from intertwine import cli; print('loaded', flush=True); cli.main()"
     process = subprocess.Popen(
-        [command, "closed-set", *folders, *many, *arguments],
+        [sys.executable, "-c", loaded, "closed-set", *folders, *many, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(2.0)
+    assert process.stdout.readline() == "loaded\n"
+    time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

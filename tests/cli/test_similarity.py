@@ -286,10 +286,14 @@ def finish(process):
     return time.monotonic() - began
 
 
+def scratch_files(out):
+    """Return the files of finished work."""
+    return [*out.glob(".moments/group-*"), *out.glob(".moments/without-*")]
+
+
 def kept(out):
     """Return when each file that a killed run left was written."""
-    files = [*out.glob(".moments/group-*"), *out.glob(".moments/without-*")]
-    return {path.name: path.stat().st_mtime_ns for path in files}
+    return {path.name: path.stat().st_mtime_ns for path in scratch_files(out)}
 
 
 def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
@@ -302,7 +306,11 @@ def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
     while kills < 6:
         with start("out") as process:
             process.stdout.readline()
-            time.sleep(rng.uniform(0.05, 0.4) * seconds)
+            # Some files further than before, so that a slow machine is killed at work too.
+            wanted = len(seen) + rng.integers(0, 6)
+            while len(scratch_files(out)) < wanted and process.poll() is None:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.02) * seconds)
             process.send_signal(signal.SIGKILL)
             kills += process.wait() != 0
         if (out / "report.json").exists():

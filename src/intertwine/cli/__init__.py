@@ -32,8 +32,6 @@ for command in (demo, extract, fit, apply, closed_set, similarity, inspect):
 
 def main() -> NoReturn:
     """Run the command line: exit 0, 1 on a user's error, 2 on wrong usage, 130 on Ctrl-C."""
-    from intertwine.errors import IntertwineError
-
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a sign gets a question mark, not a traceback.
         if isinstance(stream, io.TextIOWrapper):
@@ -42,21 +40,37 @@ def main() -> NoReturn:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         app(arguments)
-    except IntertwineError as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if _interrupted(error):
+            sys.exit(130)
+        line = _line(error)
+        if debug or line is None:
             raise
-        _fail(str(error))
-    except OSError as error:
-        if debug:
-            raise
-        _fail(f"{error.filename or 'cannot read or write'}: {error.strerror or error}")
-    except MemoryError as error:
-        if debug:
-            raise
-        _fail(f"not enough memory ({error}); use --precision float32 or fewer spaces")
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _fail(line)
     sys.exit(0)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is what an error began with.
+
+    An interrupt inside one of the standard library's locks comes out as a RuntimeError about it.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _line(error: BaseException) -> str | None:
+    """Return what to tell the user, or None for an error that is not the user's."""
+    from intertwine.errors import IntertwineError
+
+    if isinstance(error, IntertwineError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'cannot read or write'}: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); use --precision float32 or fewer spaces"
+    return None
 
 
 def _fail(message: str) -> NoReturn:

@@ -307,7 +307,7 @@ def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
         with start("out") as process:
             process.stdout.readline()
             # Some files further than before, so that a slow machine is killed at work too.
-            wanted = len(seen) + rng.integers(0, 6)
+            wanted = len(seen) + rng.integers(0, 12)
             while len(scratch_files(out)) < wanted and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.02) * seconds)

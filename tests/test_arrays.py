@@ -14,6 +14,7 @@ from intertwine.arrays import (
     smallest,
     to_device,
     to_numpy,
+    unit_rows,
 )
 from intertwine.errors import InputError
 
@@ -218,3 +219,27 @@ def test_the_smallest_come_in_rising_order(library):
     for count in (1, 7, 50):
         got = to_numpy(smallest(library.asarray(numbers), count))
         assert (got == np.sort(numbers, axis=1)[:, :count]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_rows_are_scaled_to_norm_one(dtype, size):
+    """Whatever their norm and dtype, rows come back in float64, of norm 1 and the same direction."""
+    rows = (size * np.random.default_rng(0).standard_normal((5, 7))).astype(dtype)
+    unit = unit_rows(rows, name="a")
+    assert unit.dtype == np.float64
+    wide = rows.astype(np.float64)
+    np.testing.assert_allclose(unit, wide / np.linalg.norm(wide, axis=1)[:, None], rtol=1e-14)
+
+
+def test_extreme_norms_keep_their_direction():
+    """Rows whose squares overflow or vanish are scaled all the same."""
+    rows = np.array([[3e200, 4e200], [3e-200, -4e-200]])
+    np.testing.assert_allclose(unit_rows(rows, name="a"), [[0.6, 0.8], [0.6, -0.8]])
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(10, 11), (np.array([4, 9]), 9)])
+def test_a_row_without_direction_is_named(rows, shown):
+    """A row of zeros is refused by its number."""
+    with pytest.raises(InputError, match=f"a: row {shown} has length zero"):
+        unit_rows(np.array([[1.0, 0], [0, 0]]), name="a", rows=rows)

@@ -195,6 +195,42 @@ def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -
         )
 
 
+def unit_rows(features: Array, *, name: str, rows: int | range | Array = 0) -> Array:
+    """Return features scaled to norm 1, in float64.
+
+    Parameters
+    ----------
+    features
+        (n, d) floating-point array.
+    name
+        What to call it in an error.
+    rows
+        Row numbers for the error: of the first row, or of every row.
+
+    Returns
+    -------
+    unit
+        (n, d) float64.
+
+    Raises
+    ------
+    InputError
+        For a row of length zero, NaN or infinity.
+    """
+    check_finite(features, name=name, rows=rows)
+    wide = np.asarray(features, np.float64)
+    # Scaled first, so that no square overflows or vanishes.
+    largest = np.abs(wide).max(axis=1, keepdims=True)
+    if not largest.all():
+        first = int(np.flatnonzero(largest[:, 0] == 0)[0])
+        row = rows + first if isinstance(rows, int) else np.asarray(rows)[first]
+        raise InputError(
+            f"{name}: row {row} has length zero, expected features with a direction; leave it out"
+        )
+    wide = wide / largest
+    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True))
+
+
 def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
     """Turn the name of a precision into `float64` or `float32`.
 

@@ -14,6 +14,8 @@ from intertwine.errors import InputError
 from intertwine.estimators import reduced_rank, ridge
 from intertwine.estimators.gcv import ALPHAS
 from intertwine.estimators.normal import INTERCEPTS
+from intertwine.estimators.reduced_rank import rank_path
+from intertwine.moments import Moments
 
 NEAR = [case for case in CASES if case != "far"]
 
@@ -174,3 +176,31 @@ def test_what_it_cannot_do_is_refused():
         fit(a[:1], b[:1], rank=1)
     with pytest.raises(InputError, match="got space 'x'"):
         reduced_rank(moments_of(a, b), "a", ["x"], rank=1)
+
+
+@pytest.mark.parametrize("alpha", [0.5, "gcv"])
+@pytest.mark.parametrize("intercept", ["free", "homogeneous", "none"])
+def test_a_path_of_ranks_is_each_rank(alpha, intercept):
+    """Maps of several ranks made at once equal the maps made one by one."""
+    rng = np.random.default_rng(4)
+    cause = rng.standard_normal((60, 4))
+    moments = Moments({"a": 6, "b": 5, "c": 3})
+    moments.update(
+        {
+            name: cause @ rng.standard_normal((4, dim)) + 0.3 * rng.standard_normal((60, dim)) + 1
+            for name, dim in (("a", 6), ("b", 5), ("c", 3))
+        }
+    )
+    options = {"alpha": alpha, "intercept": intercept}
+    paths = rank_path(moments, "a", ["b", "c"], ranks=(1, 3, 9), **options)
+    for rank in (1, 3, 9):
+        single = reduced_rank(moments, "a", ["b", "c"], rank=rank, **options)
+        for target in ("b", "c"):
+            np.testing.assert_array_equal(paths[target][rank].weight, single[target].weight)
+            assert paths[target][rank].info == single[target].info
+
+
+def test_a_path_refuses_rank_zero():
+    """A rank below one is refused."""
+    with pytest.raises(InputError, match="got rank 0, expected a whole number of at least 1"):
+        rank_path(Moments({"a": 2, "b": 2}), "a", ["b"], ranks=(2, 0))

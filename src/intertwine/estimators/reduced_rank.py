@@ -8,6 +8,7 @@ Statistical Analysis and Data Mining 4 (2011).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.estimators.ridge import check_alpha
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
@@ -67,15 +68,68 @@ def reduced_rank(
     InputError
         For a bad rank or alpha, an unknown space, or fewer than two rows.
     """
+    if rank != "gcv" and (isinstance(rank, str) or rank < 1 or rank % 1):
+        raise InputError(f"got rank {rank}, expected a whole number of at least 1, or gcv")
+    factored = _factored(moments, source, targets, alpha, intercept, alphas)
+    return {
+        target: each.build(each.best_rank() if rank == "gcv" else int(rank))
+        for target, each in factored
+    }
+
+
+def rank_path(
+    moments: Moments,
+    source: str,
+    targets: Iterable[str],
+    *,
+    ranks: Sequence[int],
+    alpha: float | str = 1.0,
+    intercept: str = "free",
+    alphas: Array = ALPHAS,
+) -> dict[str, dict[int, LinearMap]]:
+    """Fit ridge maps of several ranks, for little more than the price of one.
+
+    Parameters
+    ----------
+    moments, source, targets, alpha, intercept, alphas
+        As for `reduced_rank`.
+    ranks
+        Ranks of at least 1; a rank above what the spaces have gives the full-rank map.
+
+    Returns
+    -------
+    maps
+        By target and rank.
+
+    Raises
+    ------
+    InputError
+        As for `reduced_rank`.
+    """
+    for rank in ranks:
+        if rank < 1:
+            raise InputError(f"got rank {rank}, expected a whole number of at least 1")
+    return {
+        target: {rank: each.build(rank) for rank in ranks}
+        for target, each in _factored(moments, source, targets, alpha, intercept, alphas)
+    }
+
+
+def _factored(
+    moments: Moments,
+    source: str,
+    targets: Iterable[str],
+    alpha: float | str,
+    intercept: str,
+    alphas: Array,
+) -> Iterator[tuple[str, _Factored]]:
+    """Yield each target's ridge solution, its directions sorted by what they explain."""
     alpha = check_alpha(alpha)
     if alpha == "gcv-per-target":
         raise InputError("method reduced-rank takes one alpha for all targets; use a number or gcv")
-    if rank != "gcv" and (isinstance(rank, str) or rank < 1 or rank % 1):
-        raise InputError(f"got rank {rank}, expected a whole number of at least 1, or gcv")
     equations = NormalEquations(moments, source, intercept)
     equations.require_rows()
     eigen = Eigen.of(equations)
-    maps = {}
     for target in targets:
         rotated, power = eigen.rotate(equations.right(target)), equations.power(target)
         lam = alpha
@@ -89,46 +143,76 @@ def reduced_rank(
                 alphas=alphas,
             )
             lam = float(gcv.choose(per_target=False)[0][0])
-        maps[target] = _fit(equations, eigen, rotated, power, target, rank, float(lam))
-    return maps
+        yield target, _Factored.of(equations, eigen, rotated, power, target, float(lam))
 
 
-def _fit(
-    equations: NormalEquations,
-    eigen: Eigen,
-    rotated: Array,
-    power: Array,
-    target: str,
-    rank: int | str,
-    lam: float,
-) -> LinearMap:
-    shrunk = eigen.values[:, None] + lam
-    explained = rotated / np.sqrt(shrunk)  # its Gram matrix is Bᵀ(G + λI)B
-    values, vectors = np.linalg.eigh(explained.T @ explained)
-    values, vectors = values[::-1], vectors[:, ::-1]  # (q,), (q, q), largest first
-    coefficients = rotated / shrunk
-    q = len(power)
-    ranks = np.arange(1, min(eigen.rank, q) + 1)
-    df_ridge = float(eigen.df(np.array([lam]))[0])
-    df = ranks * (df_ridge + q - ranks) + q * equations.unpenalised
-    if rank == "gcv":
+@dataclass(frozen=True)
+class _Factored:
+    """A full-rank ridge solution, from which a map of any rank is a product away.
+
+    `coefficients` are in the source's eigenvectors; `vectors` (q, q) are the directions of the
+    target by `values`, what they explain, largest first.
+    """
+
+    equations: NormalEquations
+    eigen: Eigen
+    target: str
+    alpha: float
+    coefficients: Array
+    power: Array
+    values: Array
+    vectors: Array
+
+    @classmethod
+    def of(
+        cls,
+        equations: NormalEquations,
+        eigen: Eigen,
+        rotated: Array,
+        power: Array,
+        target: str,
+        alpha: float,
+    ) -> _Factored:
+        shrunk = eigen.values[:, None] + alpha
+        explained = rotated / np.sqrt(shrunk)  # its Gram matrix is Bᵀ(G + λI)B
+        values, vectors = np.linalg.eigh(explained.T @ explained)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        return cls(equations, eigen, target, alpha, rotated / shrunk, power, values, vectors)
+
+    @property
+    def ranks(self) -> Array:
+        """The ranks there are, 1 … min(rank of the source, q)."""
+        return np.arange(1, min(self.eigen.rank, len(self.power)) + 1)
+
+    def df(self) -> Array:
+        """Return the free parameters at each rank."""
+        q = len(self.power)
+        df_ridge = float(self.eigen.df(np.array([self.alpha]))[0])
+        return np.asarray(self.ranks * (df_ridge + q - self.ranks) + q * self.equations.unpenalised)
+
+    def best_rank(self) -> int:
+        """Return the rank that minimises GCV, 0 where the source does not vary."""
+        ranks, n_numbers = self.ranks, self.equations.n * len(self.power)
         # ‖Y − XB_r‖² + λ‖B_r‖² = ‖Y‖² − Σ_{k ≤ r} values_k
-        shrinkage = ((coefficients @ vectors) ** 2).sum(axis=0)
-        residual = power.sum() - np.cumsum(values + lam * shrinkage)[: len(ranks)]
-        free = equations.n * q - df
+        shrinkage = ((self.coefficients @ self.vectors) ** 2).sum(axis=0)
+        explained = np.cumsum(self.values + self.alpha * shrinkage)[: len(ranks)]
+        residual = self.power.sum() - explained
+        free = n_numbers - self.df()
         scores = np.where(
-            free >= MIN_FREE_SHARE * equations.n * q, np.maximum(residual, 0) / free**2, np.inf
+            free >= MIN_FREE_SHARE * n_numbers, np.maximum(residual, 0) / free**2, np.inf
         )
-        chosen = int(ranks[np.argmin(scores)]) if len(ranks) else 0
-    else:
-        chosen = min(int(rank), len(ranks))
-    top = vectors[:, :chosen]
-    return equations.build(
-        eigen.vectors @ (coefficients @ top @ top.T),
-        target,
-        "reduced-rank",
-        alpha=lam,
-        map_rank=chosen,
-        df=float(df[chosen - 1]) if chosen else 0.0,
-        rank=eigen.rank,
-    )
+        return int(ranks[np.argmin(scores)]) if len(ranks) else 0
+
+    def build(self, rank: int) -> LinearMap:
+        """Return the map of a rank, or of the largest there is."""
+        chosen = min(rank, len(self.ranks))
+        top = self.vectors[:, :chosen]
+        return self.equations.build(
+            self.eigen.vectors @ (self.coefficients @ top @ top.T),
+            self.target,
+            "reduced-rank",
+            alpha=self.alpha,
+            map_rank=chosen,
+            df=float(self.df()[chosen - 1]) if chosen else 0.0,
+            rank=self.eigen.rank,
+        )

@@ -1,0 +1,181 @@
+"""The open-set study: people verified across the embedding spaces of two networks.
+
+Section 4 of McNeely-White, Sattelberg, Blanchard & Beveridge, *Exploring the Interchangeability of
+CNN Embedding Spaces*, arXiv 2010.02323 (2020): ten folds of pairs, maps and thresholds of each fold
+from the other nine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.metrics.identity_bootstrap import pair_weights, people_counts
+from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.studies import open_set_tables as tables
+from intertwine.studies.fold_moments import FoldMoments
+from intertwine.studies.open_set_curve import rank_rows, size_rows
+from intertwine.studies.open_set_options import OpenSetOptions
+from intertwine.studies.verification_set import VerificationSet
+from intertwine.studies.verification_trials import (
+    FoldMaps,
+    ReadyMaps,
+    mapped_trials,
+    native_trials,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.images.pairs import PairList
+    from intertwine.studies.verification_trials import Maps, Pair, Say, Trial
+
+# Methods whose maps have a rank to cut.
+_RANKED = ("ridge", "least-squares", "reduced-rank")
+
+
+@dataclass(frozen=True)
+class OpenSetResult:
+    """The result of the open-set study: the object that `report.json` holds.
+
+    Parameters
+    ----------
+    facts
+        Single values by key: counts, options, median and worst change, notes.
+    natives, pairs, folds, curve, roc
+        The tables, a dictionary a row. A number that is undefined is None with a reason.
+    """
+
+    facts: dict[str, Any]
+    natives: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    roc: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as one JSON-ready object."""
+        value = asdict(self)
+        return {"study": "open-set", **value.pop("facts"), **value}
+
+
+def open_set(
+    feature_set: FeatureSet,
+    pairs: PairList,
+    *,
+    options: OpenSetOptions | None = None,
+    maps: ReadyMaps | None = None,
+    precision: str = "auto",
+    say: Say | None = None,
+) -> OpenSetResult:
+    """Verify every ordered pair of networks, with the ceiling and the do-nothing line beside it.
+
+    Parameters
+    ----------
+    feature_set
+        Features of the images that the pairs name, of two networks or more.
+    pairs
+        The pairs and their folds.
+    options
+        How the study is done.
+    maps
+        Maps for every fold, ready-made or fitted on other data; fitted inside the folds when
+        omitted.
+    precision
+        `auto` and `float64` are the same here; `float32`.
+    say
+        Called with (what, done, total) as work goes on.
+
+    Returns
+    -------
+    result
+        Tables and facts.
+
+    Raises
+    ------
+    InputError
+        For one space only, ids that the set lacks, rows of length zero, or too few rows to fit on.
+    """
+    options, say = options or OpenSetOptions(), say or (lambda *_: None)
+    if len(feature_set.spaces) < 2:
+        raise InputError(f"got one space, {next(iter(feature_set.spaces))}, expected at least two")
+    if maps is not None and options.refit:
+        raise InputError("got refit with maps from elsewhere, expected maps fitted in the folds")
+    data = VerificationSet.of(feature_set, pairs)
+    rows = FoldMoments.of(data, options.fit, "float64" if precision == "auto" else precision)
+    natives = native_trials(data)
+    source: Maps = FoldMaps(rows, options.method) if maps is None else maps
+    if maps is not None:
+        maps.require(data)
+    trials = mapped_trials(data, source, threshold=options.threshold, say=say)
+    if options.refit:
+        trials = _refitted(trials, rows, options, say)
+    curve = []
+    if maps is None and options.curve_points:
+        curve = size_rows(
+            rows, options.method, natives, trials, points=options.curve_points, say=say
+        )
+        if options.method.method in _RANKED:
+            curve += rank_rows(rows, options.method, natives, say=say)
+    weights = None
+    if options.replicates:
+        persons = data.person[data.first], data.person[data.second]
+        weights = pair_weights(*persons, n_replicates=options.replicates)
+    bootstrap = tables.Bootstrap(data, weights)
+    identities = mapped_trials(data, ReadyMaps.identities(data))
+    found = tables.pair_rows(trials, natives, identities, bootstrap)
+    return OpenSetResult(
+        facts={**_facts(data, options), **tables.headline(found)},
+        natives=tables.native_rows(natives, bootstrap),
+        pairs=found,
+        folds=tables.fold_rows(trials, natives),
+        curve=curve,
+        roc=tables.roc_rows(trials, natives, data.same),
+    )
+
+
+def _refitted(
+    trials: Mapping[Pair, Trial], rows: FoldMoments, options: OpenSetOptions, say: Say
+) -> dict[Pair, Trial]:
+    """Return the trials with maps fitted anew on each replicate's people."""
+    data = rows.data
+    person = data.person[next(iter(rows.sides.values()))]
+    counts = people_counts(data.n_people, options.replicates)
+    drawn: dict[Pair, list[Any]] = {pair: [] for pair in trials}
+    for done, count in enumerate(counts):
+        resampled = rows.taking(np.repeat(np.arange(rows.n), count[person].astype(np.int64)))
+        maps = FoldMaps(resampled, options.method)
+        for pair, trial in mapped_trials(data, maps, threshold=options.threshold).items():
+            drawn[pair].append(trial.accuracy)
+        say("refitting replicates", done + 1, len(counts))
+    return {pair: replace(trial, replicates=tuple(drawn[pair])) for pair, trial in trials.items()}
+
+
+def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
+    method = options.method
+    return {
+        "version": metadata.version("intertwine"),
+        "n_pairs": len(data.same),
+        "n_matched": int(data.same.sum()),
+        "n_mismatched": int((~data.same).sum()),
+        "n_folds": data.n_folds,
+        "n_people": data.n_people,
+        "n_images": data.n_images,
+        "fit": options.fit,
+        "method": method.method,
+        "alpha": method.alpha,
+        "intercept": method.intercept,
+        "rank": method.rank,
+        "threshold": options.threshold,
+        "protocol": options.protocol,
+        "space": "shared" if method.method == "cca" else "target",
+        "refit": options.refit,
+        "replicates": options.replicates,
+        "confidence": CONFIDENCE,
+        "notes": data.notes,
+    }

@@ -1,0 +1,253 @@
+"""Every ordered pair of spaces, verified over the folds with maps that did not see the test fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.estimators import Fitter
+from intertwine.estimators.baselines import identity
+from intertwine.estimators.reduced_rank import rank_path
+from intertwine.map_pair import MapPair
+from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
+from intertwine.studies.fold_moments import fold_sets, scored_pairs
+from intertwine.studies.mapped_scores import MappedScores, native_scores
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.estimators import FitOptions
+    from intertwine.linear_map import LinearMap
+    from intertwine.studies.fold_moments import FoldMoments
+    from intertwine.studies.verification_set import VerificationSet
+
+    AnyMap = LinearMap | MapPair
+    # By target, and by rank where there are several.
+    Target = tuple[str, int | None]
+    MapsFrom = Callable[[str], Mapping[Target, AnyMap]]
+    Say = Callable[[str, int, int], None]
+    Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One ordered pair of spaces, verified.
+
+    Parameters
+    ----------
+    accuracy
+        Over folds.
+    alpha
+        Median λ over folds, None where the method has none.
+    n_fit
+        Mean number of fit rows over folds, None where maps came from elsewhere.
+    replicates
+        The same with maps refitted in each bootstrap replicate, where that was asked for.
+    """
+
+    accuracy: FoldAccuracy
+    alpha: float | None = None
+    n_fit: float | None = None
+    replicates: tuple[FoldAccuracy, ...] | None = None
+
+
+class Maps(Protocol):
+    """Where the maps of a study come from."""
+
+    def without(self, folds: Sequence[int]) -> MapsFrom:
+        """Return what makes the maps from a source, by target, that did not see some folds."""
+        ...
+
+
+@dataclass(frozen=True)
+class FoldMaps:
+    """Maps fitted on the other folds' rows.
+
+    Parameters
+    ----------
+    moments
+        The rows.
+    options
+        How maps are fitted.
+    ranks
+        Where given, maps of each of these ranks.
+    """
+
+    moments: FoldMoments
+    options: FitOptions
+    ranks: tuple[int, ...] = ()
+
+    def without(self, folds: Sequence[int]) -> MapsFrom:
+        """Fit without some folds; see `Maps`."""
+        rows, options, fitter = self.moments, self.options, Fitter(self.options)
+        moments = rows.without(folds)
+
+        def fit(source: str) -> dict[Target, AnyMap]:
+            targets = {rows.target(name): name for name in rows.data.names if name != source}
+            if not self.ranks:
+                fitted = fitter.fit(moments, rows.source(source), targets)
+                return {(targets[each], None): fitted[each] for each in targets}
+            paths = rank_path(
+                moments,
+                rows.source(source),
+                targets,
+                ranks=self.ranks,
+                alpha=options.alpha,
+                intercept=options.intercept,
+            )
+            return {(targets[a], rank): m for a, path in paths.items() for rank, m in path.items()}
+
+        return fit
+
+
+@dataclass(frozen=True)
+class ReadyMaps:
+    """The same maps for every fold: ready-made ones, or ones fitted on other data.
+
+    Parameters
+    ----------
+    maps
+        By source and target.
+    """
+
+    maps: Mapping[Pair, AnyMap]
+
+    def without(self, folds: Sequence[int]) -> MapsFrom:
+        """Return the maps; see `Maps`."""
+        del folds
+        return lambda source: {(b, None): each for (a, b), each in self.maps.items() if a == source}
+
+    @classmethod
+    def identities(cls, data: VerificationSet) -> ReadyMaps:
+        """Return no maps at all: spaces of unequal dimensions are zero-padded or cut."""
+        spaces = data.spaces
+        pairs = [(a, b) for a in spaces for b in spaces if a != b]
+        return cls({(a, b): identity(spaces[a], spaces[b]) for a, b in pairs})
+
+    def require(self, data: VerificationSet) -> None:
+        """Raise where a map does not belong to its spaces.
+
+        Raises
+        ------
+        InputError
+            For a pair without a map, or dimensions that differ.
+        """
+        for a in data.names:
+            for b in data.names:
+                if a == b:
+                    continue
+                fitted = self.maps.get((a, b))
+                if fitted is None:
+                    raise InputError(f"got no map {a}--{b}, expected one of every ordered pair")
+                dims = (_side_dim(fitted, 0), _side_dim(fitted, 1))
+                expected = (data.spaces[a].dim, data.spaces[b].dim)
+                if dims != expected:
+                    raise InputError(
+                        f"map {a}--{b}: got dimensions {dims}, expected {expected} of these features"
+                    )
+
+
+def _side_dim(fitted: AnyMap, side: int) -> int:
+    if isinstance(fitted, MapPair):
+        return (fitted.source, fitted.target)[side].source.dim
+    return (fitted.source, fitted.target)[side].dim
+
+
+def native_trials(data: VerificationSet) -> dict[str, Trial]:
+    """Return each space verified within itself."""
+    return {
+        name: Trial(fold_accuracy(native_scores(data, name), data.same, data.fold))
+        for name in data.names
+    }
+
+
+def mapped_trials(
+    data: VerificationSet, maps: Maps, *, threshold: str = "train", say: Say | None = None
+) -> dict[Pair, Trial]:
+    """Return every ordered pair of spaces, verified over the folds.
+
+    Parameters
+    ----------
+    data
+        Features and pairs.
+    maps
+        Where maps come from, one of a pair.
+    threshold
+        `train` or `crossfit`.
+    say
+        Called with (what, done, total).
+    """
+    if isinstance(maps, ReadyMaps):
+        return _ready_trials(data, maps)
+    found = rank_trials(data, maps, threshold=threshold, say=say)
+    return {(source, target): trial for (source, target, _), trial in found.items()}
+
+
+def rank_trials(
+    data: VerificationSet, maps: Maps, *, threshold: str = "train", say: Say | None = None
+) -> dict[tuple[str, str, int | None], Trial]:
+    """Return every ordered pair of spaces at every rank; see `mapped_trials`."""
+    kept: dict[tuple[str, str, int | None], _Filling] = {}
+    sets = fold_sets(data.n_folds, threshold)
+    for done, folds in enumerate(sets):
+        maps_from = maps.without(folds)
+        entries = scored_pairs(folds, data.fold, threshold)
+
+        def score(
+            source: str, maps_from: MapsFrom = maps_from, entries: Any = entries
+        ) -> list[Any]:
+            scored = []
+            for (target, rank), fitted in maps_from(source).items():
+                scores = MappedScores(data, fitted, source, target)
+                info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
+                values = [(row, chosen, scores.of(chosen)) for row, chosen in entries]
+                scored.append(((source, target, rank), info, values))
+            return scored
+
+        for key, info, values in chain.from_iterable(side_by_side(score, data.names)):
+            filling = kept.setdefault(key, _Filling(np.zeros((data.n_folds, len(data.fold)))))
+            filling.take(info, values, counted=len(folds) == 1)
+        if say:
+            say("fitting and scoring folds", done + 1, len(sets))
+    return {key: filling.trial(data) for key, filling in kept.items()}
+
+
+@dataclass
+class _Filling:
+    """A score table being filled, and what the maps said of themselves."""
+
+    table: Array
+    alphas: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    def take(
+        self, info: dict[str, Any], values: list[tuple[int, Array, Array]], *, counted: bool
+    ) -> None:
+        for row, chosen, scores in values:
+            self.table[row, chosen] = scores
+        if counted:
+            self.counts.append(int(info["n"]))
+            if info.get("alpha") is not None:
+                self.alphas.append(float(info["alpha"]))
+
+    def trial(self, data: VerificationSet) -> Trial:
+        alpha = float(np.median(self.alphas)) if self.alphas else None
+        found = fold_accuracy(self.table, data.same, data.fold)
+        return Trial(found, alpha, float(np.mean(self.counts)))
+
+
+def _ready_trials(data: VerificationSet, maps: ReadyMaps) -> dict[Pair, Trial]:
+    everything = np.arange(len(data.fold))
+
+    def verify(pair: Pair) -> Trial:
+        scores: Array = MappedScores(data, maps.maps[pair], *pair).of(everything)
+        return Trial(fold_accuracy(scores, data.same, data.fold))
+
+    pairs = [(a, b) for a in data.names for b in data.names if a != b]
+    return dict(zip(pairs, side_by_side(verify, pairs), strict=True))

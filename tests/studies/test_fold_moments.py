@@ -88,3 +88,9 @@ def test_train_fills_every_row_with_its_own_map():
     for k, folds in enumerate(fold_sets(3, "train")):
         ((row, chosen),) = scored_pairs(folds, fold, "train")
         assert (row, len(chosen)) == (k, 6)
+
+
+@pytest.mark.parametrize("folds", [(0,), (0, 1, 2)])
+def test_moments_are_closed_before_threads_read_them(data, folds):
+    """Nothing waits to be added when moments are handed to threads, of a difference or not."""
+    assert FoldMoments.of(data, "images").without(folds)._n_pending == 0

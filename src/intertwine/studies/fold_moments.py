@@ -136,6 +136,7 @@ class FoldMoments:
                     for name in spaces
                 }
             )
+        _ = moments.sums  # closes the block in hand, which threads that only read must not
         return moments
 
 

@@ -20,6 +20,7 @@ from intertwine.studies import open_set_tables as tables
 from intertwine.studies.fold_moments import FoldMoments
 from intertwine.studies.open_set_curve import rank_rows, size_rows
 from intertwine.studies.open_set_options import OpenSetOptions
+from intertwine.studies.score_shelf import ScoreShelf
 from intertwine.studies.verification_set import VerificationSet
 from intertwine.studies.verification_trials import (
     FoldMaps,
@@ -30,6 +31,7 @@ from intertwine.studies.verification_trials import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.images.pairs import PairList
@@ -71,6 +73,7 @@ def open_set(
     options: OpenSetOptions | None = None,
     maps: ReadyMaps | None = None,
     precision: str = "auto",
+    scratch: Path | None = None,
     say: Say | None = None,
 ) -> OpenSetResult:
     """Verify every ordered pair of networks, with the ceiling and the do-nothing line beside it.
@@ -88,6 +91,8 @@ def open_set(
         omitted.
     precision
         `auto` and `float64` are the same here; `float32`.
+    scratch
+        Folder where a study that was killed finds what it had done; nothing is kept when omitted.
     say
         Called with (what, done, total) as work goes on.
 
@@ -112,16 +117,20 @@ def open_set(
     source: Maps = FoldMaps(rows, options.method) if maps is None else maps
     if maps is not None:
         maps.require(data)
-    trials = mapped_trials(data, source, threshold=options.threshold, say=say)
+    shelf = None
+    if scratch is not None and maps is None:
+        shelf = ScoreShelf.of(scratch, data, repr((options, precision)))
+    trials = mapped_trials(data, source, threshold=options.threshold, shelf=shelf, say=say)
     if options.refit:
-        trials = _refitted(trials, rows, options, say)
+        trials = _refitted(trials, rows, options, shelf, say)
     curve = []
     if maps is None and options.curve_points:
+        points = options.curve_points
         curve = size_rows(
-            rows, options.method, natives, trials, points=options.curve_points, say=say
+            rows, options.method, natives, trials, points=points, shelf=shelf, say=say
         )
         if options.method.method in _RANKED:
-            curve += rank_rows(rows, options.method, natives, say=say)
+            curve += rank_rows(rows, options.method, natives, shelf=shelf, say=say)
     weights = None
     if options.replicates:
         persons = data.person[data.first], data.person[data.second]
@@ -140,7 +149,11 @@ def open_set(
 
 
 def _refitted(
-    trials: Mapping[Pair, Trial], rows: FoldMoments, options: OpenSetOptions, say: Say
+    trials: Mapping[Pair, Trial],
+    rows: FoldMoments,
+    options: OpenSetOptions,
+    shelf: ScoreShelf | None,
+    say: Say,
 ) -> dict[Pair, Trial]:
     """Return the trials with maps fitted anew on each replicate's people."""
     data = rows.data
@@ -150,7 +163,9 @@ def _refitted(
     for done, count in enumerate(counts):
         resampled = rows.taking(np.repeat(np.arange(rows.n), count[person].astype(np.int64)))
         maps = FoldMaps(resampled, options.method)
-        for pair, trial in mapped_trials(data, maps, threshold=options.threshold).items():
+        kept = shelf and shelf.at(f"replicate{done}")
+        again = mapped_trials(data, maps, threshold=options.threshold, shelf=kept)
+        for pair, trial in again.items():
             drawn[pair].append(trial.accuracy)
         say("refitting replicates", done + 1, len(counts))
     return {pair: replace(trial, replicates=tuple(drawn[pair])) for pair, trial in trials.items()}

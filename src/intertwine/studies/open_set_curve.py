@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from intertwine.estimators import FitOptions
     from intertwine.studies.fold_moments import FoldMoments
+    from intertwine.studies.score_shelf import ScoreShelf
     from intertwine.studies.verification_trials import Pair, Say, Trial
 
     Row = dict[str, Any]
@@ -31,6 +32,7 @@ def size_rows(
     whole: Mapping[Pair, Trial],
     *,
     points: int,
+    shelf: ScoreShelf | None,
     say: Say,
 ) -> list[Row]:
     """Return accuracy over the number of fit rows, 50 to all, in nested random subsets.
@@ -47,6 +49,8 @@ def size_rows(
         Trials with all rows: the last point.
     points
         Sizes, evenly on a logarithmic scale.
+    shelf
+        Where scores are kept until the study ends.
     say
         Called with (what, done, total).
     """
@@ -59,20 +63,26 @@ def size_rows(
         if size == rows.n:
             trials = whole
         else:
-            trials = mapped_trials(rows.data, FoldMaps(rows.taking(order[:size]), options))
+            maps = FoldMaps(rows.taking(order[:size]), options)
+            trials = mapped_trials(rows.data, maps, shelf=shelf and shelf.at(f"rows{size}"))
         found += [_row("pairs", pair, trial, natives, None) for pair, trial in trials.items()]
         say("curve over fit rows", step + 1, len(sizes))
     return found
 
 
 def rank_rows(
-    rows: FoldMoments, options: FitOptions, natives: Mapping[str, Trial], *, say: Say
+    rows: FoldMoments,
+    options: FitOptions,
+    natives: Mapping[str, Trial],
+    *,
+    shelf: ScoreShelf | None,
+    say: Say,
 ) -> list[Row]:
     """Return accuracy over the rank of ridge maps, 512 to 8, as far as both spaces reach.
 
     Parameters
     ----------
-    rows, options, natives, say
+    rows, options, natives, shelf, say
         As for `size_rows`.
     """
     alpha = "gcv" if options.alpha == "gcv-per-target" else options.alpha
@@ -81,6 +91,7 @@ def rank_rows(
     trials = rank_trials(
         rows.data,
         FoldMaps(rows, options, RANKS),
+        shelf=shelf and shelf.at("ranks"),
         say=lambda _, done, total: say("curve over rank", done, total),
     )
     return [

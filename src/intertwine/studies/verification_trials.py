@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from intertwine.map_pair import MapPair
 from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
 from intertwine.studies.fold_moments import fold_sets, scored_pairs
 from intertwine.studies.mapped_scores import MappedScores, native_scores
+from intertwine.studies.score_shelf import Scored
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from intertwine.estimators import FitOptions
     from intertwine.linear_map import LinearMap
     from intertwine.studies.fold_moments import FoldMoments
+    from intertwine.studies.score_shelf import ScoreShelf
     from intertwine.studies.verification_set import VerificationSet
 
     AnyMap = LinearMap | MapPair
@@ -168,7 +170,12 @@ def native_trials(data: VerificationSet) -> dict[str, Trial]:
 
 
 def mapped_trials(
-    data: VerificationSet, maps: Maps, *, threshold: str = "train", say: Say | None = None
+    data: VerificationSet,
+    maps: Maps,
+    *,
+    threshold: str = "train",
+    shelf: ScoreShelf | None = None,
+    say: Say | None = None,
 ) -> dict[Pair, Trial]:
     """Return every ordered pair of spaces, verified over the folds.
 
@@ -180,42 +187,58 @@ def mapped_trials(
         Where maps come from, one of a pair.
     threshold
         `train` or `crossfit`.
+    shelf
+        Where scores are kept until the study ends.
     say
         Called with (what, done, total).
     """
     if isinstance(maps, ReadyMaps):
         return _ready_trials(data, maps)
-    found = rank_trials(data, maps, threshold=threshold, say=say)
+    found = rank_trials(data, maps, threshold=threshold, shelf=shelf, say=say)
     return {(source, target): trial for (source, target, _), trial in found.items()}
 
 
 def rank_trials(
-    data: VerificationSet, maps: Maps, *, threshold: str = "train", say: Say | None = None
+    data: VerificationSet,
+    maps: Maps,
+    *,
+    threshold: str = "train",
+    shelf: ScoreShelf | None = None,
+    say: Say | None = None,
 ) -> dict[tuple[str, str, int | None], Trial]:
     """Return every ordered pair of spaces at every rank; see `mapped_trials`."""
     kept: dict[tuple[str, str, int | None], _Filling] = {}
     sets = fold_sets(data.n_folds, threshold)
     for done, folds in enumerate(sets):
-        maps_from = maps.without(folds)
         entries = scored_pairs(folds, data.fold, threshold)
-
-        def score(
-            source: str, maps_from: MapsFrom = maps_from, entries: Any = entries
-        ) -> list[Any]:
-            scored = []
-            for (target, rank), fitted in maps_from(source).items():
-                scores = MappedScores(data, fitted, source, target)
-                info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
-                values = [(row, chosen, scores.of(chosen)) for row, chosen in entries]
-                scored.append(((source, target, rank), info, values))
-            return scored
-
-        for key, info, values in chain.from_iterable(side_by_side(score, data.names)):
-            filling = kept.setdefault(key, _Filling(np.zeros((data.n_folds, len(data.fold)))))
-            filling.take(info, values, counted=len(folds) == 1)
+        scored = shelf.load(folds) if shelf else None
+        if scored is None:
+            scored = _scored(data, maps, folds, np.concatenate([each for _, each in entries]))
+            if shelf:
+                shelf.save(folds, scored)
+        for each in scored:
+            blank = np.zeros((data.n_folds, len(data.fold)))
+            filling = kept.setdefault((each.source, each.target, each.rank), _Filling(blank))
+            filling.take(each, entries, counted=len(folds) == 1)
         if say:
             say("fitting and scoring folds", done + 1, len(sets))
     return {key: filling.trial(data) for key, filling in kept.items()}
+
+
+def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Array) -> list[Scored]:
+    """Return the scores of some pairs under every map without some folds, sources side by side."""
+    maps_from = maps.without(folds)
+
+    def score(source: str) -> list[Scored]:
+        scored = []
+        for (target, rank), fitted in maps_from(source).items():
+            info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
+            scores = MappedScores(data, fitted, source, target).of(pairs)
+            alpha = info.get("alpha")
+            scored.append(Scored(source, target, rank, int(info["n"]), alpha, scores))
+        return scored
+
+    return list(chain.from_iterable(side_by_side(score, data.names)))
 
 
 @dataclass
@@ -226,15 +249,14 @@ class _Filling:
     alphas: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
-    def take(
-        self, info: dict[str, Any], values: list[tuple[int, Array, Array]], *, counted: bool
-    ) -> None:
-        for row, chosen, scores in values:
-            self.table[row, chosen] = scores
+    def take(self, scored: Scored, entries: Sequence[tuple[int, Array]], *, counted: bool) -> None:
+        start = 0
+        for row, pairs in entries:
+            self.table[row, pairs] = scored.scores[start : start + len(pairs)]
+            start += len(pairs)
         if counted:
-            self.counts.append(int(info["n"]))
-            if info.get("alpha") is not None:
-                self.alphas.append(float(info["alpha"]))
+            self.counts.append(scored.n)
+            self.alphas += [] if scored.alpha is None else [float(scored.alpha)]
 
     def trial(self, data: VerificationSet) -> Trial:
         alpha = float(np.median(self.alphas)) if self.alphas else None

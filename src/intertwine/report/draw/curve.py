@@ -50,7 +50,7 @@ def curve(content: Curve, palette: Palette = LIGHT, *, narrow: bool = False) -> 
         axes = figure.add_axes((left, 0.125, 0.985 - left, height))
         axes.set_facecolor("none")
         _scales(axes, content)
-        _frame(axes, content.x_title, "\n".join(title), palette)
+        _frame(axes, content, "\n".join(title), palette)
         _lines(axes, content, palette)
         _marks(axes, content, palette)
         return figure
@@ -80,13 +80,14 @@ def _square(values: Any) -> Any:
     return np.sign(values) * np.square(values)
 
 
-def _frame(axes: Any, x_title: str, y_title: str, palette: Palette) -> None:
+def _frame(axes: Any, content: Curve, y_title: str, palette: Palette) -> None:
     low, high = axes.get_ylim()
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    axes.set_yticks(ticks, [signed(tick, 0) for tick in ticks])
+    ticks = [tick for tick in content.y_ticks or TICKS if low <= tick <= high]
+    axes.set_yticks(ticks, [signed(tick, 0 if tick == int(tick) else 1) for tick in ticks])
     first, last = axes.get_xlim()
     decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    places = [10**k for k in decades if first <= 10**k <= last]
+    places = content.x_ticks or tuple(10**k for k in decades)
+    places = tuple(place for place in places if first <= place <= last)
     axes.set_xticks(places, [count(place) for place in places])
     axes.tick_params(which="major", labelsize=TEXT, labelcolor=palette.muted, length=0, pad=5)
     axes.tick_params(which="minor", color=palette.rule, length=3)
@@ -96,7 +97,7 @@ def _frame(axes: Any, x_title: str, y_title: str, palette: Palette) -> None:
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(palette.rule)
-    axes.set_xlabel(x_title, fontsize=TEXT, color=palette.muted, labelpad=6)
+    axes.set_xlabel(content.x_title, fontsize=TEXT, color=palette.muted, labelpad=6)
     axes.set_title(y_title, fontsize=TEXT, color=palette.muted, loc="left", pad=8)
     axes.title.set_parse_math(False)
 

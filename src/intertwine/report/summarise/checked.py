@@ -43,5 +43,6 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
         raise InputError(f"got a report of the study {plain['study']!r}, expected {study}")
     missing = [key for key in needed if key not in plain]
     if missing:
-        raise InputError(f"this report lacks {', '.join(missing)}; is it a {study} report?")
+        kind = f"{'an' if study[0] in 'aeiou' else 'a'} {study} report"
+        raise InputError(f"this report lacks {', '.join(missing)}; is it {kind}?")
     return plain

@@ -48,7 +48,7 @@ def main_figure(study: Study) -> Matrix:
         column_title="classifier of",
         labels=[Label(name, name in study.controls) for name in study.names],
         cells=[[_cell(study, a, b) for b in study.names] for a in study.names],
-        legend=_legend(study),
+        legend=change_legend(controls=bool(study.controls)),
         legend_title="Colour: change against the accuracy of the source’s own network",
         notes=_figure_notes(study),
     )
@@ -112,10 +112,11 @@ def _details(study: Study, row: Row) -> list[str]:
     return [*lines, f"{DASH} is undefined: {reason}"] if reason else lines
 
 
-def _legend(study: Study) -> list[Swatch]:
+def change_legend(*, controls: bool = False) -> list[Swatch]:
+    """Return what a change's colours stand for, the same in every study's table."""
     losses = [Swatch(f"{MINUS}{-step}{THIN}%", shade(step)) for step in STEPS]
     swatches = [Swatch("native", kind=NATIVE), Swatch(f"+5{THIN}%", shade(5)), *losses]
-    return [*swatches, Swatch("control", kind=CONTROL)] if study.controls else swatches
+    return [*swatches, Swatch("control", kind=CONTROL)] if controls else swatches
 
 
 def _figure_notes(study: Study) -> list[str]:

@@ -177,6 +177,8 @@ class Curve:
         The median over the pairs that are no control's, drawn thick.
     marks
         References: the ceiling, chance, somebody else's result.
+    x_ticks, y_ticks
+        Where the axes are labelled; empty for the decades and for steps that suit large losses.
     """
 
     x_title: str
@@ -184,6 +186,8 @@ class Curve:
     lines: list[Line]
     median: Line
     marks: list[Mark]
+    x_ticks: tuple[int, ...] = ()
+    y_ticks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

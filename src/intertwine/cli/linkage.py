@@ -1,0 +1,106 @@
+"""`intertwine linkage`: an audit of how many known pairs make a withheld database linkable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.cli import common
+
+
+def linkage(
+    gallery: Annotated[
+        list[Path],
+        typer.Option(
+            "--gallery",
+            help="Feature set of the database under audit, with labels as identities; repeatable.",
+        ),
+    ],
+    probe: Annotated[
+        list[Path],
+        typer.Option(
+            "--probe", help="Feature set of other images of its people, with labels; repeatable."
+        ),
+    ],
+    out: common.OutOption,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            help="Known pairs, comma-separated, such as 0,10,50,all; some up to all by default."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="Folds of people, at least 2.")] = 5,
+    method: common.MethodOption = common.Method.cca,
+    alpha: common.AlphaOption = "1.0",
+    intercept: common.InterceptOption = common.Intercept.free,
+    rank: common.RankOption = None,
+    alphas: common.AlphasOption = None,
+    scale: common.ScaleOption = False,
+    precision: common.PrecisionOption = common.Precision.auto,
+    device: common.DeviceOption = "cpu",
+    json: common.JsonOption = False,
+) -> None:
+    """Audit a database: rates at which its templates are linked, never who is linked."""
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.files import check_writable
+    from intertwine.report import require_report_extra
+    from intertwine.report.linkage import write_linkage_report
+    from intertwine.studies.linkage import linkage as study
+
+    common.check_device(device)
+    options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
+    counts = None if known is None else [_count(text) for text in known.split(",")]
+    check_writable(out)
+    require_report_extra()
+    with common.progress() as say:
+        result = study(
+            FeatureSet.open(*gallery),
+            FeatureSet.open(*probe),
+            options=options,
+            known=counts,
+            n_folds=folds,
+            precision=precision.value,
+            say=say,
+        ).to_json()
+    common.deliver(result, out, write=write_linkage_report, show=_print, as_json=json)
+
+
+def _count(text: str) -> int | str:
+    """Return a number of known pairs; what is none is left to the study to refuse."""
+    text = text.strip()
+    return int(text) if text.isdecimal() else text
+
+
+def _print(result: dict[str, Any]) -> None:
+    """Print the headline table: rank 1 by known pairs, a row a pair of systems."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    size = result["pairs"][0]
+    table = Table(
+        title=f"Rank-1 rate, %: {size['n_probes']:,} probes of {size['n_people']:,} people among "
+        f"{size['n_gallery']:,}"
+    )
+    for title in ("Probes", "Gallery", "Known pairs", "Rank 1", "TPIR", "D_sys", "Chance"):
+        table.add_column(title, justify="left" if title in {"Probes", "Gallery"} else "right")
+    for row in result["pairs"]:
+        native = row["condition"] == "native"
+        table.add_row(
+            row["source"],
+            row["target"],
+            "native" if native else str(row["known_pairs"]),
+            _percent(row["rank1"]),
+            _percent(row["tpir_at_fpir_1e-2"]),
+            "–" if row["d_sys"] is None else f"{row['d_sys']:.2f}",
+            _percent(row["chance"], 2),
+        )
+    console.print(table)
+    for note in result["notes"]:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+
+
+def _percent(value: float | None, places: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{places}f}"

@@ -1,0 +1,119 @@
+"""The linkage study's report folder: summarise, draw, render, then write."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.files import json_bytes, write_files
+from intertwine.report import draw, render
+from intertwine.report.draw.rate_panels import rate_panels
+from intertwine.report.summarise.linkage import summarise_linkage
+from intertwine.report.summarise.linkage_study import TPIR, LinkageStudy
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from matplotlib.figure import Figure
+
+    from intertwine.report.summarise.linkage import LinkagePage
+
+ENDS = ("", "_low", "_high")
+SCORES = ("rank1", "rank5", "rank10", TPIR, "d_sys", "d_sys_chance", "chance")
+CONDITION = ("source", "target", "condition", "known_pairs")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "pairs": (
+        *CONDITION,
+        *(f"{score}{end}" for score in SCORES for end in ENDS),
+        f"{TPIR}_chance",
+        "n_gallery",
+        "n_templates",
+        "n_probes",
+        "n_people",
+        "n_impostors",
+        "reason",
+    ),
+    "cmc": (*CONDITION, "rank", "rate", "chance"),
+    "linkable": ("source", "target", "above_chance_from", "half_of_native_from", "reason"),
+}
+FIGURES = ("known", "cmc")
+
+
+def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Write a linkage study's report folder.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`; the file itself, read back, gives the same bytes again.
+    folder
+        Where to write. Files of an earlier report are replaced once all new ones are on disk; its
+        figures that this report does not have are removed.
+
+    Returns
+    -------
+    page
+        The path of `report.html`. It is written last: where it is, the rest is too.
+
+    Raises
+    ------
+    InputError
+        When the object is no linkage report or the folder cannot be written.
+    MissingExtraError
+        When matplotlib or Jinja is not installed.
+    """
+    study = LinkageStudy.of(result)
+    page = summarise_linkage(study)
+    plots = _plots(page)
+    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
+    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
+    html = render.html_page("linkage.html.jinja", page, inline)
+    files = {
+        "report.json": json_bytes(study.result),
+        **_figures({"table": partial(draw.matrix, page.matrix), **plots}),
+        **_tables(study, page),
+        "report.html": html.encode(),
+    }
+    write_files(folder, files)
+    _remove_earlier(Path(folder), files)
+    return Path(folder) / "report.html"
+
+
+def _plots(page: LinkagePage) -> dict[str, Callable[..., Figure]]:
+    """Return what draws each figure that is defined, given a palette and a width."""
+    panels = {"known": page.known, "cmc": page.cmc}
+    return {name: partial(rate_panels, found) for name, found in panels.items() if found}
+
+
+def _inline(name: str, plot: Callable[..., Figure], page: LinkagePage) -> dict[str, str]:
+    said = {
+        "known": "Linkage over the number of known pairs",
+        "cmc": "Share of probes found over rank",
+    }
+    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
+
+
+def _figures(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name, plot in plots.items():
+        figure = plot()
+        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
+    return files
+
+
+def _tables(study: LinkageStudy, page: LinkagePage) -> dict[str, bytes]:
+    files = {
+        f"{name}.csv": render.csv_text(study.result[name], columns)
+        for name, columns in COLUMNS.items()
+    }
+    files["table.tex"] = render.latex_table(page.matrix, label="tab:linkage")
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Remove the figures of an earlier report that would contradict this one."""
+    for name in (f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")):
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""The open-set study's report folder: summarise, draw, render, then write."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.files import json_bytes, write_files
+from intertwine.report import draw, render
+from intertwine.report.summarise import OpenSetStudy, summarise_open_set
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from matplotlib.figure import Figure
+
+    from intertwine.report.summarise import OpenSetPage
+
+ENDS = ("", "_low", "_high")
+RATES = tuple(
+    f"{score}{end}"
+    for score in ("eer", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3")
+    for end in ENDS
+)
+ACCURACY = ("accuracy", "std", "ci_low", "ci_high")
+CHANGE = tuple(f"percent_change{end}" for end in ENDS)
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "pairs": (
+        "source",
+        "target",
+        *ACCURACY,
+        "identity_accuracy",
+        "identity_ci_low",
+        "identity_ci_high",
+        *RATES,
+        "threshold",
+        *CHANGE,
+        "percent_change_target",
+        "loss",
+        "alpha",
+        "n_fit",
+        "reason",
+    ),
+    "natives": ("space", *ACCURACY, *RATES, "threshold", "dimension", "encoder"),
+    "folds": ("source", "target", "fold", "accuracy", "threshold"),
+    "curve": (
+        "kind",
+        "n_fit",
+        "rank",
+        "source",
+        "target",
+        "accuracy",
+        "std",
+        "percent_change",
+        "loss",
+    ),
+    "roc": ("source", "target", "far", "tar"),
+}
+FIGURES = ("roc", "det", "curve", "rank")
+
+
+def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Write an open-set study's report folder.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`; the file itself, read back, gives the same bytes again.
+    folder
+        Where to write. Files of an earlier report are replaced once all new ones are on disk; its
+        figures that this report does not have are removed.
+
+    Returns
+    -------
+    page
+        The path of `report.html`. It is written last: where it is, the rest is too.
+
+    Raises
+    ------
+    InputError
+        When the object is no open-set report or the folder cannot be written.
+    MissingExtraError
+        When matplotlib or Jinja is not installed.
+    """
+    study = OpenSetStudy.of(result)
+    page = summarise_open_set(study)
+    plots = _plots(page)
+    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
+    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
+    html = render.html_page("open_set.html.jinja", page, inline)
+    files = {
+        "report.json": json_bytes(study.result),
+        **_figures({"table": partial(draw.matrix, page.matrix), **plots}),
+        **_tables(study, page),
+        "report.html": html.encode(),
+    }
+    write_files(folder, files)
+    _remove_earlier(Path(folder), files)
+    return Path(folder) / "report.html"
+
+
+def _plots(page: OpenSetPage) -> dict[str, Callable[..., Figure]]:
+    """Return what draws each figure that is defined, given a palette and a width."""
+    plots: dict[str, Callable[..., Figure]] = {}
+    for name, rates in (("roc", page.roc), ("det", page.det)):
+        if rates is not None:
+            plots[name] = partial(draw.roc, rates)
+    for name, curve in (("curve", page.curve), ("rank", page.rank)):
+        if curve is not None:
+            plots[name] = partial(draw.curve, curve)
+    return plots
+
+
+def _inline(name: str, plot: Callable[..., Figure], page: OpenSetPage) -> dict[str, str]:
+    said = {
+        "roc": "Genuine pairs accepted over impostors accepted",
+        "det": "Genuine pairs refused over impostors accepted",
+        "curve": "Change in accuracy over the number of fit rows",
+        "rank": "Change in accuracy over the rank of the map",
+    }
+    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
+
+
+def _figures(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name, plot in plots.items():
+        figure = plot()
+        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
+    return files
+
+
+def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, bytes]:
+    points = [
+        {"source": row["source"], "target": row["target"], "far": far, "tar": tar}
+        for row in study.result["roc"]
+        for far, tar in zip(row["far"], row["tar"], strict=True)
+    ]
+    rows = {name: study.result[name] for name in COLUMNS} | {"roc": points}
+    files = {f"{name}.csv": render.csv_text(rows[name], COLUMNS[name]) for name in COLUMNS}
+    files["table.tex"] = render.latex_table(page.matrix, label="tab:open-set")
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Remove the figures of an earlier report that would contradict this one."""
+    for name in (f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")):
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""Who is searched for, who is known, and whose templates are withheld: the people of the audit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.features.feature_set import FeatureSet
+
+FOLDS = 5
+# Each half of a fold needs somebody: one half is enrolled while the other half is not.
+MIN_PER_FOLD = 2
+NOBODY = -1
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of a gallery and of the probes, numbered 0 … n−1, and the part each plays.
+
+    People who are in both sets are split by a hash of their label into folds, and each fold into
+    two halves. The numbers stay inside the study: nothing that names a person leaves it.
+
+    Parameters
+    ----------
+    gallery, probes
+        (n_templates,) and (n_probes,) the person of each row used.
+    probe_rows
+        (n_probes,) ascending rows of the probe set that are searched for.
+    fold, half
+        (n_people,) of those who have probes; −1 for people of the gallery alone.
+    shared
+        People who are in both sets, in the order in which they become known.
+    first_probe, first_template
+        (n_people,) the row by which a known person is known; −1 where there is none.
+    n_folds
+        Folds.
+    notes
+        Sentences a reader should know; they name nobody.
+    """
+
+    gallery: Array
+    probes: Array
+    probe_rows: Array
+    fold: Array
+    half: Array
+    shared: Array
+    first_probe: Array
+    first_template: Array
+    n_folds: int
+    notes: list[str]
+
+    @cached_property
+    def searched(self) -> Array:
+        """The people who have probes, ascending; all that is counted by person is counted of these."""
+        return np.flatnonzero(self.fold != NOBODY)
+
+    @cached_property
+    def place(self) -> Array:
+        """(n_probes,) where each probe's person stands in `searched`."""
+        return np.searchsorted(self.searched, self.probes)
+
+    @property
+    def max_known(self) -> int:
+        """The most people that can be known in every fold."""
+        return len(self.shared) - -(-len(self.shared) // self.n_folds)
+
+    def known(self, fold: int, count: int) -> Array:
+        """Return the people who are known when a fold is searched: nested in their count."""
+        return np.asarray(self.shared[self.fold[self.shared] != fold][:count])
+
+    @classmethod
+    def of(cls, gallery: FeatureSet, probe: FeatureSet, *, n_folds: int = FOLDS) -> People:
+        """Return the people of two sets by their labels.
+
+        Raises
+        ------
+        InputError
+            For sets without labels, too few people in both, or images that are in both.
+        """
+        enrolled_as, searched_as = _identities(gallery), _identities(probe)
+        if n_folds < 2:
+            raise InputError(f"got {n_folds} folds, expected at least 2")
+        rows, notes = _probe_rows(gallery, probe)
+        labels, numbers = np.unique(
+            np.concatenate([enrolled_as, searched_as[rows]]), return_inverse=True
+        )
+        templates, probes = numbers[: gallery.n], numbers[gallery.n :]
+        n_people = len(labels)
+        enrolled, searched = (
+            np.bincount(part, minlength=n_people) > 0 for part in (templates, probes)
+        )
+        order = np.argsort([_hash(label) for label in labels.tolist()], kind="stable")
+        shared = order[(enrolled & searched)[order]]
+        _check(len(shared), n_folds, gallery, probe)
+        fold, half = np.full((2, n_people), NOBODY)
+        for group in (shared, order[(searched & ~enrolled)[order]]):
+            place = np.arange(len(group))
+            fold[group], half[group] = place % n_folds, place // n_folds % 2
+        return cls(
+            gallery=templates,
+            probes=probes,
+            probe_rows=rows,
+            fold=fold,
+            half=half,
+            shared=shared,
+            first_probe=_first(probes, rows, probe.id_hashes, n_people),
+            first_template=_first(templates, np.arange(gallery.n), gallery.id_hashes, n_people),
+            n_folds=n_folds,
+            notes=notes,
+        )
+
+
+def _identities(side: FeatureSet) -> Array:
+    if side.labels is None:
+        raise InputError(f"{side}: no labels.npy; linkage needs the identity of each row")
+    return side.labels
+
+
+def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str]]:
+    """Return the probes that are no images of the gallery: those would be found trivially."""
+    notes = [*gallery.notes, *probe.notes]
+    rows = np.arange(probe.n)
+    if not (gallery.has_ids and probe.has_ids):
+        if {p.resolve() for p in gallery.paths} & {p.resolve() for p in probe.paths}:
+            raise InputError(f"{gallery} is gallery and probes: each image would find itself")
+        notes.append("without ids.txt on both sides, an image that is in both cannot be told")
+        return rows, notes
+    inside = np.isin(probe.id_hashes, gallery.id_hashes)
+    if inside.all():
+        raise InputError(
+            f"every image of {probe} is in {gallery} too: nothing is left to search for"
+        )
+    if inside.any():
+        notes.append(f"{inside.sum()} probes left out: the same images are in the gallery")
+    return rows[~inside], notes
+
+
+def _check(n_shared: int, n_folds: int, gallery: FeatureSet, probe: FeatureSet) -> None:
+    if n_shared == 0:
+        raise InputError(
+            f"no person is in both {gallery} and {probe}: no label of one is in the other"
+        )
+    if n_shared < MIN_PER_FOLD * n_folds:
+        raise InputError(
+            f"got {n_shared} people in both sets, expected at least {MIN_PER_FOLD * n_folds}, "
+            f"{MIN_PER_FOLD} a fold; a rate over fewer would point at people"
+        )
+
+
+def _first(people: Array, rows: Array, id_hashes: Array, n_people: int) -> Array:
+    """Return one row of each person, the same however the rows lie; −1 where there is none."""
+    order = np.argsort(id_hashes[rows], kind="stable")
+    first = np.full(n_people, NOBODY)
+    present, place = np.unique(people[order], return_index=True)
+    first[present] = rows[order][place]
+    return first
+
+
+def _hash(label: int) -> int:
+    digest = hashlib.blake2b(str(label).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

@@ -22,9 +22,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	@touch $@
 
 # torch is named alone and first: a range elsewhere is then satisfied by this build.
+# tf-keras is named alone and last: it asks for TensorFlow's large build, the test group has the small.
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[onnx,tflite,report]" --group test --group lint
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[faces,onnx,tflite,report,vision]" --group test --group lint
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "tf-keras==2.21.0"
 	@touch $@
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml

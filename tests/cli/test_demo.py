@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from tests.faces import Faces
 
-from intertwine.features import sample as samples
+from intertwine.features import packed
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +18,8 @@ def sample(tmp_path_factory, networks):
         "ids": np.array([f"r{i}" for i in range(150)]),
     }
     for name, array in features.items():
-        stored |= {f"{name}.{k}": v for k, v in samples.encode(array).items()}
-        head = samples.encode_head(nets.heads[name])
+        stored |= {f"{name}.{k}": v for k, v in packed.encode(array).items()}
+        head = packed.encode_head(nets.heads[name])
         stored |= {f"{name}.head.{k}": v for k, v in head.items()}
     info = {"a": {"reported_top1": 0.7, "crop": [9, 9], "parameters": 123}, "b": {}, "control": {}}
     facts = {"spaces": info, "controls": ["control"], "notes": ["features are stored at 8 bits"]}
@@ -27,20 +28,47 @@ def sample(tmp_path_factory, networks):
     return path
 
 
-def test_ends_with_a_table_and_the_reports_path(intertwine, sample, tmp_path):
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Return a small sample of made-up faces."""
+    people = Faces({"x": 8, "y": 6}, noise=0.4)
+    stored = {
+        f"{a}.{k}": v for a, x in people.features.items() for k, v in packed.encode(x).items()
+    }
+    pairs = np.array(people.pairs)
+    stored |= dict(zip(("first", "second", "same", "fold"), pairs.T, strict=True))
+    facts = {"spaces": {"x": {}, "y": {}}, "notes": ["faces are stored at 8 bits"]}
+    path = tmp_path_factory.mktemp("faces") / "f.npz"
+    np.savez_compressed(path, facts=json.dumps(facts), person=people.person, **stored)
+    return path
+
+
+def test_ends_with_a_table_and_the_reports_path(intertwine, sample, faces, tmp_path):
     """The demo unpacks the sample, prints a table and names the report's page."""
-    done = intertwine("demo", "--sample", sample, "--out", tmp_path)
+    done = intertwine("demo", "--sample", sample, "--faces", faces, "--out", tmp_path)
     assert done.code == 0, done.err
     assert "native" in done.out
-    page = tmp_path / "report" / "report.html"
-    assert done.out.splitlines()[-1] == f"report: {page}"
-    assert page.exists()
+    pages = [tmp_path / name / "report.html" for name in ("report", "open-set")]
+    lines = done.out.splitlines()
+    assert [line for line in lines if line.startswith("report: ")] == [
+        f"report: {p}" for p in pages
+    ]
+    assert all(page.exists() for page in pages)
+    verified = json.loads((tmp_path / "open-set" / "report.json").read_text())
+    assert (verified["n_pairs"], verified["fit"], verified["threshold"]) == (
+        120,
+        "images",
+        "crossfit",
+    )
+    assert "faces are stored at 8 bits" in verified["notes"]
     assert (tmp_path / "sample" / "fit" / "a.npy").exists()
 
 
-def test_json_is_the_report(intertwine, sample, tmp_path):
+def test_json_is_the_report(intertwine, sample, faces, tmp_path):
     """With --json the report's object is printed, the sample's facts and notes in it."""
-    result = intertwine("demo", "--sample", sample, "--out", tmp_path, "--json").json()
+    result = intertwine(
+        "demo", "--sample", sample, "--faces", faces, "--out", tmp_path, "--json"
+    ).json()
     assert result == json.loads((tmp_path / "report" / "report.json").read_text())
     assert (result["n_fit"], result["n_eval"], result["controls"]) == (100, 50, ["control"])
     assert "features are stored at 8 bits" in result["notes"]
@@ -48,11 +76,14 @@ def test_json_is_the_report(intertwine, sample, tmp_path):
     assert (row["reported_top1"], row["crop"], row["parameters"]) == (0.7, [9, 9], 123)
 
 
-def test_a_sample_that_is_absent_or_damaged_is_one_line(intertwine, sample, tmp_path):
+def test_a_sample_that_is_absent_or_damaged_is_one_line(intertwine, sample, faces, tmp_path):
     """Without a whole sample one line says so and no report is made."""
     done = intertwine("demo", "--sample", tmp_path / "none.npz", "--out", tmp_path / "out")
     assert "give its path with --sample" in done.error()
+    done = intertwine("demo", "--faces", tmp_path / "none.npz", "--out", tmp_path / "out")
+    assert "give its path with --faces" in done.error()
     (tmp_path / "cut.npz").write_bytes(sample.read_bytes()[:-200])
-    done = intertwine("demo", "--sample", tmp_path / "cut.npz", "--out", tmp_path / "out")
+    more = ("--faces", faces, "--out", tmp_path / "out")
+    done = intertwine("demo", "--sample", tmp_path / "cut.npz", *more)
     assert "not a whole sample" in done.error()
     assert not (tmp_path / "out").exists()

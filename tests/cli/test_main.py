@@ -11,7 +11,16 @@ import pytest
 from intertwine.errors import InputError
 from intertwine.passes import apply as passes
 
-COMMANDS = ["demo", "extract", "fit", "apply", "closed-set", "inspect"]
+COMMANDS = [
+    "demo",
+    "encoders",
+    "extract",
+    "fit",
+    "apply",
+    "closed-set",
+    "convert-checkpoint",
+    "inspect",
+]
 
 
 def test_help_lists_every_command(installed):

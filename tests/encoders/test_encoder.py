@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,29 @@ def test_encode():
     features = encoder.encode(images)
     assert features.dtype == np.float32
     np.testing.assert_array_equal(features, 2 * images.mean(axis=(1, 2)))
+
+
+def test_fingerprint():
+    """It names what made the features; a face's crop changes it, its absence changes nothing."""
+
+    def fingerprint(**options):
+        preprocessing = Preprocessing((2, 2), **options)
+        return Encoder(
+            "a", "test:", 3, preprocessing, None, "00", "out", 0, run=lambda batch: batch
+        ).fingerprint
+
+    facts = [
+        "00",
+        {
+            "size": [2, 2], "resize": "squash", "shorter": None, "interpolation": "bilinear",
+            "channels": "rgb", "mean": [0.0] * 3, "std": [1.0] * 3, "scale": 1.0,
+            "layout": "nhwc", "dtype": "float32",
+        },
+        "out",
+    ]  # fmt: skip
+    want = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    assert fingerprint() == fingerprint(face=None) == want
+    assert len({want, fingerprint(face="box:1"), fingerprint(face="arcface")}) == 3
 
 
 def test_probe_dim():

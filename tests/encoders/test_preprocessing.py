@@ -47,10 +47,19 @@ class TestApply:
 class TestFromUri:
     def test_resize(self):
         """Squash is the default; centre takes 8/7 of the crop as shorter side, or what is said."""
-        assert from_uri("crop=224").resize_key == ((224, 224), None, "bilinear")
+        assert from_uri("crop=224").resize_key == ((224, 224), None, "bilinear", None)
         assert from_uri("crop=224&resize=centre").shorter == 256
         assert from_uri("crop=224&resize=centre:232").shorter == 232
         assert from_uri("crop=224&interpolation=bicubic").resize_key[2] == "bicubic"
+
+    def test_face(self):
+        """A face's crop is part of what encoders must share, its margin FaceNet's when not said."""
+        assert from_uri("crop=160").face is None
+        assert from_uri("crop=160&face=none").resize_key == from_uri("crop=160").resize_key
+        assert from_uri("crop=160&face=box").face == "box:32"
+        assert from_uri("crop=160&face=box:0").resize_key[3] == "box:0"
+        assert from_uri("", fixed=(112, 112)).resize_key[3] is None
+        assert from_uri("face=arcface", fixed=(112, 112)).resize_key[3] == "arcface"
 
     def test_hashable(self):
         """Equal preprocessing is one dictionary key, different preprocessing another."""
@@ -70,9 +79,28 @@ class TestFromUri:
             ("crop=8&std=1,0,1", None, "got std=1,0,1, expected no zero"),
             ("crop=8&channels=grey", None, "expected one of rgb, bgr"),
             ("crop=8&interpolation=sinc", None, "expected one of bilinear, bicubic"),
+            ("crop=8&face=oval", None, "got face=oval, expected none, arcface, or box:PIXELS"),
+            ("crop=8&face=box:x", None, "got face=box:x, expected none"),
+            ("crop=8&face=box:", None, "got face=box:, expected none"),
+            ("crop=8&face=arcface:2", None, "got face=arcface:2, expected none"),
+            ("crop=8&face=box:8", None, "got face=box:8, expected a margin below the input's 8"),
+            ("crop=8&face=box:999999", None, "got face=box:999999, expected none"),
+            ("crop=8&face=box:1&resize=centre", None, "got resize=centre and face=box:1"),
+            ("crop=8x9&face=arcface", None, "input of 8x9 pixels, but its template is a square"),
+            ("crop=8&face=arcface&interpolation=lanczos", None, "got interpolation=lanczos with"),
         ],
     )
     def test_errors(self, query, fixed, message):
         """Impossible values are refused with what is possible."""
         with pytest.raises(InputError, match=message):
             from_uri(query, fixed=fixed)
+
+
+def test_json():
+    """As JSON there is a face only where one is cropped, so older fingerprints stay."""
+    plain = from_uri("crop=8").to_json()
+    assert list(plain) == [
+        "size", "resize", "shorter", "interpolation", "channels",
+        "mean", "std", "scale", "layout", "dtype",
+    ]  # fmt: skip
+    assert from_uri("crop=8&face=box:1").to_json() == {**plain, "face": "box:1"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +43,7 @@ def test_unknown_scheme():
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_unknown_option(scheme, network):
     """No option is ignored: an unknown one is refused with the known ones."""
-    with pytest.raises(InputError, match=f"option 'maen'; {scheme} knows background, channels, "):
+    with pytest.raises(InputError, match=f"option 'maen'; {scheme} knows .*channels, crop, "):
         open_encoder(f"{scheme}:{network}?maen=3")
 
 
@@ -74,13 +76,29 @@ def test_with_options():
 
 
 @pytest.mark.parametrize(
-    ("scheme", "module"), [("onnx", "onnxruntime"), ("tflite", "ai_edge_litert.interpreter")]
+    ("scheme", "module"),
+    [
+        ("onnx", "onnxruntime"),
+        ("tflite", "ai_edge_litert.interpreter"),
+        ("arcface", "torch"),
+        ("facenet", "torch"),
+        ("mobilefacenet", "torch"),
+        ("python", "torch"),
+    ],
 )
 def test_missing_extra(scheme, module, network, monkeypatch):
-    """Without the library, the error is the pip line."""
+    """Without the library, the error is the pip line of the scheme's own extra."""
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'intertwine\[{scheme}\]'"):
-        open_encoder(f"{scheme}:{network}")
+    extra = SCHEMES[scheme].extra
+    query = "?arch=resnet-50" if scheme == "arcface" else ""
+    with pytest.raises(MissingExtraError, match=rf"pip install 'intertwine\[{extra}\]'"):
+        open_encoder(f"{scheme}:{network}{query}")
+
+
+def test_extras():
+    """Every scheme's extra is one that the package declares."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert {scheme.extra for scheme in SCHEMES.values()} <= set(project["optional-dependencies"])
 
 
 def test_nothing_heavy_is_imported(network):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
-from intertwine.passes import extract as module
+from intertwine.passes import pixels
 from intertwine.passes.extract import extract
 
 N = 50
@@ -97,7 +97,7 @@ class TestResult:
             return call
 
         for name in counts:
-            monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+            monkeypatch.setattr(pixels, name, counted(name, getattr(pixels, name)))
         uris = [*inputs[1], f"{inputs[1][0]}&name=c"]
         extract(inputs[0], uris, tmp_path / "set", workers=1)
         assert counts == {"decode": N, "resize": 2 * N}
@@ -141,7 +141,7 @@ class TestResult:
         """Decoding runs ahead of the networks by a bounded number of images."""
         decoded, waiting = [], []
         monkeypatch.setattr(
-            module, "decode", lambda path: decoded.append(path) or Image.open(path).convert("RGB")
+            pixels, "decode", lambda path: decoded.append(path) or Image.open(path).convert("RGB")
         )
 
         def slow(done, _):
@@ -149,7 +149,7 @@ class TestResult:
             waiting.append(len(decoded) - done)
 
         extract(*inputs, tmp_path, batch_size=4, progress=slow)
-        assert max(waiting) <= 4 * (module.BATCHES_AHEAD + 1)
+        assert max(waiting) <= 4 * (pixels.BATCHES_AHEAD + 1)
 
 
 class TestResume:

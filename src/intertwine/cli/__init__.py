@@ -10,10 +10,14 @@ import typer
 
 from intertwine.cli.apply import apply
 from intertwine.cli.closed_set import closed_set
+from intertwine.cli.convert_checkpoint import convert_checkpoint
 from intertwine.cli.demo import demo
+from intertwine.cli.encoders import encoders
 from intertwine.cli.extract import extract
 from intertwine.cli.fit import fit
 from intertwine.cli.inspect import inspect
+from intertwine.cli.linkage import linkage
+from intertwine.cli.open_set import open_set
 from intertwine.cli.similarity import similarity
 
 __all__ = ["app", "main"]
@@ -26,7 +30,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (demo, extract, fit, apply, closed_set, similarity, inspect):
+for command in (
+    demo,
+    encoders,
+    extract,
+    fit,
+    apply,
+    closed_set,
+    open_set,
+    similarity,
+    linkage,
+    convert_checkpoint,
+    inspect,
+):
     app.command()(command)
 
 

@@ -174,15 +174,20 @@ def deliver(
     as_json
         Whether to print the object of `report.json` instead of a table.
     """
-    from intertwine.linear_map import date_text
-
-    result = {**result, "created": date_text(None)}
+    result = dated(result)
     page = write(result, folder)
     if as_json:
         print_json(result)
         return
     show(result)
     print(f"report: {page}")
+
+
+def dated(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's object with the time of its making."""
+    from intertwine.linear_map import date_text
+
+    return {**result, "created": date_text(None)}
 
 
 def say(text: str) -> None:

@@ -1,27 +1,42 @@
-"""`intertwine demo`: the closed-set study on real features that come with the checkout."""
+"""`intertwine demo`: both studies of the paper on real features that come with the checkout."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from intertwine.cli import common
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Say = Callable[[str, int, int], None]
+
+OPEN_SET = "open-set"
+
 
 def demo(
     out: common.OutOption = Path("demo-output"),
     sample: Annotated[
-        Path | None, typer.Option(help="The sample; the checkout's own when omitted.")
+        Path | None, typer.Option(help="ImageNet features; the checkout's own when omitted.")
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Face embeddings; the checkout's own when omitted.")
     ] = None,
     alpha: common.AlphaOption = "gcv",
     json: common.JsonOption = False,
 ) -> None:
-    """Unpack real features of four ImageNet networks and run the closed-set study on them."""
+    """Run the closed-set and the open-set study on real features that come with the checkout.
+
+    The report of the first is in OUT/report, that of the second in OUT/open-set.
+    """
     from intertwine.cli.table import deliver
+    from intertwine.features import face_sample
+    from intertwine.features import sample as imagenet
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.features.sample import find_sample, unpack
+    from intertwine.features.packed import find_sample
     from intertwine.files import check_writable
     from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set
@@ -29,8 +44,10 @@ def demo(
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
     check_writable(out)
     require_report_extra()
+    found = find_sample(imagenet.FILE, sample)
+    people = find_sample(face_sample.FILE, faces, option="--faces")
     with common.progress() as report:
-        fit, evaluation, controls, notes = unpack(find_sample(sample), out / "sample", say=report)
+        fit, evaluation, controls, notes = imagenet.unpack(found, out / "sample", say=report)
         result = closed_set(
             FeatureSet.open(fit),
             FeatureSet.open(evaluation),
@@ -40,3 +57,28 @@ def demo(
         ).to_json()
     result["notes"] += notes
     deliver(result, out / "report", as_json=json)
+    _verify(people, out, quiet=json)
+
+
+def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
+    """Run the open-set study on the faces; with `quiet` only its report is written."""
+    from intertwine.cli.open_set import print_open_set, with_names
+    from intertwine.features.face_sample import unpack_faces
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.images.pairs import read_pairs
+    from intertwine.report import write_open_set_report
+    from intertwine.studies.open_set import open_set
+    from intertwine.studies.open_set_options import OpenSetOptions
+
+    folder, listed, notes = unpack_faces(sample, out / "faces")
+    options = OpenSetOptions(fit="images", threshold="crossfit")
+    with common.progress() as report:
+        found = open_set(FeatureSet.open(folder), read_pairs(listed), options=options, say=report)
+    result = with_names(found.to_json(), [folder.name], listed.name)
+    result["notes"] += notes
+    if quiet:
+        write_open_set_report(common.dated(result), out / OPEN_SET)
+    else:
+        common.deliver(
+            result, out / OPEN_SET, write=write_open_set_report, show=print_open_set, as_json=False
+        )

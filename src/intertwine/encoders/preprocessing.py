@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.encoders.uri import EncoderUri
 
-OPTIONS = ("channels", "crop", "interpolation", "mean", "resize", "scale", "std")
+OPTIONS = ("channels", "crop", "face", "interpolation", "mean", "resize", "scale", "std")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 # Published centre-crop figures resize the shorter side to 8/7 of the crop: 256 for 224.
 CENTRE_FRACTION = 7 / 8
+# FaceNet's: in all, at the size of the network's input.
+FACE_MARGIN = 32
+
+# Size, shorter side, interpolation, face: what makes a network's pixels out of an image.
+ResizeKey = tuple[tuple[int, int], int | None, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,9 @@ class Preprocessing:
         `nchw` or `nhwc`.
     dtype
         `float32`, `float16` or `float64`, or `uint8` for pixels as they are.
+    face
+        Which crop of the image's face takes the place of `resize`: `box:MARGIN`, its box and a
+        margin; `arcface`, turned and scaled so that five points lie on a template. None: no face.
     """
 
     size: tuple[int, int]
@@ -56,6 +64,7 @@ class Preprocessing:
     scale: float = 1.0
     layout: str = "nhwc"
     dtype: str = "float32"
+    face: str | None = None
 
     @classmethod
     def from_uri(
@@ -102,16 +111,19 @@ class Preprocessing:
             scale=(uri.numbers("scale", count=1) or (cls.scale,))[0],
             layout=layout,
             dtype=dtype,
+            face=_face(uri, size),
         )
 
     @property
-    def resize_key(self) -> tuple[tuple[int, int], int | None, str]:
-        """What two encoders must share to share a resized image: the arguments of `resize`."""
-        return self.size, self.shorter, self.interpolation
+    def resize_key(self) -> ResizeKey:
+        """What two encoders must share to share a resized image or a crop."""
+        return self.size, self.shorter, self.interpolation, self.face
 
     def to_json(self) -> dict[str, Any]:
-        """Return the preprocessing as JSON-ready values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """Return the preprocessing as JSON-ready values; `face` only when there is one."""
+        # Left out otherwise, so that the fingerprints of encoders without it stay.
+        facts = {key: v for key, v in asdict(self).items() if key != "face" or v is not None}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in facts.items()}
 
     def apply(self, images: Array) -> Array:
         """Return a network's input.
@@ -151,3 +163,46 @@ def _resize_mode(uri: EncoderUri, size: tuple[int, int]) -> tuple[str, int | Non
     if mode == "squash":
         return mode, None
     return mode, int(side) if side else round(max(size) / CENTRE_FRACTION)
+
+
+def _face(uri: EncoderUri, size: tuple[int, int]) -> str | None:
+    """Return the option `face` with its margin, or None for `none`."""
+    value = uri.options.get("face", "none")
+    if value == "none":
+        return None
+    kind, colon, margin = value.partition(":")
+    good = margin.isdecimal() and len(margin) < 6 and kind == "box" if colon else True
+    if kind not in {"box", "arcface"} or not good:
+        raise InputError(
+            f"{uri.where}: got face={value}, expected none, arcface, or box:PIXELS of the margin"
+        )
+    if "resize" in uri.options:
+        raise InputError(
+            f"{uri.where}: got resize={uri.options['resize']} and face={value}, "
+            "but a face is cropped in its own way; leave resize out or give face=none"
+        )
+    return _box(uri, size, margin) if kind == "box" else _arcface(uri, size)
+
+
+def _box(uri: EncoderUri, size: tuple[int, int], margin: str) -> str:
+    pixels = int(margin or FACE_MARGIN)
+    if pixels >= min(size):
+        raise InputError(
+            f"{uri.where}: got face=box:{pixels}, expected a margin below the input's "
+            f"{min(size)} pixels"
+        )
+    return f"box:{pixels}"
+
+
+def _arcface(uri: EncoderUri, size: tuple[int, int]) -> str:
+    if size[0] != size[1]:
+        raise InputError(
+            f"{uri.where}: got face=arcface for an input of {size[0]}x{size[1]} pixels, "
+            "but its template is a square; use face=box"
+        )
+    if uri.options.get("interpolation") == "lanczos":
+        raise InputError(
+            f"{uri.where}: got interpolation=lanczos with face=arcface, which turns the image; "
+            "expected bilinear, bicubic or nearest"
+        )
+    return "arcface"

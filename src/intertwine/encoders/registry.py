@@ -26,6 +26,8 @@ class Scheme:
         The module with `open_uri(uri, threads=…)`.
     summary
         What it opens, in a line.
+    extra
+        The extra of this package that it needs.
     options
         The URI options it knows, beyond the common ones.
     path_options
@@ -34,6 +36,7 @@ class Scheme:
 
     module: str
     summary: str
+    extra: str
     options: tuple[str, ...]
     path_options: tuple[str, ...] = ()
 
@@ -47,13 +50,39 @@ SCHEMES: dict[str, Scheme] = {
     "onnx": Scheme(
         "intertwine.encoders.onnx",
         "a network in an ONNX file",
+        "onnx",
         ("background", "head", "layer", "layout", "weights"),
     ),
     "tflite": Scheme(
         "intertwine.encoders.tflite",
         "a network in a TensorFlow Lite file, 8-bit or float",
+        "tflite",
         ("background", "head", "layer", "weights"),
         path_options=("head",),
+    ),
+    "arcface": Scheme(
+        "intertwine.encoders.arcface",
+        "an ArcFace MobileNetV2 or ResNet-50 of arcface-tf2, 512-d, from convert-checkpoint",
+        "vision",
+        ("arch",),
+    ),
+    "facenet": Scheme(
+        "intertwine.encoders.facenet",
+        "a FaceNet InceptionResnetV1, 512-d, weights named as in facenet-pytorch",
+        "vision",
+        (),
+    ),
+    "mobilefacenet": Scheme(
+        "intertwine.encoders.mobilefacenet",
+        "a MobileFaceNet, 128-d, weights named as in facesdk",
+        "vision",
+        (),
+    ),
+    "python": Scheme(
+        "intertwine.encoders.python",
+        "a torch network that a function in a Python file of yours makes",
+        "vision",
+        ("function",),
     ),
 }
 

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.features.record import DTYPES, SpaceRecord
 from intertwine.features.writer import FeatureSetWriter
-from intertwine.images.decode import decode, resize
+from intertwine.images.face_cache import FaceCache
+from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
-from intertwine.threads import available_cores
+from intertwine.passes.pixels import read_batches
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from intertwine.arrays import Array
     from intertwine.encoders.encoder import Encoder
+    from intertwine.passes.pixels import Batch
 
-ResizeKey = tuple[tuple[int, int], int | None, str]
-
-# Batches decoded ahead of the networks.
-BATCHES_AHEAD = 2
+# Ids of images without a face that the summary names; the file lists all.
+SHOWN = 10
 # Rows are brought to disk and marked complete this often.
 COMMIT_SECONDS = 2.0
 
@@ -76,7 +70,8 @@ def extract(
     -------
     summary
         JSON-ready: `out`, `rows`, `extracted` (rows run now), `seconds`, and `spaces` with `dim`,
-        `fingerprint`, `encoder` and `extracted` by name.
+        `fingerprint`, `encoder` and `extracted` by name. Where an encoder crops faces, `faces` with
+        `detector`, `file`, `undetected` (count) and `undetected_ids` (the first of them), else null.
 
     Raises
     ------
@@ -93,23 +88,39 @@ def extract(
     images = images if rows is None else images.rows(*rows)
     encoders = [open_encoder(uri, threads=threads) for uri in encoder_uris]
     source = {"path": str(images.path), "kind": images.kind, "rows": rows and list(rows)}
-    with FeatureSetWriter(
-        out,
-        len(images),
-        ids=images.ids,
-        labels=images.labels,
-        classes=images.classes,
-        source=source,
-    ) as writer:
+    crops = any(encoder.preprocessing.face for encoder in encoders)
+    with (
+        face_detector() if crops else nullcontext() as detector,
+        FeatureSetWriter(
+            out,
+            len(images),
+            ids=images.ids,
+            labels=images.labels,
+            classes=images.classes,
+            source=source,
+        ) as writer,
+    ):
+        faces = None if detector is None else FaceCache(out, detector)
         for encoder in encoders:
             writer.add_space(_record(encoder, dtype))
-        done = _run(images, encoders, writer, batch_size, workers, progress or _silent)
+        done = _run(images, encoders, writer, batch_size, workers, progress or _silent, faces)
     return {
         "out": str(out),
         "rows": len(images),
         "extracted": max(done.values()),
         "seconds": time.monotonic() - began,
         "spaces": {encoder.name: _summary(encoder, done[encoder.name]) for encoder in encoders},
+        "faces": None if faces is None else _faces(faces, images),
+    }
+
+
+def _faces(faces: FaceCache, images: ImageList) -> dict[str, Any]:
+    missed = faces.not_found(images.ids)
+    return {
+        "detector": faces.detector.name,
+        "file": str(faces.path),
+        "undetected": len(missed),
+        "undetected_ids": missed[:SHOWN],
     }
 
 
@@ -159,6 +170,7 @@ def _run(
     batch_size: int,
     workers: int | None,
     progress: Callable[[int, int], None],
+    faces: FaceCache | None,
 ) -> dict[str, int]:
     """Extract what is missing; return the number of rows by space."""
     work = _plan(writer, encoders, batch_size)
@@ -166,19 +178,36 @@ def _run(
     done = dict.fromkeys((encoder.name for encoder in encoders), 0)
     progress(0, total)
     committed = time.monotonic()
-    for batch, wanted, pixels in _decoded(images, work, workers):
-        for encoder in wanted:
-            features = encoder.encode(pixels[encoder.preprocessing.resize_key])
-            for start, stop in _overlaps(writer.missing(encoder.name), batch):
-                rows = features[start - batch.start : stop - batch.start]
-                writer.write(encoder.name, start, rows)
-                done[encoder.name] += len(rows)
-        if time.monotonic() - committed >= COMMIT_SECONDS:
-            writer.commit()
-            committed = time.monotonic()
-        seen += len(batch)
-        progress(seen, total)
+    try:
+        for batch in read_batches(images, work, workers=workers, faces=faces):
+            for encoder in batch.wanted:
+                done[encoder.name] += _write(encoder, batch, writer)
+            if time.monotonic() - committed >= COMMIT_SECONDS:
+                _commit(writer, faces)
+                committed = time.monotonic()
+            seen += len(batch.rows)
+            progress(seen, total)
+    finally:
+        _commit(writer, faces)
     return done
+
+
+def _write(encoder: Encoder, batch: Batch, writer: FeatureSetWriter) -> int:
+    """Write the rows of a batch that an encoder lacks; return their number."""
+    features, written = encoder.encode(batch.pixels[encoder.preprocessing.resize_key]), 0
+    for start, stop in _overlaps(writer.missing(encoder.name), batch.rows):
+        writer.write(
+            encoder.name, start, features[start - batch.rows.start : stop - batch.rows.start]
+        )
+        written += stop - start
+    return written
+
+
+def _commit(writer: FeatureSetWriter, faces: FaceCache | None) -> None:
+    # Faces first: features on disk then never lack theirs.
+    if faces is not None:
+        faces.commit()
+    writer.commit()
 
 
 def _plan(
@@ -198,34 +227,3 @@ def _plan(
 def _overlaps(ranges: Sequence[tuple[int, int]], batch: range) -> list[tuple[int, int]]:
     cut = ((max(start, batch.start), min(stop, batch.stop)) for start, stop in ranges)
     return [(start, stop) for start, stop in cut if start < stop]
-
-
-def _decoded(
-    images: ImageList, work: Sequence[tuple[range, list[Encoder]]], workers: int | None
-) -> Iterator[tuple[range, list[Encoder], dict[ResizeKey, Array]]]:
-    """Yield batches in order while threads decode a bounded number of them ahead."""
-    queue: deque[tuple[range, list[Encoder], list[Future[dict[ResizeKey, Array]]]]] = deque()
-    with ThreadPoolExecutor(workers or min(2, available_cores()), "decode") as pool:
-        try:
-            for batch, wanted in work:
-                keys = {encoder.preprocessing.resize_key for encoder in wanted}
-                files = [pool.submit(_pixels, images.file(row), keys) for row in batch]
-                queue.append((batch, wanted, files))
-                if len(queue) > BATCHES_AHEAD:
-                    yield _stacked(*queue.popleft())
-            while queue:
-                yield _stacked(*queue.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _pixels(path: Path, keys: set[ResizeKey]) -> dict[ResizeKey, Array]:
-    image = decode(path)
-    return {key: resize(image, *key) for key in keys}
-
-
-def _stacked(
-    batch: range, wanted: list[Encoder], files: list[Future[dict[ResizeKey, Array]]]
-) -> tuple[range, list[Encoder], dict[ResizeKey, Array]]:
-    pixels = [file.result() for file in files]
-    return batch, wanted, {key: np.stack([one[key] for one in pixels]) for key in pixels[0]}

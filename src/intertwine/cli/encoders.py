@@ -1,0 +1,43 @@
+"""`intertwine encoders`: every URI scheme and every preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.cli import common
+
+
+def encoders(
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of the presets' weight files.")
+    ] = None,
+    json: common.JsonOption = False,
+) -> None:
+    """List the URI schemes, and the presets with their networks and where the weights come from."""
+    from intertwine.encoders.listing import list_encoders
+
+    facts = list_encoders(weights)
+    if json:
+        common.print_json(facts)
+        return
+    for scheme in facts["schemes"]:
+        print(f"{scheme['scheme']}:PATH  {scheme['summary']} (extra: {scheme['extra']})")
+        print(f"    options: {', '.join(scheme['options'])}")
+    for preset in facts["presets"]:
+        print(f"--preset {preset['preset']}  weights in {facts['weights']}")
+        for encoder in preset["encoders"]:
+            _print(encoder)
+
+
+def _print(encoder: dict[str, Any]) -> None:
+    height, width = encoder["input_size"]
+    state = "found" if encoder["found"] else "missing"
+    print(
+        f"    {encoder['name']}: {encoder['summary']}; {encoder['dim']}-d, input {height}×{width}, "
+        f"{encoder['parameters']:,} parameters, licence {encoder['licence']}"
+    )
+    print(f"        {' or '.join(encoder['files'])}: {state}")
+    print(f"        from the {encoder['source']}")

@@ -1,0 +1,1 @@
+"""Face networks built in torch, one file an architecture; only encoders import them."""

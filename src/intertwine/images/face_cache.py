@@ -1,0 +1,144 @@
+"""Faces found before, kept beside the features: `faces.csv`, one line an image.
+
+Lines are only appended, so the cost of a save does not grow with the file, and a line cut short by
+a kill is dropped when the file is opened again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intertwine.errors import FileFormatError
+from intertwine.files import cannot_write, write_bytes
+from intertwine.images.face_detection import Face
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.images.face_detection import FaceDetector
+
+FILE = "faces.csv"
+BOX = ("left", "top", "right", "bottom")
+PLACES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+HEADER = (
+    "id",
+    "detector",
+    "faces",
+    *BOX,
+    *(f"{place}_{axis}" for place in PLACES for axis in "xy"),
+)
+
+
+class FaceCache:
+    """The faces of a feature set's images by id, as one detector finds them.
+
+    A column `faces` says how many the detector found; 0 marks an image where none was, whose box
+    and points are those of the rule for such images.
+
+    Parameters
+    ----------
+    folder
+        The feature set.
+    detector
+        What finds those not found before; lines of one of another name are left alone and not used.
+
+    Raises
+    ------
+    FileFormatError
+        When the file there is none of this kind or cannot be read.
+    InputError
+        When it cannot be mended after a kill, or written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], detector: FaceDetector) -> None:
+        self.path, self.detector = Path(folder) / FILE, detector
+        self._faces: dict[str, Face] = {}
+        self._pending: list[str] = []
+        try:
+            self._read()
+        except OSError as error:
+            raise FileFormatError(f"{self.path}: cannot be read ({error.strerror})") from error
+
+    def _read(self) -> None:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:
+            write_bytes(self.path, whole)
+        rows = csv.reader(io.StringIO(whole.decode(errors="replace") or _line(HEADER)))
+        if tuple(next(rows)) != HEADER:
+            raise FileFormatError(
+                f"{self.path}: its first line is not that of a list of faces; "
+                "move it away or choose a new folder"
+            )
+        for number, row in enumerate(rows, start=2):
+            face = _face(row)
+            if face is None:
+                raise FileFormatError(
+                    f"{self.path}: line {number} is no face, expected {len(HEADER)} values, "
+                    "numbers after the second; remove the file, and faces are looked for again"
+                )
+            if row[1] == self.detector.name:
+                self._faces[row[0]] = face
+
+    def get(self, name: str) -> Face | None:
+        """Return the face of an image by its id, or None when it was not looked for yet."""
+        return self._faces.get(name)
+
+    def add(self, name: str, face: Face) -> None:
+        """Take in the face of an image; it is on disk only after `commit`."""
+        self._faces[name] = face
+        numbers = (repr(value) for value in (*face.box, *face.points))
+        self._pending.append(_line((name, self.detector.name, str(face.found), *numbers)))
+
+    def commit(self) -> None:
+        """Bring what was taken in to disk.
+
+        Raises
+        ------
+        InputError
+            When the disk is full or fails.
+        """
+        if not self._pending:
+            return
+        before = self.path.stat().st_size if self.path.exists() else 0
+        lines = "".join([*([] if before else [_line(HEADER)]), *self._pending])
+        try:
+            with self.path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                # Half a line in the middle would spoil the file.
+                os.truncate(self.path, before)
+            raise cannot_write(self.path, error) from error
+        self._pending.clear()
+
+    def not_found(self, names: Sequence[str]) -> list[str]:
+        """Return those of some images' ids where the detector found no face, in their order."""
+        faces = ((name, self._faces.get(name)) for name in names)
+        return [name for name, face in faces if face is not None and face.found == 0]
+
+
+def _line(values: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _face(row: Sequence[str]) -> Face | None:
+    if len(row) != len(HEADER) or not row[2].isdecimal():
+        return None
+    try:
+        numbers = tuple(float(value) for value in row[3:])
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, numbers)):
+        return None
+    return Face(numbers[:4], numbers[4:], int(row[2]))

@@ -1,0 +1,139 @@
+"""The pass that turns a TensorFlow checkpoint of arcface-tf2 into weights for torch.
+
+The project's model has three parts with weights, in this order: the backbone of
+`keras.applications`, whose layers have fixed names; the output layer, whose layers are numbered by
+Keras as they come and are known by their place; and, if it was saved in training, the classifier
+of the training identities, which is left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.encoders.arcface import ARCHITECTURES, architecture
+from intertwine.encoders.tf_checkpoint import Variable, checkpoint_prefix, read_variables
+from intertwine.encoders.torch_weights import check_state
+from intertwine.errors import FileFormatError, InputError
+from intertwine.files import sha256_file, sha256_tensors, write_tensors
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from intertwine.arrays import Array
+
+_PART = "layer_with_weights-"
+_BACKBONE, _OUTPUT, _CLASSIFIER = (f"{_PART}{index}/" for index in range(3))
+_OUTPUT_LAYERS = {
+    f"{_OUTPUT}{_PART}0": "output.norm_in",
+    f"{_OUTPUT}{_PART}1": "output.dense",
+    f"{_OUTPUT}{_PART}2": "output.norm_out",
+}
+_WEIGHTS = {
+    "kernel": "weight",
+    "depthwise_kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+# Keras has input channels before output channels, and both last.
+_AXES = {("kernel", 4): (3, 2, 0, 1), ("depthwise_kernel", 4): (2, 3, 0, 1), ("kernel", 2): (1, 0)}
+
+
+def convert_checkpoint(
+    checkpoint: str | os.PathLike[str], out: str | os.PathLike[str], *, arch: str
+) -> dict[str, Any]:
+    """Write the weights of a checkpoint as a file that `arcface:` opens.
+
+    Parameters
+    ----------
+    checkpoint
+        The prefix of its files, its `.index` file, or a folder whose latest checkpoint is taken.
+    out
+        The `.safetensors` file to write.
+    arch
+        `mobilenet-v2` or `resnet-50`.
+
+    Returns
+    -------
+    summary
+        JSON-ready: `out`, `architecture`, `tensors`, `weights` (how many numbers), `source`.
+
+    Raises
+    ------
+    InputError
+        When there is no checkpoint, the architecture is unknown, or `out` is no `.safetensors`.
+    FileFormatError
+        When the checkpoint is damaged or of another network.
+    MissingExtraError
+        When TensorFlow or torch is not installed.
+    """
+    out = Path(out)
+    if arch not in ARCHITECTURES:
+        raise InputError(f"got --arch {arch}, expected one of {', '.join(ARCHITECTURES)}")
+    if out.suffix != ".safetensors":
+        raise InputError(f"got {out} to write, expected a name that ends in .safetensors")
+    prefix = checkpoint_prefix(Path(checkpoint))
+    make = architecture(arch)
+    variables = read_variables(prefix, left_out=(_CLASSIFIER,))
+    tensors = torch_weights(variables, where=f"{prefix} as {arch}")
+    check_state(make(), tensors, where=f"{prefix} as {arch}")
+    source = {
+        "format": "TensorFlow checkpoint of arcface-tf2",
+        "checkpoint": prefix.name,
+        "index_sha256": sha256_file(prefix.with_name(prefix.name + ".index")),
+        "variables_sha256": sha256_tensors({v.path: v.value for v in variables}, {}),
+    }
+    write_tensors(out, tensors, kind="weights", header={"architecture": arch, "source": source})
+    return {
+        "out": str(out),
+        "architecture": arch,
+        "tensors": len(tensors),
+        "weights": int(sum(tensor.size for tensor in tensors.values())),
+        "source": source,
+    }
+
+
+def torch_weights(variables: Sequence[Variable], *, where: str) -> dict[str, Array]:
+    """Return Keras variables under the names and in the order of axes that torch has.
+
+    Parameters
+    ----------
+    variables
+        Those of the backbone and the output layer.
+    where
+        What to call the checkpoint in an error.
+
+    Raises
+    ------
+    FileFormatError
+        When a variable has no place in such a network, or two have the same.
+    """
+    tensors: dict[str, Array] = {}
+    for variable in variables:
+        name = _torch_name(variable)
+        if name is None or name in tensors:
+            raise FileFormatError(
+                f"{where}: variable {variable.name or variable.path} ({variable.path}) has no "
+                "place in this network; expected a checkpoint of arcface-tf2's ArcFaceModel"
+            )
+        axes = _AXES.get((variable.path.rpartition("/")[2], variable.value.ndim))
+        value = variable.value if axes is None else variable.value.transpose(axes)
+        tensors[name] = np.ascontiguousarray(value, np.float32)
+    return tensors
+
+
+def _torch_name(variable: Variable) -> str | None:
+    place, _, kind = variable.path.rpartition("/")
+    if kind not in _WEIGHTS:
+        return None
+    if place.startswith(_BACKBONE):
+        layer: str | None = variable.name.rpartition("/")[0]
+    else:
+        layer = _OUTPUT_LAYERS.get(place)
+    return f"{layer}.{_WEIGHTS[kind]}" if layer else None

@@ -118,9 +118,9 @@ def test_directions_of_too_few_rows_judge_nothing(world):
 
 def test_real_networks_of_one_dimension_are_told_apart():
     """GoogLeNet's map refuses MobileNet-v1's features and takes its own, on the bundled sample."""
-    from intertwine.features.sample import decode, find_sample
+    from intertwine.features.packed import decode, find_sample
 
-    with np.load(find_sample(), allow_pickle=False) as stored:
+    with np.load(find_sample("imagenet.npz"), allow_pickle=False) as stored:
         features = {
             name: decode({part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")})
             for name in ("googlenet", "mobilenet_v1")

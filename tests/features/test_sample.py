@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import FileFormatError
+from intertwine.features import packed
 from intertwine.features import sample as samples
 from intertwine.features.feature_set import FeatureSet
 from intertwine.spaces import Head
@@ -19,45 +20,11 @@ def make_sample(path):
     labels, is_eval = RNG.integers(5, size=N), np.arange(N) % 3 == 0
     stored = {"labels": labels, "is_eval": is_eval, "ids": np.array([f"r{i}" for i in range(N)])}
     for name, array in arrays.items():
-        stored |= {f"{name}.{k}": v for k, v in samples.encode(array).items()}
-        stored |= {f"{name}.head.{k}": v for k, v in samples.encode_head(heads[name]).items()}
+        stored |= {f"{name}.{k}": v for k, v in packed.encode(array).items()}
+        stored |= {f"{name}.head.{k}": v for k, v in packed.encode_head(heads[name]).items()}
     facts = {"spaces": {a: {} for a in arrays}, "controls": ["y"], "notes": ["8 bits"]}
     np.savez_compressed(path, facts=json.dumps(facts), **stored)
     return arrays, heads, labels, is_eval
-
-
-def test_eight_bits_cost_at_most_half_a_step():
-    """Decoded features differ by at most half of 1/255 of each column's range."""
-    array = RNG.standard_normal((200, 12)) * np.geomspace(1e-3, 1e3, 12)
-    decoded = samples.decode(samples.encode(array))
-    step = (array.max(axis=0) - array.min(axis=0)) / 255
-    assert (np.abs(decoded - array) <= 0.502 * step).all()
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_constant_columns_and_extremes_are_kept(dtype):
-    """A constant column is exact, and so are the ends of every other column's range."""
-    array = np.column_stack([np.full(50, 0.25), np.linspace(-1, 2, 50), np.zeros(50)]).astype(dtype)
-    decoded = samples.decode(samples.encode(array))
-    np.testing.assert_array_equal(decoded[:, [0, 2]], array[:, [0, 2]])
-    np.testing.assert_allclose(decoded[[0, -1], 1], [-1, 2], rtol=1e-6)
-
-
-def test_a_head_keeps_its_scores():
-    """A decoded head differs by at most half of 1/127 of each class's largest weight."""
-    head = Head(RNG.standard_normal((7, 20)), RNG.standard_normal(7))
-    decoded = samples.decode_head(samples.encode_head(head))
-    step = np.abs(head.weight).max(axis=1, keepdims=True) / 127
-    assert (np.abs(decoded.weight - head.weight) <= 0.502 * step).all()
-    np.testing.assert_allclose(decoded.bias, head.bias, rtol=1e-6)
-
-
-def test_a_class_without_weights_survives():
-    """A class whose weights are all zero stays so."""
-    head = Head(np.array([[0.0, 0.0], [1.0, -2.0]]))
-    np.testing.assert_array_equal(
-        samples.decode_head(samples.encode_head(head)).weight[0], np.zeros(2)
-    )
 
 
 def test_unpacking_gives_two_feature_sets(tmp_path):
@@ -138,11 +105,3 @@ def test_what_is_no_sample_is_refused(tmp_path):
         with pytest.raises(FileFormatError, match="not a whole sample"):
             samples.unpack(tmp_path / f"{name}.npz", tmp_path / "out")
         assert not (tmp_path / "out" / "fit").exists()
-
-
-def test_the_sample_is_looked_for_where_it_was_said(tmp_path):
-    """A path that is given is taken; one that is absent is refused with advice."""
-    (tmp_path / "s.npz").write_bytes(b"x")
-    assert samples.find_sample(tmp_path / "s.npz") == tmp_path / "s.npz"
-    with pytest.raises(InputError, match="give its path with --sample"):
-        samples.find_sample(tmp_path / "absent.npz")

@@ -8,98 +8,29 @@ One `.npz` a sample. Of each space it holds `NAME.codes` (n, d) uint8 with `NAME
 from __future__ import annotations
 
 import json
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.errors import FileFormatError, InputError
-from intertwine.files import atomic_path, read_json, sha256_file, write_bytes, write_json
-from intertwine.spaces import Head
+from intertwine.features.packed import (
+    decode,
+    decode_head,
+    read_archive,
+    save_array,
+    unpacked_digest,
+)
+from intertwine.files import sha256_file, write_bytes, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from intertwine.arrays import Array
+    from intertwine.spaces import Head
 
 FILE = "imagenet.npz"
 PARTS = ("fit", "eval")
-
-# What reading a damaged archive can raise.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-_T = TypeVar("_T")
-
-
-def find_sample(path: Path | None = None) -> Path:
-    """Return the sample file: the one given, or the one in this checkout.
-
-    Raises
-    ------
-    InputError
-        When it is not there, as in an installation without the checkout.
-    """
-    checkout = Path(__file__).parents[3] / "sample" / FILE
-    found = path or (Path("sample") / FILE if (Path("sample") / FILE).is_file() else checkout)
-    if not found.is_file():
-        raise InputError(
-            f"no sample at {found}: it comes with a checkout of the repository, not with the "
-            "package; give its path with --sample"
-        )
-    return found
-
-
-def encode(features: Array) -> dict[str, Array]:
-    """Return features at 8 bits, each column on its own scale.
-
-    Parameters
-    ----------
-    features
-        (n, d) floating point.
-
-    Returns
-    -------
-    parts
-        codes (n, d) uint8, scale and offset (d,) float32: features ≈ codes · scale + offset.
-    """
-    low, high = features.min(axis=0).astype(np.float32), features.max(axis=0).astype(np.float32)
-    scale = np.where(high > low, (high - low) / 255, 1).astype(np.float32)
-    return {
-        "codes": np.rint((features - low) / scale).astype(np.uint8),
-        "scale": scale,
-        "offset": low,
-    }
-
-
-def decode(parts: dict[str, Array]) -> Array:
-    """Return the features that `encode` packed, (n, d) float32."""
-    return np.asarray(parts["codes"] * parts["scale"] + parts["offset"], np.float32)
-
-
-def encode_head(head: Head) -> dict[str, Array]:
-    """Return a head at 8 bits, each class on its own scale."""
-    weight = np.asarray(head.weight, np.float32)
-    scale = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127
-    codes = np.rint(weight / scale[:, None]).astype(np.int8)
-    return {"codes": codes, "scale": scale.astype(np.float32), "bias": head.bias.astype(np.float32)}
-
-
-def decode_head(parts: dict[str, Array]) -> Head:
-    """Return the head that `encode_head` packed, in float32."""
-    return Head(parts["codes"] * parts["scale"][:, None], parts["bias"])
 
 
 def unpack(
@@ -131,30 +62,13 @@ def unpack(
         When the file is cut or altered.
     """
     digest, stamp = sha256_file(sample), out / "unpacked.json"
-    if _unpacked(stamp) == digest and all((out / part).is_dir() for part in PARTS):
-        facts = _read(sample, _facts)
+    if unpacked_digest(stamp) == digest and all((out / part).is_dir() for part in PARTS):
+        facts = read_archive(sample, _facts)
     else:
-        facts, contents = _read(sample, _contents)
+        facts, contents = read_archive(sample, _contents)
         _write(contents, facts, out, say or (lambda *_: None))
         write_json(stamp, {"sha256": digest})
     return out / "fit", out / "eval", facts["controls"], facts["notes"]
-
-
-def _unpacked(stamp: Path) -> str | None:
-    """Return the digest of the sample that was unpacked, if one was."""
-    try:
-        return str(read_json(stamp)["sha256"])
-    except (FileFormatError, KeyError, TypeError):
-        return None
-
-
-def _read(sample: Path, read: Callable[[Any], _T]) -> _T:
-    """Return what `read` makes of the archive, none of whose bytes is trusted."""
-    try:
-        with sample.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return read(stored)
-    except _DAMAGE as error:
-        raise FileFormatError(f"{sample}: not a whole sample ({error})") from error
 
 
 def _facts(stored: Any) -> dict[str, Any]:
@@ -196,9 +110,9 @@ def _write(
         folder = out / part
         for i, name in enumerate(names):
             say(f"unpacking {part}", i, len(names))
-            _save(folder / f"{name}.npy", contents.features[name][rows])
+            save_array(folder / f"{name}.npy", contents.features[name][rows])
             contents.heads[name].save(folder / f"{name}.head.safetensors")
-        _save(folder / "labels.npy", contents.labels[rows])
+        save_array(folder / "labels.npy", contents.labels[rows])
         ids = "".join(f"{contents.ids[row]}\n" for row in np.flatnonzero(rows))
         write_bytes(folder / "ids.txt", ids.encode())
         write_json(
@@ -206,8 +120,3 @@ def _write(
             {"format_version": 1, "rows": int(rows.sum()), "spaces": facts["spaces"]},
         )
         say(f"unpacking {part}", len(names), len(names))
-
-
-def _save(path: Path, array: Array) -> None:
-    with atomic_path(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)

@@ -92,6 +92,17 @@ def test_a_protocol_refuses_what_contradicts_it(intertwine, inputs, tmp_path):
     assert intertwine(*line(inputs, tmp_path / "a", *QUICK, *more)).code == 0
 
 
+def test_the_best_protocol(intertwine, inputs, tmp_path):
+    """--protocol best maps both sides where asked, and decides method and threshold itself."""
+    more = ("--protocol", "best", "--space", "shared")
+    result = intertwine(*line(inputs, tmp_path / "a", *QUICK, *more)).json()
+    assert (result["protocol"], result["space"], result["method"]) == ("best", "shared", "cca")
+    done = intertwine(*line(inputs, tmp_path / "b", *QUICK, *more, "--alpha", 1))
+    assert "got --alpha 1 with --protocol best, which decides it" in done.error()
+    done = intertwine(*line(inputs, tmp_path / "b", *QUICK, "--space", "shared"))
+    assert "got space shared, which protocol best takes" in done.error()
+
+
 @pytest.mark.parametrize("method", ["ridge", "cca"])
 def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
     """Maps fitted on another set serve as its map files do, where rows are units already."""

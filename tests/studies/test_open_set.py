@@ -15,12 +15,14 @@ from intertwine.metrics import verification
 from intertwine.metrics.fold_accuracy import weighted_means
 from intertwine.metrics.identity_bootstrap import pair_weights
 from intertwine.spaces import Space
+from intertwine.studies.best_protocol import best_trials
+from intertwine.studies.fold_maps import FoldMaps, ReadyMaps
 from intertwine.studies.fold_moments import FoldMoments
 from intertwine.studies.mapped_scores import directions
 from intertwine.studies.open_set import open_set
 from intertwine.studies.open_set_options import OpenSetOptions
+from intertwine.studies.recipe_maps import RecipeMaps
 from intertwine.studies.verification_set import VerificationSet
-from intertwine.studies.verification_trials import FoldMaps, ReadyMaps
 
 FACES = Faces({"a": 12, "b": 9, "c": 14}, people=20, per_kind=30, noise=0.4)
 QUICK = OpenSetOptions(method=FitOptions(intercept="none"), replicates=50, curve_points=0)
@@ -292,6 +294,33 @@ def test_refit_needs_maps_of_its_own(inputs):
         open_set(*inputs, options=replace(QUICK, refit=True), maps=ReadyMaps({}))
 
 
+def test_the_best_protocol_fits_maps_of_its_own(inputs):
+    """Our own protocol cannot use maps from elsewhere."""
+    options = replace(QUICK, protocol="best")
+    with pytest.raises(InputError, match="got protocol best with maps from elsewhere"):
+        open_set(*inputs, options=options, maps=ReadyMaps({}))
+
+
+@pytest.mark.parametrize(("space", "method"), [("target", "half-whitened"), ("shared", "cca")])
+def test_the_best_protocol_says_what_it_chose(inputs, space, method):
+    """Facts name method, space and thresholds as they were, and accuracy is that of its trials."""
+    options = replace(QUICK, protocol="best", space=space, curve_points=3)
+    result = open_set(*inputs, options=options).to_json()
+    facts = {key: result[key] for key in ("method", "space", "fit", "threshold", "alpha")}
+    assert facts == {
+        "method": method,
+        "space": space,
+        "fit": "images",
+        "threshold": "crossfit",
+        "alpha": "cross-validated",
+    }
+    trials = best_trials(RecipeMaps(VerificationSet.of(*inputs), space))
+    for pair, trial in trials.items():
+        assert cells(result)[pair]["accuracy"] == trial.accuracy.mean
+        assert cells(result)[pair]["alpha"] == trial.alpha
+    assert result["curve"] == []
+
+
 def test_one_space(inputs, write_folder, tmp_path):
     """One network has no other to be verified against."""
     write_folder(tmp_path, {"a": FACES.features["a"]}, ids=FACES.ids)
@@ -305,6 +334,9 @@ def test_one_space(inputs, write_folder, tmp_path):
         ({"fit": "pairs"}, "got fit 'pairs', expected one of matched-pairs, images"),
         ({"threshold": "x"}, "got threshold 'x', expected one of train, crossfit"),
         ({"protocol": "x"}, "got protocol 'x', expected one of paper, best"),
+        ({"space": "x"}, "got space 'x', expected one of target, shared"),
+        ({"space": "shared"}, "got space shared, which protocol best takes; use method cca"),
+        ({"protocol": "best", "refit": True}, "got refit with protocol best"),
         ({"replicates": -1}, "got -1 replicates"),
         ({"curve_points": -1}, "-1 curve points"),
         ({"method": FitOptions(method="analytic")}, "needs heads; face networks have none"),

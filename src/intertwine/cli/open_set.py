@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.studies.fold_maps import ReadyMaps
     from intertwine.studies.open_set_options import OpenSetOptions
-    from intertwine.studies.verification_trials import ReadyMaps, Say
+    from intertwine.studies.verification_trials import Say
 
 
 # Where a study that was killed finds what it had done.
@@ -35,6 +36,13 @@ class Protocol(StrEnum):
 
     paper = "paper"
     best = "best"
+
+
+class Space(StrEnum):
+    """Where two embeddings are compared."""
+
+    target = "target"
+    shared = "shared"
 
 
 # What a protocol decides, and how the paper decided it.
@@ -79,6 +87,9 @@ def open_set(
     protocol: Annotated[
         Protocol | None, typer.Option(help="All choices at once: the paper's, or the best we know.")
     ] = None,
+    space: Annotated[
+        Space, typer.Option(help="With --protocol best: leave the target's templates, or map both.")
+    ] = Space.target,
     replicates: Annotated[
         int, typer.Option(min=0, help="Bootstrap replicates over people; 0 for no intervals.")
     ] = 1000,
@@ -111,6 +122,7 @@ def open_set(
         method=common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale),
         threshold=threshold.value,
         protocol=None if protocol is None else protocol.value,
+        space=space.value,
         replicates=replicates,
         refit=refit,
         curve_points=curve_points,
@@ -172,7 +184,7 @@ def _maps_from(path: str, rows: FeatureSet, options: OpenSetOptions, say: Say) -
     """Return maps from a folder of maps, or fitted on another feature set."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.passes.verification_maps import fit_on_units, read_maps
-    from intertwine.studies.verification_trials import ReadyMaps
+    from intertwine.studies.fold_maps import ReadyMaps
 
     names: Sequence[str] = list(rows.spaces)
     if _is_maps(path):

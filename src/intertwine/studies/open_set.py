@@ -17,17 +17,15 @@ from intertwine.errors import InputError
 from intertwine.metrics.identity_bootstrap import pair_weights, people_counts
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.studies import open_set_tables as tables
+from intertwine.studies.best_protocol import best_trials
+from intertwine.studies.fold_maps import FoldMaps, ReadyMaps
 from intertwine.studies.fold_moments import FoldMoments
 from intertwine.studies.open_set_curve import rank_rows, size_rows
 from intertwine.studies.open_set_options import OpenSetOptions
+from intertwine.studies.recipe_maps import RecipeMaps
 from intertwine.studies.score_shelf import ScoreShelf
 from intertwine.studies.verification_set import VerificationSet
-from intertwine.studies.verification_trials import (
-    FoldMaps,
-    ReadyMaps,
-    mapped_trials,
-    native_trials,
-)
+from intertwine.studies.verification_trials import mapped_trials, native_trials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +33,8 @@ if TYPE_CHECKING:
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.images.pairs import PairList
-    from intertwine.studies.verification_trials import Maps, Pair, Say, Trial
+    from intertwine.studies.fold_maps import Maps, Pair
+    from intertwine.studies.verification_trials import Say, Trial
 
 # Methods whose maps have a rank to cut.
 _RANKED = ("ridge", "least-squares", "reduced-rank")
@@ -109,22 +108,27 @@ def open_set(
     options, say = options or OpenSetOptions(), say or (lambda *_: None)
     if len(feature_set.spaces) < 2:
         raise InputError(f"got one space, {next(iter(feature_set.spaces))}, expected at least two")
-    if maps is not None and options.refit:
-        raise InputError("got refit with maps from elsewhere, expected maps fitted in the folds")
+    if maps is not None and (options.refit or options.is_best):
+        what = "refit" if options.refit else "protocol best"
+        raise InputError(f"got {what} with maps from elsewhere, expected maps fitted in the folds")
     data = VerificationSet.of(feature_set, pairs)
     rows = FoldMoments.of(data, options.fit, "float64" if precision == "auto" else precision)
     natives = native_trials(data)
-    source: Maps = FoldMaps(rows, options.method) if maps is None else maps
     if maps is not None:
         maps.require(data)
     shelf = None
     if scratch is not None and maps is None:
         shelf = ScoreShelf.of(scratch, data, repr((options, precision)))
-    trials = mapped_trials(data, source, threshold=options.threshold, shelf=shelf, say=say)
+    trials: Mapping[Pair, Trial]
+    if options.is_best:
+        trials = best_trials(RecipeMaps(data, options.space), shelf=shelf, say=say)
+    else:
+        source: Maps = FoldMaps(rows, options.method) if maps is None else maps
+        trials = mapped_trials(data, source, threshold=options.threshold, shelf=shelf, say=say)
     if options.refit:
         trials = _refitted(trials, rows, options, shelf, say)
     curve = []
-    if maps is None and options.curve_points:
+    if maps is None and options.curve_points and not options.is_best:
         points = options.curve_points
         curve = size_rows(
             rows, options.method, natives, trials, points=points, shelf=shelf, say=say
@@ -172,7 +176,8 @@ def _refitted(
 
 
 def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
-    method = options.method
+    method, best = options.method, options.is_best
+    shared = options.space == "shared" or method.method == "cca"
     return {
         "version": metadata.version("intertwine"),
         "n_pairs": len(data.same),
@@ -181,14 +186,14 @@ def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
         "n_folds": data.n_folds,
         "n_people": data.n_people,
         "n_images": data.n_images,
-        "fit": options.fit,
-        "method": method.method,
-        "alpha": method.alpha,
-        "intercept": method.intercept,
-        "rank": method.rank,
-        "threshold": options.threshold,
+        "fit": "images" if best else options.fit,
+        "method": ("cca" if shared else "half-whitened") if best else method.method,
+        "alpha": "cross-validated" if best else method.alpha,
+        "intercept": "free" if best else method.intercept,
+        "rank": None if best else method.rank,
+        "threshold": "crossfit" if best else options.threshold,
         "protocol": options.protocol,
-        "space": "shared" if method.method == "cca" else "target",
+        "space": "shared" if shared else "target",
         "refit": options.refit,
         "replicates": options.replicates,
         "confidence": CONFIDENCE,

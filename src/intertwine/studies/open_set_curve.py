@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.features.rows import row_number_hashes
+from intertwine.studies.fold_maps import FoldMaps
 from intertwine.studies.open_set_tables import percent_change
-from intertwine.studies.verification_trials import FoldMaps, mapped_trials, rank_trials
+from intertwine.studies.verification_trials import mapped_trials, rank_trials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intertwine.estimators import FitOptions
+    from intertwine.studies.fold_maps import Pair
     from intertwine.studies.fold_moments import FoldMoments
     from intertwine.studies.score_shelf import ScoreShelf
-    from intertwine.studies.verification_trials import Pair, Say, Trial
+    from intertwine.studies.verification_trials import Say, Trial
 
     Row = dict[str, Any]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions
+from intertwine.studies.recipe_maps import SIDES
 
 FITS = ("matched-pairs", "images")
 THRESHOLDS = ("train", "crossfit")
@@ -28,7 +29,10 @@ class OpenSetOptions:
         `train`: chosen on the scores that training pairs have under the map fitted on them.
         `crossfit`: under maps that did not see them.
     protocol
-        `paper` or `best` where one was asked for, else None.
+        `paper` or `best` where one was asked for, else None. With `best` fit, method and threshold
+        are its own.
+    space
+        With `best`: `target` leaves the target's templates as they are, `shared` maps both sides.
     replicates
         Bootstrap replicates over people; 0 leaves intervals out.
     refit
@@ -46,6 +50,7 @@ class OpenSetOptions:
     method: FitOptions = field(default_factory=FitOptions)
     threshold: str = "train"
     protocol: str | None = None
+    space: str = "target"
     replicates: int = REPLICATES
     refit: bool = False
     curve_points: int = 6
@@ -55,10 +60,17 @@ class OpenSetOptions:
             ("fit", self.fit, FITS),
             ("threshold", self.threshold, THRESHOLDS),
             ("protocol", self.protocol, (None, *PROTOCOLS)),
+            ("space", self.space, SIDES),
         ):
             if value not in allowed:
                 listed = ", ".join(each for each in allowed if each)
                 raise InputError(f"got {what} {value!r}, expected one of {listed}")
+        if self.space == "shared" and not self.is_best:
+            raise InputError(
+                "got space shared, which protocol best takes; use method cca otherwise"
+            )
+        if self.refit and self.is_best:
+            raise InputError("got refit with protocol best, expected another protocol, or no refit")
         if self.method.needs_heads:
             raise InputError("got method analytic, which needs heads; face networks have none")
         if self.replicates < 0 or self.curve_points < 0:
@@ -66,3 +78,8 @@ class OpenSetOptions:
                 f"got {self.replicates} replicates and {self.curve_points} curve points, expected "
                 "at least 0"
             )
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the protocol is our own."""
+        return self.protocol == "best"

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from intertwine.arrays import Array
+    from intertwine.studies.fold_maps import Pair
     from intertwine.studies.verification_set import VerificationSet
-    from intertwine.studies.verification_trials import Pair, Trial
+    from intertwine.studies.verification_trials import Trial
 
 Row = dict[str, Any]
 

@@ -28,6 +28,11 @@ METHODS = {
         "Orthogonal Procrustes: the rotation or reflection (with a scale where asked for) and "
         "the offset that bring the source’s features nearest to the target’s"
     ),
+    "half-whitened": (
+        "Half-whitened cross-covariance: M = (I − uuᵀ)·K_B^−½·S_BA·K_A⁻¹, where S_BA is the "
+        "covariance between the networks, K each network’s own with a penalty, and u the direction "
+        "of the target’s mean"
+    ),
     "cca": (
         "Canonical correlation: by way of the space that the two networks’ features share most"
     ),

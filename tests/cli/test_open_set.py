@@ -92,6 +92,13 @@ def test_a_protocol_refuses_what_contradicts_it(intertwine, inputs, tmp_path):
     assert intertwine(*line(inputs, tmp_path / "a", *QUICK, *more)).code == 0
 
 
+def test_a_path_needs_a_separator(intertwine, inputs, tmp_path):
+    """A value of --fit that is no word it knows says how a path is written."""
+    done = intertwine(*line(inputs, tmp_path / "a", *QUICK, "--fit", "other"))
+    assert "got --fit other, expected matched-pairs, images, or a path" in done.error()
+    assert "such as ./other" in done.err
+
+
 def test_the_best_protocol(intertwine, inputs, tmp_path):
     """--protocol best maps both sides where asked, and decides method and threshold itself."""
     more = ("--protocol", "best", "--space", "shared")

@@ -104,12 +104,13 @@ def open_set(
     json: common.JsonOption = False,
 ) -> None:
     """Verify people across every ordered pair of networks and write a report."""
+    from intertwine.errors import InputError
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
     from intertwine.images.pairs import read_pairs
     from intertwine.report import require_report_extra, write_open_set_report
     from intertwine.studies.open_set import open_set as study
-    from intertwine.studies.open_set_options import OpenSetOptions
+    from intertwine.studies.open_set_options import FITS, OpenSetOptions
 
     common.check_device(device)
     if protocol is not None:
@@ -117,6 +118,10 @@ def open_set(
     if protocol is Protocol.paper:
         intercept = common.Intercept.none
     elsewhere = fit if "/" in fit or "\\" in fit else None
+    if elsewhere is None and fit not in FITS:
+        raise InputError(
+            f"got --fit {fit}, expected {', '.join(FITS)}, or a path with a separator, such as ./{fit}"
+        )
     options = OpenSetOptions(
         fit="matched-pairs" if elsewhere else fit,
         method=common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale),

@@ -29,9 +29,9 @@ METHODS = {
         "the offset that bring the source’s features nearest to the target’s"
     ),
     "half-whitened": (
-        "Half-whitened cross-covariance: M = (I − uuᵀ)·K_B^−½·S_BA·K_A⁻¹, where S_BA is the "
-        "covariance between the networks, K each network’s own with a penalty, and u the direction "
-        "of the target’s mean"
+        "Half-whitened cross-covariance: the covariance between the two networks, whitened on the "
+        "source’s side and by half on the target’s, with the direction of the target’s mean taken "
+        "out"
     ),
     "cca": (
         "Canonical correlation: by way of the space that the two networks’ features share most"

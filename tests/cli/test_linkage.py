@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -161,3 +164,44 @@ def test_a_vector_of_no_length_is_one_line(intertwine, tmp_path, write_folder):
     error = intertwine(*arguments(sets, tmp_path / "out")).error()
     assert "row 11 has length zero" in error
     assert "Wren" not in error
+
+
+# -- kill -9 ----------------------------------------------------------------------------------
+
+
+def kept(out):
+    """Return when each file that a killed run left was written."""
+    found = [path for path in (out / ".conditions").glob("*/*.json") if path.name[0] != "."]
+    return {path.name: path.stat().st_mtime_ns for path in found}
+
+
+def without_date(out):
+    """Return a report's JSON text without the line of its date."""
+    lines = (out / "report.json").read_text().splitlines()
+    return [line for line in lines if not line.lstrip().startswith('"created"')]
+
+
+def test_kill_9_costs_only_the_condition_in_hand(command, sets, tmp_path):
+    """After kills the same command goes on from the conditions it had, to the very same report."""
+
+    def start(out):
+        more = ("--known", ",".join(map(str, range(2, 25))))
+        line = [command, *map(str, arguments(sets, out, *more))]
+        return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() == 0
+    out, seen = tmp_path / "out", {}
+    for wanted in (2, 9, 20):
+        process = start(out)
+        while len(kept(out)) < wanted and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        now = kept(out)
+        assert len(now) >= wanted
+        assert {name: now.get(name) for name in seen} == seen
+        seen = now
+    assert not (out / "report.json").exists()
+    assert start(out).wait() == 0
+    assert without_date(out) == without_date(tmp_path / "whole")
+    assert not (out / ".conditions").exists()

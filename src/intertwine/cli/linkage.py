@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from intertwine.cli import common
+
+# Where a study that was killed finds what it had done.
+SCRATCH = ".conditions"
 
 
 def linkage(
@@ -62,9 +66,16 @@ def linkage(
             known=counts,
             n_folds=folds,
             precision=precision.value,
+            scratch=out / SCRATCH,
             say=say,
         ).to_json()
-    common.deliver(result, out, write=write_linkage_report, show=_print, as_json=json)
+
+    def write(result: dict[str, Any], folder: Path) -> Path:
+        page = write_linkage_report(result, folder)
+        shutil.rmtree(out / SCRATCH, ignore_errors=True)
+        return page
+
+    common.deliver(result, out, write=write, show=_print, as_json=json)
 
 
 def _count(text: str) -> int | str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.rows import nested_subsets
+from intertwine.features.stamp import file_stamps
 from intertwine.moments import Moments
 from intertwine.passes.moments import add_rows, empty_moments
 
@@ -160,13 +161,8 @@ def grouped_moments(
 
 def _key(feature_set: FeatureSet, empty: Moments, n_groups: int) -> str:
     """Return what tells a set, its rows, spaces, precision and groups from others."""
-    files = [
-        [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
-        for folder in feature_set.paths
-        for path in sorted(folder.glob("*.npy"))
-    ]
     spaces = [space.to_json() for space in empty.spaces.values()]
-    facts = [files, spaces, empty.precision, feature_set.n, n_groups]
+    facts = [file_stamps(feature_set), spaces, empty.precision, feature_set.n, n_groups]
     digest = hashlib.sha256(json.dumps(facts).encode() + feature_set.id_hashes.tobytes())
     return digest.hexdigest()[:16]
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
-from intertwine.estimators import Fitter, identity
-from intertwine.map_pair import MapPair
 from intertwine.metrics.identity_bootstrap import REPLICATES
 from intertwine.metrics.intervals import CONFIDENCE
-from intertwine.moments import Moments
 from intertwine.studies import linkage_tables as tables
+from intertwine.studies.linkage_audit import Audit
 from intertwine.studies.linkage_people import FOLDS, People
-from intertwine.studies.linkage_search import read_units, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from intertwine.arrays import Array
     from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.spaces import Space
-    from intertwine.studies.linkage_search import Bridge
 
     Say = Callable[[str, int, int], None]
 
@@ -63,6 +58,7 @@ def linkage(
     n_folds: int = FOLDS,
     n_replicates: int = REPLICATES,
     precision: str = "auto",
+    scratch: Path | None = None,
     say: Say | None = None,
 ) -> LinkageResult:
     """Measure how well probes of each system find their people in a gallery of each other.
@@ -84,6 +80,8 @@ def linkage(
         Bootstrap samples of people.
     precision
         `auto`, `float64` or `float32`, of the moments.
+    scratch
+        Folder where a study that was killed finds what it had done; nothing is kept when omitted.
     say
         Called with (what, done, total) as work goes on.
 
@@ -105,9 +103,10 @@ def linkage(
     ladder = _ladder(known, people)
     for name in gallery.spaces.keys() & probe.spaces.keys():
         gallery.spaces[name].require(probe.spaces[name])
-    audit = _Audit(
-        gallery, probe, people, options, tables.Resample(people, n_replicates), precision
-    )
+    resample = tables.Resample(people, n_replicates)
+    audit = Audit(gallery, probe, people, options, resample, precision)
+    if scratch is not None:
+        audit = replace(audit, kept=scratch / audit.key(n_folds, n_replicates))
     pairs, cmc = audit.run(ladder, say or (lambda *_: None))
     mapped = [row for row in pairs if row["condition"] == "mapped"]
     if mapped and all(row["reason"] for row in mapped):
@@ -133,90 +132,6 @@ def linkage(
         cmc=cmc,
         linkable=tables.linkable_rows(pairs),
     )
-
-
-@dataclass(frozen=True)
-class _Audit:
-    """Everything that one pair of systems after another is searched with."""
-
-    gallery: FeatureSet
-    probe: FeatureSet
-    people: People
-    options: FitOptions
-    resample: tables.Resample
-    precision: str
-
-    def run(self, ladder: Sequence[int], say: Say) -> tuple[list[tables.Row], list[tables.Row]]:
-        """Return the main table and the cumulative match characteristics."""
-        pairs: list[tables.Row] = []
-        cmc: list[tables.Row] = []
-        done, total = 0, len(self.gallery.spaces) * len(self.probe.spaces)
-        for target in self.gallery.spaces:
-            templates = read_units(self.gallery, target)
-            for source in self.probe.spaces:
-                rows = read_units(self.probe, source)
-                for count in [0] if source == target else ladder:
-                    row, curve = self._condition(source, target, rows, templates, count)
-                    pairs.append(row)
-                    cmc += curve
-                done += 1
-                say("searching", done, total)
-        return pairs, cmc
-
-    def _condition(
-        self, source: str, target: str, probes: Array, templates: Array, count: int
-    ) -> tuple[tables.Row, list[tables.Row]]:
-        """Return the row of one condition, and its cumulative match characteristic."""
-        same = "native" if source == target else "unmapped"
-        key = {
-            "source": source,
-            "target": target,
-            "condition": "mapped" if count else same,
-            "known_pairs": count,
-        }
-        try:
-            bridge = self._bridge(source, target, probes, templates, count)
-            rows = probes[self.people.probe_rows]
-            found = search(self.people, rows, templates, bridge, count)
-        except InputError as error:
-            # Too few pairs for this method; more of them may do.
-            return {**key, **tables.undefined_row(str(error))}, []
-        return (
-            {**key, **tables.rate_row(found, self.resample)},
-            [{**key, **row} for row in tables.cmc_rows(found)],
-        )
-
-    def _bridge(
-        self, source: str, target: str, probes: Array, templates: Array, count: int
-    ) -> Bridge:
-        """Return what makes probes and templates of a fold comparable."""
-        start, end = self.probe.spaces[source], self.gallery.spaces[target]
-        if not count:
-            padded = identity(start, end)
-            return lambda _, mine, theirs: (padded.apply(mine), theirs)
-
-        def mapped(fold: int, mine: Array, theirs: Array) -> tuple[Array, Array]:
-            chosen = self.people.known(fold, count)
-            pairs = {
-                source: probes[self.people.first_probe[chosen]],
-                target: templates[self.people.first_template[chosen]],
-            }
-            return self._fitted([start, end], pairs, mine, theirs)
-
-        return mapped
-
-    def _fitted(
-        self, spaces: Sequence[Space], pairs: dict[str, Array], mine: Array, theirs: Array
-    ) -> tuple[Array, Array]:
-        """Return both sides after the map that known pairs give."""
-        moments = Moments(spaces, precision=self.precision)
-        moments.update(pairs)
-        source, target = (space.name for space in spaces)
-        fitted = Fitter(self.options).fit(moments, source, [target])[target]
-        if isinstance(fitted, MapPair):
-            # The gallery is at hand, so both sides may be mapped.
-            return fitted.source.apply(mine), fitted.target.apply(theirs)
-        return fitted.apply(mine), theirs
 
 
 def _ladder(known: Sequence[int | str] | None, people: People) -> list[int]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import FileFormatError
-from intertwine.files import read_json, write_json
 from intertwine.similarity.moment_measures import MomentScores
 from intertwine.similarity.predictivity import Fold
+from intertwine.studies.kept_json import keep, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,27 +65,16 @@ class Shelf:
 
     def load(self, group: int) -> Replicate | None:
         """Return the replicate without a group, or None where there is none that is whole."""
-        path = self._path(group)
-        if not path.exists():
-            return None
+        body = kept(self._path(group))
         try:
-            value = read_json(path)
-            body = value["replicate"]
-            if _digest(body) == value["sha256"]:
-                return Replicate.from_json(body)
-        except (FileFormatError, KeyError, TypeError, ValueError):
-            pass
-        return None
+            return None if body is None else Replicate.from_json(body)
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def save(self, group: int, replicate: Replicate) -> None:
         """Keep a replicate; other options' files are left alone."""
-        body = replicate.to_json()
-        write_json(self._path(group), {"replicate": body, "sha256": _digest(body)})
+        keep(self._path(group), replicate.to_json())
 
     def _path(self, group: int) -> Path:
         options = hashlib.sha256(self.options.encode()).hexdigest()[:8]
         return self.folder / f"without-{self.key}-{options}-{group:03d}.json"
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

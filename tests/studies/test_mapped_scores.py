@@ -7,7 +7,7 @@ from intertwine.images.pairs import read_pairs
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import MapPair
 from intertwine.spaces import Space
-from intertwine.studies.mapped_scores import MappedScores, directions, native_scores
+from intertwine.studies.mapped_scores import directions, mapped_scores, native_scores
 from intertwine.studies.verification_set import VerificationSet
 
 FACES = Faces({"a": 5, "b": 3})
@@ -34,7 +34,7 @@ def test_a_mapped_source_against_the_papers_distance(data):
     """The score is one minus the paper's distance, the target as it is and M f normalised there."""
     fitted = random_map("a", "b", 5, 3, 0)
     pairs = np.array([3, 0, 17])
-    found = MappedScores(data, fitted, "a", "b").of(pairs)
+    found = mapped_scores(data, fitted, "a", "b", pairs)
     for pair, score in zip(pairs, found, strict=True):
         mapped = fitted.weight @ data.features["a"][data.first[pair]] + fitted.bias
         target = data.features["b"][data.second[pair]]
@@ -45,7 +45,7 @@ def test_a_mapped_source_against_the_papers_distance(data):
 def test_both_sides_mapped(data):
     """With a pair of maps the score is the cosine in the shared space."""
     pair = MapPair(random_map("a", "s", 5, 4, 1), random_map("b", "s", 3, 4, 2))
-    found = MappedScores(data, pair, "a", "b").of(np.arange(20))
+    found = mapped_scores(data, pair, "a", "b", np.arange(20))
     for k, score in enumerate(found):
         x = pair.source.weight @ data.features["a"][data.first[k]] + pair.source.bias
         y = pair.target.weight @ data.features["b"][data.second[k]] + pair.target.bias
@@ -63,5 +63,5 @@ def test_what_maps_to_zero_scores_zero(data):
     """A map that sends everything to zero scores 0, never NaN."""
     spaces = Space("a", 5), Space("b", 3)
     fitted = LinearMap(np.zeros((3, 5)), np.zeros(3), *spaces, "zero")
-    assert (MappedScores(data, fitted, "a", "b").of(np.arange(4)) == 0).all()
+    assert (mapped_scores(data, fitted, "a", "b", np.arange(4)) == 0).all()
     assert (directions(np.zeros((2, 3))) == 0).all()

@@ -26,8 +26,14 @@ def native_scores(data: VerificationSet, name: str) -> Array:
     return np.asarray(np.einsum("ij,ij->i", features[data.first], features[data.second]))
 
 
-class MappedScores:
-    """Scores of pairs, the first image through a mapped source and the second through the target.
+def mapped_scores(
+    data: VerificationSet,
+    fitted: LinearMap | MapPair,
+    source: str,
+    target: str,
+    pairs: Array,
+) -> Array:
+    """Return scores of pairs, the first image through a mapped source, the second as the target.
 
     With f on the unit sphere the score is ⟨M f_A(x₁), f_B(x₂)⟩ / ‖M f_A(x₁)‖, one minus the distance
     of McNeely-White et al. (2020), section 4; M f is normalised nowhere else. With a pair of maps
@@ -41,22 +47,25 @@ class MappedScores:
         The map, or pair of maps.
     source, target
         Names of the spaces.
+    pairs
+        (k,) pair numbers; no other pair's images are mapped.
+
+    Returns
+    -------
+    scores
+        (k,); 0 where a mapped image has no direction.
     """
+    first, second = data.first[pairs], data.second[pairs]
+    if isinstance(fitted, MapPair):
+        left = _mapped(data.features[source], fitted.source, first)
+        right = _mapped(data.features[target], fitted.target, second)
+    else:
+        left = _mapped(data.features[source], fitted, first)
+        right = data.features[target][second]
+    return np.asarray(np.einsum("ij,ij->i", left, right))
 
-    def __init__(
-        self, data: VerificationSet, fitted: LinearMap | MapPair, source: str, target: str
-    ) -> None:
-        self.data = data
-        left = fitted.source if isinstance(fitted, MapPair) else fitted
-        self._images, self._row_of = np.unique(data.first, return_inverse=True)
-        # Normalised once an image, not once a pair: the score is then a plain product.
-        self._left = directions(data.features[source][self._images] @ left.weight.T + left.bias)
-        self._right = data.features[target]
-        if isinstance(fitted, MapPair):
-            right = fitted.target
-            self._right = directions(self._right @ right.weight.T + right.bias)
 
-    def of(self, pairs: Array) -> Array:
-        """Return the scores of some pairs, (k,); 0 where a mapped image has no direction."""
-        left, right = self._left[self._row_of[pairs]], self._right[self.data.second[pairs]]
-        return np.asarray(np.einsum("ij,ij->i", left, right))
+def _mapped(features: Array, linear_map: LinearMap, images: Array) -> Array:
+    """Return mapped images of norm 1, (k, d); each is mapped and normalised once."""
+    unique, row_of = np.unique(images, return_inverse=True)
+    return directions(features[unique] @ linear_map.weight.T + linear_map.bias)[row_of]

@@ -121,7 +121,8 @@ def open_set(
         shelf = ScoreShelf.of(scratch, data, repr((options, precision)))
     trials: Mapping[Pair, Trial]
     if options.is_best:
-        trials = best_trials(RecipeMaps(data, options.space), shelf=shelf, say=say)
+        recipes = RecipeMaps(data, options.space, precision=rows.precision)
+        trials = best_trials(recipes, shelf=shelf, say=say)
     else:
         source: Maps = FoldMaps(rows, options.method) if maps is None else maps
         trials = mapped_trials(data, source, threshold=options.threshold, shelf=shelf, say=say)

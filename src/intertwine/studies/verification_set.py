@@ -76,7 +76,7 @@ class VerificationSet:
         order = np.argsort(rows)  # files are read in ascending order
         inverse = np.argsort(order)
         features = feature_set.read(feature_set.spaces, rows[order])
-        return cls(
+        data = cls(
             {
                 name: unit_rows(part, name=name, rows=rows[order])[inverse]
                 for name, part in features.items()
@@ -88,8 +88,16 @@ class VerificationSet:
             pairs.fold,
             person,
             feature_set.info,
-            [*feature_set.notes, *notes, *_shared_people(pairs, person[first], person[second])],
+            [*feature_set.notes, *notes],
         )
+        shared = int((data.in_folds().sum(axis=1) > 1).sum())
+        if shared:
+            data.notes.append(
+                f"{shared} of {data.n_people} people stand in several folds: fitting on images leaves "
+                "a test fold's people out, fitting on matched pairs does not, and accuracy is then "
+                "optimistic"
+            )
+        return data
 
     @property
     def names(self) -> list[str]:
@@ -175,22 +183,5 @@ def _people(
         (
             f"a set {why}: images count as one person's where matched pairs connect them, so intervals may "
             "be too narrow"
-        )
-    ]
-
-
-def _shared_people(pairs: PairList, first: Array, second: Array) -> list[str]:
-    """Return a note where people stand in several folds."""
-    n_people = int(max(first.max(), second.max())) + 1
-    present = np.zeros((n_people, pairs.n_folds), bool)
-    present[first, pairs.fold] = True
-    present[second, pairs.fold] = True
-    shared = int((present.sum(axis=1) > 1).sum())
-    if not shared:
-        return []
-    return [
-        (
-            f"{shared} of {n_people} people stand in several folds: fitting on images leaves a test "
-            "fold's people out, fitting on matched pairs does not, and accuracy is then optimistic"
         )
     ]

@@ -12,7 +12,7 @@ from intertwine.map_pair import MapPair
 from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
 from intertwine.studies.fold_maps import ReadyMaps
 from intertwine.studies.fold_moments import fold_sets, scored_pairs
-from intertwine.studies.mapped_scores import MappedScores, native_scores
+from intertwine.studies.mapped_scores import mapped_scores, native_scores
 from intertwine.studies.score_shelf import Scored
 from intertwine.threads import side_by_side
 
@@ -95,7 +95,26 @@ def rank_trials(
     say: Say | None = None,
 ) -> dict[tuple[str, str, int | None], Trial]:
     """Return every ordered pair of spaces at every rank; see `mapped_trials`."""
-    kept: dict[tuple[str, str, int | None], _Filling] = {}
+    filled = score_tables(data, maps, threshold=threshold, shelf=shelf, say=say)
+    return {key: table.trial(data) for key, table in filled.items()}
+
+
+def score_tables(
+    data: VerificationSet,
+    maps: Maps,
+    *,
+    threshold: str,
+    shelf: ScoreShelf | None = None,
+    say: Say | None = None,
+) -> dict[tuple[str, str, int | None], ScoreTable]:
+    """Return the scores of every pair under every map; see `mapped_trials`.
+
+    Returns
+    -------
+    tables
+        By source, target, and rank or recipe.
+    """
+    tables: dict[tuple[str, str, int | None], ScoreTable] = {}
     sets = fold_sets(data.n_folds, threshold)
     for done, folds in enumerate(sets):
         entries = scored_pairs(folds, data.fold, threshold)
@@ -105,12 +124,13 @@ def rank_trials(
             if shelf:
                 shelf.save(folds, scored)
         for each in scored:
-            blank = np.zeros((data.n_folds, len(data.fold)))
-            filling = kept.setdefault((each.source, each.target, each.rank), _Filling(blank))
-            filling.take(each, entries, counted=len(folds) == 1)
+            key = each.source, each.target, each.rank
+            if key not in tables:
+                tables[key] = ScoreTable(np.zeros((data.n_folds, len(data.fold))))
+            tables[key].take(each, entries, counted=len(folds) == 1)
         if say:
             say("fitting and scoring folds", done + 1, len(sets))
-    return {key: filling.trial(data) for key, filling in kept.items()}
+    return tables
 
 
 def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Array) -> list[Scored]:
@@ -121,7 +141,7 @@ def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Arra
         scored = []
         for (target, rank), fitted in maps_from(source).items():
             info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
-            scores = MappedScores(data, fitted, source, target).of(pairs)
+            scores = mapped_scores(data, fitted, source, target, pairs)
             alpha = info.get("alpha")
             scored.append(Scored(source, target, rank, int(info["n"]), alpha, scores))
         return scored
@@ -130,33 +150,47 @@ def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Arra
 
 
 @dataclass
-class _Filling:
-    """A score table being filled, and what the maps said of themselves."""
+class ScoreTable:
+    """Scores of one kind of map over the folds, and what its maps said of themselves.
 
-    table: Array
+    Parameters
+    ----------
+    scores
+        (n_folds, n_pairs): row k holds what counts when fold k is tested.
+    alphas, counts
+        λ, where there is one, and fit rows of each tested fold's map.
+    """
+
+    scores: Array
     alphas: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
 
+    @property
+    def n_fit(self) -> float:
+        """Mean number of fit rows over folds."""
+        return float(np.mean(self.counts))
+
     def take(self, scored: Scored, entries: Sequence[tuple[int, Array]], *, counted: bool) -> None:
+        """Fill in what one map gave, and count it if it is a tested fold's."""
         start = 0
         for row, pairs in entries:
-            self.table[row, pairs] = scored.scores[start : start + len(pairs)]
+            self.scores[row, pairs] = scored.scores[start : start + len(pairs)]
             start += len(pairs)
         if counted:
             self.counts.append(scored.n)
             self.alphas += [] if scored.alpha is None else [float(scored.alpha)]
 
     def trial(self, data: VerificationSet) -> Trial:
+        """Return the verification by these scores."""
         alpha = float(np.median(self.alphas)) if self.alphas else None
-        found = fold_accuracy(self.table, data.same, data.fold)
-        return Trial(found, alpha, float(np.mean(self.counts)))
+        return Trial(fold_accuracy(self.scores, data.same, data.fold), alpha, self.n_fit)
 
 
 def _ready_trials(data: VerificationSet, maps: ReadyMaps) -> dict[Pair, Trial]:
     everything = np.arange(len(data.fold))
 
     def verify(pair: Pair) -> Trial:
-        scores: Array = MappedScores(data, maps.maps[pair], *pair).of(everything)
+        scores = mapped_scores(data, maps.maps[pair], *pair, everything)
         return Trial(fold_accuracy(scores, data.same, data.fold))
 
     pairs = [(a, b) for a in data.names for b in data.names if a != b]

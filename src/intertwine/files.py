@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -116,6 +117,11 @@ def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None
     with ExitStack() as stack:
         for name, data in reversed(files.items()):
             stack.enter_context(atomic_path(Path(folder) / name)).write_bytes(data)
+
+
+def forget(folder: Path) -> None:
+    """Remove a folder of what a killed run would go on from, when the work is done."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -88,7 +88,7 @@ def test_a_protocol_refuses_what_contradicts_it(intertwine, inputs, tmp_path):
     done = intertwine(*line(inputs, tmp_path / "a", *QUICK, *more))
     assert "got --fit images with --protocol paper, which decides it" in done.error()
     assert not (tmp_path / "a").exists()
-    more = ("--protocol", "paper", "--fit", "matched-pairs")
+    more = ("--protocol", "paper", "--fit", "matched-pairs", "--alpha", 1)
     assert intertwine(*line(inputs, tmp_path / "a", *QUICK, *more)).code == 0
 
 

@@ -8,9 +8,10 @@ from tests.helpers import assert_close
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.rows import row_number_hashes
+from intertwine.files import forget
 from intertwine.moments import Moments
 from intertwine.passes import groups as passes
-from intertwine.passes.groups import forget, grouped_moments, load_groups, row_groups
+from intertwine.passes.groups import grouped_moments, load_groups, row_groups
 from intertwine.passes.moments import joint_moments
 from intertwine.studies.similarity import similarity
 from intertwine.studies.similarity_options import SimilarityOptions

@@ -158,6 +158,7 @@ def deliver(
     write: Callable[[dict[str, Any], Path], Path],
     show: Callable[[dict[str, Any]], None],
     as_json: bool,
+    scratch: Path | None = None,
 ) -> None:
     """Write the report of a study's result and print the result.
 
@@ -173,9 +174,15 @@ def deliver(
         Prints the headline table.
     as_json
         Whether to print the object of `report.json` instead of a table.
+    scratch
+        Folder of what a killed run would go on from, removed once the report stands.
     """
+    from intertwine.files import forget
+
     result = dated(result)
     page = write(result, folder)
+    if scratch is not None:
+        forget(scratch)
     if as_json:
         print_json(result)
         return

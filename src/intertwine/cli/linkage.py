@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,13 +68,9 @@ def linkage(
             scratch=out / SCRATCH,
             say=say,
         ).to_json()
-
-    def write(result: dict[str, Any], folder: Path) -> Path:
-        page = write_linkage_report(result, folder)
-        shutil.rmtree(out / SCRATCH, ignore_errors=True)
-        return page
-
-    common.deliver(result, out, write=write, show=_print, as_json=json)
+    common.deliver(
+        result, out, write=write_linkage_report, show=_print, as_json=json, scratch=out / SCRATCH
+    )
 
 
 def _count(text: str) -> int | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,24 +103,19 @@ def open_set(
     json: common.JsonOption = False,
 ) -> None:
     """Verify people across every ordered pair of networks and write a report."""
-    from intertwine.errors import InputError
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
     from intertwine.images.pairs import read_pairs
     from intertwine.report import require_report_extra, write_open_set_report
     from intertwine.studies.open_set import open_set as study
-    from intertwine.studies.open_set_options import FITS, OpenSetOptions
+    from intertwine.studies.open_set_options import OpenSetOptions
 
     common.check_device(device)
     if protocol is not None:
         _refuse_decided(context, protocol)
     if protocol is Protocol.paper:
         intercept = common.Intercept.none
-    elsewhere = fit if "/" in fit or "\\" in fit else None
-    if elsewhere is None and fit not in FITS:
-        raise InputError(
-            f"got --fit {fit}, expected {', '.join(FITS)}, or a path with a separator, such as ./{fit}"
-        )
+    elsewhere = _elsewhere(fit)
     options = OpenSetOptions(
         fit="matched-pairs" if elsewhere else fit,
         method=common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale),
@@ -150,13 +144,28 @@ def open_set(
     if elsewhere:
         result["fit"] = "maps" if _is_maps(elsewhere) else "set"
         result["fit_inputs"] = [Path(elsewhere).name]
+    common.deliver(
+        result,
+        out,
+        write=write_open_set_report,
+        show=print_open_set,
+        as_json=json,
+        scratch=out / SCRATCH,
+    )
 
-    def write(result: dict[str, Any], folder: Path) -> Path:
-        page = write_open_set_report(result, folder)
-        shutil.rmtree(out / SCRATCH, ignore_errors=True)
-        return page
 
-    common.deliver(result, out, write=write, show=print_open_set, as_json=json)
+def _elsewhere(fit: str) -> str | None:
+    """Return the path that maps come from, or None where they are fitted in the folds."""
+    from intertwine.errors import InputError
+    from intertwine.studies.open_set_options import FITS
+
+    if "/" in fit or "\\" in fit:
+        return fit
+    if fit not in FITS:
+        raise InputError(
+            f"got --fit {fit}, expected {', '.join(FITS)}, or a path with a separator, such as ./{fit}"
+        )
+    return None
 
 
 def with_names(result: dict[str, Any], inputs: list[str], pairs: str) -> dict[str, Any]:
@@ -172,11 +181,19 @@ def _refuse_decided(context: typer.Context, protocol: Protocol) -> None:
         source = context.get_parameter_source(name)
         typed = source is not None and source.name == "COMMANDLINE"
         given = context.params[name]
-        if typed and (protocol is Protocol.best or given != value):
+        if typed and (protocol is Protocol.best or not _agree(given, value)):
             raise InputError(
                 f"got --{name} {given} with --protocol {protocol.value}, which decides it; leave "
                 "one of the two out"
             )
+
+
+def _agree(given: Any, value: Any) -> bool:
+    """Whether an option says what a protocol does, 1 and 1.0 being one number."""
+    try:
+        return float(given) == float(value)
+    except (TypeError, ValueError):
+        return bool(given == value)
 
 
 def _is_maps(path: str) -> bool:

@@ -52,7 +52,6 @@ def similarity(
 ) -> None:
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.files import check_writable
-    from intertwine.passes.groups import forget
     from intertwine.report import require_report_extra, write_similarity_report
     from intertwine.studies.interchangeability import read_swaps
     from intertwine.studies.similarity_options import SimilarityOptions
@@ -73,13 +72,9 @@ def similarity(
     with common.progress() as say:
         found = _measure(feature_set, scratch, options, precision.value, device, swaps, say)
     result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
-
-    def write(result: dict[str, Any], folder: Path) -> Path:
-        page = write_similarity_report(result, folder)
-        forget(scratch)
-        return page
-
-    common.deliver(result, out, write=write, show=_print, as_json=json)
+    common.deliver(
+        result, out, write=write_similarity_report, show=_print, as_json=json, scratch=scratch
+    )
 
 
 def _measure(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -119,7 +118,7 @@ def grouped_moments(
         `auto`, `float64`, `float32` or `fast`.
     scratch
         Folder for groups that are too large to keep in memory, made only then. A run that was
-        killed finds its finished groups there; `forget` it when the work is done.
+        killed finds its finished groups there; `files.forget` it when the work is done.
     progress
         Called with (rows done, rows in all).
 
@@ -210,8 +209,3 @@ def load_groups(paths: Sequence[Path]) -> MomentGroups:
     for path in paths[1:]:
         groups.add(Moments.load(path), path=path)
     return groups
-
-
-def forget(scratch: Path) -> None:
-    """Remove the folder of kept groups, when the work is done."""
-    shutil.rmtree(scratch, ignore_errors=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, write_files
+from intertwine.files import json_bytes
 from intertwine.report import draw, render
+from intertwine.report.folder import figure_files, write_folder
 from intertwine.report.summarise import Study, summarise_closed_set
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
     from intertwine.report.summarise import ClosedSetPage
 
@@ -117,22 +118,13 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
     html = render.html_page("closed_set.html.jinja", page, {"curve": _inline_curve(page)})
     files = {
         "report.json": json_bytes(study.result),
-        **_figures(page),
+        **figure_files(
+            {"table": partial(draw.matrix, page.matrix), "curve": partial(draw.curve, page.curve)}
+        ),
         **_tables(study, page),
         "report.html": html.encode(),
     }
-    write_files(folder, files)
-    return Path(folder) / "report.html"
-
-
-def _figures(page: ClosedSetPage) -> dict[str, bytes]:
-    table, curve = draw.matrix(page.matrix), draw.curve(page.curve)
-    return {
-        "table.svg": draw.to_svg(table).encode(),
-        "table.png": draw.to_png(table),
-        "curve.svg": draw.to_svg(curve).encode(),
-        "curve.png": draw.to_png(curve),
-    }
+    return write_folder(folder, files)
 
 
 def _inline_curve(page: ClosedSetPage) -> dict[str, str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, write_files
+from intertwine.files import json_bytes
 from intertwine.report import draw, render
 from intertwine.report.draw.rate_panels import rate_panels
+from intertwine.report.folder import figure_files, figure_names, write_folder
 from intertwine.report.summarise.linkage import summarise_linkage
 from intertwine.report.summarise.linkage_study import TPIR, LinkageStudy
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from matplotlib.figure import Figure
 
@@ -72,13 +73,11 @@ def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[st
     html = render.html_page("linkage.html.jinja", page, inline)
     files = {
         "report.json": json_bytes(study.result),
-        **_figures({"table": partial(draw.matrix, page.matrix), **plots}),
+        **figure_files({"table": partial(draw.matrix, page.matrix), **plots}),
         **_tables(study, page),
         "report.html": html.encode(),
     }
-    write_files(folder, files)
-    _remove_earlier(Path(folder), files)
-    return Path(folder) / "report.html"
+    return write_folder(folder, files, optional=figure_names(FIGURES))
 
 
 def _plots(page: LinkagePage) -> dict[str, Callable[..., Figure]]:
@@ -95,14 +94,6 @@ def _inline(name: str, plot: Callable[..., Figure], page: LinkagePage) -> dict[s
     return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
 
 
-def _figures(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, plot in plots.items():
-        figure = plot()
-        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
-    return files
-
-
 def _tables(study: LinkageStudy, page: LinkagePage) -> dict[str, bytes]:
     files = {
         f"{name}.csv": render.csv_text(study.result[name], columns)
@@ -110,10 +101,3 @@ def _tables(study: LinkageStudy, page: LinkagePage) -> dict[str, bytes]:
     }
     files["table.tex"] = render.latex_table(page.matrix, label="tab:linkage")
     return {name: text.encode() for name, text in files.items()}
-
-
-def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Remove the figures of an earlier report that would contradict this one."""
-    for name in (f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")):
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)

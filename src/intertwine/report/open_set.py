@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, write_files
+from intertwine.files import json_bytes
 from intertwine.report import draw, render
+from intertwine.report.folder import figure_files, figure_names, write_folder
 from intertwine.report.summarise import OpenSetStudy, summarise_open_set
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from matplotlib.figure import Figure
 
@@ -92,13 +93,11 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
     html = render.html_page("open_set.html.jinja", page, inline)
     files = {
         "report.json": json_bytes(study.result),
-        **_figures({"table": partial(draw.matrix, page.matrix), **plots}),
+        **figure_files({"table": partial(draw.matrix, page.matrix), **plots}),
         **_tables(study, page),
         "report.html": html.encode(),
     }
-    write_files(folder, files)
-    _remove_earlier(Path(folder), files)
-    return Path(folder) / "report.html"
+    return write_folder(folder, files, optional=figure_names(FIGURES))
 
 
 def _plots(page: OpenSetPage) -> dict[str, Callable[..., Figure]]:
@@ -123,14 +122,6 @@ def _inline(name: str, plot: Callable[..., Figure], page: OpenSetPage) -> dict[s
     return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
 
 
-def _figures(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, plot in plots.items():
-        figure = plot()
-        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
-    return files
-
-
 def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, bytes]:
     points = [
         {"source": row["source"], "target": row["target"], "far": far, "tar": tar}
@@ -141,10 +132,3 @@ def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, bytes]:
     files = {f"{name}.csv": render.csv_text(rows[name], COLUMNS[name]) for name in COLUMNS}
     files["table.tex"] = render.latex_table(page.matrix, label="tab:open-set")
     return {name: text.encode() for name, text in files.items()}
-
-
-def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Remove the figures of an earlier report that would contradict this one."""
-    for name in (f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")):
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)

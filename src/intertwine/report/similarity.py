@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, write_files
+from intertwine.files import json_bytes
 from intertwine.report import draw, render
+from intertwine.report.folder import figure_files, figure_names, write_folder
 from intertwine.report.summarise import SimilarityStudy, summarise_similarity
 from intertwine.similarity.measures import MEASURES
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from matplotlib.figure import Figure
 
@@ -102,13 +103,11 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
     files = {
         "report.json": json_bytes(study.result),
         **_heatmaps(page),
-        **_figures(plots),
+        **figure_files(plots),
         **_tables(study, page),
         "report.html": html.encode(),
     }
-    write_files(folder, files)
-    _remove_earlier(Path(folder), files)
-    return Path(folder) / "report.html"
+    return write_folder(folder, files, optional=_optional())
 
 
 def _plots(page: SimilarityPage) -> dict[str, Callable[..., Figure]]:
@@ -142,14 +141,6 @@ def _heatmaps(page: SimilarityPage) -> dict[str, bytes]:
     return files
 
 
-def _figures(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, plot in plots.items():
-        figure = plot()
-        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
-    return files
-
-
 def _tables(study: SimilarityStudy, page: SimilarityPage) -> dict[str, bytes]:
     result = study.result
     scores = [f"{measure['name']}{end}" for measure in study.measures for end in ENDS]
@@ -177,9 +168,6 @@ def _tables(study: SimilarityStudy, page: SimilarityPage) -> dict[str, bytes]:
     return {name: text.encode() for name, text in files.items()}
 
 
-def _remove_earlier(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Remove the figures of an earlier report that would contradict this one."""
-    ours = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
-    for name in (*ours, *(f"heatmap-{measure}.png" for measure in MEASURES)):
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)
+def _optional() -> list[str]:
+    """Return the figures that a report may have or not."""
+    return [*figure_names(FIGURES), *(f"heatmap-{measure}.png" for measure in MEASURES)]

@@ -1,0 +1,68 @@
+"""What every report folder shares: figures as files, and writing that leaves nothing older."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intertwine.files import write_files
+from intertwine.report import draw
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+
+    from matplotlib.figure import Figure
+
+KINDS = ("svg", "png")
+
+
+def figure_files(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
+    """Return each figure as NAME.svg and NAME.png.
+
+    Parameters
+    ----------
+    plots
+        What draws each figure, by name.
+    """
+    files: dict[str, bytes] = {}
+    for name, plot in plots.items():
+        figure = plot()
+        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
+    return files
+
+
+def figure_names(figures: Iterable[str]) -> list[str]:
+    """Return the names of the files that `figure_files` makes of figures."""
+    return [f"{name}.{kind}" for name in figures for kind in KINDS]
+
+
+def write_folder(
+    folder: str | os.PathLike[str], files: dict[str, bytes], *, optional: Iterable[str] = ()
+) -> Path:
+    """Write a report's files, then remove those of an earlier report that would contradict them.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    files
+        By name, `report.html` last: where it is, the rest is too.
+    optional
+        Files that a report of this study may have or not; those absent now are removed.
+
+    Returns
+    -------
+    page
+        The path of `report.html`.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be written.
+    """
+    write_files(folder, files)
+    for name in optional:
+        if name not in files:
+            (Path(folder) / name).unlink(missing_ok=True)
+    return Path(folder) / "report.html"

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
+from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.report.summarise.numbers import THIN, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study's own numbers, checked: what the look-ups of every study stand on.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`.
+    """
+
+    result: Row
+
+    def __getitem__(self, key: str) -> Any:
+        return self.result.get(key)
+
+    @cached_property
+    def confidence(self) -> str:
+        """The coverage of the intervals, such as 95 %."""
+        return f"{plain(100 * (self['confidence'] or CONFIDENCE), 1).removesuffix('.0')}{THIN}%"
 
 
 def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> Row:
@@ -27,7 +52,7 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
 
     Returns
     -------
-    plain
+    copy
         A copy made of JSON's own types.
 
     Raises
@@ -36,13 +61,13 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
         When it is of another study, lacks a part, or holds what JSON cannot.
     """
     try:
-        plain: Row = json.loads(json.dumps(result, allow_nan=False))
+        copy: Row = json.loads(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"this report cannot be written as JSON ({error})") from error
-    if plain.get("study", study) != study:
-        raise InputError(f"got a report of the study {plain['study']!r}, expected {study}")
-    missing = [key for key in needed if key not in plain]
+    if copy.get("study", study) != study:
+        raise InputError(f"got a report of the study {copy['study']!r}, expected {study}")
+    missing = [key for key in needed if key not in copy]
     if missing:
         kind = f"{'an' if study[0] in 'aeiou' else 'a'} {study} report"
         raise InputError(f"this report lacks {', '.join(missing)}; is it {kind}?")
-    return plain
+    return copy

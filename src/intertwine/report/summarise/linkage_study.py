@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.report.summarise.checked import Row, checked
-from intertwine.report.summarise.numbers import THIN, count, decimals, plain
+from intertwine.report.summarise.checked import Report, Row, checked
+from intertwine.report.summarise.numbers import count, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,17 +27,8 @@ NEEDED = (
 TPIR = "tpir_at_fpir_1e-2"
 
 
-@dataclass(frozen=True)
-class LinkageStudy:
-    """A linkage report's own numbers, with the look-ups that every part of it needs.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    """
-
-    result: Row
+class LinkageStudy(Report):
+    """A linkage report's own numbers, with the look-ups that every part of it needs."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> LinkageStudy:
@@ -50,9 +40,6 @@ class LinkageStudy:
             When it is of another study, lacks a part, or holds what JSON cannot.
         """
         return cls(checked(result, study="linkage", needed=NEEDED))
-
-    def __getitem__(self, key: str) -> Any:
-        return self.result.get(key)
 
     @cached_property
     def names(self) -> list[str]:
@@ -96,11 +83,6 @@ class LinkageStudy:
     def places(self) -> int:
         """How many decimals the study's percentages deserve."""
         return decimals(self.sized["n_probes"])
-
-    @cached_property
-    def confidence(self) -> str:
-        """The coverage of the intervals."""
-        return f"{plain(100 * (self['confidence'] or 0.95), 0)}{THIN}%"
 
     def pairs_text(self, known: int) -> str:
         """Return a number of known pairs in words."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.report.summarise.numbers import THIN, median, plain
+from intertwine.report.summarise.checked import Report
+from intertwine.report.summarise.numbers import median
 from intertwine.report.summarise.open_set_checked import checked_open_set
 
 if TYPE_CHECKING:
@@ -17,17 +17,8 @@ if TYPE_CHECKING:
 FINE_PAIRS = 2_000  # from here on one pair is at most a twentieth of a point, as on LFW
 
 
-@dataclass(frozen=True)
-class OpenSetStudy:
-    """An open-set report's own numbers, with the look-ups that every part of it needs.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    """
-
-    result: Row
+class OpenSetStudy(Report):
+    """An open-set report's own numbers, with the look-ups that every part of it needs."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> OpenSetStudy:
@@ -39,9 +30,6 @@ class OpenSetStudy:
             When it is of another study, lacks a part, or a part is not what it should be.
         """
         return cls(checked_open_set(result))
-
-    def __getitem__(self, key: str) -> Any:
-        return self.result.get(key)
 
     @cached_property
     def names(self) -> list[str]:
@@ -72,11 +60,6 @@ class OpenSetStudy:
     def places(self) -> int:
         """How many decimals the study's percentages deserve."""
         return 2 if (self["n_pairs"] or 0) >= FINE_PAIRS else 1
-
-    @cached_property
-    def confidence(self) -> str:
-        """The coverage of the intervals."""
-        return f"{plain(100 * (self['confidence'] or 0.95), 0)}{THIN}%"
 
     @cached_property
     def chance(self) -> float:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.report.summarise.checked import Row, checked
-from intertwine.report.summarise.numbers import THIN, plain
+from intertwine.report.summarise.checked import Report, Row, checked
 from intertwine.report.summarise.shapes import Label, Text
 
 if TYPE_CHECKING:
@@ -62,17 +61,8 @@ class Score:
         return None in (*numbers, self.calibrated, self.calibrated_low, self.calibrated_high)
 
 
-@dataclass(frozen=True)
-class SimilarityStudy:
-    """A similarity report's own numbers, with the look-ups that every part of it needs.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    """
-
-    result: Row
+class SimilarityStudy(Report):
+    """A similarity report's own numbers, with the look-ups that every part of it needs."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> SimilarityStudy:
@@ -84,9 +74,6 @@ class SimilarityStudy:
             When it is of another study, lacks a part, or holds what JSON cannot.
         """
         return cls(checked(result, study="similarity", needed=NEEDED))
-
-    def __getitem__(self, key: str) -> Any:
-        return self.result.get(key)
 
     @cached_property
     def controls(self) -> frozenset[str]:
@@ -142,11 +129,6 @@ class SimilarityStudy:
     def pair(self) -> dict[tuple[str, str], Row]:
         """The row of an ordered pair, diagonal included."""
         return {(row["source"], row["target"]): row for row in self.result["pairs"]}
-
-    @cached_property
-    def confidence(self) -> str:
-        """The intervals' confidence as text, such as 95 %."""
-        return f"{plain(100 * self['confidence'], 1).removesuffix('.0')}{THIN}%"
 
     def score(self, source: str, target: str, measure: Row) -> Score:
         """Return what the report says of an ordered pair."""

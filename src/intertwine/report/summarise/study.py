@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.report.summarise.checked import Row, checked
+from intertwine.report.summarise.checked import Report, Row, checked
 from intertwine.report.summarise.numbers import decimals
 from intertwine.report.summarise.shapes import Text
 
@@ -31,17 +30,8 @@ NEEDED = (
 )
 
 
-@dataclass(frozen=True)
-class Study:
-    """A closed-set report's own numbers, with the look-ups that every part of it needs.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    """
-
-    result: Row
+class Study(Report):
+    """A closed-set report's own numbers, with the look-ups that every part of it needs."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Study:
@@ -53,9 +43,6 @@ class Study:
             When it is of another study, lacks a part, or holds what JSON cannot.
         """
         return cls(checked(result, study="closed-set", needed=NEEDED))
-
-    def __getitem__(self, key: str) -> Any:
-        return self.result.get(key)
 
     @cached_property
     def controls(self) -> frozenset[str]:

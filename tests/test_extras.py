@@ -40,3 +40,13 @@ def test_a_module_that_is_broken_otherwise_says_so_itself(tmp_path, monkeypatch)
 def test_the_extras_come_from_the_installed_package():
     """The extras known are those that the package's metadata declares."""
     assert {"onnx", "tflite", "report"} <= set(known_extras())
+
+
+def test_a_module_that_cannot_use_another_says_which(tmp_path, monkeypatch):
+    """An installed module that says itself which other one is missing is not called missing."""
+    (tmp_path / "choosy_module.py").write_text("raise ModuleNotFoundError('needs torch 9')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        MissingExtraError, match=r"choosy_module cannot be imported \(needs torch 9"
+    ):
+        import_extra("choosy_module", "report")

@@ -42,7 +42,10 @@ def import_extra(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if error.name is None:
+            # Raised by a library that is there, of another one that cannot be used.
+            raise MissingExtraError(f"{module} cannot be imported ({error})") from error
         raise MissingExtraError(
-            f"{error.name or module} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
+            f"{error.name} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
             name=error.name,
         ) from error

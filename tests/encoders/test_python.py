@@ -26,6 +26,22 @@ NETWORK = """
 
     def wide():
         return nn.Sequential(nn.Flatten(), nn.Linear(192, 9))
+
+    def classifier():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU(), nn.Linear(6, 4))
+"""
+ENCODER = """
+    import numpy as np
+    from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.preprocessing import Preprocessing
+
+    def make():
+        return Encoder(
+            name="own", uri="own", dim=3, preprocessing=Preprocessing((8, 8)), head=None,
+            weights_sha256="0" * 64, split="output", parameters=0,
+            run=lambda batch: batch.mean((1, 2)),
+        )
 """
 
 
@@ -134,3 +150,122 @@ def test_not_repeatable(write, forward, message):
     """
     with pytest.raises(InputError, match=message):
         open_encoder(write(code))
+
+
+class TestInstalled:
+    @pytest.fixture
+    def installed(self, write, tmp_path, monkeypatch):
+        """Return the name of a module that can be imported."""
+        write(name="net_of_a_user.py")
+        monkeypatch.syspath_prepend(tmp_path)
+        yield "net_of_a_user"
+        sys.modules.pop("net_of_a_user", None)
+
+    def test_features(self, installed, write):
+        """A function of an installed module makes the same encoder as one of a file."""
+        encoder = open_encoder(f"python:{installed}:wide?crop=8&weights=random:0")
+        again = open_encoder(
+            write(name="net_of_a_user.py", options="crop=8&function=wide&weights=random:0")
+        )
+        assert encoder.name == "net_of_a_user-wide"
+        assert encoder.fingerprint == again.fingerprint
+        np.testing.assert_array_equal(encoder.encode(IMAGES), again.encode(IMAGES))
+        assert open_encoder(encoder.uri).fingerprint == encoder.fingerprint
+
+    @pytest.mark.parametrize(
+        ("uri", "message"),
+        [
+            ("python:no_such_file.py?crop=8", r"expected a FILE\.py that is there, or module:func"),
+            ("python:absent.py:make?crop=8", r"expected a FILE\.py that is there, or module:func"),
+            ("python:net_of_a_user?crop=8", r"expected a FILE\.py that is there, or module:func"),
+            ("python:net_of_a_user:make?function=wide", "expected a FILE"),
+            ("python:no_such_module:make?crop=8", r"failed \(ModuleNotFoundError: No module named"),
+            ("python:net_of_a_user:other?crop=8", "has no function other"),
+        ],
+    )
+    @pytest.mark.usefixtures("installed")
+    def test_refused(self, uri, message):
+        """A name that leads to no function is refused with the reason."""
+        with pytest.raises(InputError, match=message):
+            open_encoder(uri)
+
+
+class TestHead:
+    def test_auto(self, write):
+        """With head=auto the last layer is split off, and gives the network's own output."""
+        split = open_encoder(write(options="crop=8&function=classifier&head=auto"))
+        whole = open_encoder(write(options="crop=8&function=classifier"))
+        assert (split.dim, split.split, whole.dim, whole.head) == (6, "3", 4, None)
+        logits = split.head.logits(split.encode(IMAGES))
+        np.testing.assert_allclose(logits, whole.encode(IMAGES), rtol=1e-4)
+        assert split.uri.endswith("?crop=8&function=classifier&head=auto")
+
+    def test_layer(self, write):
+        """A named layer gives the features."""
+        encoder = open_encoder(write(options="crop=8&function=classifier&layer=2"))
+        assert (encoder.dim, encoder.head) == (6, None)
+        assert encoder.encode(IMAGES).min() == 0
+
+    def test_no_head(self, write):
+        """Where there is no linear head, head=auto says so."""
+        with pytest.raises(InputError, match="has no linear head"):
+            open_encoder(write(options="crop=8&head=auto"))
+
+
+class TestRandom:
+    def test_seed(self, write):
+        """Fresh weights follow the seed alone."""
+        first, again, other = (
+            open_encoder(write(options=f"crop=8&weights=random:{seed}")) for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(first.encode(IMAGES), again.encode(IMAGES))
+        assert first.fingerprint == again.fingerprint != other.fingerprint
+        assert first.fingerprint != open_encoder(write()).fingerprint
+
+    def test_cannot_redraw(self, write):
+        """A layer that cannot start afresh is named."""
+        code = """
+            import torch
+            from torch import nn
+
+            class Scale(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.by = nn.Parameter(torch.ones(1))
+
+                def forward(self, x):
+                    return self.by * x.flatten(1)
+
+            make = Scale
+        """
+        with pytest.raises(InputError, match="cannot redraw Scale, which has no reset_parameters"):
+            open_encoder(write(code, options="crop=8&weights=random:0"))
+
+    def test_file(self, write):
+        """Weights are the function's own affair, so a file of them is refused."""
+        with pytest.raises(InputError, match=r"got weights=w\.pt, expected weights=random:SEED"):
+            open_encoder(write(options="crop=8&weights=w.pt"))
+
+
+class TestEncoder:
+    def test_as_it_is(self, write):
+        """An Encoder that the function made is used as it is, under the URI's name."""
+        encoder = open_encoder(write(ENCODER, options="name=mine"))
+        assert (encoder.name, encoder.dim) == ("mine", 3)
+        np.testing.assert_allclose(encoder.encode(IMAGES), IMAGES.mean((1, 2)), rtol=1e-5)
+        assert open_encoder(encoder.uri).fingerprint == encoder.fingerprint
+
+    def test_options(self, write):
+        """Options that it would ignore are refused."""
+        with pytest.raises(InputError, match="got crop, mean, but the function made an Encoder"):
+            open_encoder(write(ENCODER, options="mean=0&crop=8"))
+
+    def test_random(self, write):
+        """It has no weights to draw afresh."""
+        with pytest.raises(InputError, match="got weights=random of an Encoder, expected a torch"):
+            open_encoder(write(ENCODER, options="weights=random:0"))
+
+    def test_precision(self, write):
+        """How it runs is its own affair."""
+        with pytest.raises(InputError, match="got device cpu and precision bfloat16"):
+            open_encoder(write(ENCODER, options="name=mine"), precision="bfloat16")

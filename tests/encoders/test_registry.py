@@ -36,7 +36,9 @@ def test_uri_opens_from_anywhere(network, monkeypatch, tmp_path):
 
 def test_unknown_scheme():
     """An unknown scheme is refused with the known ones."""
-    with pytest.raises(InputError, match="unknown scheme 'caffe', expected one of onnx, tflite"):
+    with pytest.raises(
+        InputError, match="unknown scheme 'caffe', expected one of timm, torchvision"
+    ):
         open_encoder("caffe:net.caffemodel")
 
 
@@ -84,6 +86,9 @@ def test_with_options():
         ("facenet", "torch"),
         ("mobilefacenet", "torch"),
         ("python", "torch"),
+        ("hf", "transformers"),
+        ("st", "sentence_transformers"),
+        ("inception-v2", "torch"),
     ],
 )
 def test_missing_extra(scheme, module, network, monkeypatch):

@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from intertwine.encoders.torch_runner import TorchRunner, open_weights, preprocessing
+from intertwine.encoders.execution import Execution
+from intertwine.encoders.torch_encoder import open_weights, preprocessing
+from intertwine.encoders.torch_runner import TorchRunner
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 
@@ -49,7 +51,8 @@ def file(request, state, tmp_path_factory):
 def opened(file, **options):
     """Open the network of a file."""
     uri = EncoderUri("torch", str(file), {"crop": "8"} | options)
-    return open_weights(uri, Net, defaults={"mean": "9", "face": "box:2"}, dropped=("logits.",))
+    defaults = {"mean": "9", "face": "box:2"}
+    return open_weights(uri, Net, Execution(), defaults=defaults, dropped=("logits.",))
 
 
 class TestOpen:
@@ -87,7 +90,7 @@ class TestOpen:
                 seen.append((torch.get_num_threads(), len(x)))
                 return super().forward(x)
 
-        encoder = open_weights(uri, Watched, defaults={}, threads=2)
+        encoder = open_weights(uri, Watched, Execution(threads=2), defaults={})
         del seen[:]
         encoder.encode(np.tile(IMAGES, (4, 1, 1, 1)))
         assert sorted(seen) == [(1, 4), (1, 8), (1, 8)]
@@ -97,7 +100,9 @@ class TestOpen:
         """The features are the same to the bit whatever the number of workers."""
         images = np.random.default_rng(1).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
         uri = EncoderUri("torch", str(file), {"crop": "8"})
-        one, three = (open_weights(uri, Net, defaults={}, threads=n).encode(images) for n in (1, 3))
+        one, three = (
+            open_weights(uri, Net, Execution(n), defaults={}).encode(images) for n in (1, 3)
+        )
         np.testing.assert_array_equal(one, three)
 
 
@@ -125,7 +130,9 @@ class TestRunner:
     def test_cannot_run(self):
         """A network that cannot take such images says why."""
         with pytest.raises(InputError, match="encoder n: torch cannot run it"):
-            TorchRunner(Net(), where="encoder n", workers=1)(np.zeros((1, 3, 2, 2), np.float32))
+            TorchRunner(Net(), where="encoder n", execution=Execution())(
+                np.zeros((1, 3, 2, 2), np.float32)
+            )
 
     def test_no_tensor(self):
         """A network with several outputs is refused."""
@@ -135,4 +142,4 @@ class TestRunner:
                 return x, x
 
         with pytest.raises(InputError, match="its output is a tuple, expected one tensor"):
-            TorchRunner(Two(), where="n", workers=1)(np.zeros((1, 3, 2, 2), np.float32))
+            TorchRunner(Two(), where="n", execution=Execution())(np.zeros((1, 3, 2, 2), np.float32))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tensorflow_scripts import run_script
 
 from intertwine.encoders.arcface import ARCHITECTURES
 from intertwine.encoders.registry import open_encoder
@@ -25,21 +24,10 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    """Return what `keras_checkpoints.py` wrote, run in a process of its own.
-
-    TensorFlow warns and takes seconds to import, so it never enters the process of the tests.
-    """
-    if importlib.util.find_spec("tf_keras") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs tensorflow-cpu and tf-keras")
-        pytest.skip("no tf-keras; make test installs it")
+    """Return what `keras_checkpoints.py` wrote, run in a process of its own."""
     folder = tmp_path_factory.mktemp("checkpoints")
     script = Path(__file__).with_name("keras_checkpoints.py")
-    done = subprocess.run(
-        [sys.executable, script, folder], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+    return run_script(script, folder, needs="tf_keras")
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +152,11 @@ class TestArguments:
             checkpoint_prefix(tmp_path / name)
         (tmp_path / "a.ckpt.index").touch()
         assert checkpoint_prefix(tmp_path / name) == tmp_path / "a.ckpt"
+
+    def test_one_file(self, tmp_path):
+        """The one file of TensorFlow 1's first format is a checkpoint by itself."""
+        (tmp_path / "a.ckpt").touch()
+        assert checkpoint_prefix(tmp_path / "a.ckpt") == tmp_path / "a.ckpt"
 
     def test_latest(self, tmp_path):
         """In a folder the youngest checkpoint is taken, and one must be there."""

@@ -301,6 +301,16 @@ def test_published_accuracy_as_share_or_percent(make_report, tmp_path):
     assert html.count(">68.70<") == 2
 
 
+def test_the_paper_stands_beside_ours(make_report, tmp_path):
+    """Table 1 shows the accuracy that the paper measured, and says where it has none."""
+    report = make_report(2)
+    report["natives"][0]["paper_top1"] = 0.7115
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert "as the paper measured it" in html
+    assert html.count(">71.15<") == 1
+    assert "not a network of the paper’s table" in html
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -21,10 +21,10 @@ def convert_checkpoint(
     out: Annotated[
         Path, typer.Argument(metavar="OUT.safetensors", help="The file of weights to write.")
     ],
-    arch: Annotated[str, typer.Option(help="mobilenet-v2 or resnet-50.")],
+    arch: Annotated[str, typer.Option(help="mobilenet-v2, resnet-50 or inception-v2.")],
     json: common.JsonOption = False,
 ) -> None:
-    """Write the weights of an arcface-tf2 checkpoint for `arcface:`; needs TensorFlow."""
+    """Write a checkpoint of arcface-tf2 or of slim's Inception-v2 for torch; needs TensorFlow."""
     from intertwine.passes.convert_checkpoint import convert_checkpoint as run
 
     summary = run(checkpoint, out, arch=arch)

@@ -24,7 +24,8 @@ def encoders(
         common.print_json(facts)
         return
     for scheme in facts["schemes"]:
-        print(f"{scheme['scheme']}:PATH  {scheme['summary']} (extra: {scheme['extra']})")
+        opens = scheme["opens"].upper().replace(" OR ", "|")
+        print(f"{scheme['scheme']}:{opens}  {scheme['summary']} (extra: {scheme['extra']})")
         print(f"    options: {', '.join(scheme['options'])}")
     for preset in facts["presets"]:
         print(f"--preset {preset['preset']}  weights in {facts['weights']}")
@@ -34,10 +35,13 @@ def encoders(
 
 def _print(encoder: dict[str, Any]) -> None:
     height, width = encoder["input_size"]
-    state = "found" if encoder["found"] else "missing"
     print(
         f"    {encoder['name']}: {encoder['summary']}; {encoder['dim']}-d, input {height}×{width}, "
         f"{encoder['parameters']:,} parameters, licence {encoder['licence']}"
     )
-    print(f"        {' or '.join(encoder['files'])}: {state}")
+    print(f"        {encoder['uri']}")
+    if encoder["files"]:
+        missing = "fetched where it is not" if encoder["fetched"] else "missing"
+        state = "found" if encoder["found"] else missing
+        print(f"        {' or '.join(encoder['files'])}: {state}")
     print(f"        from the {encoder['source']}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, cast
 
-from intertwine.encoders.torch_runner import open_weights
+from intertwine.encoders.torch_encoder import open_weights
 from intertwine.encoders.torch_weights import EXTRA
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
 
 SIZE = (112, 112)
@@ -36,7 +37,7 @@ ARCHITECTURES = {
 }
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open an ArcFace network; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
@@ -49,7 +50,7 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
         When torch is not installed.
     """
     make = architecture(_name(uri))
-    return open_weights(uri, make, defaults=DEFAULTS, fixed=SIZE, threads=threads)
+    return open_weights(uri, make, execution, defaults=DEFAULTS, fixed=SIZE)
 
 
 def architecture(name: str) -> Callable[[], Any]:

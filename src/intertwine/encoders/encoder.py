@@ -1,11 +1,11 @@
-"""What every encoder is: a function from images to features, and the facts that identify it."""
+"""What every encoder is: a function from images or texts to features, and what identifies it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
@@ -14,18 +14,18 @@ from intertwine.errors import InputError
 from intertwine.spaces import Head, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from intertwine.arrays import Array
-    from intertwine.encoders.preprocessing import Preprocessing
+    from intertwine.encoders.preprocessing import Preprocessing, TextPreprocessing
     from intertwine.encoders.uri import EncoderUri
 
-COMMON_OPTIONS = ("name", "reported_top1", *preprocessing.OPTIONS)
+COMMON_OPTIONS = ("name", "paper_top1", "reported_top1", *preprocessing.OPTIONS)
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A network as a function from images to features, with an optional head.
+    """A network as a function from images or texts to features, with an optional head.
 
     One file an ecosystem makes these; nothing outside `encoders` knows which.
 
@@ -38,7 +38,7 @@ class Encoder:
     dim
         Dimension d of its features.
     preprocessing
-        What its input is made by.
+        What its input is made by; its kind says whether images or texts are read.
     head
         Its own classifier, or None.
     weights_sha256
@@ -49,25 +49,44 @@ class Encoder:
         Number of weights, head included.
     reported_top1
         Accuracy (0 to 1) that its authors report, or None.
+    paper_top1
+        Accuracy (0 to 1) that the paper measured for this network, or None.
+    precision
+        Of the network's products.
     run
-        From a preprocessed batch to (n, d) features.
+        From a preprocessed batch, or a list of texts, to (n, d) features.
     """
 
     name: str
     uri: str
     dim: int
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | TextPreprocessing
     head: Head | None
     weights_sha256: str
     split: str
     parameters: int
     reported_top1: float | None = None
-    run: Callable[[Array], Array] = field(kw_only=True, repr=False, compare=False)
+    paper_top1: float | None = None
+    precision: str = "float32"
+    run: Callable[[Any], Array] = field(kw_only=True, repr=False, compare=False)
+
+    @property
+    def reads(self) -> str:
+        """What it reads, `images` or `texts`."""
+        return self.preprocessing.reads
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Input height and width in pixels; None where texts are read."""
+        return getattr(self.preprocessing, "size", None)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the weights' SHA-256, the preprocessing and where features are taken."""
-        facts = [self.weights_sha256, self.preprocessing.to_json(), self.split]
+        facts: list[Any] = [self.weights_sha256, self.preprocessing.to_json(), self.split]
+        if self.precision != "float32":
+            # Left out otherwise, so that older fingerprints stay.
+            facts.append(self.precision)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -75,13 +94,13 @@ class Encoder:
         """The space of its features."""
         return Space(self.name, self.dim, self.fingerprint)
 
-    def encode(self, images: Array) -> Array:
-        """Return the features of images.
+    def encode(self, batch: Array | Sequence[str]) -> Array:
+        """Return the features of images or texts.
 
         Parameters
         ----------
-        images
-            (n, h, w, 3) uint8, RGB, of the preprocessing's size.
+        batch
+            Images, (n, h, w, 3) uint8, RGB, of the preprocessing's size; or n texts.
 
         Returns
         -------
@@ -91,29 +110,39 @@ class Encoder:
         Raises
         ------
         InputError
-            When the images have another size or type.
+            When they are no texts, or images of another size or type.
         """
-        expected = (*self.preprocessing.size, 3)
-        if images.shape[1:] != expected or images.dtype != np.uint8:
-            raise InputError(
-                f"encoder {self.name}: got images {images.dtype} {images.shape}, "
-                f"expected uint8 (n, {', '.join(map(str, expected))})"
-            )
-        features = self.run(self.preprocessing.apply(images))
-        return np.asarray(features, np.float32).reshape(len(images), self.dim)
+        try:
+            ready = cast("Any", self.preprocessing).apply(batch)
+        except InputError as error:
+            raise InputError(f"encoder {self.name}: {error}") from error
+        return np.asarray(self.run(ready), np.float32).reshape(len(batch), self.dim)
 
 
-def reported_top1(uri: EncoderUri) -> float | None:
-    """Return the option `reported_top1`, a share between 0 and 1.
+class Accuracies(TypedDict):
+    """What a URI says of a network's accuracy, as `Encoder` takes it."""
+
+    reported_top1: float | None
+    paper_top1: float | None
+
+
+def accuracies(uri: EncoderUri) -> Accuracies:
+    """Return the options `reported_top1` and `paper_top1`, shares between 0 and 1.
 
     Raises
     ------
     InputError
-        When it lies outside.
+        When one lies outside.
     """
-    value = uri.numbers("reported_top1", count=1)
+    return Accuracies(
+        reported_top1=_share(uri, "reported_top1"), paper_top1=_share(uri, "paper_top1")
+    )
+
+
+def _share(uri: EncoderUri, key: str) -> float | None:
+    value = uri.numbers(key, count=1)
     if value is not None and not 0 <= value[0] <= 1:
-        raise InputError(f"got reported_top1={value[0]:g}, expected a share such as 0.687")
+        raise InputError(f"got {key}={value[0]:g}, expected a share such as 0.687")
     return value[0] if value else None
 
 

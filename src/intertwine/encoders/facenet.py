@@ -16,18 +16,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.encoders.torch_runner import open_weights
+from intertwine.encoders.torch_encoder import open_weights
 from intertwine.encoders.torch_weights import EXTRA
 from intertwine.extras import import_extra
 
 if TYPE_CHECKING:
     from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
 
 DEFAULTS = {"face": "box:32", "crop": "160", "mean": "127.5", "std": "128"}
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open a FaceNet network; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
@@ -42,6 +43,4 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
     import_extra("torch", EXTRA)
     from intertwine.encoders.architectures.inception_resnet_v1 import InceptionResnetV1
 
-    return open_weights(
-        uri, InceptionResnetV1, defaults=DEFAULTS, dropped=("logits.",), threads=threads
-    )
+    return open_weights(uri, InceptionResnetV1, execution, defaults=DEFAULTS, dropped=("logits.",))

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.encoders.torch_runner import open_weights
+from intertwine.encoders.torch_encoder import open_weights
 from intertwine.encoders.torch_weights import EXTRA
 from intertwine.extras import import_extra
 
 if TYPE_CHECKING:
     from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
 
 SIZE = (112, 112)
@@ -29,7 +30,7 @@ DEFAULTS = {
 }
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open a MobileFaceNet network; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
@@ -44,4 +45,4 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
     import_extra("torch", EXTRA)
     from intertwine.encoders.architectures.mobilefacenet import MobileFaceNet
 
-    return open_weights(uri, MobileFaceNet, defaults=DEFAULTS, fixed=SIZE, threads=threads)
+    return open_weights(uri, MobileFaceNet, execution, defaults=DEFAULTS, fixed=SIZE)

@@ -19,11 +19,12 @@ import numpy as np
 
 from intertwine.encoders.encoder import (
     Encoder,
+    accuracies,
     drop_background,
     probe_dim,
-    reported_top1,
 )
 from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.weights import asked_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file, sha256_tensors
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intertwine.arrays import Array
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.onnx_graph import Graph, LinearLayer
     from intertwine.encoders.uri import EncoderUri
 
 _DTYPES = {1: "float32", 10: "float16", 11: "float64", 2: "uint8"}
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open an ONNX file as an encoder; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
@@ -56,17 +58,21 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
     from intertwine.encoders.onnx_graph import Graph
 
     where = uri.where
+    execution.require_plain(where)
     model, weights_sha256 = _load(onnx, Path(uri.path))
     parameters = _count(Graph(model, where))
-    if seed := _seed(uri):
+    seed = asked_weights(uri, files=False).seed
+    if seed is not None:
         from intertwine.encoders.onnx_random import randomise
 
-        drawn = randomise(model, int(seed), where)
+        drawn = randomise(model, seed, where)
         weights_sha256 = sha256_tensors(drawn, {"architecture": weights_sha256})
     graph = Graph(model, where)
     preprocessing = _preprocessing(graph, uri)
     split, layer = _split(graph, uri)
-    run = _runner(onnx, graph, split, pooled=layer is not None and layer.pooled, threads=threads)
+    run = _runner(
+        onnx, graph, split, pooled=layer is not None and layer.pooled, threads=execution.threads
+    )
     head = drop_background(Head(layer.weight, layer.bias) if layer else None, uri)
     blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
     return Encoder(
@@ -78,7 +84,7 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
         weights_sha256=weights_sha256,
         split=split,
         parameters=parameters,
-        reported_top1=reported_top1(uri),
+        **accuracies(uri),
         run=run,
     )
 
@@ -98,19 +104,6 @@ def _load(onnx: Any, path: Path) -> tuple[Any, str]:
     weights = {t.name: t.raw_data for t in model.graph.initializer if t.name in outside}
     arrays = {name: np.frombuffer(data, np.uint8) for name, data in weights.items()}
     return model, sha256_tensors(arrays, {"file": own}) if arrays else own
-
-
-def _seed(uri: EncoderUri) -> str | None:
-    value = uri.options.get("weights")
-    if value is None:
-        return None
-    word, _, seed = value.partition(":")
-    if word != "random" or not seed.isdecimal():
-        raise InputError(
-            f"{uri.where}: got weights={value}, expected weights=random:SEED "
-            "with a whole number, such as random:0"
-        )
-    return seed
 
 
 def _count(graph: Graph) -> int:

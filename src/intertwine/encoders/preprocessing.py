@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from intertwine.arrays import Array
     from intertwine.encoders.uri import EncoderUri
 
@@ -65,6 +67,7 @@ class Preprocessing:
     layout: str = "nhwc"
     dtype: str = "float32"
     face: str | None = None
+    reads: ClassVar[str] = "images"
 
     @classmethod
     def from_uri(
@@ -137,15 +140,71 @@ class Preprocessing:
         -------
         batch
             (n, 3, h, w) or (n, h, w, 3) of `dtype`.
+
+        Raises
+        ------
+        InputError
+            When the images have another size or type.
         """
-        batch = images[..., ::-1] if self.channels == "bgr" else images
-        if self.dtype != "uint8":
-            mean, std = (np.asarray(value, np.float32) for value in (self.mean, self.std))
-            pixels: Array = batch.astype(np.float32) * np.float32(self.scale)
-            batch = ((pixels - mean) / std).astype(self.dtype, copy=False)
-        if self.layout == "nchw":
-            batch = batch.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(batch)
+        expected = (*self.size, 3)
+        if images.shape[1:] != expected or images.dtype != np.uint8:
+            raise InputError(
+                f"got images {images.dtype} {images.shape}, "
+                f"expected uint8 (n, {', '.join(map(str, expected))})"
+            )
+        order = (2, 1, 0) if self.channels == "bgr" else (0, 1, 2)
+        axis = 1 if self.layout == "nchw" else 3
+        shape = [len(images), *self.size]
+        shape.insert(axis, 3)
+        batch: Array = np.empty(shape, self.dtype)
+        for channel, (own, values) in enumerate(
+            zip(np.moveaxis(batch, axis, 0), self._values(), strict=True)
+        ):
+            own[:] = values[images[..., order[channel]]]
+        return batch
+
+    def _values(self) -> Array:
+        """Return (3, 256): what each value of a pixel becomes, by channel of the network's."""
+        levels: Array = np.arange(256, dtype=np.uint8)
+        if self.dtype == "uint8":
+            return np.tile(levels, (3, 1))
+        mean, std = (np.asarray(value, np.float32)[:, None] for value in (self.mean, self.std))
+        scaled: Array = levels.astype(np.float32) * np.float32(self.scale)
+        return ((scaled - mean) / std).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class TextPreprocessing:
+    """From a text to a network's input: a prompt before it, and where it is cut.
+
+    Parameters
+    ----------
+    prompt
+        What is put before each text.
+    max_tokens
+        Tokens kept of each; the network's own number when None.
+    """
+
+    prompt: str = ""
+    max_tokens: int | None = None
+    reads: ClassVar[str] = "texts"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the preprocessing as JSON-ready values."""
+        return asdict(self)
+
+    def apply(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts with the prompt before them.
+
+        Raises
+        ------
+        InputError
+            When they are not all texts.
+        """
+        wrong = next((value for value in texts if not isinstance(value, str)), None)
+        if wrong is not None:
+            raise InputError(f"got {type(wrong).__name__}, expected texts")
+        return [self.prompt + text for text in texts]
 
 
 def _resize_mode(uri: EncoderUri, size: tuple[int, int]) -> tuple[str, int | None]:

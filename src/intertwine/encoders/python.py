@@ -1,65 +1,106 @@
-"""Encoders from a Python file of the user's own that makes a torch network.
+"""Encoders that a function of the user's own makes, in a Python file or an installed module.
 
-`python:FILE.py?function=make&crop=112&…`. The file is run, as Python runs any file that is given to
-it: open only files that you trust. Its function, called without arguments, returns a
-`torch.nn.Module` with weights loaded, from a batch (n, 3, h, w) to features (n, d). The module is
-put in eval mode, run without gradients, and tried twice on one image: a network that answers
-differently, by a dropout that is never off for instance, is refused.
+`python:FILE.py?function=make&crop=112&…` or `python:package.module:make?crop=112&…`. The code is
+run, as Python runs any file that is given to it: open only what you trust. The function, called
+without arguments, returns a `torch.nn.Module` with weights loaded, from a batch (n, 3, h, w) to
+features or logits, or an `intertwine.encoders.encoder.Encoder` ready to run. A module is put in
+eval mode, run without gradients, and tried twice on one image: a network that answers differently,
+by a dropout that is never off for instance, is refused.
 
-function=NAME         what to call; `make` when omitted
+function=NAME         what to call in a file; `make` when omitted
+head=auto             the module's last layer is its classifier: split it off; features are what it
+                      reads. Without it the module's output is the features
+layer=NAME, pool=…    split at a named layer of the module, see docs/networks.md
+weights=random:SEED   fresh weights: every layer's own reset_parameters()
 crop=, mean=, face= … as for every encoder; crop is needed
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from intertwine.encoders.torch_runner import TorchRunner, module_encoder, preprocessing
-from intertwine.encoders.torch_weights import EXTRA
+from intertwine.encoders.encoder import Encoder
+from intertwine.encoders.repeatable import check_repeatable
+from intertwine.encoders.torch_encoder import fresh, open_module, preprocessing
+from intertwine.encoders.torch_weights import EXTRA, sha256_module
+from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.files import sha256_file, sha256_tensors
-from intertwine.threads import available_cores
+from intertwine.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
 
 FUNCTION = "make"
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
-    """Open a network that a Python file makes; see `intertwine.encoders.registry.open_encoder`.
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
+    """Open what a function makes; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
     ------
     InputError
-        When the file cannot be run, gives no torch network, or the network cannot be used as asked.
+        When the code cannot be run, makes no torch network or encoder, or the network cannot be
+        used as asked.
     MissingExtraError
         When torch is not installed.
     """
     import_extra("torch", EXTRA)
-    prepared = preprocessing(uri, defaults={})
-    module = _make(uri)
-    # One piece at a time: nobody says that this forward may run twice at once.
-    run = TorchRunner(module, where=uri.where, workers=1, threads=threads or available_cores())
-    digest = _sha256(module, uri.path)
-    encoder = module_encoder(uri, run, preprocessing=prepared, weights_sha256=digest)
-    _check_repeatable(encoder, module, uri)
+    seed = asked_weights(uri, files=False).seed
+    made, file = _made(uri, seed)
+    if isinstance(made, Encoder):
+        execution.require_plain(uri.where)
+        _refuse_options(uri)
+        return replace(made, name=uri.name, uri=str(uri))
+    encoder = open_module(
+        uri.replace(head=uri.options.get("head", "none")),
+        made,
+        execution,
+        # Nobody says that this forward may run twice at once.
+        workers=1,
+        preprocessing=preprocessing(uri, defaults={}),
+        weights_sha256=sha256_module(made, {"file": file}),
+    )
+    encoder = replace(encoder, uri=str(uri))
+    check_repeatable(encoder, made, where=uri.where)
     return encoder
 
 
-def _make(uri: EncoderUri) -> Any:
+def _made(uri: EncoderUri, seed: int | None) -> tuple[Any, str | None]:
+    """Return what the function made, and the SHA-256 of its code where that is a file."""
     torch: Any = import_extra("torch", EXTRA)
-    name = uri.options.get("function", FUNCTION)
+    module, name = _module(uri)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InputError(f"{uri.where}: has no function {name}; name one with function=NAME")
+    made = _attempt(uri, function)
+    if not isinstance(made, (torch.nn.Module, Encoder)):
+        raise InputError(
+            f"{uri.where}: {name}() gave a {type(made).__name__}, "
+            "expected a torch.nn.Module or an Encoder"
+        )
+    if seed is not None:
+        _reset(made, seed, uri)
+    code = getattr(module, "__file__", None)
+    return made, None if code is None else sha256_file(code)
+
+
+def _module(uri: EncoderUri) -> tuple[Any, str]:
+    """Return the module that a URI names or the file it is in, run, and the function's name."""
+    if uri.named:
+        module, colon, function = uri.path.partition(":")
+        if not colon or "function" in uri.options or module.endswith(".py"):
+            raise InputError(f"{uri.where}: expected a FILE.py that is there, or module:function")
+        return _attempt(uri, importlib.import_module, module), function
     path = Path(uri.path)
     spec = importlib.util.spec_from_file_location(f"_intertwine_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -67,15 +108,7 @@ def _make(uri: EncoderUri) -> Any:
     file = importlib.util.module_from_spec(spec)
     with _importing_beside(path):
         _attempt(uri, spec.loader.exec_module, file)
-        function = getattr(file, name, None)
-        if not callable(function):
-            raise InputError(f"{uri.where}: has no function {name}; name one with function=NAME")
-        module = _attempt(uri, function)
-    if not isinstance(module, torch.nn.Module):
-        raise InputError(
-            f"{uri.where}: {name}() gave a {type(module).__name__}, expected a torch.nn.Module"
-        )
-    return module
+    return file, uri.options.get("function", FUNCTION)
 
 
 def _attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -96,29 +129,24 @@ def _importing_beside(path: Path) -> Iterator[None]:
         sys.path[:] = before
 
 
-def _sha256(module: Any, path: str) -> str:
-    """Return one SHA-256 over the code and every weight and buffer."""
-    state = module.state_dict()
-    # As bytes, since NumPy lacks some of torch's types.
-    tensors = {
-        name: tensor.detach().cpu().contiguous().reshape(-1).view(_byte()).numpy()
-        for name, tensor in state.items()
-    }
-    kinds = {name: [str(tensor.dtype), *tensor.shape] for name, tensor in state.items()}
-    return sha256_tensors(tensors, {"file": sha256_file(path), "kinds": kinds})
-
-
-def _byte() -> Any:
-    return import_extra("torch", EXTRA).uint8
-
-
-def _check_repeatable(encoder: Encoder, module: Any, uri: EncoderUri) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (1, *encoder.preprocessing.size, 3), np.uint8)
-    first, second = encoder.encode(image), encoder.encode(image)
-    training = any(part.training for part in module.modules())
-    if training or not np.array_equal(first, second):
-        why = "it goes back to training mode" if training else "two runs on one image differ"
+def _reset(made: Any, seed: int, uri: EncoderUri) -> None:
+    """Give every layer fresh weights, as its own class starts with."""
+    if isinstance(made, Encoder):
+        raise InputError(f"{uri.where}: got weights=random of an Encoder, expected a torch module")
+    owners = [part for part in made.modules() if list(part.parameters(recurse=False))]
+    unknown = next((part for part in owners if not hasattr(part, "reset_parameters")), None)
+    if unknown is not None:
         raise InputError(
-            f"{uri.where}: {why}; its forward must do the same every time, without dropout or "
-            "batch statistics"
+            f"{uri.where}: weights=random cannot redraw {type(unknown).__name__}, "
+            "which has no reset_parameters()"
+        )
+    fresh(lambda: [part.reset_parameters() for part in owners], seed)
+
+
+def _refuse_options(uri: EncoderUri) -> None:
+    extra = sorted(uri.options.keys() - {"function", "name"})
+    if extra:
+        raise InputError(
+            f"{uri.where}: got {', '.join(extra)}, but the function made an Encoder, "
+            "which has its own; leave them out"
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from intertwine.encoders.encoder import COMMON_OPTIONS, Encoder
+from intertwine.encoders.execution import Execution
 from intertwine.encoders.uri import EncoderUri
+from intertwine.encoders.weights import RANDOM
 from intertwine.errors import InputError
 from intertwine.spaces import check_space_name
 
@@ -23,7 +25,7 @@ class Scheme:
     Parameters
     ----------
     module
-        The module with `open_uri(uri, threads=…)`.
+        The module with `open_uri(uri, execution)`.
     summary
         What it opens, in a line.
     extra
@@ -32,6 +34,9 @@ class Scheme:
         The URI options it knows, beyond the common ones.
     path_options
         Those of them that may name a file.
+    opens
+        What stands after the colon: `file`, `folder`, `name` of a network, or `name or file`, where
+        a file or folder that is there is taken for one.
     """
 
     module: str
@@ -39,6 +44,7 @@ class Scheme:
     extra: str
     options: tuple[str, ...]
     path_options: tuple[str, ...] = ()
+    opens: str = "file"
 
     @property
     def known(self) -> list[str]:
@@ -47,6 +53,52 @@ class Scheme:
 
 
 SCHEMES: dict[str, Scheme] = {
+    "timm": Scheme(
+        "intertwine.encoders.timm",
+        "an image network of timm by name, such as resnet50.a1_in1k",
+        "vision",
+        ("head", "layer", "pool", "weights"),
+        path_options=("weights",),
+        opens="name",
+    ),
+    "torchvision": Scheme(
+        "intertwine.encoders.torchvision",
+        "an image classifier of torchvision by name, such as googlenet",
+        "vision",
+        ("head", "layer", "pool", "weights"),
+        path_options=("weights",),
+        opens="name",
+    ),
+    "keras": Scheme(
+        "intertwine.encoders.keras",
+        "a network of keras.applications by name, such as ResNet50, or a .keras file",
+        "keras",
+        ("alpha", "background", "head", "layer", "weights"),
+        path_options=("weights",),
+        opens="name or file",
+    ),
+    "tfhub": Scheme(
+        "intertwine.encoders.tfhub",
+        "a TensorFlow SavedModel in a folder, as TF-Hub and Kaggle Models give them",
+        "tensorflow",
+        ("background", "head", "layer", "signature", "weights"),
+        opens="folder",
+    ),
+    "hf": Scheme(
+        "intertwine.encoders.huggingface",
+        "an image network of transformers, in a folder or by the name of its hub repository",
+        "transformers",
+        ("head", "layer", "pool", "weights"),
+        path_options=("weights",),
+        opens="name or file",
+    ),
+    "st": Scheme(
+        "intertwine.encoders.sentence_transformers",
+        "a text network of sentence-transformers, in a folder or by its hub name",
+        "texts",
+        ("max_tokens", "prompt", "weights"),
+        opens="name or file",
+    ),
     "onnx": Scheme(
         "intertwine.encoders.onnx",
         "a network in an ONNX file",
@@ -60,29 +112,37 @@ SCHEMES: dict[str, Scheme] = {
         ("background", "head", "layer", "weights"),
         path_options=("head",),
     ),
+    "inception-v2": Scheme(
+        "intertwine.encoders.inception_v2",
+        "the TF-slim Inception-v2 (BN-Inception), 1024-d, from convert-checkpoint",
+        "vision",
+        ("background", "weights"),
+        opens="name or file",
+    ),
     "arcface": Scheme(
         "intertwine.encoders.arcface",
         "an ArcFace MobileNetV2 or ResNet-50 of arcface-tf2, 512-d, from convert-checkpoint",
         "vision",
-        ("arch",),
+        ("arch", "weights"),
     ),
     "facenet": Scheme(
         "intertwine.encoders.facenet",
         "a FaceNet InceptionResnetV1, 512-d, weights named as in facenet-pytorch",
         "vision",
-        (),
+        ("weights",),
     ),
     "mobilefacenet": Scheme(
         "intertwine.encoders.mobilefacenet",
         "a MobileFaceNet, 128-d, weights named as in facesdk",
         "vision",
-        (),
+        ("weights",),
     ),
     "python": Scheme(
         "intertwine.encoders.python",
-        "a torch network that a function in a Python file of yours makes",
+        "what a function of yours makes, in FILE.py or as module:function",
         "vision",
-        ("function",),
+        ("background", "function", "head", "layer", "pool", "weights"),
+        opens="name or file",
     ),
 }
 
@@ -110,17 +170,36 @@ def parse_uri(text: str) -> EncoderUri:
                 f"encoder {text}: unknown option {key!r}; "
                 f"{uri.scheme} knows {', '.join(scheme.known)}"
             )
-    if not Path(uri.path).is_file():
-        raise InputError(f"encoder {text}: no file {uri.path}")
+    uri = replace(uri, named=_is_name(uri, scheme.opens))
     try:
         check_space_name(uri.name)
     except InputError as error:
         raise InputError(f"encoder {text}: {error}; choose one with name=NAME") from error
-    paths = [key for key in scheme.path_options if uri.options.get(key) != "none"]
+    words = ("none", RANDOM)
+    paths = [key for key in scheme.path_options if not uri.options.get(key, "").startswith(words)]
     return uri.absolute(*paths)
 
 
-def open_encoder(uri: str | os.PathLike[str], *, threads: int | None = None) -> Encoder:
+def _is_name(uri: EncoderUri, opens: str) -> bool:
+    """Return whether a URI names a network rather than a file or folder, which then is there."""
+    if opens == "name" or (opens == "name or file" and not Path(uri.path).exists()):
+        # What looks like a path is one; `owner/name` is a name all the same.
+        if not uri.path.startswith((".", "/", "~")):
+            return True
+        opens = "file or folder"
+    there = Path(uri.path).is_dir() if opens == "folder" else Path(uri.path).exists()
+    if not there or (opens == "file" and not Path(uri.path).is_file()):
+        raise InputError(f"encoder {uri}: no {opens} {uri.path}")
+    return False
+
+
+def open_encoder(
+    uri: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> Encoder:
     """Open an encoder.
 
     Parameters
@@ -129,6 +208,8 @@ def open_encoder(uri: str | os.PathLike[str], *, threads: int | None = None) -> 
         Such as `onnx:net.onnx?channels=bgr&mean=104,117,123`.
     threads
         Threads that the network may use; the number of cores when omitted.
+    device, precision
+        Where it runs and with which products; see `intertwine.encoders.execution.Execution`.
 
     Returns
     -------
@@ -144,9 +225,10 @@ def open_encoder(uri: str | os.PathLike[str], *, threads: int | None = None) -> 
     MissingExtraError
         When the library that runs such networks is not installed.
     """
+    execution = Execution(threads, device, precision)
     parsed = parse_uri(str(uri))
     module = importlib.import_module(SCHEMES[parsed.scheme].module)
-    return cast("Encoder", module.open_uri(parsed, threads=threads))
+    return cast("Encoder", module.open_uri(parsed, execution))
 
 
 def with_options(uri: str, **options: str) -> str:

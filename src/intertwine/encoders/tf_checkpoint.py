@@ -1,8 +1,9 @@
-"""Reading TensorFlow 2 checkpoints: the variables by their place in the object graph.
+"""Reading TensorFlow checkpoints: the variables by name, or by their place in the object graph.
 
 A Keras 2 model's `save_weights(path)` writes `path.index` and `path.data-…`, whose entry
 `_CHECKPOINTABLE_OBJECT_GRAPH` says which object owns which variable, and how the variable was
-called. TensorFlow reads the bytes; nothing in a checkpoint is run.
+called. TensorFlow 1 wrote variables by name, in such files or, before, in one file `path`.
+TensorFlow reads the bytes; nothing in a checkpoint is run.
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ def read_variables(prefix: Path, *, left_out: tuple[str, ...] = ()) -> list[Vari
     MissingExtraError
         When TensorFlow is not installed.
     """
-    # TensorFlow speaks on standard error unless told otherwise before its import.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    tf: Any = import_extra("tensorflow", EXTRA)
+    tf = import_tensorflow()
     protos: Any = import_extra("tensorflow.core.protobuf.trackable_object_graph_pb2", EXTRA)
     decode_error = import_extra("google.protobuf.message", EXTRA).DecodeError
     try:
@@ -91,6 +90,43 @@ def read_variables(prefix: Path, *, left_out: tuple[str, ...] = ()) -> list[Vari
     return found
 
 
+def read_named(prefix: Path) -> dict[str, Array]:
+    """Return the variables of a checkpoint by the names that TensorFlow 1 gave them.
+
+    Parameters
+    ----------
+    prefix
+        What its files begin with, or its one file; see `checkpoint_prefix`.
+
+    Raises
+    ------
+    FileFormatError
+        When it is damaged.
+    MissingExtraError
+        When TensorFlow is not installed.
+    """
+    tf = import_tensorflow()
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        names = sorted(reader.get_variable_to_shape_map())
+        return {name: np.asarray(reader.get_tensor(name)) for name in names}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise FileFormatError(f"{prefix}: not a readable checkpoint ({error})") from error
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow, quiet on standard error, or say which pip line brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        When it is not installed.
+    """
+    # Read once, at its import.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return import_extra("tensorflow", EXTRA)
+
+
 def _is_models_own(key: str) -> bool:
     return (
         key.endswith(_SUFFIX)
@@ -105,7 +141,8 @@ def checkpoint_prefix(checkpoint: Path) -> Path:
     Parameters
     ----------
     checkpoint
-        That path itself, the `.index` file, or a folder whose latest checkpoint is taken.
+        That path itself, the `.index` file, the one file of TensorFlow 1's first format, or a
+        folder whose latest checkpoint is taken.
 
     Raises
     ------
@@ -118,9 +155,14 @@ def checkpoint_prefix(checkpoint: Path) -> Path:
             raise InputError(f"{checkpoint}: holds no checkpoint, expected NAME.index files")
         return latest[-1].with_suffix("")
     prefix = checkpoint.with_suffix("") if checkpoint.suffix == ".index" else checkpoint
-    if not prefix.with_name(prefix.name + ".index").is_file():
+    if not index_of(prefix).is_file() and not prefix.is_file():
         raise InputError(
             f"{prefix}: no checkpoint, expected {prefix.name}.index and "
             f"{prefix.name}.data-00000-of-00001 there"
         )
     return prefix
+
+
+def index_of(prefix: Path) -> Path:
+    """Return the index file of a checkpoint; TensorFlow 1's first format has none."""
+    return prefix.with_name(prefix.name + ".index")

@@ -24,26 +24,26 @@ import numpy as np
 
 from intertwine.encoders.encoder import (
     Encoder,
+    accuracies,
     drop_background,
     probe_dim,
-    reported_top1,
 )
 from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.encoders.tflite_graph import Graph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file
-from intertwine.threads import available_cores
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
+    from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
     from intertwine.spaces import Head
 
 _INPUTS = ("FLOAT32", "INT8", "UINT8")
 
 
-def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open a TensorFlow Lite file as an encoder; see `intertwine.encoders.registry.open_encoder`.
 
     Raises
@@ -57,6 +57,7 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
     """
     import_extra("ai_edge_litert.interpreter", "tflite")
     where = uri.where
+    execution.require_plain(where)
     if "weights" in uri.options:
         raise InputError(
             f"{where}: got weights={uri.options['weights']}, but a TensorFlow Lite network keeps "
@@ -68,7 +69,7 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
     stages, head = _stages(graph, uri)
     head = drop_background(head, uri)
     head_dim = None if head is None else head.dim
-    run = _Runner(stages, head_dim=head_dim, threads=threads or available_cores())
+    run = _Runner(stages, head_dim=head_dim, threads=execution.cores)
     blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
     digests = [sha256_file(stage.path) for stage in stages]
     return Encoder(
@@ -80,7 +81,7 @@ def open_uri(uri: EncoderUri, *, threads: int | None = None) -> Encoder:
         weights_sha256=_join(digests),
         split="+".join(stage.graph.name_of(stage.split) for stage in stages),
         parameters=sum(stage.graph.parameters() for stage in stages),
-        reported_top1=reported_top1(uri),
+        **accuracies(uri),
         run=run,
     )
 

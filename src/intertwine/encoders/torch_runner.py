@@ -1,131 +1,69 @@
-"""What the torch schemes share: modules in eval mode, a few images to a thread, as encoders."""
+"""Batches through torch modules in eval mode, a few images to a thread."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import Encoder, probe_dim, reported_top1
-from intertwine.encoders.preprocessing import Preprocessing
-from intertwine.encoders.torch_weights import EXTRA, load_strict, read_state
+from intertwine.encoders.torch_weights import EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.files import sha256_file
-from intertwine.threads import available_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from intertwine.arrays import Array
-    from intertwine.encoders.uri import EncoderUri
+    from intertwine.encoders.execution import Execution
 
 # Images that run through a network at once.
 PIECE = 8
 
 
-def open_weights(
-    uri: EncoderUri,
-    make: Callable[[], Any],
-    *,
-    defaults: Mapping[str, str],
-    fixed: tuple[int, int] | None = None,
-    dropped: Sequence[str] = (),
-    threads: int | None = None,
-) -> Encoder:
-    """Open a file of weights of a known architecture as an encoder without a head.
-
-    Parameters
-    ----------
-    uri
-        The encoder's URI; its path is the file.
-    make
-        Makes the architecture as a torch module, weights yet to be loaded.
-    defaults
-        Options of preprocessing that hold where the URI does not set them.
-    fixed
-        The input size that the architecture fixes, if it does.
-    dropped
-        Beginnings of names that the file may hold and that are left out.
-    threads
-        Threads that torch may use; the number of cores when omitted.
-
-    Raises
-    ------
-    InputError
-        When an option has an impossible value.
-    FileFormatError
-        When the file does not hold the weights of this architecture.
-    """
-    module = make()
-    load_strict(module, read_state(Path(uri.path)), where=uri.where, dropped=dropped)
-    return module_encoder(
-        uri,
-        TorchRunner(module, where=uri.where, workers=threads or available_cores()),
-        preprocessing=preprocessing(uri, defaults=defaults, fixed=fixed),
-        weights_sha256=sha256_file(uri.path),
-    )
-
-
-def preprocessing(
-    uri: EncoderUri, *, defaults: Mapping[str, str], fixed: tuple[int, int] | None = None
-) -> Preprocessing:
-    """Return the preprocessing of a URI over a scheme's defaults; `resize` puts `face` aside."""
-    whole = {"face": "none"} if "resize" in uri.options else {}
-    filled = uri.replace(**{**defaults, **whole, **uri.options})
-    return Preprocessing.from_uri(filled, fixed=fixed, layout="nchw", dtype="float32")
-
-
-def module_encoder(
-    uri: EncoderUri,
-    run: TorchRunner,
-    *,
-    preprocessing: Preprocessing,
-    weights_sha256: str,
-) -> Encoder:
-    """Return a torch module that can be run as an encoder without a head."""
-    blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
-    return Encoder(
-        name=uri.name,
-        uri=str(uri),
-        dim=probe_dim(run(preprocessing.apply(blank)), where=uri.where, head=None),
-        preprocessing=preprocessing,
-        head=None,
-        weights_sha256=weights_sha256,
-        split="output",
-        parameters=sum(weight.numel() for weight in run.module.parameters()),
-        reported_top1=reported_top1(uri),
-        run=run,
-    )
-
-
 class TorchRunner:
-    """Batches through a torch module on the CPU, in eval mode and without gradients.
+    """Batches through a torch module in eval mode and without gradients.
 
-    A batch is cut into pieces of `PIECE` images, so the features do not depend on the number of
-    threads where each piece has one.
+    On the CPU a batch is cut into pieces of `PIECE` images, one thread each, so the features do not
+    depend on the number of threads. On an accelerator it runs whole, with deterministic kernels.
 
     Parameters
     ----------
     module
         The network; `eval()` is called on it.
+    forward
+        From its input to its features; the module itself, or a part of what it does.
     where
         What to call it in an error.
+    execution
+        Where and how it runs.
     workers
-        Number of pieces that run side by side.
-    threads
-        Threads of each.
+        Pieces that run side by side on the CPU; as many as threads when omitted. With one, that one
+        has all threads.
     """
 
-    def __init__(self, module: Any, *, where: str, workers: int, threads: int = 1) -> None:
-        self._torch: Any = import_extra("torch", EXTRA)
-        self.module, self._where = module.eval(), where
+    def __init__(
+        self,
+        module: Any,
+        forward: Callable[[Any], Any] | None = None,
+        *,
+        where: str,
+        execution: Execution,
+        workers: int | None = None,
+    ) -> None:
+        torch: Any = import_extra("torch", EXTRA)
+        self._torch, self._where = torch, where
+        self._device, self._precision = open_device(execution.device, where), execution.precision
+        self.module = module.eval().to(self._device)
+        self._forward = forward or self.module
+        on_cpu = self._device.type == "cpu"
+        workers = (workers or execution.cores) if on_cpu else 1
         # Torch holds this number by thread. Two threads on one convolution wait for each other at
         # every layer, and three times longer where the cores have other work.
+        threads = max(1, execution.cores // workers)
+        self._piece = PIECE if on_cpu else None
         self._pool = ThreadPoolExecutor(
-            workers, "torch", initializer=self._torch.set_num_threads, initargs=(threads,)
+            workers, "torch", initializer=torch.set_num_threads, initargs=(threads,)
         )
 
     def __call__(self, batch: Array) -> Array:
@@ -136,18 +74,49 @@ class TorchRunner:
         InputError
             When the network cannot be run on such images or gives no tensor.
         """
-        pieces = [batch[start : start + PIECE] for start in range(0, len(batch), PIECE)]
-        return np.concatenate(list(self._pool.map(self._piece, pieces)))
+        step = self._piece or len(batch)
+        pieces = [batch[start : start + step] for start in range(0, len(batch), step)]
+        return np.concatenate(list(self._pool.map(self._run, pieces)))
 
-    def _piece(self, batch: Array) -> Array:
+    def _run(self, batch: Array) -> Array:
         try:
-            with self._torch.inference_mode():
-                features = self.module(self._torch.from_numpy(batch))
-        except (RuntimeError, TypeError, ValueError) as error:
+            with self._torch.inference_mode(), self._products():
+                images = self._torch.from_numpy(batch).to(self._device)
+                features = self._forward(images)
+        except (RuntimeError, TypeError, ValueError, AssertionError) as error:
             raise InputError(f"{self._where}: torch cannot run it ({error})") from error
         if not isinstance(features, self._torch.Tensor):
             raise InputError(
                 f"{self._where}: its output is a {type(features).__name__}, "
                 "expected one tensor (n, d)"
             )
-        return np.asarray(features.float().numpy())
+        return np.asarray(features.float().cpu().numpy())
+
+    def _products(self) -> Any:
+        low = self._precision == "bfloat16"
+        return self._torch.autocast(self._device.type, self._torch.bfloat16, enabled=low)
+
+
+def open_device(name: str, where: str) -> Any:
+    """Return a torch device that is there, its kernels set to be deterministic.
+
+    Raises
+    ------
+    InputError
+        When there is none of this name.
+    """
+    torch: Any = import_extra("torch", EXTRA)
+    device = torch.device(name)
+    there = {
+        "cpu": lambda: 1,
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }[device.type]()
+    if (device.index or 0) >= there:
+        raise InputError(
+            f"{where}: got device {name}, but torch sees {there} of that kind; give --device cpu"
+        )
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+    return device

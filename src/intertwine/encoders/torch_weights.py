@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
-from intertwine.files import read_header, read_tensors
+from intertwine.files import read_header, read_tensors, sha256_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def load_strict(
         if not name.startswith(left_out) and not name.endswith(_COUNTER)
     }
     check_state(module, given, where=where)
-    module.load_state_dict(given, strict=False)
+    module.load_state_dict({**module.state_dict(), **given})
 
 
 def check_state(module: Any, state: Mapping[str, Any], *, where: str) -> None:
@@ -111,6 +111,19 @@ def check_state(module: Any, state: Mapping[str, Any], *, where: str) -> None:
                 f"{where}: weight {name} has shape {tuple(value.shape)}, "
                 f"expected {tuple(wanted[name].shape)}"
             )
+
+
+def sha256_module(module: Any, facts: Mapping[str, Any] | None = None) -> str:
+    """Return one SHA-256 over every weight and buffer of a module, and other facts."""
+    torch: Any = import_extra("torch", EXTRA)
+    state = module.state_dict()
+    # As bytes, since NumPy lacks some of torch's types.
+    tensors = {
+        name: tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        for name, tensor in state.items()
+    }
+    kinds = {name: [str(tensor.dtype), *tensor.shape] for name, tensor in state.items()}
+    return sha256_tensors(tensors, {**(facts or {}), "kinds": kinds})
 
 
 def _some(what: str, names: Sequence[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -31,11 +32,14 @@ class EncoderUri:
         What it loads, usually a file.
     options
         Values by name, all text.
+    named
+        Whether `path` is the name of a network rather than a file or folder.
     """
 
     scheme: str
     path: str
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    named: bool = False
 
     @classmethod
     def parse(cls, text: str) -> EncoderUri:
@@ -69,8 +73,11 @@ class EncoderUri:
 
     @property
     def name(self) -> str:
-        """Name of the space: the option `name`, or the stem of the file."""
-        return self.options.get("name", Path(self.path).stem)
+        """Name of the space: the option `name`, or what the network or the file is called."""
+        if "name" in self.options:
+            return self.options["name"]
+        own = Path(self.path)
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", own.name) if self.named else own.stem
 
     @property
     def where(self) -> str:
@@ -79,15 +86,20 @@ class EncoderUri:
 
     def replace(self, **options: str) -> EncoderUri:
         """Return the same URI with some options set."""
-        return EncoderUri(self.scheme, self.path, MappingProxyType({**self.options, **options}))
+        return replace(self, options=MappingProxyType({**self.options, **options}))
+
+    def replace_all(self, options: Mapping[str, str]) -> EncoderUri:
+        """Return the same URI with other options in place of its own."""
+        return replace(self, options=MappingProxyType(dict(options)))
 
     def absolute(self, *path_options: str) -> EncoderUri:
-        """Return the same URI with its path, and the options that are paths, made absolute."""
+        """Return the same URI with its path, unless it is a name, and such options made absolute."""
         options = {
             key: absolute_path(value) if key in path_options else value
             for key, value in self.options.items()
         }
-        return EncoderUri(self.scheme, absolute_path(self.path), MappingProxyType(options))
+        path = self.path if self.named else absolute_path(self.path)
+        return replace(self, path=path, options=MappingProxyType(options))
 
     def choice(self, key: str, choices: Sequence[str]) -> str:
         """Return an option that is one of a few words; the first is its default.

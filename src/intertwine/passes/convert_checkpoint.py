@@ -1,9 +1,10 @@
-"""The pass that turns a TensorFlow checkpoint of arcface-tf2 into weights for torch.
+"""The pass that turns a TensorFlow checkpoint into weights for torch.
 
-The project's model has three parts with weights, in this order: the backbone of
+Of arcface-tf2: the project's model has three parts with weights, in this order: the backbone of
 `keras.applications`, whose layers have fixed names; the output layer, whose layers are numbered by
 Keras as they come and are known by their place; and, if it was saved in training, the classifier
-of the training identities, which is left out.
+of the training identities, which is left out. Of TF-slim: Inception-v2, whose variables are known
+by their names (`slim_weights.py`).
 """
 
 from __future__ import annotations
@@ -14,16 +15,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.encoders.arcface import ARCHITECTURES, architecture
-from intertwine.encoders.tf_checkpoint import Variable, checkpoint_prefix, read_variables
-from intertwine.encoders.torch_weights import check_state
+from intertwine.encoders.tf_checkpoint import (
+    Variable,
+    checkpoint_prefix,
+    index_of,
+    read_named,
+    read_variables,
+)
+from intertwine.encoders.torch_weights import EXTRA, check_state
 from intertwine.errors import FileFormatError, InputError
+from intertwine.extras import import_extra
 from intertwine.files import sha256_file, sha256_tensors, write_tensors
+from intertwine.passes.slim_weights import is_of_training, slim_weights
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from intertwine.arrays import Array
+
+SLIM = "inception-v2"
+NETWORKS = (*ARCHITECTURES, SLIM)
 
 _PART = "layer_with_weights-"
 _BACKBONE, _OUTPUT, _CLASSIFIER = (f"{_PART}{index}/" for index in range(3))
@@ -48,16 +60,17 @@ _AXES = {("kernel", 4): (3, 2, 0, 1), ("depthwise_kernel", 4): (2, 3, 0, 1), ("k
 def convert_checkpoint(
     checkpoint: str | os.PathLike[str], out: str | os.PathLike[str], *, arch: str
 ) -> dict[str, Any]:
-    """Write the weights of a checkpoint as a file that `arcface:` opens.
+    """Write the weights of a checkpoint as a file that `arcface:` or `inception-v2:` opens.
 
     Parameters
     ----------
     checkpoint
-        The prefix of its files, its `.index` file, or a folder whose latest checkpoint is taken.
+        The prefix of its files, its `.index` file, the one file that TensorFlow 1 wrote, or a
+        folder whose latest checkpoint is taken.
     out
         The `.safetensors` file to write.
     arch
-        `mobilenet-v2` or `resnet-50`.
+        `mobilenet-v2` or `resnet-50` of arcface-tf2, or `inception-v2` of TF-slim.
 
     Returns
     -------
@@ -74,21 +87,27 @@ def convert_checkpoint(
         When TensorFlow or torch is not installed.
     """
     out = Path(out)
-    if arch not in ARCHITECTURES:
-        raise InputError(f"got --arch {arch}, expected one of {', '.join(ARCHITECTURES)}")
+    if arch not in NETWORKS:
+        raise InputError(f"got --arch {arch}, expected one of {', '.join(NETWORKS)}")
     if out.suffix != ".safetensors":
         raise InputError(f"got {out} to write, expected a name that ends in .safetensors")
     prefix = checkpoint_prefix(Path(checkpoint))
-    make = architecture(arch)
-    variables = read_variables(prefix, left_out=(_CLASSIFIER,))
-    tensors = torch_weights(variables, where=f"{prefix} as {arch}")
-    check_state(make(), tensors, where=f"{prefix} as {arch}")
-    source = {
-        "format": "TensorFlow checkpoint of arcface-tf2",
-        "checkpoint": prefix.name,
-        "index_sha256": sha256_file(prefix.with_name(prefix.name + ".index")),
-        "variables_sha256": sha256_tensors({v.path: v.value for v in variables}, {}),
-    }
+    where = f"{prefix} as {arch}"
+    if arch == SLIM:
+        import_extra("torch", EXTRA)
+        from intertwine.encoders.architectures.inception_v2 import InceptionV2
+
+        named = read_named(prefix)
+        variables = {name: v for name, v in named.items() if not is_of_training(name)}
+        tensors = slim_weights(variables, where=where)
+        check_state(InceptionV2(), tensors, where=where)
+        source = _source("TF-slim", prefix, variables)
+    else:
+        make = architecture(arch)
+        owned = read_variables(prefix, left_out=(_CLASSIFIER,))
+        tensors = torch_weights(owned, where=where)
+        check_state(make(), tensors, where=where)
+        source = _source("arcface-tf2", prefix, {v.path: v.value for v in owned})
     write_tensors(out, tensors, kind="weights", header={"architecture": arch, "source": source})
     return {
         "out": str(out),
@@ -96,6 +115,17 @@ def convert_checkpoint(
         "tensors": len(tensors),
         "weights": int(sum(tensor.size for tensor in tensors.values())),
         "source": source,
+    }
+
+
+def _source(project: str, prefix: Path, variables: Mapping[str, Array]) -> dict[str, str]:
+    index = index_of(prefix)
+    said = "index_sha256" if index.is_file() else "file_sha256"
+    return {
+        "format": f"TensorFlow checkpoint of {project}",
+        "checkpoint": prefix.name,
+        said: sha256_file(index if index.is_file() else prefix),
+        "variables_sha256": sha256_tensors(variables, {}),
     }
 
 

@@ -42,6 +42,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *INTERVAL,
         "top5",
         "reported_top1",
+        "paper_top1",
         "crop",
         "dimension",
         "parameters",

@@ -46,6 +46,7 @@ def native_rows(natives: Mapping[str, Counts], problem: Problem) -> list[Row]:
                 "ci_high": high,
                 "top5": counts.correct_top5 / counts.n,
                 "reported_top1": info.get("reported_top1"),
+                "paper_top1": info.get("paper_top1"),
                 "crop": info.get("crop"),
                 "dimension": problem.evaluation.spaces[name].dim,
                 "parameters": info.get("parameters"),

@@ -34,6 +34,7 @@ def natives_table(study: Study) -> Table:
     columns = [
         Column("Network", numeric=False),
         Column("Reported top-1, %", note="as its makers published it"),
+        Column("Paper’s top-1, %", note="as the paper measured it"),
         Column("Measured top-1, %", note="here, on the evaluation rows"),
         INTERVAL,
         Column("Top-5, %"),
@@ -51,6 +52,7 @@ def _native(study: Study, row: Row) -> list[Text]:
     low, high = (None if row.get(k) is None else 100 * row[k] for k in ("ci_low", "ci_high"))
     return [
         text_or_reason(_published(reported), "no published figure was given"),
+        text_or_reason(_published(row.get("paper_top1")), "not a network of the paper’s table"),
         text_or_reason(share(row.get("accuracy"), places), reason),
         text_or_reason(interval(low, high, places) or DASH, reason),
         text_or_reason(share(row.get("top5"), places), reason),

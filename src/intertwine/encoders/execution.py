@@ -1,0 +1,66 @@
+"""Where and how an encoder's network runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intertwine.errors import InputError
+from intertwine.threads import available_cores
+
+PRECISIONS = ("float32", "bfloat16")
+DEVICES = "cpu, cuda, cuda:N or mps"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how an encoder's network runs.
+
+    Parameters
+    ----------
+    threads
+        Threads on the CPU; the number of cores when omitted.
+    device
+        `cpu`, `cuda`, `cuda:N` or `mps`.
+    precision
+        `float32` or `bfloat16`, of the network's products.
+
+    Raises
+    ------
+    InputError
+        When a value is none of these.
+    """
+
+    threads: int | None = None
+    device: str = "cpu"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        kind, colon, number = self.device.partition(":")
+        numbered = kind == "cuda" and number.isdecimal() if colon else True
+        if kind not in {"cpu", "cuda", "mps"} or not numbered:
+            raise InputError(f"got device {self.device!r}, expected {DEVICES}")
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"got precision {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"got threads = {self.threads}, expected at least 1")
+
+    @property
+    def cores(self) -> int:
+        """Threads on the CPU, the default filled in."""
+        return self.threads or available_cores()
+
+    def require_plain(self, where: str) -> None:
+        """Raise unless this is float32 on the CPU, all that some ecosystems' runners do.
+
+        Raises
+        ------
+        InputError
+            Naming what was asked for.
+        """
+        if (self.device, self.precision) != ("cpu", "float32"):
+            raise InputError(
+                f"{where}: got device {self.device} and precision {self.precision}, "
+                "but such networks run on the cpu in float32"
+            )

@@ -1,0 +1,114 @@
+"""Folders of networks as transformers saves them: given by path, or fetched by name."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from intertwine.encoders.uri import EncoderUri
+
+# No pickles and no code: only these are fetched.
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def model_folder(
+    uri: EncoderUri,
+    *,
+    extra: str,
+    needs: Sequence[str],
+    takes: Sequence[str] = (),
+    owner: str | None = None,
+) -> Path:
+    """Return the folder of files that a URI means, fetched first where it is a name.
+
+    Parameters
+    ----------
+    uri
+        The encoder's URI.
+    extra
+        The extra that installs what fetches.
+    needs
+        Files that it must hold.
+    takes
+        More files that are read; an error names them too.
+    owner
+        Whose repository a name without `/` is.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder or repository, it cannot be reached, or it lacks a file.
+    """
+    files = ", ".join([*needs, *takes])
+    if not uri.named:
+        folder = Path(uri.path)
+        if not folder.is_dir():
+            raise InputError(f"{uri.where}: is a file, expected a folder of {files}")
+    else:
+        name = f"{owner}/{uri.path}" if owner and "/" not in uri.path else uri.path
+        folder = _fetched(name, uri, extra, files)
+    absent = [name for name in needs if not _holds(folder, name)]
+    if absent:
+        raise InputError(
+            f"{uri.where}: holds no {absent[0]}, expected a folder of {files}; no other kind of "
+            "file is read, since nothing is unpickled"
+        )
+    return folder
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Return whether a folder holds a file, or its parts and their index."""
+    return (folder / name).is_file() or (folder / f"{name}.index.json").is_file()
+
+
+def _fetched(name: str, uri: EncoderUri, extra: str, files: str) -> Path:
+    hub: Any = import_extra("huggingface_hub", extra)
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=list(PATTERNS)))
+    except Exception as error:
+        raise InputError(
+            f"{uri.where}: no such folder here, and repository {name} cannot be fetched "
+            f"({type(error).__name__}); put its {files} in a folder and open {uri.scheme}:FOLDER"
+        ) from error
+
+
+def attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what a function that reads a network gives, quietly.
+
+    Raises
+    ------
+    InputError
+        When it fails, with the first line of what it says.
+    """
+    try:
+        with _quiet():
+            return function(*arguments, **options)
+    except Exception as error:
+        # Where a class cannot be imported, what failed underneath says why.
+        cause = (isinstance(error, ImportError) and error.__cause__) or error
+        first = str(cause).strip().partition("\n")[0]
+        raise InputError(
+            f"{uri.where}: cannot be read ({type(cause).__name__}: {first})"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from drawing bars and from reporting what is checked here."""
+    log: Any = import_extra("transformers.utils.logging", "transformers")
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()

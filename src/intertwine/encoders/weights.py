@@ -1,0 +1,60 @@
+"""The option `weights`: the network's own, those of a file, or fresh ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from intertwine.encoders.uri import EncoderUri
+
+RANDOM = "random:"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a URI asks for; its own when neither is set.
+
+    Parameters
+    ----------
+    file
+        A file of weights.
+    seed
+        Seed of fresh ones, the untrained control.
+    """
+
+    file: Path | None = None
+    seed: int | None = None
+
+
+def asked_weights(uri: EncoderUri, *, files: bool = True) -> Weights:
+    """Return which weights the option `weights` of a URI asks for.
+
+    Parameters
+    ----------
+    uri
+        The encoder's URI.
+    files
+        Whether the scheme reads weights from a file that this option names.
+
+    Raises
+    ------
+    InputError
+        When the value is no seed, or no file where files are read.
+    """
+    value = uri.options.get("weights")
+    if value is None:
+        return Weights()
+    seed = value.removeprefix(RANDOM)
+    if value.startswith(RANDOM) and seed.isdecimal():
+        return Weights(seed=int(seed))
+    if files and not value.startswith("random") and Path(value).is_file():
+        return Weights(file=Path(value))
+    a_file = "a file that is there, or " if files else ""
+    raise InputError(
+        f"{uri.where}: got weights={value}, expected {a_file}weights=random:SEED "
+        "with a whole number, such as random:0"
+    )

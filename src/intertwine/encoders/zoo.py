@@ -1,0 +1,80 @@
+"""What zoos of networks share: a wrong name, and published weights that cannot be fetched."""
+
+from __future__ import annotations
+
+import difflib
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from intertwine.encoders.uri import EncoderUri
+
+# Seconds until a hub that does not answer is taken to be out of reach.
+PATIENCE = 5.0
+_PORTS = {"http": 80, "https": 443}
+
+
+def unknown_name(uri: EncoderUri, known: Iterable[str]) -> InputError:
+    """Return the error that a zoo has no network of this name, with those named like it."""
+    close = difflib.get_close_matches(uri.path, list(known), n=4)
+    advice = f"did you mean {', '.join(close)}?" if close else "no name is like it"
+    return InputError(f"{uri.where}: {uri.scheme} has no network {uri.path}; {advice}")
+
+
+def cannot_fetch(uri: EncoderUri, file: str, reason: Exception) -> InputError:
+    """Return the error that published weights could not be fetched, and what to do instead.
+
+    Parameters
+    ----------
+    uri
+        The encoder's URI.
+    file
+        What would have been fetched.
+    reason
+        Why it was not; only its type is told, since messages name addresses and retries.
+    """
+    return InputError(
+        f"{uri.where}: its published weights, {file}, cannot be fetched "
+        f"({type(reason).__name__}); download it elsewhere and give weights=FILE"
+    )
+
+
+@contextmanager
+def brief_hub(extra: str) -> Iterator[None]:
+    """Let the hub's cache answer at once, within, where the hub itself is out of reach.
+
+    Its library tries again and again for about a minute otherwise.
+
+    Parameters
+    ----------
+    extra
+        The extra of this package that brings the hub's library.
+    """
+    constants: Any = import_extra("huggingface_hub.constants", extra)
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(address: str) -> bool:
+    parts = urlsplit(address)
+    if parts.scheme in getproxies():
+        # Only the proxy knows.
+        return True
+    try:
+        port = parts.port or _PORTS[parts.scheme]
+        socket.create_connection((parts.hostname or "", port), timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True

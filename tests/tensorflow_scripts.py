@@ -1,0 +1,26 @@
+"""Scripts of tests that need TensorFlow, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run_script(script, folder, *, needs: str = "tensorflow"):
+    """Run a script that writes what a test reads; return the folder that it was given.
+
+    TensorFlow warns and takes seconds to import, so it never enters the process of the tests.
+    """
+    if importlib.util.find_spec(needs) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs {needs}")
+        pytest.skip(f"no {needs}; make test installs it")
+    done = subprocess.run(
+        [sys.executable, script, folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder

@@ -232,6 +232,7 @@ class TestInput:
             ([*IDS[:9], ""], "row 9: got id ''"),
             ([*IDS[:9], "a\nb"], "expected text on one line"),
             ([*IDS[:9], "a\u2028b"], "expected text on one line"),
+            ([*IDS[:9], "a\udcffb"], "expected text on one line"),
         ],
     )
     def test_ids(self, tmp_path, ids, message):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from intertwine.errors import InputError
 from intertwine.images import decode as module
-from intertwine.images.decode import decode, resize
+from intertwine.images.decode import UnreadableImageError, decode, resize
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
 
@@ -58,6 +60,50 @@ def test_no_image(tmp_path, data):
     """A file of other bytes is refused by name."""
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
+        decode(tmp_path / "a.png")
+
+
+def test_bytes():
+    """An image may be read from memory, and is then called what it is said to be."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG")
+    np.testing.assert_array_equal(np.asarray(decode(BytesIO(file.getvalue()))), PIXELS)
+    with pytest.raises(InputError, match=r"shard\.tar: a\.png: not a readable image"):
+        decode(BytesIO(file.getvalue()[:60]), name="shard.tar: a.png")
+
+
+def test_reason(tmp_path):
+    """What is wrong with an image is said in the same words wherever it lies."""
+    reasons = []
+    for source in (tmp_path / "a.png", BytesIO(b"text"), BytesIO(b"text")):
+        if source == tmp_path / "a.png":
+            source.write_bytes(b"text")
+        with pytest.raises(UnreadableImageError) as caught:
+            decode(source, name="x")
+        reasons.append(caught.value.reason)
+    assert set(reasons) == {"not a readable image (of no known format)"}
+
+
+@pytest.mark.parametrize("error", [KeyError("tag"), TypeError("odd"), IndexError("far")], ids=repr)
+def test_any_failure(tmp_path, monkeypatch, error):
+    """Whatever Pillow raises over broken bytes is an unreadable image."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(UnreadableImageError, match=r"a\.png: not a readable image"):
+        decode(tmp_path / "a.png")
+
+
+def test_no_memory(tmp_path, monkeypatch):
+    """Where memory runs out the image is not to blame."""
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(MemoryError):
         decode(tmp_path / "a.png")
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tarfile
+
+import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from intertwine.errors import InputError
+from intertwine.images.decode import decode
 from intertwine.images.listing import list_images
+from intertwine.tables import Columns
 
 
 def touch(folder, *names):
@@ -16,6 +25,48 @@ def touch(folder, *names):
         (folder / name).touch()
 
 
+def as_csv(files, folder):
+    """Name images in a CSV file."""
+    lines = [
+        f"images/{name},{label}\n" for name, label in zip(files.ids, files.labels, strict=True)
+    ]
+    (folder / "table.csv").write_text("".join(["path,label\n", *lines]))
+    return folder / "table.csv"
+
+
+def as_table(files):
+    """Return images as an Arrow table."""
+    data = [files.open(row).read_bytes() for row in range(len(files))]
+    return pa.table({"image": data, "label": files.labels})
+
+
+def as_parquet(files, folder):
+    """Put images into a Parquet file."""
+    parquet.write_table(as_table(files), folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def as_tar(files, folder):
+    """Put images into a tar."""
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for row, name in enumerate(files.ids):
+            label = folder / f"{row}.cls"
+            label.write_text(str(files.labels[row]))
+            tar.add(files.open(row), name)
+            tar.add(label, name.replace(".png", ".cls"))
+    return folder / "0.tar"
+
+
+def as_dataset(files, folder):
+    """Save images as a dataset."""
+    datasets.disable_progress_bars()
+    datasets.Dataset(as_table(files)).save_to_disk(folder / "saved")
+    return folder / "saved"
+
+
+PACK = {"csv": as_csv, "parquet": as_parquet, "tar": as_tar, "datasets": as_dataset}
+
+
 class TestFolder:
     def test_recursive_and_sorted(self, tmp_path):
         """Without labels all images below count, sorted by path, other files left out."""
@@ -23,7 +74,7 @@ class TestFolder:
         images = list_images(tmp_path)
         assert images.ids == ["a/b/c.webp", "a/z.JPG", "b.png"]
         assert (images.kind, images.labels, images.classes) == ("folder", None, None)
-        assert images.file(2) == tmp_path / "b.png"
+        assert images.open(2) == tmp_path / "b.png"
 
     def test_class_folders(self, tmp_path):
         """Images in folders right below are of these classes, numbered in sorted order."""
@@ -81,8 +132,8 @@ class TestManifest:
         monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
         images = list_images(manifest)
         assert images.ids == ["images/b.png", "images/a.png"]
-        assert images.file(0) == manifest.parent / "images" / "b.png"
-        assert images.file(0).is_file()
+        assert images.open(0) == manifest.parent / "images" / "b.png"
+        assert images.open(0).is_file()
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -92,7 +143,6 @@ class TestManifest:
             ("images/a.png -1\n", "with a label ≥ 0"),
             ("images/a.png 99999999999999999999\n", "with a label ≥ 0"),
             ("\nimages/a.png 0\n./images/a.png 1\n", "line 3: images/a.png stands on line 2"),
-            ("images/c.png 0\n", "line 1: no file images/c.png in "),
             ("\n \n", "lists no image"),
         ],
     )
@@ -102,11 +152,76 @@ class TestManifest:
         with pytest.raises(InputError, match=message):
             list_images(manifest)
 
+    def test_missing_file(self, manifest):
+        """A file that is missing is listed: it is found out when it is read."""
+        manifest.write_text("images/c.png 0\n")
+        images = list_images(manifest)
+        assert images.open(0) == manifest.parent / "images" / "c.png"
+        assert images.name(0) == str(images.open(0))
+
     def test_no_text(self, manifest):
         """A file that is no text, such as an image, is no manifest."""
         manifest.write_bytes(b"\x89PNG\xff\xfe")
         with pytest.raises(InputError, match="cannot be read as a manifest"):
             list_images(manifest)
+
+
+class TestKinds:
+    def test_table(self, tmp_path):
+        """A CSV file is a table, with the columns named."""
+        (tmp_path / "table.csv").write_text("key,photo,kind\nx,a.png,dog\ny,b.png,cat\n")
+        columns = Columns(content="photo", label="kind", id="key")
+        images = list_images(tmp_path / "table.csv", columns=columns)
+        assert (images.kind, images.ids, images.classes) == ("table", ["x", "y"], ["cat", "dog"])
+        assert images.labels.tolist() == [1, 0]
+        assert images.open(1) == tmp_path / "b.png"
+        assert images.path == tmp_path / "table.csv"
+
+    def test_tar(self, tmp_path):
+        """A folder of tars is a WebDataset."""
+        for number in range(2):
+            (tmp_path / f"{number}.png").write_bytes(bytes([number]))
+            with tarfile.open(tmp_path / f"{number}.tar", "w") as tar:
+                tar.add(tmp_path / f"{number}.png", f"{number}.png")
+            (tmp_path / f"{number}.png").unlink()
+        images = list_images(tmp_path)
+        assert (images.kind, images.ids, images.path) == ("webdataset", ["0", "1"], tmp_path)
+        assert images.rows(1, 2).open(0).read() == b"\1"
+        assert images.without(["0"]).name(0) == f"{tmp_path / '1.tar'}: 1.png"
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet", "tar", "datasets"])
+    def test_same_pixels(self, tmp_path, write_images, kind):
+        """Whatever images lie in, they decode to the same pixels in the same order."""
+        folder = write_images(tmp_path / "images", 5)
+        files = list_images(folder)
+        path = PACK[kind](files, tmp_path)
+        packed = list_images(path)
+        np.testing.assert_array_equal(packed.labels, files.labels)
+        for row in range(5):
+            expected = np.asarray(decode(files.open(row)))
+            np.testing.assert_array_equal(np.asarray(decode(packed.open(row))), expected)
+
+    def test_columns_without_a_table(self, tmp_path):
+        """Names of columns are refused where there are no columns."""
+        touch(tmp_path, "a.png")
+        with pytest.raises(InputError, match="got names of columns, but it is no table"):
+            list_images(tmp_path, columns=Columns(label="label"))
+
+    def test_labels_file_comes_first(self, tmp_path):
+        """A labels.txt speaks for its folder, whatever else lies there."""
+        touch(tmp_path, "a.png", "more.parquet", "more.tar")
+        (tmp_path / "labels.txt").write_text("a.png 1\n")
+        assert list_images(tmp_path).kind == "labels"
+
+    def test_optional_libraries_stay_out(self, tmp_path):
+        """Listing files imports neither of the libraries that read tables."""
+        touch(tmp_path, "a.png")
+        code = (
+            "import sys; from intertwine.images.listing import list_images; "
+            "from intertwine.texts.listing import list_texts; list_images(sys.argv[1]); "
+            "assert not {'datasets', 'pyarrow', 'PIL'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_rows(tmp_path):

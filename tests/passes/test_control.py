@@ -42,6 +42,21 @@ def test_an_untrained_twin_stands_beside_each_set(extracted, tmp_path):
     assert heads[0].fingerprint() == heads[1].fingerprint()
 
 
+def test_the_twin_lacks_the_same_images(extracted, tmp_path):
+    """An image that was left out of a set is left out of its twin, though it can be read by now."""
+    images, uri = tmp_path / "images", FeatureSet.open(*extracted[0]).info["net"]["encoder"]
+    whole = (images / "0003.png").read_bytes()
+    (images / "0003.png").write_bytes(whole[:20])
+    extract(images, [uri], tmp_path / "left", rows=(0, 15), skip_bad=True)
+    (images / "0003.png").write_bytes(whole)
+    for _ in range(2):
+        fit, _, _ = with_random_controls(
+            [tmp_path / "left"], extracted[1], ["net"], tmp_path / "controls", say=ignore
+        )
+        opened = FeatureSet.open(*fit)
+        assert (opened.n, list(opened.spaces)) == (14, ["net", "net.untrained"])
+
+
 def test_the_folders_given_are_left_alone(extracted, tmp_path):
     """The lists that were passed in keep their folders."""
     before = [list(folders) for folders in extracted]

@@ -48,6 +48,28 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
+# An encoder of texts: their lengths, and how many words they have.
+WORDS = """
+import numpy as np
+
+from intertwine.encoders.encoder import Encoder
+from intertwine.encoders.preprocessing import TextPreprocessing
+
+
+def make():
+    return Encoder(
+        name="words", uri="", dim=2, preprocessing=TextPreprocessing(prompt="say "), head=None,
+        weights_sha256="0", split="none", parameters=0,
+        run=lambda texts: np.array([[len(t), len(t.split())] for t in texts], np.float32),
+    )
+"""
+
+
+def times(folder):
+    """Return when each of a set's files was changed."""
+    return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
 class TestResult:
     def test_features(self, inputs, undisturbed):
         """Features are the network's inner tensor of the resized images, in float16."""
@@ -83,6 +105,8 @@ class TestResult:
         assert json.loads(json.dumps(summary)) == summary
         assert (summary["rows"], summary["extracted"]) == (N, N)
         assert summary["spaces"]["a"]["dim"] == 6
+        assert 0 < N / summary["rate"] <= summary["seconds"]
+        assert summary["left_out"] == {"count": 0, "ids": []}
         assert extract(inputs[0], inputs[1][:1], tmp_path / "set")["extracted"] == 0
 
     def test_one_decoding_for_all(self, inputs, tmp_path, monkeypatch):
@@ -90,9 +114,9 @@ class TestResult:
         counts = {"decode": 0, "resize": 0}
 
         def counted(name, function):
-            def call(*arguments):
+            def call(*arguments, **options):
                 counts[name] += 1
-                return function(*arguments)
+                return function(*arguments, **options)
 
             return call
 
@@ -141,7 +165,7 @@ class TestResult:
         """Decoding runs ahead of the networks by a bounded number of images."""
         decoded, waiting = [], []
         monkeypatch.setattr(
-            pixels, "decode", lambda path: decoded.append(path) or Image.open(path).convert("RGB")
+            pixels, "decode", lambda file, **_: decoded.append(1) or Image.open(file).convert("RGB")
         )
 
         def slow(done, _):
@@ -154,14 +178,22 @@ class TestResult:
 
 class TestResume:
     def test_added_encoder(self, inputs, undisturbed, tmp_path):
-        """An encoder added to a set is the only one that runs, and the result is as if together."""
+        """An encoder added to a set runs alone and touches no file of another; all is as together."""
         images, uris = inputs
         extract(images, uris[:1], tmp_path, batch_size=4, threads=1)
-        before = (tmp_path / "a.npy").stat().st_mtime_ns
+        before = times(tmp_path)
+        before.pop("feature_set.json")
         summary = extract(images, uris, tmp_path, batch_size=4, threads=1)
         assert [space["extracted"] for space in summary["spaces"].values()] == [0, N]
-        assert (tmp_path / "a.npy").stat().st_mtime_ns == before
+        assert {name: times(tmp_path)[name] for name in before} == before
         assert contents(tmp_path) == contents(undisturbed)
+
+    def test_finished(self, inputs, tmp_path):
+        """The same call on a finished set touches no file."""
+        extract(*inputs, tmp_path)
+        before = times(tmp_path)
+        extract(*inputs, tmp_path)
+        assert times(tmp_path) == before
 
     def test_interrupted(self, inputs, undisturbed, tmp_path):
         """Ctrl-C loses at most the batch in flight, and the same call goes on."""
@@ -215,8 +247,8 @@ class TestResume:
         """Killed at random moments and started again, a run ends with the same bytes."""
         images, uris = inputs
         code = (
-            "import time; from intertwine.passes import extract as module; "
-            "module.COMMIT_SECONDS = 0; "
+            "import time; from intertwine.passes import extract as module, extract_run; "
+            "extract_run.COMMIT_SECONDS = 0; "
             f"module.extract({str(images)!r}, {uris!r}, {str(tmp_path / 'set')!r}, batch_size=4, "
             "threads=1, progress=lambda d, n: (print(d, n, flush=True), time.sleep(0.1)))"
         )
@@ -257,6 +289,15 @@ class TestErrors:
         with pytest.raises(InputError, match="two encoders have the space name a; give one name="):
             extract(inputs[0], [inputs[1][0]] * 2, tmp_path / "set")
 
+    def test_images_and_texts(self, inputs, tmp_path):
+        """Encoders of images and of texts are refused in one call, each named."""
+        (tmp_path / "words.py").write_text(WORDS)
+        uris = [inputs[1][0], f"python:{tmp_path / 'words.py'}"]
+        with pytest.raises(
+            InputError, match="encoder a reads images and words reads texts, expected encoders of"
+        ):
+            extract(inputs[0], uris, tmp_path / "set")
+
     def test_overflow(self, inputs, tmp_path):
         """Features beyond float16 name the space, the row and the way out."""
         uri = f"{inputs[1][0]}&scale=1e8"
@@ -264,6 +305,19 @@ class TestErrors:
             extract(inputs[0], [uri], tmp_path / "half")
         extract(inputs[0], [uri], tmp_path / "whole", dtype="float32")
         assert FeatureSet.open(tmp_path / "whole").n == N
+
+
+def test_texts(tmp_path):
+    """Texts are read by lines and go through encoders of texts in batches."""
+    (tmp_path / "words.py").write_text(WORDS)
+    (tmp_path / "in.txt").write_text("".join(f"{'a ' * row}b\n" for row in range(9)))
+    extract(
+        tmp_path / "in.txt", [f"python:{tmp_path / 'words.py'}"], tmp_path / "set", batch_size=4
+    )
+    feature_set = FeatureSet.open(tmp_path / "set")
+    want = [[2 * row + 5, row + 2] for row in range(9)]
+    np.testing.assert_array_equal(feature_set.read(["words"], range(9))["words"], want)
+    assert feature_set.info["words"]["preprocessing"]["prompt"] == "say "
 
 
 def test_real_networks(shared_data, tmp_path):

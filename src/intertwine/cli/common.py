@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from intertwine.cli.progress import progress as progress  # noqa: PLC0414 - offered here too
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from intertwine.estimators import FitOptions
-
-# Seconds between plain progress lines where there is no terminal.
-PLAIN_SECONDS = 10.0
 
 
 class Precision(StrEnum):
@@ -130,8 +127,15 @@ def check_device(device: str) -> None:
         raise InputError(f"got device {device!r}; this version computes on cpu")
 
 
-def row_range(text: str) -> tuple[int, int]:
+def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:
     """Return the rows that `A:B` names, A included and B not.
+
+    Parameters
+    ----------
+    text
+        What was typed.
+    option
+        As the value of which option.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def row_range(text: str) -> tuple[int, int]:
     if not (colon and start.isdecimal() and stop.isdecimal()):
         from intertwine.errors import InputError
 
-        raise InputError(f"got --rows {text!r}, expected A:B, such as 0:2700")
+        raise InputError(f"got {option} {text!r}, expected A:B, such as 0:2700")
     return int(start), int(stop)
 
 
@@ -200,58 +204,6 @@ def dated(result: dict[str, Any]) -> dict[str, Any]:
 def say(text: str) -> None:
     """Print a line for a person on standard error."""
     print(text, file=sys.stderr)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
-
-    Yields
-    ------
-    report
-        To be called with (what, done, total).
-    """
-    if not sys.stderr.isatty():
-        yield _plain_progress()
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description:24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield report
-
-
-def _plain_progress() -> Callable[[str, int, int], None]:
-    last = time.monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_SECONDS:
-            last = time.monotonic()
-            say(f"{what}: {done} of {total}")
-
-    return report
 
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

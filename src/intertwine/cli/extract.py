@@ -1,62 +1,116 @@
-"""`intertwine extract`: images through encoders into a feature set, in one decoding pass."""
+"""`intertwine extract`: images or texts through encoders into a feature set, in one pass."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from intertwine.cli import common
 
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Encoder URI, such as onnx:net.onnx?channels=bgr; repeatable."),
+]
+PresetOption = Annotated[
+    str | None, typer.Option(help="A named set of encoders; `intertwine encoders` lists them.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="Folder of the preset's weight files; else INTERTWINE_WEIGHTS.")
+]
+RowsOption = Annotated[
+    str | None, typer.Option(metavar="A:B", help="Take rows A to B−1 of the input only.")
+]
+FillOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B",
+        help="Fill rows A to B−1 of the set, beside other processes or machines; run once more "
+        "without it at the end.",
+    ),
+]
+SkipBadOption = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave images that cannot be read out of every space."),
+]
+
 
 def extract(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Folder of images, or a `file label` manifest.")
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Folder of images, `file label` manifest, table, tar or saved dataset; or texts.",
+        ),
     ],
     out: common.OutOption,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(help="Encoder URI, such as onnx:net.onnx?channels=bgr; repeatable."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="A named set of encoders; `intertwine encoders` lists them.")
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the preset's weight files; else INTERTWINE_WEIGHTS."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 32,
+    encoder: EncoderOption = None,
+    preset: PresetOption = None,
+    weights: WeightsOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows a batch.")] = 32,
     dtype: Annotated[str, typer.Option(help="float16 or float32 on disk.")] = "float16",
-    rows: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Take rows A to B−1 of the input only.")
+    device: Annotated[
+        str, typer.Option(help="Where networks run: cpu, cuda, cuda:N or mps.")
+    ] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="Of the networks' products: float32 or bfloat16.")
+    ] = "float32",
+    rows: RowsOption = None,
+    fill: FillOption = None,
+    skip_bad: SkipBadOption = False,
+    column: Annotated[
+        str | None, typer.Option(help="Column of a table that holds images, paths or texts.")
     ] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of ids.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each network; all cores when omitted.")
+    ] = None,
     json: common.JsonOption = False,
 ) -> None:
     """Extract features and heads; the same command goes on after a kill."""
     from intertwine.encoders.presets import preset_uris
     from intertwine.passes.extract import extract as run
+    from intertwine.tables.columns import Columns
 
     if not preset and not encoder:
         raise typer.BadParameter("give --encoder URI or --preset NAME")
     uris = [*(preset_uris(preset, weights) if preset else ()), *(encoder or ())]
-    with common.progress() as report:
+    columns = Columns(column, label_column, id_column)
+    with common.progress(rate=True) as report:
         summary = run(
             source,
             uris,
             out,
             batch_size=batch_size,
             dtype=dtype,
+            device=device,
+            precision=precision,
             rows=None if rows is None else common.row_range(rows),
+            fill=None if fill is None else common.row_range(fill, option="--fill"),
+            skip_bad=skip_bad,
+            columns=None if columns == Columns() else columns,
             workers=workers,
+            threads=threads,
             progress=lambda done, total: report("extracting", done, total),
         )
     if json:
         common.print_json(summary)
-        return
-    print(f"{out}: {summary['rows']} rows")
-    faces = summary["faces"]
+    else:
+        _show(summary)
+
+
+def _show(summary: dict[str, Any]) -> None:
+    rate = summary["rate"]
+    print(f"{summary['out']}: {summary['rows']} rows" + (f", {rate:.1f} a second" if rate else ""))
+    gone, faces = summary["left_out"], summary["faces"]
+    if gone["count"]:
+        print(
+            f"left out {gone['count']} of {summary['rows'] + gone['count']} images, which cannot be "
+            f"read, such as {gone['ids'][0]}; feature_set.json lists them"
+        )
     if faces and faces["undetected"]:
         print(
             f"no face found in {faces['undetected']} images; {faces['file']} lists them (faces 0)"

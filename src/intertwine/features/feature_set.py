@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
+from intertwine.features.finished import read_facts, read_heads
 from intertwine.features.npy import NpyFile, read_vector
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, row_number_hashes
-from intertwine.files import RowRanges, read_json
 from intertwine.spaces import Head, Space, check_space_name
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class FeatureSet:
         (n,) uint64 hashes of the ids, or of the row numbers where there are no ids.
     has_ids
         Whether the rows have ids.
+    source
+        What extraction says the rows came from.
+    left_out
+        Ids of the images that extraction left out.
     notes
         Sentences a user should read, such as rows joined in another order.
     """
@@ -80,6 +84,7 @@ class FeatureSet:
     id_hashes: Array
     has_ids: bool
     source: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _columns: dict[str, _Column] = field(default_factory=dict, repr=False)
 
@@ -207,11 +212,11 @@ def _open_folder(path: Path) -> FeatureSet:
     columns = {check_space_name(name): NpyFile(file) for name, file in files.items()}
     lengths = {name: column.n_rows for name, column in columns.items()}
     n = next(iter(lengths.values()))
+    manifest = read_facts(path, n)
     if len(set(lengths.values())) > 1:
         raise InputError(f"{path}: rows differ between spaces: got {lengths}, expected one number")
     if n == 0:
         raise InputError(f"{path}: got n = 0 rows, expected at least one")
-    manifest = _read_manifest(path, n)
     info = {name: manifest["spaces"].get(name, {}) for name in columns}
     has_ids = (path / "ids.txt").exists()
     labels = None
@@ -223,50 +228,15 @@ def _open_folder(path: Path) -> FeatureSet:
         paths=[path],
         n=n,
         spaces={a: Space(a, c.dim, info[a].get("fingerprint")) for a, c in columns.items()},
-        heads=_read_heads(path, columns),
+        heads=read_heads(path, {name: column.dim for name, column in columns.items()}),
         info=info,
         labels=labels,
         id_hashes=read_id_hashes(path / "ids.txt", n) if has_ids else row_number_hashes(n),
         has_ids=has_ids,
         source=manifest.get("input", {}),
+        left_out=manifest.get("left_out", []),
         _columns={name: _Column(column, None) for name, column in columns.items()},
     )
-
-
-def _read_manifest(path: Path, n: int) -> dict[str, Any]:
-    if not (path / "feature_set.json").exists():
-        return {"spaces": {}}
-    manifest = read_json(path / "feature_set.json")
-    try:
-        left = {
-            name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
-            for name, facts in manifest["spaces"].items()
-        }
-        manifest.get("input", {}).get("path")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path / 'feature_set.json'}: not what intertwine extract writes, got {error!r}"
-        ) from error
-    for name, count in left.items():
-        if count:
-            raise InputError(
-                f"{path}: space {name} lacks {count} of {n} rows; "
-                "run the same intertwine extract again to finish it"
-            )
-    return dict(manifest)
-
-
-def _read_heads(path: Path, columns: dict[str, NpyFile]) -> dict[str, Head]:
-    heads = {}
-    for name, column in columns.items():
-        file = path / f"{name}.head.safetensors"
-        if file.exists():
-            heads[name] = Head.load(file)
-            if heads[name].dim != column.dim:
-                raise InputError(
-                    f"{file}: got a head of dimension {heads[name].dim}, expected {column.dim}"
-                )
-    return heads
 
 
 def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.files import read_json
-from intertwine.spaces import check_space_name
+from intertwine.spaces import Head, check_space_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from intertwine.spaces import Head
-
 MANIFEST = "feature_set.json"
 FORMAT_VERSION = 1
+# Halves of characters, which stand for the bytes of a file's name that are no UTF-8.
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 DTYPES = ("float16", "float32", "float64")
 
 
@@ -34,7 +35,7 @@ class SpaceRecord:
         Its classifier, or None.
     facts
         What is known of where it came from: `encoder`, `fingerprint`, `weights_sha256`,
-        `preprocessing`, `parameters`, `crop`, `reported_top1`.
+        `preprocessing`, `parameters`, `reported_top1`, `paper_top1`, `precision`, `crop`.
     """
 
     name: str
@@ -49,6 +50,45 @@ class SpaceRecord:
             raise InputError(f"got dtype {self.dtype!r}, expected one of {', '.join(DTYPES)}")
 
 
+def check_same(folder: Path, record: SpaceRecord, stored: Mapping[str, Any]) -> None:
+    """Raise when a space of a set is not the one that a record describes.
+
+    Raises
+    ------
+    InputError
+        Naming what differs.
+    """
+    got = {"dim": record.dim, "dtype": record.dtype}
+    got["fingerprint"] = record.facts.get("fingerprint")
+    for key, value in got.items():
+        if stored.get(key) != value:
+            raise InputError(
+                f"{folder}: space {record.name} has {key} {stored.get(key)}, got {value}; "
+                "give the encoder and options it was made with, another name=, or a new folder"
+            )
+    head_file = folder / f"{record.name}.head.safetensors"
+    old = Head.load(head_file).fingerprint() if head_file.exists() else None
+    new = None if record.head is None else record.head.fingerprint()
+    if old is not None and old != new:
+        raise InputError(
+            f"{folder}: space {record.name} has another head; give the options it was made "
+            "with (head=, layer=, background=), another name=, or a new folder"
+        )
+
+
+def left_out(folder: Path) -> list[str]:
+    """Return the ids of the images that were left out of a set, in order; none where there is none.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        When the folder's manifest is none of this version.
+    """
+    if not (folder / MANIFEST).exists():
+        return []
+    return [entry["id"] for entry in read_manifest(folder / MANIFEST).get("left_out", ())]
+
+
 def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
     """Return the bytes of ids.txt.
 
@@ -61,8 +101,8 @@ def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
         raise InputError(f"{path}: got {len(ids)} ids, expected {n}, one a row")
     seen: set[str] = set()
     for row, value in enumerate(ids):
-        # What str.splitlines cuts at, readers may cut at too.
-        if not value or value.splitlines() != [value]:
+        # What str.splitlines cuts at, readers may cut at too; a name of a file may be no text.
+        if not value or value.splitlines() != [value] or _NO_TEXT.search(value):
             raise InputError(f"{path}: row {row}: got id {value!r}, expected text on one line")
         if value in seen:
             raise InputError(f"{path}: the id {value!r} stands more than once")

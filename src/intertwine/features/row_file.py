@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -58,6 +58,15 @@ class RowFile:
         except OSError as error:
             raise self._failed(error) from error
 
+    def read(self, start: int, stop: int) -> Array:
+        """Return rows start … stop−1 as (k, d)."""
+        rows = np.empty((stop - start, self.dim), self.dtype)
+        self._file.seek(self.offset + start * self.row_bytes)
+        data = memoryview(rows.view(np.uint8).reshape(-1).data)
+        while data:
+            data = data[self._file.readinto(data) :]
+        return rows
+
     def sync(self) -> None:
         """Return when what was written is on disk.
 
@@ -80,6 +89,12 @@ class RowFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _header(shape: tuple[int, int], dtype: str) -> bytes:

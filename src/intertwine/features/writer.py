@@ -1,30 +1,25 @@
 """Writing a feature set so that a killed run goes on where it stood.
 
 Each space's file has its final size from the start. Rows are written in disjoint ranges, and a
-range is marked complete in feature_set.json only after its bytes are on disk.
+range is marked complete, in feature_set.json or in the journal of whoever fills a part of the rows,
+only after its bytes are on disk.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from intertwine.arrays import Array, check_finite, to_numpy
+from intertwine.arrays import check_finite, to_numpy
 from intertwine.errors import InputError
-from intertwine.features.folder_lock import lock_folder
-from intertwine.features.record import (
-    FORMAT_VERSION,
-    MANIFEST,
-    SpaceRecord,
-    ids_text,
-    read_manifest,
-)
+from intertwine.features.compaction import compact
+from intertwine.features.opening import open_ledger
+from intertwine.features.record import SpaceRecord, check_same, ids_text
 from intertwine.features.row_file import RowFile, make_array
-from intertwine.files import RowRanges, atomic_path, write_bytes, write_json
-from intertwine.spaces import Head
+from intertwine.features.set_up import write_classes, write_ids, write_labels
+from intertwine.files import RowRanges
 
 if TYPE_CHECKING:
     import os
@@ -50,12 +45,15 @@ class FeatureSetWriter:
         Names of the classes, or None.
     source
         What the rows came from, for example {"path": …, "kind": …}.
+    fill
+        (start, stop): only these rows are written, while other processes may fill other rows of the
+        same set; the next writer without it takes in what they did. All rows when omitted.
 
     Raises
     ------
     InputError
         When the folder holds other arrays or other rows, ids repeat or cannot stand on a line,
-        another process is writing there, or it cannot be written.
+        another process is writing there or to these rows, or it cannot be written.
     """
 
     def __init__(
@@ -67,84 +65,29 @@ class FeatureSetWriter:
         labels: Any = None,
         classes: Sequence[str] | None = None,
         source: Mapping[str, Any] | None = None,
+        fill: tuple[int, int] | None = None,
     ) -> None:
         self.path, self.n = Path(path), n
         if n < 1:
             raise InputError(f"{self.path}: got n = {n} rows, expected at least one")
+        if fill is not None and not 0 <= fill[0] < fill[1] <= n:
+            raise InputError(
+                f"{self.path}: got rows {fill[0]}:{fill[1]} to fill, expected some of 0:{n}"
+            )
         text = None if ids is None else ids_text(ids, n, self.path)
-        self._lock = lock_folder(self.path)
+        self._ids = ids
+        self._ledger = open_ledger(self.path, n, text, source=source or {}, fill=fill)
         try:
-            self._open(text, labels, classes, source)
+            write_ids(self.path, text)
+            write_labels(self.path, labels, n)
+            write_classes(self.path, classes)
         except BaseException:
-            self._lock.close()
+            self._ledger.close()
             raise
+        self._bad = self._known_bad()
         self._files: dict[str, RowFile] = {}
         self._written: dict[str, RowRanges] = {}
-
-    def _open(
-        self, text: bytes | None, labels: Any, classes: Sequence[str] | None, source: Any
-    ) -> None:
-        digest = None if text is None else hashlib.sha256(text).hexdigest()
-        for stale in self.path.glob(".tmp-*"):
-            stale.unlink(missing_ok=True)
-        if (self.path / MANIFEST).exists():
-            self._manifest = read_manifest(self.path / MANIFEST)
-            self._check_rows(digest)
-        else:
-            self._refuse_foreign()
-            self._manifest = {
-                "format_version": FORMAT_VERSION,
-                "rows": self.n,
-                "ids_sha256": digest,
-                "input": dict(source or {}),
-                "spaces": {},
-            }
-        # First, so that a run killed right after it finds a folder that is its own.
-        self._save()
-        if text is not None:
-            write_bytes(self.path / "ids.txt", text)
-        if labels is not None:
-            self._write_labels(to_numpy(labels))
-        if classes is not None:
-            lines = "".join(f"{name}\n" for name in classes)
-            write_bytes(self.path / "classes.txt", lines.encode())
-
-    def _refuse_foreign(self) -> None:
-        for file in sorted([*self.path.glob("*.npy"), *self.path.glob("ids.txt")]):
-            raise InputError(
-                f"{self.path}: holds {file.name}, which intertwine extract did not write; "
-                "choose a new folder"
-            )
-
-    def _check_rows(self, digest: str | None) -> None:
-        got, stored = (self.n, digest), (self._manifest["rows"], self._manifest["ids_sha256"])
-        if got != stored:
-            what = (
-                f"{got[0]} rows, it holds {stored[0]}"
-                if got[0] != stored[0]
-                else "rows of other ids, or in another order"
-            )
-            raise InputError(
-                f"{self.path}: got {what}; give the input it was made from, or a new folder"
-            )
-
-    def _write_labels(self, labels: Array) -> None:
-        file = self.path / "labels.npy"
-        if labels.shape != (self.n,) or labels.dtype.kind not in "iu":
-            raise InputError(
-                f"{self.path}: got labels {labels.dtype} {labels.shape}, "
-                f"expected integers ({self.n},)"
-            )
-        values = labels.astype(np.int64)
-        if file.exists() and not np.array_equal(np.load(file, allow_pickle=False), values):
-            raise InputError(
-                f"{self.path}: the labels differ from those it holds; choose a new folder"
-            )
-        with atomic_path(file) as temporary:
-            np.save(temporary, values, allow_pickle=False)
-
-    def _save(self) -> None:
-        write_json(self.path / MANIFEST, self._manifest)
+        self._left = False
 
     def add_space(self, record: SpaceRecord) -> None:
         """Make room for a space, or go on with the one of this name.
@@ -164,47 +107,28 @@ class FeatureSetWriter:
         file = self.path / f"{name}.npy"
         if name in self._files:
             raise InputError(f"space {name} stands twice; give another with name=NAME")
-        stored = self._manifest["spaces"].get(name)
+        # Asked before the ledger: who makes an array lists it before.
+        exists = file.exists()
+        stored = self._ledger.facts(name)
         if stored is not None:
-            self._check_same(record, stored)
-        elif file.exists():
+            check_same(self.path, record, stored)
+        elif exists:
             raise InputError(f"{file}: is there already and belongs to no space of this set")
         head_file = self.path / f"{name}.head.safetensors"
-        if stored is None or not file.exists():
-            temporary = make_array(file, (self.n, record.dim), record.dtype)
-            if record.head is not None:
-                record.head.save(head_file)
-            facts = {**record.facts, "dtype": record.dtype, "dim": record.dim, "complete": []}
-            self._manifest["spaces"][name] = facts
-            # Listed as empty before it stands there, so a kill between leaves no false array.
-            self._save()
-            temporary.replace(file)
-        elif record.head is not None and not head_file.exists():
+        if record.head is not None and (stored is None or not head_file.exists()):
             record.head.save(head_file)
+        facts = {**record.facts, "dtype": record.dtype, "dim": record.dim}
+        if exists:
+            self._ledger.adopt(name, facts)
+        else:
+            made = make_array(self._ledger.make(file), (self.n, record.dim), record.dtype)
+            self._ledger.place(name, facts, made, file)
         self._files[name] = RowFile(file, self.n, record.dim, record.dtype)
         self._written[name] = RowRanges()
 
-    def _check_same(self, record: SpaceRecord, stored: Mapping[str, Any]) -> None:
-        got = {"dim": record.dim, "dtype": record.dtype}
-        got["fingerprint"] = record.facts.get("fingerprint")
-        for key, value in got.items():
-            if stored.get(key) != value:
-                raise InputError(
-                    f"{self.path}: space {record.name} has {key} {stored.get(key)}, got {value}; "
-                    "give the encoder and options it was made with, another name=, or a new folder"
-                )
-        head_file = self.path / f"{record.name}.head.safetensors"
-        old = Head.load(head_file).fingerprint() if head_file.exists() else None
-        new = None if record.head is None else record.head.fingerprint()
-        if old is not None and old != new:
-            raise InputError(
-                f"{self.path}: space {record.name} has another head; give the options it was made "
-                "with (head=, layer=, background=), another name=, or a new folder"
-            )
-
     def missing(self, name: str) -> list[tuple[int, int]]:
-        """Return the ranges of rows of a space that are not complete."""
-        return RowRanges(self._manifest["spaces"][name]["complete"]).missing(self.n)
+        """Return the ranges of rows of a space that are not complete and this writer may write."""
+        return self._ledger.missing(name)
 
     def write(self, name: str, start: int, features: Any) -> None:
         """Write rows of a space; they count only after `commit`.
@@ -241,6 +165,12 @@ class FeatureSetWriter:
             )
         file.write(start, np.ascontiguousarray(stored))
         self._written[name].add(start, start + len(stored))
+        for row in [row for row in self._bad if start <= row < start + len(stored)]:
+            del self._bad[row]
+
+    def mark_bad(self, row: int, reason: str) -> None:
+        """Note that a row cannot be extracted, and why; on disk after `commit`, gone when written."""
+        self._bad[row] = reason
 
     def commit(self) -> None:
         """Bring what was written to disk, then mark its rows complete.
@@ -250,25 +180,63 @@ class FeatureSetWriter:
         InputError
             When the disk is full or fails; rows marked before stay.
         """
+        if self._left:
+            return
         pending = {name: ranges.to_list() for name, ranges in self._written.items()}
         pending = {name: ranges for name, ranges in pending.items() if ranges}
         for name in pending:
             self._files[name].sync()
-        for name, ranges in pending.items():
-            facts = self._manifest["spaces"][name]
-            facts["complete"] = RowRanges(facts["complete"] + ranges).to_list()
+        self._ledger.complete(pending, self._bad_entries())
+        for name in pending:
             self._written[name] = RowRanges()
-        if pending:
-            self._save()
+
+    def leave_out(self, rows: Sequence[int]) -> None:
+        """Commit, then leave bad rows out of every space of the set; nothing can be written after.
+
+        Parameters
+        ----------
+        rows
+            Rows that were marked bad.
+
+        Raises
+        ------
+        InputError
+            When no row would be left, or the disk is full.
+        """
+        self.commit()
+        self._close_files()
+        # What this writer knows of the set is past from here on, even where the disk fails.
+        self._left = True
+        compact(
+            self.path, self._ledger.manifest, self._ids or (), {row: self._bad[row] for row in rows}
+        )
+        self.n -= len(rows)
+
+    def _known_bad(self) -> dict[int, str]:
+        """Return what is listed as bad and still lacks, by row."""
+        reasons = {entry["id"]: entry["reason"] for entry in self._ledger.bad}
+        if not reasons:
+            return {}
+        named = ((row, name) for row, name in enumerate(self._ids or ()) if name in reasons)
+        # Another process may have extracted a row since it was listed.
+        return {row: reasons[name] for row, name in named if self._ledger.lacks(row)}
+
+    def _bad_entries(self) -> list[dict[str, str]]:
+        ids = self._ids or ()
+        return [{"id": ids[row], "reason": self._bad[row]} for row in sorted(self._bad)]
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files, self._written = {}, {}
 
     def close(self) -> None:
         """Commit and let go of the folder."""
         try:
             self.commit()
         finally:
-            for file in self._files.values():
-                file.close()
-            self._lock.close()
+            self._close_files()
+            self._ledger.close()
 
     def __enter__(self) -> Self:
         return self

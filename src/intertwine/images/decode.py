@@ -11,6 +11,7 @@ from intertwine.extras import import_extra
 
 if TYPE_CHECKING:
     import os
+    from typing import BinaryIO
 
     from PIL.Image import Image
 
@@ -18,10 +19,28 @@ if TYPE_CHECKING:
 
 # Pillow's own limit: a quarter of a gigabyte of RGB.
 MAX_PIXELS = 89_478_485
-_TOO_LARGE = f"has more than {MAX_PIXELS} pixels; make it smaller or leave it out"
+_TOO_LARGE = f"has more than {MAX_PIXELS} pixels"
 
 
-def decode(path: str | os.PathLike[str]) -> Image:
+class UnreadableImageError(InputError):
+    """One image that cannot be read; the others may be.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    reason
+        What is wrong with it, the same words for the same bytes wherever they lie.
+    advice
+        What to do.
+    """
+
+    def __init__(self, name: str, reason: str, advice: str = "repair it or leave it out") -> None:
+        super().__init__(f"{name}: {reason}; {advice}")
+        self.name, self.reason = name, reason
+
+
+def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> Image:
     """Read an image file as RGB.
 
     Transparency is dropped, of an animation the first frame is taken, and the orientation a
@@ -29,8 +48,10 @@ def decode(path: str | os.PathLike[str]) -> Image:
 
     Parameters
     ----------
-    path
-        The file.
+    source
+        The file, or its bytes as a file that is open for reading.
+    name
+        What to call it in an error; the file's path when omitted.
 
     Returns
     -------
@@ -39,34 +60,35 @@ def decode(path: str | os.PathLike[str]) -> Image:
 
     Raises
     ------
-    InputError
-        When it cannot be read, is cut short, has more than 89 million pixels, or more than eight
-        bits a channel.
+    UnreadableImageError
+        When it is missing or cut short, no image, has more than 89 million pixels, or more than
+        eight bits a channel.
     MissingExtraError
         When Pillow is not installed.
     """
     pillow = import_extra("PIL.Image", "onnx")
+    name = name or str(source)
     try:
-        with pillow.open(path) as image:
-            _check(image, path)
+        with pillow.open(source) as image:
+            _check(image, name)
             return _to_rgb(image)
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise InputError(f"{path}: {_TOO_LARGE}") from error
-    except InputError:
+        raise UnreadableImageError(name, _TOO_LARGE, "make it smaller or leave it out") from error
+    except (InputError, MemoryError):
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"{path}: not a readable image ({reason}); repair it or leave it out"
-        ) from error
+    except Exception as error:
+        # Pillow's readers raise whatever they met in broken bytes.
+        known = not isinstance(error, pillow.UnidentifiedImageError)
+        reason = (getattr(error, "strerror", None) or str(error)) if known else "of no known format"
+        raise UnreadableImageError(name, f"not a readable image ({reason})") from error
 
 
-def _check(image: Image, path: str | os.PathLike[str]) -> None:
+def _check(image: Image, name: str) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise InputError(f"{path}: {_TOO_LARGE}")
+        raise UnreadableImageError(name, _TOO_LARGE, "make it smaller or leave it out")
     if image.mode[0] in "IF":
-        raise InputError(
-            f"{path}: holds {image.mode} pixels, expected eight bits a channel; convert it"
+        raise UnreadableImageError(
+            name, f"holds {image.mode} pixels, expected eight bits a channel", "convert it"
         )
 
 
@@ -106,9 +128,9 @@ def resize(
     height, width = size
     if shorter is None:
         return np.asarray(image.resize((width, height), method))
-    factor = shorter / min(image.size)
-    across, down = (max(shorter, round(side * factor)) for side in image.size)
-    left, top = (across - width) // 2, (down - height) // 2
+    # Rounded as the usual pipelines do, or the cut is a pixel off theirs.
+    across, down = (shorter * side // min(image.size) for side in image.size)
+    left, top = round((across - width) / 2), round((down - height) / 2)
     # Resampling only the part that stays bounds the memory for a very long image.
     x, y = image.width / across, image.height / down
     part = (left * x, top * y, (left + width) * x, (top + height) * y)

@@ -1,160 +1,135 @@
-"""Which images there are: a folder or a manifest as ids, paths and labels in a fixed order."""
+"""Which images there are, in a fixed order, whatever they lie in."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.images.file_images import LABELS_FILE, read_manifest, walk
+from intertwine.images.table_images import TableImages
+from intertwine.images.tar_images import TarImages
+from intertwine.images.tar_index import tar_shards
+from intertwine.listing import RowList, absolute
+from intertwine.tables.columns import Columns
+from intertwine.tables.table import open_table
 
 if TYPE_CHECKING:
+    import os
+    from io import BytesIO
+
     from intertwine.arrays import Array
 
-LABELS_FILE = "labels.txt"
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
-
-@dataclass(frozen=True)
-class ImageList:
-    """Images in a fixed order.
+class ImageSource(Protocol):
+    """All images of an input; they are opened from several threads at once.
 
     Parameters
     ----------
-    path
-        The folder or manifest they were listed from, absolute.
-    kind
-        `folder`, `class-folders`, `labels` (a folder with labels.txt) or `manifest`.
-    root
-        The folder that ids are relative to.
-    ids
-        One an image: its path relative to the root, with `/`.
-    labels
-        (n,) int64, or None.
-    classes
-        Names of the classes, where folders name them.
+    kind, ids, labels, classes
+        As in `ImageList`.
     """
 
-    path: Path
     kind: str
-    root: Path
     ids: list[str]
     labels: Array | None
-    classes: list[str] | None = None
+    classes: list[str] | None
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def open(self, place: int) -> Path | BytesIO:
+        """Return an image's file, or its bytes."""
+        ...
 
-    def file(self, row: int) -> Path:
-        """Return the path of an image by its row."""
-        return self.root / self.ids[row]
+    def name(self, place: int) -> str:
+        """Return what to call an image in an error."""
+        ...
 
-    def rows(self, start: int, stop: int) -> ImageList:
-        """Return rows start … stop−1 as a list of their own.
+
+@dataclass(frozen=True)
+class ImageList(RowList):
+    """Images in a fixed order; `kind` is one of these.
+
+    `folder`, `class-folders`, `labels` (a folder with labels.txt), `manifest`, `table`,
+    `webdataset` or `datasets`. See `intertwine.listing.RowList` for what else it holds.
+
+    Parameters
+    ----------
+    source
+        What opens them.
+    """
+
+    source: ImageSource
+
+    def open(self, row: int) -> Path | BytesIO:
+        """Return what `decode` reads: an image's file, which may be missing, or its bytes.
 
         Raises
         ------
         InputError
-            When there are no such rows.
+            When it cannot be read out of a table or tar; an `UnreadableImageError` when its tar is
+            cut or gone, or its cell is empty.
         """
-        if not 0 <= start < stop <= len(self):
-            raise InputError(
-                f"{self.path}: got rows {start}:{stop}, expected some of 0:{len(self)}"
-            )
-        labels = None if self.labels is None else self.labels[start:stop]
-        return ImageList(
-            self.path, self.kind, self.root, self.ids[start:stop], labels, self.classes
-        )
+        return self.source.open(int(self.places[row]))
+
+    def name(self, row: int) -> str:
+        """Return what to call an image in an error, such as `shard.tar: 0001.jpg`."""
+        return self.source.name(int(self.places[row]))
 
 
-def list_images(path: str | os.PathLike[str]) -> ImageList:
-    """List the images of a folder or manifest.
+def list_images(path: str | os.PathLike[str], *, columns: Columns | None = None) -> ImageList:
+    """List the images of a folder, manifest, table, tar or saved dataset.
 
-    A folder with `labels.txt` (lines `file label`) is what that file says, in its order. In any
-    other folder all images below it count, sorted; when each lies in one of two or more folders
-    right below it, these are the classes, numbered in sorted order. A manifest is a text file
-    of lines `file label`, files relative to its own folder.
+    A folder with `labels.txt` (lines `file label`) is what that file says, in its order. A folder
+    of nothing but `.parquet` or `.tar` files is one table or WebDataset, and one that
+    `Dataset.save_to_disk` wrote is that dataset. In any other folder all images below it count,
+    sorted; when each lies in one of two or more folders right below it, these are the classes,
+    numbered in sorted order. A `.csv` or `.parquet` file is a table of paths, or of images'
+    bytes; a `.tar` file, or several as `shards-{000..012}.tar`, a WebDataset. Any other file is a
+    manifest: lines `file label`. Paths are relative to the folder of the file that names them.
 
     Parameters
     ----------
     path
-        The folder or manifest.
+        Where they are.
+    columns
+        Which columns of a table to read. Of a WebDataset, `content` is the ending of the images
+        and `label` that of the labels, or their key in `.json`.
 
     Raises
     ------
     InputError
-        When there is nothing there, no image, a line is not `file label`, a file is listed twice
-        or missing.
+        When there is nothing there, no image, or what is there cannot be listed: a line that is
+        not `file label`, an image listed twice, a column that is not there, an unfit id or label.
+    FileFormatError
+        When a table or tar is damaged.
+    MissingExtraError
+        When the library that reads a table is not installed.
     """
     path = Path(path)
-    if path.is_dir():
-        manifest = path / LABELS_FILE
-        return _read_manifest(manifest, path, "labels") if manifest.is_file() else _walk(path)
-    if not path.is_file():
-        raise InputError(f"{path}: nothing there, expected a folder of images or a manifest")
-    return _read_manifest(path, path, "manifest")
-
-
-def _read_manifest(manifest: Path, path: Path, kind: str) -> ImageList:
-    try:
-        lines = manifest.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{manifest}: cannot be read as a manifest, text of lines `file label` ({error})"
-        ) from error
-    root = _absolute(manifest.parent)
-    seen: dict[str, int] = {}
-    labels = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        name, label = _parse_line(line, f"{manifest}: line {number}")
-        if name in seen:
-            raise InputError(
-                f"{manifest}: line {number}: {name} stands on line {seen[name]} already"
-            )
-        if not (root / name).is_file():
-            raise InputError(f"{manifest}: line {number}: no file {name} in {root}")
-        seen[name] = number
-        labels.append(label)
-    if not seen:
-        raise InputError(f"{manifest}: lists no image, expected lines `file label`")
-    return ImageList(_absolute(path), kind, root, list(seen), np.array(labels, np.int64))
-
-
-def _parse_line(line: str, where: str) -> tuple[str, int]:
-    # The file's name may hold blanks, the label may not.
-    name, label = [*line.rsplit(maxsplit=1), "", ""][:2]
-    if not label.isdecimal() or len(label) > 9:
-        raise InputError(f"{where}: got {line.strip()!r}, expected `file label` with a label ≥ 0")
-    return PurePath(os.path.normpath(name.strip())).as_posix(), int(label)
-
-
-def _walk(path: Path) -> ImageList:
-    root = _absolute(path)
-    ids = sorted(
-        (Path(folder) / name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    source = _source(path, columns or Columns())
+    places = np.arange(len(source.ids))
+    return ImageList(
+        absolute(path), source.kind, source.ids, source.labels, source.classes, places, source
     )
-    if not ids:
+
+
+def _source(path: Path, columns: Columns) -> ImageSource:
+    labelled = (path / LABELS_FILE).is_file()
+    if not labelled:
+        table = open_table(path)
+        if table is not None:
+            return TableImages(table, columns)
+        shards = tar_shards(path)
+        if shards:
+            return TarImages(shards, columns)
+    if columns != Columns():
+        raise InputError(f"{path}: got names of columns, but it is no table; leave them out")
+    if path.is_dir():
+        return read_manifest(path / LABELS_FILE, "labels") if labelled else walk(path)
+    if not path.is_file():
         raise InputError(
-            f"{path}: holds no image, expected files ending in {' '.join(sorted(SUFFIXES))}"
+            f"{path}: nothing there, expected a folder of images or a manifest, table or tar"
         )
-    tops = [name.split("/")[0] for name in ids]
-    classes = sorted(set(tops))
-    if len(classes) < 2 or any(name.count("/") != 1 for name in ids):
-        return ImageList(root, "folder", root, ids, None)
-    number = {name: label for label, name in enumerate(classes)}
-    labels = np.array([number[top] for top in tops], np.int64)
-    return ImageList(root, "class-folders", root, ids, labels, classes)
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    return read_manifest(path, "manifest")

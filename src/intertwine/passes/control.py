@@ -45,11 +45,13 @@ def with_random_controls(
     """
     from intertwine.encoders.registry import with_options
     from intertwine.passes.extract import extract
+    from intertwine.tables.columns import Columns
 
     parts = [(list(fit), out / "fit"), (list(evaluation), out / "eval")]
     # Both sets are asked before anything is written.
-    origins = [_origin(FeatureSet.open(*folders), names) for folders, _ in parts]
-    for (source, encoders), (folders, made) in zip(origins, parts, strict=True):
+    sets = [FeatureSet.open(*folders) for folders, _ in parts]
+    origins = [_origin(opened, names) for opened in sets]
+    for (source, encoders), opened, (folders, made) in zip(origins, sets, parts, strict=True):
         twins = [
             with_options(uri, weights="random:0", name=f"{name}.untrained")
             for name, uri in encoders.items()
@@ -59,6 +61,8 @@ def with_random_controls(
             twins,
             made,
             rows=tuple(source["rows"]) if source.get("rows") else None,
+            columns=Columns(**source["columns"]) if source.get("columns") else None,
+            leave_out=opened.left_out,
             progress=lambda done, total: say("untrained control", done, total),
         )
         folders.append(made)

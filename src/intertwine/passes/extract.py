@@ -1,31 +1,34 @@
-"""The pass from images to features: every image decoded once, for all encoders."""
+"""The pass from images or texts to features: every image decoded once, for all encoders."""
 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
-from intertwine.features.record import DTYPES, SpaceRecord
+from intertwine.features.record import DTYPES, left_out
 from intertwine.features.writer import FeatureSetWriter
 from intertwine.images.face_cache import FaceCache
 from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
-from intertwine.passes.pixels import read_batches
+from intertwine.passes.batches import plan, read_texts
+from intertwine.passes.extract_facts import space_record, summarise, summarise_faces
+from intertwine.passes.extract_run import ExtractRun
+from intertwine.passes.pixels import read_images
+from intertwine.texts.listing import TextList, list_texts
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from intertwine.encoders.encoder import Encoder
-    from intertwine.passes.pixels import Batch
-
-# Ids of images without a face that the summary names; the file lists all.
-SHOWN = 10
-# Rows are brought to disk and marked complete this often.
-COMMIT_SECONDS = 2.0
+    from intertwine.images.face_detection import FaceDetector
+    from intertwine.tables.columns import Columns
 
 
 def extract(
@@ -37,46 +40,67 @@ def extract(
     dtype: str = "float16",
     workers: int | None = None,
     threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
     rows: tuple[int, int] | None = None,
+    fill: tuple[int, int] | None = None,
+    skip_bad: bool = False,
+    leave_out: Collection[str] = (),
+    columns: Columns | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Run images through encoders into a feature set.
+    """Run images or texts through encoders into a feature set.
 
     The same call again does only what is missing: rows lost to a kill, or an encoder added.
-    Images are batched on one absolute grid, so where a run was interrupted changes no byte.
+    Rows are batched on one absolute grid, so where a run was interrupted changes no byte.
 
     Parameters
     ----------
     input
-        Folder of images or manifest; see `intertwine.images.listing.list_images`.
+        What to read; see `intertwine.images.listing.list_images` and
+        `intertwine.texts.listing.list_texts`.
     encoder_uris
-        Encoders, such as `onnx:net.onnx?channels=bgr`.
+        Encoders, such as `onnx:net.onnx?channels=bgr`; all of images or all of texts.
     out
         Folder of the feature set.
     batch_size
-        Images a batch.
+        Rows a batch.
     dtype
         `float16` or `float32` on disk.
     workers
-        Threads that decode; two, or fewer than the cores, when omitted.
+        Threads that decode; one a core when omitted.
     threads
         Threads of each network; the number of cores when omitted.
+    device, precision
+        Where networks run and with which products; see `intertwine.encoders.registry.open_encoder`.
     rows
         (start, stop) to take of the input; all when omitted.
+    fill
+        (start, stop): extract only these rows of the set, while other processes or machines fill
+        others; a last call without it makes one set of what they did. All when omitted.
+    skip_bad
+        Whether an image that cannot be read is left out of every space, and listed as `left_out` in
+        feature_set.json. Otherwise the pass stops at it, and the same call goes on from there.
+    leave_out
+        Ids of rows of the input that the set does not have.
+    columns
+        Which columns of a table to read.
     progress
         Called with (done, total) rows.
 
     Returns
     -------
     summary
-        JSON-ready: `out`, `rows`, `extracted` (rows run now), `seconds`, and `spaces` with `dim`,
-        `fingerprint`, `encoder` and `extracted` by name. Where an encoder crops faces, `faces` with
-        `detector`, `file`, `undetected` (count) and `undetected_ids` (the first of them), else null.
+        JSON-ready: `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
+        a second of running them, null where there were none), `left_out` (`count` of images, and the first
+        `ids`) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
+        encoder crops faces, `faces` with `detector`, `file`, `undetected` (count) and
+        `undetected_ids` (the first of them), else null.
 
     Raises
     ------
     InputError
-        When the images, an encoder or the folder cannot be used as asked.
+        When the input, an encoder or the folder cannot be used as asked, or an image is bad.
     FileFormatError
         When an encoder's file is damaged.
     MissingExtraError
@@ -84,53 +108,41 @@ def extract(
     """
     _check(encoder_uris, batch_size, dtype)
     began = time.monotonic()
-    images = list_images(input)
-    images = images if rows is None else images.rows(*rows)
-    encoders = [open_encoder(uri, threads=threads) for uri in encoder_uris]
-    source = {"path": str(images.path), "kind": images.kind, "rows": rows and list(rows)}
-    crops = any(encoder.preprocessing.face for encoder in encoders)
-    with (
-        face_detector() if crops else nullcontext() as detector,
-        FeatureSetWriter(
-            out,
-            len(images),
-            ids=images.ids,
-            labels=images.labels,
-            classes=images.classes,
-            source=source,
-        ) as writer,
-    ):
+    encoders = [
+        open_encoder(uri, threads=threads, device=device, precision=precision)
+        for uri in encoder_uris
+    ]
+    listed = _list(input, encoders, columns, rows)
+    gone = {*left_out(Path(out)), *leave_out}
+    listed = listed.without(gone) if gone else listed
+    with ExitStack() as stack:
+        detector = _detector(stack, encoders, fill)
+        writer = stack.enter_context(
+            FeatureSetWriter(
+                out,
+                len(listed),
+                ids=listed.ids,
+                labels=listed.labels,
+                classes=listed.classes,
+                source=_source(listed, rows, columns),
+                fill=fill,
+            )
+        )
         faces = None if detector is None else FaceCache(out, detector)
         for encoder in encoders:
-            writer.add_space(_record(encoder, dtype))
-        done = _run(images, encoders, writer, batch_size, workers, progress or _silent, faces)
-    return {
-        "out": str(out),
-        "rows": len(images),
-        "extracted": max(done.values()),
-        "seconds": time.monotonic() - began,
-        "spaces": {encoder.name: _summary(encoder, done[encoder.name]) for encoder in encoders},
-        "faces": None if faces is None else _faces(faces, images),
-    }
-
-
-def _faces(faces: FaceCache, images: ImageList) -> dict[str, Any]:
-    missed = faces.not_found(images.ids)
-    return {
-        "detector": faces.detector.name,
-        "file": str(faces.path),
-        "undetected": len(missed),
-        "undetected_ids": missed[:SHOWN],
-    }
-
-
-def _summary(encoder: Encoder, extracted: int) -> dict[str, Any]:
-    return {
-        "dim": encoder.dim,
-        "fingerprint": encoder.fingerprint,
-        "encoder": encoder.uri,
-        "extracted": extracted,
-    }
+            writer.add_space(space_record(encoder, dtype))
+        work = plan(writer, encoders, batch_size)
+        if isinstance(listed, ImageList):
+            batches = read_images(listed, work, workers=workers, faces=faces)
+        else:
+            batches = read_texts(listed, work)
+        run = ExtractRun(listed, writer, faces, skip_bad=skip_bad)
+        run.run(batches, sum(len(batch) for batch, _ in work), progress or _silent)
+        if fill is None:
+            run.leave_out_bad()
+    seconds = (time.monotonic() - began, run.seconds)
+    summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
+    return {**summary, "faces": None if faces is None else summarise_faces(faces, listed.ids)}
 
 
 def _silent(done: int, total: int) -> None:
@@ -150,80 +162,48 @@ def _check(encoder_uris: Sequence[str], batch_size: int, dtype: str) -> None:
             raise InputError(f"two encoders have the space name {name}; give one name=NAME")
 
 
-def _record(encoder: Encoder, dtype: str) -> SpaceRecord:
-    facts = {
-        "encoder": encoder.uri,
-        "fingerprint": encoder.fingerprint,
-        "weights_sha256": encoder.weights_sha256,
-        "preprocessing": encoder.preprocessing.to_json(),
-        "parameters": encoder.parameters,
-        "crop": list(encoder.preprocessing.size),
-        "reported_top1": encoder.reported_top1,
-    }
-    return SpaceRecord(encoder.name, encoder.dim, dtype, encoder.head, facts)
-
-
-def _run(
-    images: ImageList,
+def _list(
+    path: str | os.PathLike[str],
     encoders: Sequence[Encoder],
-    writer: FeatureSetWriter,
-    batch_size: int,
-    workers: int | None,
-    progress: Callable[[int, int], None],
-    faces: FaceCache | None,
-) -> dict[str, int]:
-    """Extract what is missing; return the number of rows by space."""
-    work = _plan(writer, encoders, batch_size)
-    total, seen = sum(len(batch) for batch, _ in work), 0
-    done = dict.fromkeys((encoder.name for encoder in encoders), 0)
-    progress(0, total)
-    committed = time.monotonic()
-    try:
-        for batch in read_batches(images, work, workers=workers, faces=faces):
-            for encoder in batch.wanted:
-                done[encoder.name] += _write(encoder, batch, writer)
-            if time.monotonic() - committed >= COMMIT_SECONDS:
-                _commit(writer, faces)
-                committed = time.monotonic()
-            seen += len(batch.rows)
-            progress(seen, total)
-    finally:
-        _commit(writer, faces)
-    return done
-
-
-def _write(encoder: Encoder, batch: Batch, writer: FeatureSetWriter) -> int:
-    """Write the rows of a batch that an encoder lacks; return their number."""
-    features, written = encoder.encode(batch.pixels[encoder.preprocessing.resize_key]), 0
-    for start, stop in _overlaps(writer.missing(encoder.name), batch.rows):
-        writer.write(
-            encoder.name, start, features[start - batch.rows.start : stop - batch.rows.start]
+    columns: Columns | None,
+    rows: tuple[int, int] | None,
+) -> ImageList | TextList:
+    """List what all encoders read."""
+    reader = {encoder.reads: encoder.name for encoder in encoders}
+    if len(reader) > 1:
+        raise InputError(
+            f"encoder {reader['images']} reads images and {reader['texts']} reads texts, expected "
+            "encoders of one kind; make a set of each"
         )
-        written += stop - start
-    return written
+    listed: ImageList | TextList
+    if "texts" in reader:
+        listed = list_texts(path, columns=columns)
+    else:
+        listed = list_images(path, columns=columns)
+    return listed if rows is None else listed.rows(*rows)
 
 
-def _commit(writer: FeatureSetWriter, faces: FaceCache | None) -> None:
-    # Faces first: features on disk then never lack theirs.
-    if faces is not None:
-        faces.commit()
-    writer.commit()
+def _source(
+    listed: ImageList | TextList, rows: tuple[int, int] | None, columns: Columns | None
+) -> dict[str, Any]:
+    named = {} if columns is None else {"columns": asdict(columns)}
+    return {"path": str(listed.path), "kind": listed.kind, "rows": rows and list(rows), **named}
 
 
-def _plan(
-    writer: FeatureSetWriter, encoders: Sequence[Encoder], batch_size: int
-) -> list[tuple[range, list[Encoder]]]:
-    """Return the batches of the absolute grid that lack rows, each with who lacks them."""
-    missing = {encoder.name: writer.missing(encoder.name) for encoder in encoders}
-    plan = []
-    for start in range(0, writer.n, batch_size):
-        batch = range(start, min(writer.n, start + batch_size))
-        wanted = [encoder for encoder in encoders if _overlaps(missing[encoder.name], batch)]
-        if wanted:
-            plan.append((batch, wanted))
-    return plan
-
-
-def _overlaps(ranges: Sequence[tuple[int, int]], batch: range) -> list[tuple[int, int]]:
-    cut = ((max(start, batch.start), min(stop, batch.stop)) for start, stop in ranges)
-    return [(start, stop) for start, stop in cut if start < stop]
+def _detector(
+    stack: ExitStack, encoders: Sequence[Encoder], fill: tuple[int, int] | None
+) -> FaceDetector | None:
+    """Return what finds faces, where an encoder crops them."""
+    crops = [
+        e.name
+        for e in encoders
+        if isinstance(e.preprocessing, Preprocessing) and e.preprocessing.face
+    ]
+    if not crops:
+        return None
+    if fill is not None:
+        raise InputError(
+            f"got --fill with encoder {crops[0]}, which crops faces: they are kept in one file; "
+            "extract it in one process"
+        )
+    return stack.enter_context(face_detector())

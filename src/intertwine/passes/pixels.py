@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.images.decode import decode, resize
+from intertwine.errors import InputError
+from intertwine.images.decode import UnreadableImageError, decode, resize
 from intertwine.images.face_crops import crop_face
+from intertwine.passes.batches import Batch, resize_key
 from intertwine.threads import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
+
+    from PIL.Image import Image
 
     from intertwine.arrays import Array
     from intertwine.encoders.encoder import Encoder
@@ -30,32 +33,16 @@ BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some rows, who lacks their features, and the pixels that those networks read.
-
-    Parameters
-    ----------
-    rows
-        The rows.
-    wanted
-        The encoders that lack some of them.
-    pixels
-        (n, h, w, 3) uint8 by what made them of the images.
-    """
+class _Pending:
+    """A batch in the making: its pixels, and what comes of each image, a face or what is wrong."""
 
     rows: range
     wanted: list[Encoder]
     pixels: dict[ResizeKey, Array]
+    images: list[Future[Face | str | None]]
 
 
-@dataclass(frozen=True)
-class _Pending:
-    rows: range
-    wanted: list[Encoder]
-    files: list[Future[tuple[Face | None, dict[ResizeKey, Array]]]]
-
-
-def read_batches(
+def read_images(
     images: ImageList,
     work: Sequence[tuple[range, list[Encoder]]],
     *,
@@ -71,50 +58,85 @@ def read_batches(
     work
         The rows of each batch, and the encoders that want them.
     workers
-        Threads that decode; two, or fewer than the cores, when omitted.
+        Threads that decode; one a core when omitted.
     faces
         The faces known so far, where an encoder crops them; those found are taken in in the order
         of the rows, whichever thread is first.
+
+    Yields
+    ------
+    batch
+        Its input is (n, h, w, 3) uint8; an image that cannot be read is black and listed as bad.
     """
     queue: deque[_Pending] = deque()
-    with ThreadPoolExecutor(workers or min(2, available_cores()), "decode") as pool:
+    with ThreadPoolExecutor(workers or available_cores(), "decode") as pool:
         try:
             for rows, wanted in work:
-                keys = {encoder.preprocessing.resize_key for encoder in wanted}
-                known = [None if faces is None else faces.get(images.ids[row]) for row in rows]
-                detector = None if faces is None else faces.detector
-                files = [
-                    pool.submit(_pixels, images.file(row), keys, face, detector)
-                    for row, face in zip(rows, known, strict=True)
-                ]
-                queue.append(_Pending(rows, wanted, files))
+                queue.append(_begin(pool, images, rows, wanted, faces))
                 if len(queue) > BATCHES_AHEAD:
-                    yield _stacked(queue.popleft(), images, faces)
+                    yield _finished(queue.popleft(), images, faces)
             while queue:
-                yield _stacked(queue.popleft(), images, faces)
+                yield _finished(queue.popleft(), images, faces)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pixels(
-    path: Path, keys: set[ResizeKey], face: Face | None, detector: FaceDetector | None
-) -> tuple[Face | None, dict[ResizeKey, Array]]:
-    """Return an image's face, where a network crops it, and its pixels for each network."""
-    image, pixels = decode(path), {}
-    for key in keys:
-        size, shorter, interpolation, crop = key
-        if crop is None or detector is None:
-            pixels[key] = resize(image, size, shorter, interpolation)
-            continue
-        face = face or detector.detect(image)
-        pixels[key] = crop_face(image, face, size, crop, interpolation)
-    return face, pixels
+def _begin(
+    pool: ThreadPoolExecutor,
+    images: ImageList,
+    rows: range,
+    wanted: list[Encoder],
+    faces: FaceCache | None,
+) -> _Pending:
+    keys = {resize_key(encoder) for encoder in wanted}
+    # Each thread writes into the batch, which so needs no copy to be put together.
+    pixels = {key: np.empty((len(rows), *key[0], 3), np.uint8) for key in keys}
+    detector = None if faces is None else faces.detector
+    futures = []
+    for at, row in enumerate(rows):
+        face = None if faces is None else faces.get(images.ids[row])
+        own = {key: array[at] for key, array in pixels.items()}
+        futures.append(pool.submit(_read, images, row, own, face, detector))
+    return _Pending(rows, wanted, pixels, futures)
 
 
-def _stacked(pending: _Pending, images: ImageList, faces: FaceCache | None) -> Batch:
-    done = [file.result() for file in pending.files]
-    for row, (face, _) in zip(pending.rows, done, strict=True):
-        if faces is not None and face is not None and faces.get(images.ids[row]) is None:
-            faces.add(images.ids[row], face)
-    pixels = {key: np.stack([one[key] for _, one in done]) for key in done[0][1]}
-    return Batch(pending.rows, pending.wanted, pixels)
+def _read(
+    images: ImageList,
+    row: int,
+    pixels: dict[ResizeKey, Array],
+    face: Face | None,
+    detector: FaceDetector | None,
+) -> Face | str | None:
+    """Fill in an image's pixels for each network; return its face, or what is wrong with it."""
+    try:
+        image = decode(images.open(row), name=images.name(row))
+    except InputError as error:
+        for own in pixels.values():
+            own[:] = 0
+        return error.reason if isinstance(error, UnreadableImageError) else str(error)
+    for key, own in pixels.items():
+        face = _fill(own, image, key, face, detector)
+    return face
+
+
+def _fill(
+    own: Array, image: Image, key: ResizeKey, face: Face | None, detector: FaceDetector | None
+) -> Face | None:
+    size, shorter, interpolation, crop = key
+    if crop is None or detector is None:
+        own[:] = resize(image, size, shorter, interpolation)
+        return face
+    face = face or detector.detect(image)
+    own[:] = crop_face(image, face, size, crop, interpolation)
+    return face
+
+
+def _finished(pending: _Pending, images: ImageList, faces: FaceCache | None) -> Batch:
+    bad = {}
+    for row, future in zip(pending.rows, pending.images, strict=True):
+        found = future.result()
+        if isinstance(found, str):
+            bad[row] = found
+        elif faces is not None and found is not None and faces.get(images.ids[row]) is None:
+            faces.add(images.ids[row], found)
+    return Batch(pending.rows, pending.wanted, bad, pixels=pending.pixels)

@@ -1,0 +1,165 @@
+"""The images of WebDataset tars: files of one name up to its first dot are one sample."""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from io import BytesIO
+from itertools import groupby
+from sys import intern
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from intertwine.errors import InputError
+from intertwine.features.record import ids_text
+from intertwine.images.decode import UnreadableImageError
+from intertwine.images.file_images import SUFFIXES
+from intertwine.images.tar_index import Member, read_member, tar_members
+from intertwine.tables.columns import LABEL, Columns, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+LABEL_ENDING = "cls"
+JSON_ENDING = "json"
+MAX_LABEL_BYTES = 1 << 20
+# As WebDataset cuts names; hidden files and files without an ending belong to no sample.
+_NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)
+
+
+class TarImages:
+    """The images of tars, read where they lie; see `intertwine.images.listing.ImageSource`.
+
+    Ids are the keys of the samples. A label is the text of `KEY.cls`, or `label` in `KEY.json`.
+
+    Parameters
+    ----------
+    shards
+        The tars, in order.
+    columns
+        `content` is the ending of the images where a sample holds several, `label` the ending of
+        the labels or their key in `.json`.
+
+    Raises
+    ------
+    InputError
+        When a sample has no image or several, its files do not stand side by side, only some have
+        labels, a label is unfit, or the id column is named.
+    FileFormatError
+        When a tar is damaged.
+    """
+
+    kind = "webdataset"
+
+    def __init__(self, shards: Sequence[Path], columns: Columns) -> None:
+        if columns.id is not None:
+            raise InputError(f"{shards[0]}: ids are the keys of the samples; name no id column")
+        self._shards = list(shards)
+        self.ids: list[str] = []
+        self._endings: list[str] = []
+        # Shard, first byte and number of bytes of each image.
+        self._places = array("q")
+        values: list[Any] = []
+        seen: set[str] = set()
+        for number, shard in enumerate(shards):
+            try:
+                with shard.open("rb") as file:
+                    for key, files in _samples(shard, seen):
+                        self._add(number, key, _image(f"{shard}: {key}", files, columns.content))
+                        values.append(_label(shard, file, files, columns.label))
+            except OSError as error:
+                raise InputError(f"{shard}: cannot be read ({error.strerror})") from error
+        if not self.ids:
+            raise InputError(f"{shards[0]}: holds no image, expected files such as KEY.jpg")
+        ids_text(self.ids, len(self.ids), shards[0])
+        self.labels, self.classes = None, None
+        if columns.label is not None or any(value is not None for value in values):
+            self._check_labels(values)
+            self.labels, self.classes = read_labels(values, self.name)
+
+    def open(self, place: int) -> BytesIO:
+        """Return an image's bytes.
+
+        Raises
+        ------
+        UnreadableImageError
+            When they cannot be read.
+        """
+        shard, offset, size = self._places[3 * place : 3 * place + 3]
+        try:
+            with self._shards[shard].open("rb") as file:
+                return BytesIO(read_member(file, offset, size))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UnreadableImageError(self.name(place), f"cannot be read ({reason})") from error
+
+    def name(self, place: int) -> str:
+        """Return what to call an image in an error."""
+        shard = self._shards[self._places[3 * place]]
+        return f"{shard}: {self.ids[place]}{self._endings[place]}"
+
+    def _add(self, shard: int, key: str, image: Member) -> None:
+        self.ids.append(key)
+        self._endings.append(intern(image.name[len(key) :]))
+        self._places.extend((shard, image.offset, image.size))
+
+    def _check_labels(self, values: Sequence[Any]) -> None:
+        for place, value in enumerate(values):
+            if value is None:
+                raise InputError(
+                    f"{self.name(place)}: has no label, expected one for every image or for none"
+                )
+
+
+def _samples(shard: Path, seen: set[str]) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Yield the key of each sample, none of those seen, and its files by ending in lower case."""
+    named = ((_NAME.fullmatch(member.name), member) for member in tar_members(shard))
+    matched = ((match, member) for match, member in named if match is not None)
+    for key, group in groupby(matched, lambda pair: pair[0][1]):
+        if key in seen:
+            raise InputError(
+                f"{shard}: files of {key} stand in two places, expected the files of a sample side "
+                "by side and every key once"
+            )
+        seen.add(key)
+        files: dict[str, Member] = {}
+        for match, member in group:
+            ending = match[2].lower()
+            if ending in files:
+                raise InputError(f"{shard}: {member.name} stands twice")
+            files[ending] = member
+        yield key, files
+
+
+def _image(where: str, files: dict[str, Member], ending: str | None) -> Member:
+    if ending is not None:
+        fit = [name for name in files if name == ending.lower().removeprefix(".")]
+    else:
+        fit = [name for name in files if f".{name}" in SUFFIXES]
+    if len(fit) != 1:
+        raise InputError(
+            f"{where}: got files ending in {', '.join(files)}, expected one image; "
+            "name its ending with --column"
+        )
+    return files[fit[0]]
+
+
+def _label(shard: Path, file: BinaryIO, files: dict[str, Member], named: str | None) -> Any:
+    """Return what a sample has as its label, or None."""
+    member = files.get((named or LABEL_ENDING).lower())
+    as_json = member is None
+    member = files.get(JSON_ENDING) if member is None else member
+    if member is None:
+        return None
+    where = f"{shard}: {member.name}"
+    if member.size > MAX_LABEL_BYTES:
+        raise InputError(f"{where}: got {member.size} bytes, expected a label")
+    try:
+        text = read_member(file, member.offset, member.size).decode()
+        if not as_json:
+            return text.strip()
+        facts = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: cannot be read as a label ({error})") from error
+    return facts.get(named or LABEL) if isinstance(facts, dict) else None

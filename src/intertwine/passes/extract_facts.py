@@ -1,0 +1,92 @@
+"""What an extraction records of each space in the set, and what it says when it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.features.record import SpaceRecord, left_out
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from intertwine.encoders.encoder import Encoder
+    from intertwine.images.face_cache import FaceCache
+
+# Ids of images that the summary names; the set's own files list all.
+SHOWN = 10
+
+
+def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
+    """Return what the set is to say of an encoder's space."""
+    facts = {
+        "encoder": encoder.uri,
+        "fingerprint": encoder.fingerprint,
+        "weights_sha256": encoder.weights_sha256,
+        "preprocessing": encoder.preprocessing.to_json(),
+        "parameters": encoder.parameters,
+        "reported_top1": encoder.reported_top1,
+        "paper_top1": encoder.paper_top1,
+        "precision": encoder.precision,
+    }
+    if isinstance(encoder.preprocessing, Preprocessing):
+        facts["crop"] = list(encoder.preprocessing.size)
+    return SpaceRecord(encoder.name, encoder.dim, dtype, encoder.head, facts)
+
+
+def summarise(
+    out: str | os.PathLike[str],
+    encoders: Sequence[Encoder],
+    done: Mapping[str, int],
+    *,
+    rows: int,
+    seconds: tuple[float, float],
+) -> dict[str, Any]:
+    """Return the summary of an extraction, faces aside; see `intertwine.passes.extract.extract`.
+
+    Parameters
+    ----------
+    out
+        The set.
+    encoders
+        Its encoders.
+    done
+        Rows run now, by space.
+    rows
+        Rows of the set.
+    seconds
+        What it took, and what of that the rows took.
+    """
+    gone = left_out(Path(out))
+    extracted = max(done.values(), default=0)
+    spaces = {
+        encoder.name: {
+            "dim": encoder.dim,
+            "fingerprint": encoder.fingerprint,
+            "encoder": encoder.uri,
+            "extracted": done.get(encoder.name, 0),
+        }
+        for encoder in encoders
+    }
+    return {
+        "out": str(out),
+        "rows": rows,
+        "extracted": extracted,
+        "seconds": seconds[0],
+        "rate": extracted / seconds[1] if extracted else None,
+        "left_out": {"count": len(gone), "ids": gone[:SHOWN]},
+        "spaces": spaces,
+    }
+
+
+def summarise_faces(faces: FaceCache, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the summary of the faces of some images."""
+    missed = faces.not_found(ids)
+    return {
+        "detector": faces.detector.name,
+        "file": str(faces.path),
+        "undetected": len(missed),
+        "undetected_ids": missed[:SHOWN],
+    }

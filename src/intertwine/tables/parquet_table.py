@@ -1,0 +1,175 @@
+"""Parquet files, one or a folder of them, whose large columns are streamed, not held."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.extras import import_extra
+from intertwine.listing import files_only
+from intertwine.tables.arrow_types import column_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+# Rows are decoded in blocks, of which the last few stay for threads that are a little behind.
+BLOCK_ROWS = 64
+BLOCKS_KEPT = 4
+_READ_BYTES = 1 << 20
+
+
+class ParquetTable:
+    """Rows of Parquet files in the order of their names; see `intertwine.tables.table.Table`.
+
+    A column is read from front to back, page by page: memory does not grow with a row group, which
+    some writers make as large as the file. Going back starts a row group again.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of files with the same columns.
+
+    Raises
+    ------
+    InputError
+        When the files differ in their columns.
+    FileFormatError
+        When one is not Parquet or is damaged.
+    MissingExtraError
+        When pyarrow is not installed.
+    """
+
+    kind = "table"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        arrow_error = import_extra("pyarrow", "arrow").ArrowException
+        # Arrow does not check that text is UTF-8; Python does when it is taken out.
+        self._errors = (arrow_error, OSError, UnicodeDecodeError)
+        self._parquet = import_extra("pyarrow.parquet", "arrow")
+        self._files = [path] if path.is_file() else files_only(path, ".parquet")
+        self._groups: list[tuple[Path, int]] = []
+        rows = [0]
+        for number, file in enumerate(self._files):
+            with self._opened(file) as opened:
+                types = column_types(opened.schema_arrow)
+                sizes = [
+                    opened.metadata.row_group(group).num_rows
+                    for group in range(opened.metadata.num_row_groups)
+                ]
+            if number == 0:
+                self.types = types
+            elif types != self.types:
+                raise InputError(
+                    f"{file}: got columns {_shown(types)}, expected those of "
+                    f"{self._files[0].name}: {_shown(self.types)}"
+                )
+            self._groups += [(file, group) for group in range(len(sizes))]
+            rows += sizes
+        # The first row of each row group, and the number of rows.
+        self._edges = np.cumsum(rows)
+        self._streams: dict[str, _Stream] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return int(self._edges[-1])
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Return whole columns by name."""
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for file in self._files if names else []:
+            with self._opened(file) as opened:
+                for batch in opened.iter_batches(columns=list(names), use_threads=False):
+                    for name in names:
+                        columns[name] += batch.column(name).to_pylist()
+        return columns
+
+    def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """Return some cells of a column."""
+        with self._lock:
+            return [self._cell(name, row) for row in rows]
+
+    def class_names(self, name: str) -> None:
+        """Return nothing: names of integer labels are not looked for in Parquet files."""
+
+    def where(self, row: int) -> str:
+        """Return what to call a row in an error: its file and its number there."""
+        group = self._group(row)
+        file = self._groups[group][0]
+        first = next(i for i, (other, _) in enumerate(self._groups) if other == file)
+        return f"{file}: row {row - self._edges[first]}"
+
+    def _group(self, row: int) -> int:
+        return int(np.searchsorted(self._edges, row, side="right")) - 1
+
+    def _cell(self, name: str, row: int) -> Any:
+        stream = self._streams.setdefault(name, _Stream())
+        try:
+            return self._from(stream, name, row)
+        except self._errors as error:
+            # What failed half-way cannot be gone on with.
+            del self._streams[name]
+            raise InputError(f"{self.where(row)}: cannot be read ({_reason(error)})") from error
+
+    def _from(self, stream: _Stream, name: str, row: int) -> Any:
+        for start, block in stream.kept:
+            if start <= row < start + len(block):
+                return block[row - start].as_py()
+        group = self._group(row)
+        near = stream.position <= row and group <= self._group(stream.position) + 1
+        if not near or stream.file != self._groups[group][0]:
+            stream.blocks, stream.file = self._blocks(group, name), self._groups[group][0]
+            stream.position = int(self._edges[group])
+        for block in stream.blocks:
+            start, stream.position = stream.position, stream.position + len(block)
+            stream.kept.append((start, block))
+            if row < stream.position:
+                return block[row - start].as_py()
+        raise InputError(f"{self.where(row)}: not there any more; was the file replaced?")
+
+    def _blocks(self, group: int, name: str) -> Iterator[Any]:
+        """Yield a column from a row group to the end of its file."""
+        file = self._groups[group][0]
+        numbers = [number for other, number in self._groups[group:] if other == file]
+        with self._parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as opened:
+            for batch in opened.iter_batches(
+                batch_size=BLOCK_ROWS, row_groups=numbers, columns=[name], use_threads=False
+            ):
+                yield batch.column(name)
+
+    @contextmanager
+    def _opened(self, file: Path) -> Iterator[Any]:
+        try:
+            with self._parquet.ParquetFile(
+                file, buffer_size=_READ_BYTES, pre_buffer=False
+            ) as opened:
+                yield opened
+        except self._errors as error:
+            raise FileFormatError(
+                f"{file}: cannot be read as Parquet ({_reason(error)})"
+            ) from error
+
+
+@dataclass
+class _Stream:
+    """Where the reading of one column stands, and the blocks read last."""
+
+    file: Path | None = None
+    position: int = 0
+    blocks: Iterator[Any] = field(default_factory=lambda: iter(()))
+    kept: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=BLOCKS_KEPT))
+
+
+def _shown(types: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in types.items())
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""Texts: which there are, in which order, with which labels."""

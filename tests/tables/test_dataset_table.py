@@ -1,0 +1,82 @@
+"""Saved datasets read where they lie."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from intertwine.errors import FileFormatError, MissingExtraError
+from intertwine.tables.dataset_table import DatasetTable
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Return a dataset of images, classes and texts."""
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 256, (5, 4, 3), np.uint8)) for _ in range(9)]
+    features = {
+        "image": datasets.Image(),
+        "label": datasets.ClassLabel(names=["cat", "dog"]),
+        "text": datasets.Value("string"),
+    }
+    columns = {"image": images, "label": [0, 1, 1] * 3, "text": [f"text {i}" for i in range(9)]}
+    return datasets.Dataset.from_dict(columns, datasets.Features(features))
+
+
+@pytest.fixture
+def saved(dataset, tmp_path):
+    """Return the folder it was saved to, in two files."""
+    datasets.disable_progress_bars()
+    dataset.save_to_disk(tmp_path / "saved", num_shards=2)
+    return tmp_path / "saved"
+
+
+def test_columns(saved, dataset):
+    """Columns and cells are those of the dataset, images as they were saved."""
+    table = DatasetTable(saved)
+    assert (len(table), table.kind) == (9, "datasets")
+    assert table.types == {"image": "image", "label": "integer", "text": "text"}
+    assert table.columns(["label", "text"]) == {
+        "label": dataset["label"][:],
+        "text": dataset["text"][:],
+    }
+    assert table.cells("text", [8, 0, 5]) == ["text 8", "text 0", "text 5"]
+    for row in (7, 1):
+        image = Image.open(io.BytesIO(table.cells("image", [row])[0]["bytes"]))
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(dataset[row]["image"]))
+    assert table.where(3) == f"{saved}: row 3"
+
+
+def test_class_names(saved):
+    """A column of class labels has names, another none."""
+    table = DatasetTable(saved)
+    assert table.class_names("label") == ["cat", "dog"]
+    assert table.class_names("text") is None
+
+
+def test_order(dataset, tmp_path):
+    """A dataset saved in another order is read in that order."""
+    dataset.select([4, 2, 7]).save_to_disk(tmp_path / "some")
+    assert DatasetTable(tmp_path / "some").columns(["text"]) == {
+        "text": ["text 4", "text 2", "text 7"]
+    }
+
+
+def test_damaged(saved):
+    """A file that is cut short is refused."""
+    file = next(saved.glob("*.arrow"))
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(FileFormatError, match="cannot be loaded as a saved dataset"):
+        DatasetTable(saved)
+
+
+def test_missing_library(saved, monkeypatch):
+    """Without the library, the pip line is the error."""
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'intertwine\[datasets\]'"):
+        DatasetTable(saved)

@@ -21,11 +21,14 @@ def test_text(intertwine, tmp_path):
     (tmp_path / "arcface_resnet_50.safetensors").touch()
     done = intertwine("encoders", "--weights", tmp_path)
     assert done.code == 0
-    assert "facenet:PATH  a FaceNet InceptionResnetV1" in done.out
+    assert "facenet:FILE  a FaceNet InceptionResnetV1" in done.out
+    assert "keras:NAME|FILE  a network of keras.applications" in done.out
     assert "Model-RM: ResNet-50 (version 1), ArcFace, MS-Celeb-1M; 512-d, input 112×112" in done.out
     assert "40,317,440 parameters, licence MIT" in done.out
     assert "arcface_resnet_50.safetensors: found" in done.out
     assert "arcface_mobilenet_v2.safetensors: missing" in done.out
+    assert "inception_v3.tf_in1k.safetensors: not there, will be fetched" in done.out
+    assert "PNASNet-Large.untrained: PNASNet-Large with random weights, the control" in done.out
 
 
 def test_preset_without_weights(intertwine, tmp_path):

@@ -278,5 +278,5 @@ class TestFolder:
 
     def test_image_options(self, made):
         """Options of images are not ignored."""
-        with pytest.raises(InputError, match="got crop, mean, but it reads texts; leave it out"):
+        with pytest.raises(InputError, match="unknown option 'mean'; st knows max_tokens, name"):
             open_encoder(f"st:{made}?mean=0&crop=8")

@@ -188,9 +188,10 @@ class TestOptions:
             (plain, {"layer": "conv"}, "layer conv is not fully connected .* no head; give head="),
             (shared, {"layer": "fc"}, "layer fc does not run just once on an image"),
             (plain, {"pool": "max"}, "got pool=max, expected one of none, mean, first"),
+            (plain, {"pool": "mean"}, "got pool=mean, but what its head reads"),
             (plain, {"head": "some"}, "got head=some, expected one of auto, none"),
         ],
-        ids=["unknown", "not linear", "runs twice", "pool", "head"],
+        ids=["unknown", "not linear", "runs twice", "pool", "pool of a head", "head"],
     )
     def test_wrong(self, network, options, message):
         """A layer that is not there or cannot be a head, and unknown words, are refused."""

@@ -41,7 +41,9 @@ def _print(encoder: dict[str, Any]) -> None:
     )
     print(f"        {encoder['uri']}")
     if encoder["files"]:
-        missing = "fetched where it is not" if encoder["fetched"] else "missing"
+        missing = "not there, will be fetched" if encoder["fetched"] else "missing"
         state = "found" if encoder["found"] else missing
         print(f"        {' or '.join(encoder['files'])}: {state}")
-    print(f"        from the {encoder['source']}")
+        print(f"        from the {encoder['source']}")
+    else:
+        print(f"        {encoder['source']}")

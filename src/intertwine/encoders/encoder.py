@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from intertwine.encoders.preprocessing import Preprocessing, TextPreprocessing
     from intertwine.encoders.uri import EncoderUri
 
-COMMON_OPTIONS = ("name", "paper_top1", "reported_top1", *preprocessing.OPTIONS)
+COMMON_OPTIONS = ("name",)
+IMAGE_OPTIONS = (*COMMON_OPTIONS, "paper_top1", "reported_top1", *preprocessing.OPTIONS)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from intertwine.encoders.keras_weights import to_array
 from intertwine.encoders.torch_head import SHOWN, TOLERANCE, Split
+from intertwine.encoders.torch_watch import run_alone
 from intertwine.encoders.torch_weights import EXTRA as TORCH_EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -207,5 +208,5 @@ def _pooled(keras: Any, model: Any, tensor: Any, axis: int) -> Callable[[Any], A
 
 def _run(forward: Callable[[Any], Any], example: Array) -> Array:
     torch: Any = import_extra("torch", TORCH_EXTRA)
-    with torch.inference_mode():
-        return np.asarray(forward(torch.from_numpy(example)).float().numpy())
+    batch = torch.from_numpy(example)
+    return np.asarray(run_alone(lambda: forward(batch)).float().numpy())

@@ -160,7 +160,7 @@ PAPER_IMAGENET = (
         _SIZE,
         86_057_668,
         {},
-        "no file: weights drawn from a seed",
+        "weights drawn from a seed, no file",
         "–",
         network="pnasnet5large.tf_in1k",
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from intertwine.encoders.encoder import COMMON_OPTIONS, Encoder
+from intertwine.encoders.encoder import COMMON_OPTIONS, IMAGE_OPTIONS, Encoder
 from intertwine.encoders.execution import Execution
 from intertwine.encoders.uri import EncoderUri
 from intertwine.encoders.weights import RANDOM
@@ -37,6 +37,8 @@ class Scheme:
     opens
         What stands after the colon: `file`, `folder`, `name` of a network, or `name or file`, where
         a file or folder that is there is taken for one.
+    reads
+        `images`, or `texts`, which have no options of pixels.
     """
 
     module: str
@@ -45,11 +47,13 @@ class Scheme:
     options: tuple[str, ...]
     path_options: tuple[str, ...] = ()
     opens: str = "file"
+    reads: str = "images"
 
     @property
     def known(self) -> list[str]:
         """Every option it knows, sorted."""
-        return sorted({*COMMON_OPTIONS, *self.options})
+        common = IMAGE_OPTIONS if self.reads == "images" else COMMON_OPTIONS
+        return sorted({*common, *self.options})
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -98,6 +102,7 @@ SCHEMES: dict[str, Scheme] = {
         "texts",
         ("max_tokens", "prompt", "weights"),
         opens="name or file",
+        reads="texts",
     ),
     "onnx": Scheme(
         "intertwine.encoders.onnx",

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import Encoder, accuracies, probe_dim
+from intertwine.encoders.encoder import Encoder, probe_dim
 from intertwine.encoders.model_folder import attempt, model_folder
-from intertwine.encoders.preprocessing import OPTIONS, TextPreprocessing
+from intertwine.encoders.preprocessing import TextPreprocessing
 from intertwine.encoders.torch_encoder import fresh
 from intertwine.encoders.torch_runner import open_device
 from intertwine.encoders.torch_weights import sha256_module
@@ -64,7 +64,6 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         When sentence-transformers is not installed.
     """
     import_extra("sentence_transformers", EXTRA)
-    _check_options(uri)
     folder = model_folder(uri, extra=EXTRA, needs=(MODULES,), takes=TAKEN, owner=OWNER)
     _check_modules(folder, uri)
     model = _network(uri, folder)
@@ -86,7 +85,6 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         weights_sha256=digest,
         split="sentence_embedding",
         parameters=sum(weight.numel() for weight in model.parameters()),
-        **accuracies(uri),
         precision=execution.precision,
         run=run,
     )
@@ -143,13 +141,6 @@ class TextRunner:
         except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
             raise InputError(f"{self._where}: torch cannot run it ({error})") from error
         return np.asarray(features.float().cpu().numpy())
-
-
-def _check_options(uri: EncoderUri) -> None:
-    """Raise when an option is of images, which every scheme's URI may name."""
-    ignored = sorted(uri.options.keys() & set(OPTIONS))
-    if ignored:
-        raise InputError(f"{uri.where}: got {', '.join(ignored)}, but it reads texts; leave it out")
 
 
 def _check_modules(folder: Path, uri: EncoderUri) -> None:

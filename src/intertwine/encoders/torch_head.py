@@ -87,6 +87,11 @@ def split_network(
             return Split("output", lambda batch: _pooled(call(module, batch), pool, uri), None)
         until = RunUntil(module, [_named(module, layer, uri)], call, inputs=False)
         return Split(layer, lambda batch: _pooled(until(batch)[0], pool, uri), None)
+    if pool != "none":
+        raise InputError(
+            f"{uri.where}: got pool={pool}, but what its head reads is taken as features; "
+            "give head=none too, or leave pool out"
+        )
     if layer is None:
         names, head = _find_head(module, uri, example, call)
     else:

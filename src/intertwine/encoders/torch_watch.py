@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,6 @@ def watch(
     InputError
         When torch cannot run it.
     """
-    torch: Any = import_extra("torch", EXTRA)
     ran: dict[str, Ran] = {}
     times: Counter[str] = Counter()
 
@@ -68,14 +68,29 @@ def watch(
 
     hooks = [layer.register_forward_hook(partial(seen, name)) for name, layer in layers.items()]
     try:
-        with torch.inference_mode():
-            output = run()
+        output = run_alone(run)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise InputError(f"{where}: torch cannot run it ({error})") from error
     finally:
         for hook in hooks:
             hook.remove()
     return output, {name: one for name, one in ran.items() if times[name] == 1}
+
+
+def run_alone(run: Callable[[], Any]) -> Any:
+    """Return what a function of torch's returns, without gradients and on one thread of its own.
+
+    Two threads on one convolution wait for each other at every layer, and much longer where the
+    cores have other work.
+    """
+    torch: Any = import_extra("torch", EXTRA)
+
+    def inferred() -> Any:
+        with torch.inference_mode():
+            return run()
+
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return pool.submit(inferred).result()
 
 
 def over_positions(layer: Any, value: Any) -> Any:

@@ -152,24 +152,25 @@ class Preprocessing:
                 f"got images {images.dtype} {images.shape}, "
                 f"expected uint8 (n, {', '.join(map(str, expected))})"
             )
-        order = (2, 1, 0) if self.channels == "bgr" else (0, 1, 2)
-        axis = 1 if self.layout == "nchw" else 3
-        shape = [len(images), *self.size]
-        shape.insert(axis, 3)
-        batch: Array = np.empty(shape, self.dtype)
-        for channel, (own, values) in enumerate(
-            zip(np.moveaxis(batch, axis, 0), self._values(), strict=True)
-        ):
-            own[:] = values[images[..., order[channel]]]
+        step = -1 if self.channels == "bgr" else 1
+        if self.dtype == "uint8":
+            axes = (0, 3, 1, 2) if self.layout == "nchw" else (0, 1, 2, 3)
+            return np.ascontiguousarray(images[..., ::step].transpose(axes))
+        # A pixel has 256 values, so what becomes of each is looked up.
+        values = self._values()
+        if self.layout == "nhwc":
+            channels = zip(values, range(3)[::step], strict=True)
+            return np.stack([own.take(images[..., at]) for own, at in channels], axis=-1)
+        batch: Array = np.empty((len(images), 3, *self.size), self.dtype)
+        for image, planes in zip(images, batch, strict=True):
+            for own, plane, at in zip(values, planes, range(3)[::step], strict=True):
+                own.take(image[..., at], out=plane, mode="clip")
         return batch
 
     def _values(self) -> Array:
         """Return (3, 256): what each value of a pixel becomes, by channel of the network's."""
-        levels: Array = np.arange(256, dtype=np.uint8)
-        if self.dtype == "uint8":
-            return np.tile(levels, (3, 1))
         mean, std = (np.asarray(value, np.float32)[:, None] for value in (self.mean, self.std))
-        scaled: Array = levels.astype(np.float32) * np.float32(self.scale)
+        scaled: Array = np.arange(256, dtype=np.float32) * np.float32(self.scale)
         return ((scaled - mean) / std).astype(self.dtype)
 
 

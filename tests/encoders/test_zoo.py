@@ -8,9 +8,20 @@ import socket
 import pytest
 
 from intertwine.encoders.uri import EncoderUri
-from intertwine.encoders.zoo import brief_hub, cannot_fetch, unknown_name
+from intertwine.encoders.zoo import brief_hub, cannot_fetch, import_zoo, unknown_name
+from intertwine.errors import InputError, MissingExtraError
 
 URI = EncoderUri("timm", "resnet5", named=True)
+
+
+def test_library_that_does_not_fit(tmp_path, monkeypatch):
+    """A library that is there and cannot be imported is one line that says why and what to do."""
+    (tmp_path / "unfit_zoo.py").write_text("raise RuntimeError('operator nms does\\nnot exist')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"unfit_zoo cannot be imported \(operator nms does not e"):
+        import_zoo(URI, "unfit_zoo", "vision")
+    with pytest.raises(MissingExtraError, match=r"pip install 'intertwine\[vision\]'"):
+        import_zoo(URI, "absent_zoo", "vision")
 
 
 def test_unknown_name():

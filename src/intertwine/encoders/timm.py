@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.encoders.torch_encoder import fresh, open_module, preprocessing
 from intertwine.encoders.torch_weights import EXTRA, load_strict, sha256_module
 from intertwine.encoders.weights import Weights, asked_weights
-from intertwine.encoders.zoo import brief_hub, cannot_fetch, unknown_name
+from intertwine.encoders.zoo import brief_hub, cannot_fetch, import_zoo, unknown_name
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 
@@ -72,7 +72,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 def _config(uri: EncoderUri) -> Any:
     """Return what timm says of a network: its input, and where its weights are."""
-    timm: Any = import_extra("timm", EXTRA)
+    timm: Any = import_zoo(uri, "timm", EXTRA)
     models: Any = import_extra("timm.models", EXTRA)
     if not models.is_model(uri.path):
         raise unknown_name(uri, timm.list_models())

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.encoders.torch_encoder import fresh, open_module, preprocessing
 from intertwine.encoders.torch_weights import EXTRA, check_state, read_state, sha256_module
 from intertwine.encoders.weights import asked_weights
-from intertwine.encoders.zoo import cannot_fetch, unknown_name
+from intertwine.encoders.zoo import cannot_fetch, import_zoo, unknown_name
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 
@@ -54,7 +54,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     MissingExtraError
         When torchvision or torch is not installed.
     """
-    models: Any = import_extra("torchvision.models", EXTRA)
+    models: Any = import_zoo(uri, "torchvision.models", EXTRA)
     known = models.list_models(module=models)
     if uri.path not in known:
         raise unknown_name(uri, known)

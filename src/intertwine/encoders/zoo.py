@@ -9,17 +9,48 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from intertwine.errors import InputError
+from intertwine.errors import InputError, MissingExtraError
 from intertwine.extras import import_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import ModuleType
 
     from intertwine.encoders.uri import EncoderUri
 
 # Seconds until a hub that does not answer is taken to be out of reach.
 PATIENCE = 5.0
 _PORTS = {"http": 80, "https": 443}
+
+
+def import_zoo(uri: EncoderUri, module: str, extra: str) -> ModuleType:
+    """Import a zoo's library, or say in a line why it cannot be.
+
+    Parameters
+    ----------
+    uri
+        The encoder's URI.
+    module
+        Dotted name of the library's module.
+    extra
+        The extra of this package that installs it.
+
+    Raises
+    ------
+    InputError
+        When it is there but does not fit the torch that is there.
+    MissingExtraError
+        When it is not installed.
+    """
+    try:
+        return import_extra(module, extra)
+    except MissingExtraError:
+        raise
+    except (ImportError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"{uri.where}: {module} cannot be imported ({' '.join(str(error).split())[:200]}); "
+            "install a torchvision that was built for this torch"
+        ) from error
 
 
 def unknown_name(uri: EncoderUri, known: Iterable[str]) -> InputError:

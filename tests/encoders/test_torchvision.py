@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision import models
+from torchvision.models import list_models
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.encoders.torch_encoder import preprocessing
@@ -41,6 +43,11 @@ NETWORKS = {
     "vgg11:64": 4096,
     "vgg11_bn:64": 4096,
     "wide_resnet50_2:64": 2048,
+}
+# Vision transformers have untrained heads of zeros, SqueezeNets none.
+OTHERWISE_TESTED = {
+    *(name.partition(":")[0] for name in NETWORKS),
+    *(name for name in list_models(module=models) if name.startswith(("squeezenet", "vit_"))),
 }
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
@@ -81,18 +88,29 @@ def test_head(name, dim):
     check_head(opened(name), dim)
 
 
-def test_head_of_vit(tmp_path):
-    """So it is for a vision transformer, whose untrained head of zeros would show nothing."""
-    state = opened("vit_b_32:64").run.module.state_dict()
-    state["heads.head.weight"].copy_(torch.randn(1000, 768))
+@pytest.mark.parametrize("name", sorted(set(list_models(module=models)) - OTHERWISE_TESTED))
+def test_every_other_head(name):
+    """So it is for every other classifier of torchvision."""
+    gc.collect()
+    encoder = opened(f"{name}:64")
+    check_head(encoder, encoder.dim)
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32"])
+def test_head_of_vit(name, tmp_path):
+    """So it is for vision transformers, whose untrained heads of zeros would show nothing."""
+    state = opened(f"{name}:64").run.module.state_dict()
+    dim = state["heads.head.weight"].shape[1]
+    state["heads.head.weight"].copy_(torch.randn(1000, dim))
     save_file(state, tmp_path / "vit.safetensors")
-    check_head(opened("vit_b_32:64", weights=tmp_path / "vit.safetensors"), 768)
+    check_head(opened(f"{name}:64", weights=tmp_path / "vit.safetensors"), dim)
 
 
-def test_no_linear_head():
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_no_linear_head(name):
     """SqueezeNet, whose classifier ends in a ReLU, is refused with what to do instead."""
-    with pytest.raises(InputError, match=r"squeezenet1_1: has no linear head: .* give head=none"):
-        opened("squeezenet1_1:64")
+    with pytest.raises(InputError, match=rf"{name}: has no linear head: .* give head=none"):
+        opened(f"{name}:64")
     encoder = opened("squeezenet1_1:64", layer="features", pool="mean", head="none")
     assert (encoder.dim, encoder.head, encoder.split) == (512, None, "features")
 

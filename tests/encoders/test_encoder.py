@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from intertwine.encoders.encoder import Encoder, probe_dim
+from intertwine.encoders.encoder import Encoder, explains, probe_dim
 from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.errors import InputError
 from intertwine.spaces import Head
@@ -56,3 +56,15 @@ def test_probe_dim():
         probe_dim(np.zeros((1, 3, 2, 2)), where="net", head=None)
     with pytest.raises(InputError, match="features have dimension 4, but the head reads 3"):
         probe_dim(np.zeros((1, 4)), where="net", head=Head(np.zeros((2, 3))))
+
+
+def test_explains():
+    """A head explains logits that it makes of the features, and none of another shape, or NaN."""
+    rng = np.random.default_rng(0)
+    head, features = Head(rng.standard_normal((4, 6)), rng.standard_normal(4)), np.ones((3, 6))
+    own = features @ head.weight.T + head.bias
+    assert explains(head, features, own.reshape(3, 4, 1, 1))
+    assert not explains(head, features, own + 2e-4 * np.abs(own).max())
+    assert not explains(head, features, np.where(own == own[0, 0], np.nan, own))
+    assert not explains(head, features[:, :5], own)
+    assert not explains(head, features, own[:, :3])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri
 
 COMMON_OPTIONS = ("name",)
+# head(features) and the network's own logits may differ by this share of the largest of these.
+TOLERANCE = 1e-4
 IMAGE_OPTIONS = (*COMMON_OPTIONS, "paper_top1", "reported_top1", *preprocessing.OPTIONS)
 
 
@@ -174,6 +176,25 @@ def probe_dim(features: Array, *, where: str, head: Head | None) -> int:
             f"{where}: features have dimension {features.shape[1]}, but the head reads {head.dim}"
         )
     return int(features.shape[1])
+
+
+def explains(head: Head, features: Array, logits: Array) -> bool:
+    """Return whether a head makes a network's own output of its features.
+
+    Parameters
+    ----------
+    head
+        The head.
+    features
+        (n, d) array.
+    logits
+        (n, K) array, or one that has as many numbers an image.
+    """
+    own = logits.reshape(len(logits), -1)
+    if features.shape != (len(own), head.dim) or own.shape[1] != head.n_classes:
+        return False
+    error = np.abs(head.logits(features) - own).max()
+    return bool(error <= TOLERANCE * np.abs(own).max())
 
 
 def drop_background(head: Head | None, uri: EncoderUri) -> Head | None:

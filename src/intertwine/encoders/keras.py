@@ -23,8 +23,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from intertwine.encoders.keras_applications import application, pixel_options
 from intertwine.encoders.keras_build import import_keras, saved_model
 from intertwine.encoders.keras_head import split_model
@@ -63,13 +61,12 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         model, defaults = saved_model(keras, uri, asked), {}
     layout, fixed = _image(model, uri)
     prepared = replace(preprocessing(uri, defaults=defaults, fixed=fixed), layout=layout)
-    noise = np.random.default_rng(0).integers(0, 256, (2, *prepared.size, 3), np.uint8)
     encoder = module_encoder(
         uri,
         model,
         execution,
         preprocessing=prepared,
-        split=split_model(keras, model, uri, prepared.apply(noise)),
+        split=split_model(keras, model, uri, prepared.apply(prepared.noise(2))),
         weights_sha256=_sha256(model, uri, asked),
     )
     # Torch counts the seeds of dropout too.

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.encoders.encoder import explains
 from intertwine.encoders.keras_weights import to_array
-from intertwine.encoders.torch_head import SHOWN, TOLERANCE, Split
+from intertwine.encoders.torch_head import SHOWN, Split
 from intertwine.encoders.torch_watch import run_alone
 from intertwine.encoders.torch_weights import EXTRA as TORCH_EXTRA
 from intertwine.errors import InputError
@@ -93,11 +94,7 @@ def split_model(keras: Any, model: Any, uri: EncoderUri, example: Array) -> Spli
     axis = -1 if isinstance(call.layer, keras.layers.Dense) else _axis(model)
     features = _pooled(keras, model, call.inputs[0], axis)
     logits_of = _pooled(keras, model, logits, axis) if named else _forward(keras, model, logits)
-    own = _run(logits_of, example)
-    own = own.reshape(len(own), -1)
-    explained = head.logits(_run(features, example))
-    error = np.inf if own.shape != explained.shape else np.abs(explained - own).max()
-    if not error <= TOLERANCE * np.abs(own).max():
+    if not explains(head, _run(features, example), _run(logits_of, example)):
         raise _no_head(call.layer, uri)
     return Split(call.layer.name, features, head)
 

@@ -128,6 +128,10 @@ class Preprocessing:
         facts = {key: v for key, v in asdict(self).items() if key != "face" or v is not None}
         return {key: list(v) if isinstance(v, tuple) else v for key, v in facts.items()}
 
+    def noise(self, n: int) -> Array:
+        """Return (n, h, w, 3) images of noise, always the same, to try a network on."""
+        return np.random.default_rng(0).integers(0, 256, (n, *self.size, 3), np.uint8)
+
     def apply(self, images: Array) -> Array:
         """Return a network's input.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from intertwine.errors import InputError
 
 if TYPE_CHECKING:
     from intertwine.encoders.encoder import Encoder
+    from intertwine.encoders.preprocessing import Preprocessing
 
 
 def check_repeatable(encoder: Encoder, module: Any, *, where: str) -> None:
@@ -29,8 +30,7 @@ def check_repeatable(encoder: Encoder, module: Any, *, where: str) -> None:
     InputError
         When they differ, or the module is no longer in eval mode.
     """
-    size = (1, *(encoder.image_size or ()), 3)
-    image = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    image = cast("Preprocessing", encoder.preprocessing).noise(1)
     first, second = encoder.encode(image), encoder.encode(image)
     training = any(part.training for part in module.modules())
     if training or not np.array_equal(first, second):

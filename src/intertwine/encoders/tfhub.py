@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import Encoder, accuracies, drop_background, probe_dim
+from intertwine.encoders.encoder import Encoder, accuracies, drop_background, explains, probe_dim
 from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.encoders.tf_checkpoint import import_tensorflow
 from intertwine.encoders.tfhub_graph import Graph, as_vectors
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri
 
 _DTYPES = ("float32", "float16", "float64", "uint8")
-# head(features) and the network's own output may differ by this share of its largest value.
-_TOLERANCE = 1e-4
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
@@ -131,13 +129,9 @@ def _head(
 ) -> Head:
     """Return a layer as a head, once it gives the network's own logits of two images of noise."""
     head = Head(layer.weight, layer.bias)
-    noise = np.random.default_rng(0).integers(0, 256, (2, *preprocessing.size, 3), np.uint8)
     network = _network(tf, frozen, [layer.features, layer.logits], where)
-    features, logits = network(preprocessing.apply(noise))
-    features = as_vectors(features, pooled=layer.pooled)
-    logits = logits.reshape(len(logits), -1)
-    good = features.shape == (2, head.dim) and logits.shape == (2, head.n_classes)
-    if not good or np.abs(head.logits(features) - logits).max() > _TOLERANCE * np.abs(logits).max():
+    features, logits = network(preprocessing.apply(preprocessing.noise(2)))
+    if not explains(head, as_vectors(features, pooled=layer.pooled), logits):
         raise InputError(
             f"{where}: layer {layer.name} does not make the network's own output by itself; give "
             "head=none to take the output as features, or layer=NAME for another layer"

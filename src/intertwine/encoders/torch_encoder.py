@@ -131,8 +131,7 @@ def open_module(
         When it cannot be split or run as asked.
     """
     torch: Any = import_extra("torch", EXTRA)
-    noise = np.random.default_rng(0).integers(0, 256, (2, *preprocessing.size, 3), np.uint8)
-    example = torch.from_numpy(preprocessing.apply(noise))
+    example = torch.from_numpy(preprocessing.apply(preprocessing.noise(2)))
     split = split_network(module.eval(), uri, example, call=call)
     return module_encoder(
         uri,

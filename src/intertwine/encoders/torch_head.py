@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.encoders.encoder import explains
 from intertwine.encoders.torch_watch import RunUntil, is_linear, over_positions, watch
 from intertwine.encoders.torch_weights import EXTRA
 from intertwine.errors import InputError
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from intertwine.encoders.torch_watch import Ran
     from intertwine.encoders.uri import EncoderUri
 
-# head(features) and the network's own output may differ by this share of its largest value.
-TOLERANCE = 1e-4
 POOLS = ("none", "mean", "first")
 # Names of layers that an error lists.
 SHOWN = 12
@@ -163,8 +162,7 @@ def _explains(names: Sequence[str], ran: Mapping[str, Ran], logits: Any) -> Head
     layers = [ran[name].layer for name in names]
     head = _head(layers)
     features = _side_by_side(layers, [ran[name].input for name in names])
-    error = np.abs(head.logits(features.float().numpy()) - logits.numpy()).max()
-    return head if error <= TOLERANCE * float(logits.abs().max()) else None
+    return head if explains(head, features.float().numpy(), logits.numpy()) else None
 
 
 def _head(layers: Sequence[Any]) -> Head:

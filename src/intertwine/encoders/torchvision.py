@@ -19,7 +19,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from intertwine.encoders.torch_encoder import fresh, open_module, preprocessing
-from intertwine.encoders.torch_weights import EXTRA, check_state, read_state, sha256_module
+from intertwine.encoders.torch_weights import EXTRA, load_strict, read_state, sha256_module
 from intertwine.encoders.weights import asked_weights
 from intertwine.encoders.zoo import cannot_fetch, import_zoo, unknown_name
 from intertwine.errors import FileFormatError, InputError
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 # Networks with auxiliary classifiers, and a renormalised input with the published weights.
 INCEPTIONS = ("googlenet", "inception_v3")
-# Not of the network as it is run: auxiliary classifiers, and counters of training batches.
-_LEFT_OUT = re.compile(r"aux1\.|aux2\.|AuxLogits\.|.*num_batches_tracked$")
+# Auxiliary classifiers, no part of the network as it is run.
+_LEFT_OUT = ("aux1.", "aux2.", "AuxLogits.")
 # DenseNet's published files hold names from before torch refused dots in them.
 _OLD_NAME = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
@@ -133,10 +133,5 @@ def _fetched(uri: EncoderUri, published: Any) -> Any:
 
 def _load(module: Any, state: Mapping[str, Any], where: str) -> None:
     """Put weights into a network, every one of them and nothing else."""
-    names = {name: _OLD_NAME.sub(r"\1\2", name) for name in state}
-    given = {new: state[old] for old, new in names.items() if not _LEFT_OUT.match(new)}
-    check_state(module, given, where=where)
-    # MNASNet asks for the version of its layout, which files of bare tensors do not tell.
-    whole = module.state_dict()
-    whole.update(given)
-    module.load_state_dict(whole)
+    given = {_OLD_NAME.sub(r"\1\2", name): value for name, value in state.items()}
+    load_strict(module, given, where=where, dropped=_LEFT_OUT)

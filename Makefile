@@ -36,8 +36,9 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/intertwine demo --out demo-output
 
+# One process a core, one BLAS thread each: more would wait for each other.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -136,6 +136,7 @@ def test_empty_arrays_are_finite():
     [
         ("float64", 10**5, 10**9, "float64"),
         ("float32", 2, 3, "float32"),
+        ("fast", 2, 3, "fast"),
         ("auto", 4096, 200_000, "float64"),
         ("auto", 4097, 10, "float32"),
         ("auto", 10, 200_001, "float32"),
@@ -147,17 +148,10 @@ def test_auto_precision_follows_the_rule(precision, dim, n_rows, expected):
     assert resolve_precision(precision, dim=dim, n_rows=n_rows) == expected
 
 
-@pytest.mark.parametrize(
-    ("precision", "message"),
-    [
-        ("fast", "precision fast needs a device"),
-        ("double", "got precision 'double', expected one of auto, float64, float32, fast"),
-    ],
-)
-def test_other_precisions_are_refused(precision, message):
-    """A precision that is unknown, or that this machine lacks, is refused by name."""
-    with pytest.raises(InputError, match=message):
-        resolve_precision(precision, dim=2, n_rows=2)
+def test_other_precisions_are_refused():
+    """A precision that is unknown is refused by name."""
+    with pytest.raises(InputError, match="got precision 'double', expected one of auto, float64"):
+        resolve_precision("double", dim=2, n_rows=2)
 
 
 def test_numbers_follow_another_array():

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import CASES, assert_close, assert_refuses_damage, make, moments_of
 
+from intertwine.accumulators.blas import BlasAccumulator
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import cca, procrustes, reduced_rank, ridge
 from intertwine.files import read_tensors, write_tensors
 from intertwine.moments import BLOCK_ROWS, Moments
 from intertwine.spaces import Space
-from intertwine.sums import Sums
 
 DTYPES = [np.float16, np.float32, np.float64]
 LIBRARIES = {"numpy": np.asarray, "torch": torch.from_numpy}
@@ -174,9 +174,11 @@ def test_memory_layout_moves_no_bit(precision, dtype):
 def test_workers_cut_at_absolute_rows(monkeypatch):
     """A worker that starts inside a feature set ends its blocks where every other worker does."""
     sizes = []
-    plain = Sums.add_block
+    plain = BlasAccumulator.add
     monkeypatch.setattr(
-        Sums, "add_block", lambda self, block: (sizes.append(len(block["a"])), plain(self, block))
+        BlasAccumulator,
+        "add",
+        lambda self, block: (sizes.append(len(block["a"])), plain(self, block)),
     )
     moments_of(LONG["a"], LONG["b"], first_row=100).sums  # noqa: B018
     assert sizes == [BLOCK_ROWS - 100, BLOCK_ROWS, 9000 - 2 * BLOCK_ROWS + 100]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from intertwine.threads import available_cores, side_by_side
+from intertwine.threads import ahead, available_cores, side_by_side
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -36,3 +36,41 @@ def test_an_error_in_a_piece_is_raised():
     """An error of any piece reaches the caller."""
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         side_by_side(lambda x: 1 / x, [1, 0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_items_made_ahead_come_in_order(count):
+    """Items made on another thread come in their order, every one once."""
+    assert list(ahead(iter(range(count)))) == list(range(count))
+
+
+def test_the_next_item_is_made_while_one_is_in_hand():
+    """While the first item is in hand the second is made already."""
+    made = threading.Event()
+
+    def items():
+        yield 0
+        made.set()
+        yield 1
+
+    coming = ahead(items())
+    assert next(coming) == 0
+    assert made.wait(timeout=20)
+    assert list(coming) == [1]
+
+
+def test_an_error_comes_in_its_turn():
+    """Items before an error are given; the error reaches whoever asks for the next."""
+    coming = ahead(1 / x for x in (1, 0))
+    assert next(coming) == 1
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        next(coming)
+
+
+def test_what_is_made_ahead_may_be_left():
+    """Whoever stops early leaves no thread behind."""
+    before = threading.active_count()
+    coming = ahead(iter(range(100)))
+    assert next(coming) == 0
+    coming.close()
+    assert threading.active_count() == before

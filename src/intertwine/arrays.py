@@ -164,6 +164,34 @@ def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
     return features
 
 
+def device_features(array: Any, *, name: str, dim: int, on_host: bool) -> Any:
+    """Check that an array is features, and leave a tensor on its device unless it is wanted here.
+
+    Parameters
+    ----------
+    array, name, dim
+        As for `as_features`.
+    on_host
+        Whether NumPy is wanted whatever the library.
+
+    Returns
+    -------
+    features
+        (n, d) floating point: NumPy, or a torch tensor as it is.
+
+    Raises
+    ------
+    InputError
+        As `as_features`.
+    """
+    if on_host or not array_api_compat.is_torch_array(array):
+        return as_features(array, name=name, dim=dim)
+    as_features(np.empty(tuple(array.shape), np.float16), name=name, dim=dim)
+    if str(array.dtype).removeprefix("torch.") not in {"float16", "float32", "float64"}:
+        raise InputError(f"{name}: got {array.dtype}, expected float16, float32 or float64")
+    return array
+
+
 def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:
     """Raise an error that names the rows when an array holds NaN or infinities.
 
@@ -232,7 +260,7 @@ def unit_rows(features: Array, *, name: str, rows: int | range | Array = 0) -> A
 
 
 def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
-    """Turn the name of a precision into `float64` or `float32`.
+    """Turn the name of a precision into `float64`, `float32` or `fast`.
 
     Parameters
     ----------
@@ -246,22 +274,17 @@ def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
     Returns
     -------
     precision
-        `float64` or `float32`: `auto` is `float64` where the joint dimension is at most 4,096 and
-        n at most 200,000.
+        `auto` is `float64` where the joint dimension is at most 4,096 and n at most 200,000, else
+        `float32`.
 
     Raises
     ------
     InputError
-        For an unknown name, and for `fast`, which has no implementation for this device.
+        For an unknown name.
     """
-    if precision in {"float64", "float32"}:
-        return precision
     if precision == "auto":
         small = dim <= AUTO_FLOAT64_DIMENSIONS and (n_rows or 0) <= AUTO_FLOAT64_ROWS
         return "float64" if small else "float32"
-    if precision == "fast":
-        raise InputError(
-            "precision fast needs a device with float16 or bfloat16 matrix units, which this "
-            "version does not drive; use float32"
-        )
-    raise InputError(f"got precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"got precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    return precision

@@ -11,24 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import as_features, check_finite, resolve_precision
-from intertwine.errors import FileFormatError, InputError
-from intertwine.files import read_tensors, write_tensors
+from intertwine.accumulators import DEFAULT_FAST_ERROR, Accumulator, Products, open_accumulator
+from intertwine.arrays import check_finite, device_features, namespace, resolve_precision, to_numpy
+from intertwine.counted_rows import joined
+from intertwine.errors import InputError
+from intertwine.moment_files import load_moments, save_moments
+from intertwine.row_blocks import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
+from intertwine.row_blocks import RowBlocks
 from intertwine.spaces import Space
 from intertwine.sums import Sums
+from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
     import os
 
     from intertwine.arrays import Array
+    from intertwine.counted_rows import RowRange
 
-# Rows a block: products are taken on this absolute grid however the rows arrive, and the mean of
-# the first block is the origin.
-BLOCK_ROWS = 4096
 # Below this share of rows a difference keeps too few digits; the parts should be merged instead.
 MIN_REMAINING_SHARE = 0.01
 # A column whose spread is below this many roundings of its sum of squares is constant.
 _CONSTANT_ROUNDINGS = 64
+# A chunk of fewer numbers is checked before threads have started.
+_MANY_NUMBERS = 1 << 22
+_COARSER = ("float64", "float32", "fast")
 
 
 class Moments:
@@ -39,14 +45,25 @@ class Moments:
     spaces
         The spaces, or a mapping from name to dimension.
     precision
-        `float64`; `float32` for float32 products with float64 sums of blocks; `auto` for `float64`
-        where the joint dimension is at most 4,096, else `float32`.
+        `float64`; `float32` for float32 products with float64 sums of blocks; `fast` for 16-bit
+        inputs on matrix units, float32 accumulators and float64 sums; `auto` for `float64` where
+        the joint dimension is at most 4,096, else `float32`.
     origin
         (d,) by space: the vector about which products are taken. Workers on one feature set share
         one. By default the mean of the first 4,096 rows. It changes rounding only.
     first_row
         Row number of the first row, when a worker starts inside a feature set, so that every
         worker cuts blocks at the same absolute rows.
+    device
+        Where products are taken: `cpu`, `cuda` (every GPU there is) or `cuda:N`.
+    fast_error
+        Largest relative rounding of a feature, as a difference from the origin, that `fast` may
+        make; it decides how many 16-bit halves a feature is split in.
+
+    Attributes
+    ----------
+    rows
+        (key of a feature set, first row, row after the last) of what is known to be in here.
 
     Raises
     ------
@@ -69,6 +86,8 @@ class Moments:
         precision: str = "auto",
         origin: Mapping[str, Array] | None = None,
         first_row: int = 0,
+        device: str = "cpu",
+        fast_error: float = DEFAULT_FAST_ERROR,
     ) -> None:
         if isinstance(spaces, Mapping):
             spaces = [Space(name, dim) for name, dim in spaces.items()]
@@ -80,11 +99,12 @@ class Moments:
             )
         dims = {name: space.dim for name, space in self.spaces.items()}
         self.precision = resolve_precision(precision, dim=sum(dims.values()), n_rows=None)
+        self.products = Products(self.precision, device, fast_error)
+        self.rows: list[RowRange] = []
         self._sums = Sums.zeros(dims)
         self._origin = None if origin is None else _checked_origin(origin, dims)
-        self._row = first_row
-        self._pending: list[dict[str, Array]] = []
-        self._n_pending = 0
+        self._blocks = RowBlocks(first_row)
+        self._accumulator: Accumulator | None = None
 
     # -- filling --------------------------------------------------------------------------------
 
@@ -103,58 +123,49 @@ class Moments:
         ------
         InputError
             For an absent or unknown space, a wrong shape, different numbers of rows, NaN or
-            infinity. Nothing is added then.
+            infinity, and a device or matrix units that are not there. Nothing is added then.
         """
-        features = self._checked(chunk, rows)
-        n_rows = len(next(iter(features.values())))
-        start = 0
-        while start < n_rows:
-            edge = (self._row // BLOCK_ROWS + 1) * BLOCK_ROWS
-            stop = min(n_rows, start + edge - self._row - self._n_pending)
-            part = {name: array[start:stop] for name, array in features.items()}
-            self._n_pending += stop - start
-            full = self._row + self._n_pending == edge
-            # What waits must not change when the caller reuses its buffer.
-            self._pending.append(part if full else {a: part[a].copy() for a in part})
-            if full:
-                self._flush()
-            start = stop
+        if self._accumulator is None:
+            self.products.require()
+        for block in self._blocks.push(self._checked(chunk, rows)):
+            self._add(block)
 
-    def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Array]:
+    def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Any]:
         if set(chunk) != set(self.spaces):
             raise InputError(f"got spaces {sorted(chunk)}, expected {sorted(self.spaces)}")
         features = {
-            name: as_features(chunk[name], name=name, dim=space.dim)
+            name: device_features(
+                chunk[name], name=name, dim=space.dim, on_host=self.products.device == "cpu"
+            )
             for name, space in self.spaces.items()
         }
         lengths = {name: len(array) for name, array in features.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"rows differ between spaces: got {lengths}, expected one number")
-        for name, array in features.items():
-            next_row = self._row + self._n_pending
-            check_finite(array, name=name, rows=next_row if rows is None else rows)
+        self._require_finite(features, self.next_row if rows is None else rows)
         return features
 
-    def _flush(self) -> None:
-        """Turn the rows that wait into one block of products."""
-        if not self._n_pending:
-            return
-        # One memory layout: another would change the order of additions, hence the last bits.
-        rows = {
-            name: np.concatenate([np.ascontiguousarray(part[name]) for part in self._pending])
-            if len(self._pending) > 1
-            else np.ascontiguousarray(self._pending[0][name])
-            for name in self.spaces
-        }
-        dtype = np.dtype(self.precision)
-        with np.errstate(over="ignore", invalid="ignore"):  # `add_block` refuses what overflows
-            if self._origin is None:
-                self._origin = {name: _origin_of(array) for name, array in rows.items()}
-            origin = self._origin
-            block = {name: _centred(array, origin[name], dtype) for name, array in rows.items()}
-        self._sums.add_block(block)
-        self._row += self._n_pending
-        self._pending, self._n_pending = [], 0
+    def _require_finite(self, features: dict[str, Any], rows: int | range | Array) -> None:
+        def check(name: str) -> None:
+            array = features[name]
+            # One number tells of a device's rows; only bad ones come over to be named.
+            if isinstance(array, np.ndarray) or not _sum_is_finite(array):
+                check_finite(to_numpy(array), name=name, rows=rows)
+
+        count = len(next(iter(features.values()))) * self.dim
+        # Threads cost more than a small chunk takes.
+        list((map if count < _MANY_NUMBERS else side_by_side)(check, features))
+
+    def _add(self, block: Mapping[str, Any]) -> None:
+        """Turn one block of rows into sums of products."""
+        if self._origin is None:
+            with np.errstate(
+                over="ignore", invalid="ignore"
+            ):  # `check_norms` refuses what overflows
+                self._origin = {name: _origin_of(to_numpy(array)) for name, array in block.items()}
+        if self._accumulator is None:
+            self._accumulator = open_accumulator(self._sums, self._origin, self.products)
+        self._accumulator.add(block)
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -164,13 +175,29 @@ class Moments:
 
         Reading closes the block in hand; later blocks still end on the absolute grid.
         """
-        self._flush()
+        self._close()
+        if self._accumulator is not None:
+            self._accumulator.collect()
         return self._sums
+
+    def _close(self) -> None:
+        if self._blocks.n_waiting:
+            self._add(self._blocks.close())
 
     @property
     def n(self) -> int:
         """Number of rows."""
-        return self._sums.n + self._n_pending
+        return self._sums.n + self._blocks.n_waiting
+
+    @property
+    def eps(self) -> float:
+        """Relative rounding of the products; those of `fast` are summed up in float32 too."""
+        return float(np.finfo("float64" if self.precision == "float64" else "float32").eps)
+
+    @property
+    def next_row(self) -> int:
+        """Number of the row that comes next on the absolute grid."""
+        return self._blocks.next_row
 
     @property
     def dim(self) -> int:
@@ -180,7 +207,7 @@ class Moments:
     @property
     def origin(self) -> dict[str, Array]:
         """The vector about which products are taken, (d,) by space; zeros before any row."""
-        self._flush()
+        self._close()
         if self._origin is None:
             return {name: np.zeros(space.dim) for name, space in self.spaces.items()}
         return self._origin
@@ -219,7 +246,7 @@ class Moments:
         sums = self._known(name)
         squares = sums.diagonal(name)
         spread = squares - sums.first[name] ** 2 / max(sums.n, 1)
-        rounding = _CONSTANT_ROUNDINGS * np.finfo(self.precision).eps * squares
+        rounding = _CONSTANT_ROUNDINGS * self.eps * squares
         return np.asarray(np.where(spread > np.maximum(rounding, 0.0), spread, 0.0))
 
     def _known(self, *names: str) -> Sums:
@@ -282,8 +309,9 @@ class Moments:
             )
         for name, space in self.spaces.items():
             space.require(other.spaces[name])
-        if "float32" in {self.precision, other.precision}:
-            self.precision = "float32"
+        rows = joined(self.rows, other.rows) if sign > 0 else []
+        self.precision = max(self.precision, other.precision, key=_COARSER.index)
+        self.rows = rows
         if other.n == 0:
             return
         if self.n == 0:
@@ -310,10 +338,15 @@ class Moments:
         unknown = [name for name in names if name not in self.spaces]
         if unknown:
             raise InputError(f"got spaces {unknown}, expected some of {list(self.spaces)}")
+        sums = self.sums
         chosen = Moments(
-            [self.spaces[name] for name in names], precision=self.precision, first_row=self._row
+            [self.spaces[name] for name in names],
+            precision=self.precision,
+            first_row=self.next_row,
         )
-        chosen._sums = self.sums.select(names)
+        chosen.products = self.products
+        chosen.rows = list(self.rows)
+        chosen._sums = sums.select(names)
         if self._origin is not None:
             chosen._origin = {name: self._origin[name].copy() for name in names}
         return chosen
@@ -322,24 +355,7 @@ class Moments:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the moments as one checked safetensors file."""
-        sums = self.sums
-        tensors: dict[str, Array] = {
-            "norm_first": sums.norm_first,
-            "norm_second": sums.norm_second,
-        }
-        for name in sums.names:
-            tensors[f"origin/{name}"] = self.origin[name]
-            tensors[f"first/{name}"] = sums.first[name]
-            tensors[f"norm_cross/{name}"] = sums.norm_cross[name]
-        for a, b in sums.second:
-            tensors[f"second/{a}/{b}"] = sums.pair(a, b)
-        header = {
-            "spaces": [space.to_json() for space in self.spaces.values()],
-            "n": sums.n,
-            "precision": self.precision,
-            "next_row": self._row,
-        }
-        write_tensors(path, tensors, kind="moments", header=header)
+        save_moments(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Moments:
@@ -350,28 +366,11 @@ class Moments:
         FileFormatError
             When the file is altered, cut, or of another kind.
         """
-        tensors, header = read_tensors(path, kind="moments")
+        return load_moments(path)
 
-        def take(name: str, like: Array) -> Array:
-            if tensors[name].shape != like.shape:
-                shape = tensors[name].shape
-                raise FileFormatError(f"{path}: {name} has shape {shape}, expected {like.shape}")
-            return tensors[name]
-
-        try:
-            spaces = [Space.from_json(value) for value in header["spaces"]]
-            moments = cls(spaces, precision=header["precision"], first_row=int(header["next_row"]))
-            sums = moments._sums
-            sums.n = int(header["n"])
-            sums.norm_first = take("norm_first", sums.norm_first)
-            sums.norm_second = take("norm_second", sums.norm_second)
-            moments._origin = {a: take(f"origin/{a}", x) for a, x in sums.first.items()}
-            sums.first = {a: take(f"first/{a}", x) for a, x in sums.first.items()}
-            sums.norm_cross = {a: take(f"norm_cross/{a}", x) for a, x in sums.norm_cross.items()}
-            sums.second = {(a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()}
-        except KeyError as error:
-            raise FileFormatError(f"{path}: holds no {error}") from error
-        return moments
+    def __getstate__(self) -> dict[str, Any]:
+        # What adds rows may hold a device; it is opened anew when rows come.
+        return {**self.__dict__, "_sums": self.sums, "_accumulator": None}
 
 
 def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, Array]:
@@ -388,8 +387,6 @@ def _origin_of(rows: Array) -> Array:
     return np.where(np.isfinite(rounded), rounded, mean)
 
 
-def _centred(rows: Array, origin: Array, dtype: np.dtype[Any]) -> Array:
-    """Return rows − origin in `dtype`, subtracted in the wider of the two types."""
-    if dtype == np.float32 and rows.dtype != np.float64:
-        return np.subtract(rows, origin.astype(np.float32), dtype=np.float32)
-    return (rows - origin).astype(dtype, copy=False)
+def _sum_is_finite(features: Any) -> bool:
+    xp = namespace(features)
+    return bool(np.isfinite(float(xp.sum(features, dtype=xp.float64))))

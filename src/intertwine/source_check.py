@@ -57,7 +57,7 @@ def main_directions(moments: Moments, name: str) -> Array:
     d = len(scatter)
     k = max(1, min(MAX_DIRECTIONS, d // DIMENSIONS_A_DIRECTION))
     values, vectors = eigh(scatter, subset_by_index=[d - k, d - 1])
-    kept = values > d * np.finfo(moments.precision).eps * max(float(values[-1]), 0.0)
+    kept = values > d * moments.eps * max(float(values[-1]), 0.0)
     return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept] / moments.n)).T)
 
 

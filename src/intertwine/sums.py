@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
 
-# A product of two (rows, TILE) slabs gives a buffer that stays near the core's cache.
-TILE = 1024
 # Σq of one block above this could overflow its products (float32), or Σq² (float64).
 _NORM_LIMITS = {"float32": 1e37, "float64": 1e150}
 
@@ -72,41 +70,19 @@ class Sums:
             norm_second=np.zeros((k, k)),
         )
 
-    def add_block(self, block: Mapping[str, Array]) -> None:
-        """Add rows that are already taken about the origin.
+    def add_norms(self, rows: int, norms: Array) -> None:
+        """Add a block's number of rows, and the sums that need nothing but their squared norms.
 
         Parameters
         ----------
-        block
-            (rows, d) by space, all float64 or all float32. Products are computed in that dtype,
-            their sums kept in float64.
-
-        Raises
-        ------
-        InputError
-            When products would overflow; nothing is added then.
+        rows
+            Rows of the block.
+        norms
+            (n_spaces, rows) q of every space.
         """
-        rows = len(block[self.names[0]])
-        norms = np.empty((len(self.names), rows))
-        for i, name in enumerate(self.names):
-            with np.errstate(over="ignore"):
-                norms[i] = np.einsum("ij,ij->i", block[name], block[name], dtype=np.float64)
-            precision = block[name].dtype.name
-            # By Cauchy and Schwarz Σq bounds every sum of products of the block.
-            if not norms[i].sum() <= _NORM_LIMITS[precision]:
-                remedy = "use precision float64" if precision == "float32" else "rescale them"
-                raise InputError(
-                    f"{name}: features are too large for {precision} products; {remedy}"
-                )
         self.n += rows
-        for name in self.names:
-            features = block[name]
-            self.first[name] += features.sum(axis=0, dtype=np.float64)
-            self.norm_cross[name] += norms @ np.asarray(features, np.float64)
         self.norm_first += norms.sum(axis=1)
         self.norm_second += norms @ norms.T
-        for (a, b), total in self.second.items():
-            _add_product(total, block[a], block[b], upper_only=a == b)
 
     def pair(self, a: str, b: str) -> Array:
         """Return Σ z_a z_bᵀ, (d_a, d_b), for any two of the spaces in any order."""
@@ -215,10 +191,26 @@ class Sums:
         return np.stack([shift @ self.pair(a, b) for a, shift in delta.items()])
 
 
-def _add_product(total: Array, a: Array, b: Array, *, upper_only: bool) -> None:
-    """Add aᵀb to `total` tile by tile; below the diagonal nothing is computed if `upper_only`."""
-    for i in range(0, a.shape[1], TILE):
-        left = a[:, i : i + TILE]
-        for j in range(i if upper_only else 0, b.shape[1], TILE):
-            right = left if upper_only and i == j else b[:, j : j + TILE]
-            total[i : i + TILE, j : j + TILE] += left.T @ right
+def check_norms(names: Iterable[str], norms: Array, precision: str) -> None:
+    """Raise when the products of a block would overflow.
+
+    Parameters
+    ----------
+    names
+        The spaces.
+    norms
+        (n_spaces, rows) squared norms of the rows about the origin.
+    precision
+        `float64`, else products are taken as float32.
+
+    Raises
+    ------
+    InputError
+        Naming the space and what helps.
+    """
+    # By Cauchy and Schwarz Σq bounds every sum of products of the block.
+    limit = _NORM_LIMITS["float64" if precision == "float64" else "float32"]
+    for name, total in zip(names, norms.sum(axis=1), strict=True):
+        if not total <= limit:
+            remedy = "rescale them" if precision == "float64" else "use precision float64"
+            raise InputError(f"{name}: features are too large for {precision} products; {remedy}")

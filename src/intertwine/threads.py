@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,3 +43,31 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> l
     """
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(function, items))
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Give items one after another while a thread already makes the next one.
+
+    Reading then goes on beside arithmetic. Memory holds three items at most: the one in hand, the
+    next, and the one being made.
+
+    Parameters
+    ----------
+    items
+        What to go through; an error that it raises comes when its item's turn comes.
+
+    Yields
+    ------
+    item
+        In order.
+    """
+    iterator, end = iter(items), object()
+
+    def following() -> Item | object:
+        return next(iterator, end)
+
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Item | object] = thread.submit(following)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(following)
+            yield item  # type: ignore[misc] # it is not the end

@@ -22,6 +22,7 @@ from intertwine.features.finished import read_facts, read_heads
 from intertwine.features.npy import NpyFile, read_vector
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, row_number_hashes
 from intertwine.spaces import Head, Space, check_space_name
+from intertwine.threads import ahead
 
 if TYPE_CHECKING:
     import os
@@ -141,10 +142,15 @@ class FeatureSet:
             The row numbers and (chunk, d) by space.
         """
         total = self.n if rows is None else len(rows)
-        for start in range(0, total, chunk_rows):
+        starts = range(0, total, chunk_rows)
+
+        def read(start: int) -> tuple[range | Array, dict[str, Array]]:
             stop = min(total, start + chunk_rows)
             chosen = range(start, stop) if rows is None else rows[start:stop]
-            yield chosen, self.read(names, chosen)
+            return chosen, self.read(names, chosen)
+
+        chunks = map(read, starts)
+        yield from chunks if len(starts) == 1 else ahead(chunks)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise when a space is not in the set.

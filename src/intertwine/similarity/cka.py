@@ -111,7 +111,7 @@ class KernelSums:
         return cls(
             names=(a, b),
             n=moments.n,
-            rounding=64 * float(np.finfo(moments.precision).eps),
+            rounding=64 * moments.eps,
             products=np.array([[own[0], between], [between, own[1]]]),
             traces=traces[index],
             squares=squares[np.ix_(index, index)],

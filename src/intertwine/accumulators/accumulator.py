@@ -1,0 +1,60 @@
+"""What an accumulator does, and which one a precision and a device ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from intertwine.accumulators.blas import BlasAccumulator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intertwine.accumulators.precisions import Products
+    from intertwine.arrays import Array
+    from intertwine.sums import Sums
+
+
+class Accumulator(Protocol):
+    """Adds blocks of rows to sums about one origin."""
+
+    def add(self, rows: Mapping[str, Array]) -> None:
+        """Add a block.
+
+        Parameters
+        ----------
+        rows
+            (n, d) by space: features as they are, finite. They may be reused after the call.
+
+        Raises
+        ------
+        InputError
+            When products would overflow or lose too many digits; nothing is added then.
+        """
+
+    def collect(self) -> None:
+        """Bring everything added so far into the sums."""
+
+
+def open_accumulator(sums: Sums, origin: Mapping[str, Array], products: Products) -> Accumulator:
+    """Return what adds rows to some sums.
+
+    Parameters
+    ----------
+    sums
+        The sums to add to; complete after each `collect`.
+    origin
+        (d,) by space: the vector about which the sums are taken.
+    products
+        Precision and device of the products.
+
+    Raises
+    ------
+    InputError
+        When this machine cannot take such products.
+    """
+    products.require()
+    if products.on_blas:
+        return BlasAccumulator(sums, origin, products.precision)
+    from intertwine.accumulators.torch_accumulator import TorchAccumulator
+
+    return TorchAccumulator(sums, origin, products)

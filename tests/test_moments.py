@@ -1,3 +1,4 @@
+import pickle
 from functools import reduce
 from itertools import pairwise
 from operator import add
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import CASES, assert_close, assert_refuses_damage, make, moments_of
 
+from intertwine.accumulators import precisions
 from intertwine.accumulators.blas import BlasAccumulator
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import cca, procrustes, reduced_rank, ridge
@@ -513,3 +515,41 @@ def test_moments_of_other_spaces_do_not_merge():
         moments + Moments({"a": 3, "b": 1})
     with pytest.raises(SpaceMismatchError, match="fingerprint"):
         Moments([Space("a", 2, "x")]) + Moments([Space("a", 2, "y")])
+
+
+# -- what they know of themselves -------------------------------------------------------------------
+
+
+def test_a_row_is_never_counted_twice(tmp_path):
+    """Moments know their rows through files, copies and sums, and refuse to add a row again."""
+    first, other = moments_of(*make("tall")), moments_of(*make("tall"))
+    first.rows, other.rows = [("set", 0, 200)], [("set", 200, 400)]
+    first.save(tmp_path / "x")
+    both = Moments.load(tmp_path / "x") + other
+    assert both.copy().rows == [("set", 0, 400)]
+    with pytest.raises(InputError, match="rows 0:200 of one feature set are in both moments"):
+        both += first
+    assert both.n == 400
+    assert (both - other).rows == []
+
+
+def test_moments_travel_between_processes():
+    """Pickled moments are the same numbers and go on where they stood."""
+    half = {name: array[:5000] for name, array in LONG.items()}
+    moments = Moments({"a": 3, "b": 2}, precision="float32")
+    moments.update(half)
+    there = pickle.loads(pickle.dumps(moments))  # noqa: S301 - made here
+    for each in (moments, there):
+        each.update({name: array[5000:] for name, array in LONG.items()})
+    assert state(there) == state(moments)
+
+
+def test_fast_moments_stay_marked(tmp_path, monkeypatch):
+    """Moments of precision fast say so through sums and files, with the error they allow."""
+    monkeypatch.setattr(precisions, "matrix_units", lambda: ["AMX"])
+    fast = moments_of(*make("tall"), precision="fast", fast_error=2.0**-16)
+    assert (moments_of(*make("tall"), precision="float32") + fast).precision == "fast"
+    fast.save(tmp_path / "x")
+    loaded = Moments.load(tmp_path / "x")
+    assert loaded.products == fast.products
+    assert state(loaded) == state(fast)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.helpers import assert_close
 from tests.sums import DIMS, ROWS, assert_equals_naive, zeros
 
 from intertwine.accumulators.blas import BlasAccumulator

@@ -1,6 +1,7 @@
 """Torch devices: run here on the processor, with the very code that a GPU runs."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def added(rows, products, origin=ORIGIN, cuts=(0, 200, 500)):
     """Return the sums over rows that come in blocks."""
     sums, _ = zeros(rows)
     accumulator = TorchAccumulator(sums, origin, products)
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         accumulator.add({name: array[start:stop] for name, array in rows.items()})
     accumulator.collect()
     return sums
@@ -110,16 +111,18 @@ def test_collecting_twice_counts_once():
     assert_same_sums(sums, by_blas({a: x.astype(float) for a, x in rows.items()}), 1e-6)
 
 
+@pytest.mark.usefixtures("units")
 @pytest.mark.parametrize(("halves", "tolerance"), [(1, 2.0**-8), (2, 2.0**-15), (3, 2.0**-20)])
-def test_halves_reach_the_error_they_promise(units, halves, tolerance):
+def test_halves_reach_the_error_they_promise(halves, tolerance):
     """Features split in one, two or three halves give sums within that many halves' rounding."""
     products = Products("fast", fast_error=precisions.HALF_ERRORS[halves - 1])
     assert products.halves == halves
     assert_same_sums(added(WIDE, products), by_blas(WIDE), tolerance)
 
 
+@pytest.mark.usefixtures("units")
 @pytest.mark.parametrize("halves", [1, 2])
-def test_all_sums_are_of_the_same_rounded_rows(units, halves):
+def test_all_sums_are_of_the_same_rounded_rows(halves):
     """What fast adds up is, to float32's rounding, one and the same data in every sum."""
     products = Products("fast", fast_error=precisions.HALF_ERRORS[halves - 1])
     kept = {}
@@ -172,7 +175,8 @@ def test_types_may_not_change_on_the_way():
         accumulator.add({name: array.astype(np.float32) for name, array in WIDE.items()})
 
 
-def test_overflow_adds_nothing(units):
+@pytest.mark.usefixtures("units")
+def test_overflow_adds_nothing():
     """Features too large for float32 products are refused, and what was there stays."""
     sums, _ = zeros(WIDE)
     accumulator = TorchAccumulator(sums, ORIGIN, Products("fast"))
@@ -186,8 +190,8 @@ def test_overflow_adds_nothing(units):
 @pytest.mark.parametrize("tensors", [False, True])
 def test_moments_on_a_device(monkeypatch, tensors):
     """Moments of a device take arrays and tensors alike, in any chunks, and are those of NumPy."""
-    monkeypatch.setattr(Products, "require", lambda self: None)
-    monkeypatch.setattr(Products, "devices", lambda self: [torch.device("cpu")])
+    monkeypatch.setattr(Products, "require", lambda _: None)
+    monkeypatch.setattr(Products, "devices", lambda _: [torch.device("cpu")])
     moments = Moments({"a": 33, "b": 20}, precision="float64", device="cuda")
     for start, stop in ((0, 3), (3, 400), (400, 500)):
         rows = {name: array[start:stop] for name, array in WIDE.items()}
@@ -201,7 +205,7 @@ def test_moments_on_a_device(monkeypatch, tensors):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_rows_on_a_device_are_named(monkeypatch, bad):
     """A tensor with NaN or infinity is refused, naming space and row."""
-    monkeypatch.setattr(Products, "require", lambda self: None)
+    monkeypatch.setattr(Products, "require", lambda _: None)
     moments = Moments({"a": 4}, precision="float64", device="cuda")
     rows = torch.ones((9, 4))
     rows[5, 2] = bad
@@ -219,7 +223,7 @@ def test_a_processor_without_units_is_told(monkeypatch):
 
 def test_an_error_out_of_reach_is_refused():
     """A fast error below what three halves reach is refused."""
-    with pytest.raises(InputError, match="got fast error 1e-09, expected at least 6.0e-08"):
+    with pytest.raises(InputError, match=r"got fast error 1e-09, expected at least 6\.0e-08"):
         Products("fast", fast_error=1e-9).require()
 
 

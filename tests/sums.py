@@ -18,6 +18,12 @@ def zeros(rows):
     return Sums.zeros(dims), {name: np.zeros(d) for name, d in dims.items()}
 
 
+def add(accumulator, rows) -> None:
+    """Add rows as one block."""
+    accumulator.write(rows)
+    accumulator.close()
+
+
 def assert_equals_naive(sums: Sums, rows, tolerance: float = 1e-13) -> None:
     """Check every sum against plain loops over rows."""
     names = list(rows)

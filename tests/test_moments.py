@@ -176,11 +176,9 @@ def test_memory_layout_moves_no_bit(precision, dtype):
 def test_workers_cut_at_absolute_rows(monkeypatch):
     """A worker that starts inside a feature set ends its blocks where every other worker does."""
     sizes = []
-    plain = BlasAccumulator.add
+    plain = BlasAccumulator.close
     monkeypatch.setattr(
-        BlasAccumulator,
-        "add",
-        lambda self, block: (sizes.append(len(block["a"])), plain(self, block)),
+        BlasAccumulator, "close", lambda self: (sizes.append(self.fill), plain(self))
     )
     moments_of(LONG["a"], LONG["b"], first_row=100).sums  # noqa: B018
     assert sizes == [BLOCK_ROWS - 100, BLOCK_ROWS, 9000 - 2 * BLOCK_ROWS + 100]

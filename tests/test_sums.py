@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tests.sums import DIMS, ROWS, assert_equals_naive, zeros
+from tests.sums import DIMS, ROWS, add, assert_equals_naive, zeros
 
 from intertwine.accumulators.blas import BlasAccumulator
 from intertwine.sums import Sums
@@ -11,7 +11,7 @@ RNG = np.random.default_rng(0)
 def sums_of(rows) -> Sums:
     """Return the sums over rows taken as they are."""
     sums, origin = zeros(rows)
-    BlasAccumulator(sums, origin, "float64").add(rows)
+    add(BlasAccumulator(sums, origin, "float64"), rows)
     return sums
 
 

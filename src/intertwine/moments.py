@@ -16,8 +16,8 @@ from intertwine.arrays import check_finite, device_features, namespace, resolve_
 from intertwine.counted_rows import joined
 from intertwine.errors import InputError
 from intertwine.moment_files import load_moments, save_moments
-from intertwine.row_blocks import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
-from intertwine.row_blocks import RowBlocks
+from intertwine.row_grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
+from intertwine.row_grid import pieces
 from intertwine.spaces import Space
 from intertwine.sums import Sums
 from intertwine.threads import side_by_side
@@ -103,7 +103,9 @@ class Moments:
         self.rows: list[RowRange] = []
         self._sums = Sums.zeros(dims)
         self._origin = None if origin is None else _checked_origin(origin, dims)
-        self._blocks = RowBlocks(first_row)
+        self.next_row = first_row  # on the absolute grid
+        # Rows of the block in hand that wait for an origin, their mean; copies.
+        self._early: list[dict[str, Any]] = []
         self._accumulator: Accumulator | None = None
 
     # -- filling --------------------------------------------------------------------------------
@@ -127,8 +129,10 @@ class Moments:
         """
         if self._accumulator is None:
             self.products.require()
-        for block in self._blocks.push(self._checked(chunk, rows)):
-            self._add(block)
+        for piece, completes in pieces(self._checked(chunk, rows), self.next_row):
+            self._write(piece)
+            if completes:
+                self._close()
 
     def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Any]:
         if set(chunk) != set(self.spaces):
@@ -156,16 +160,28 @@ class Moments:
         # Threads cost more than a small chunk takes.
         list((map if count < _MANY_NUMBERS else side_by_side)(check, features))
 
-    def _add(self, block: Mapping[str, Any]) -> None:
-        """Turn one block of rows into sums of products."""
+    def _write(self, piece: Mapping[str, Any]) -> None:
+        """Take rows of the block in hand."""
+        self.next_row += len(next(iter(piece.values())))
         if self._origin is None:
-            with np.errstate(
-                over="ignore", invalid="ignore"
-            ):  # `check_norms` refuses what overflows
-                self._origin = {name: _origin_of(to_numpy(array)) for name, array in block.items()}
+            # What waits must not change when the caller reuses its buffer.
+            self._early.append({name: to_numpy(array).copy() for name, array in piece.items()})
+            return
         if self._accumulator is None:
             self._accumulator = open_accumulator(self._sums, self._origin, self.products)
-        self._accumulator.add(block)
+        self._accumulator.write(piece)
+
+    def _close(self) -> None:
+        """Add the block in hand."""
+        if self._early:
+            early, self._early = self._early, []
+            self.next_row -= sum(len(next(iter(piece.values()))) for piece in early)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused when the block is added
+                self._origin = {a: _origin_of([part[a] for part in early]) for a in self.spaces}
+            for piece in early:
+                self._write(piece)
+        if self._accumulator is not None:
+            self._accumulator.close()
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -180,14 +196,10 @@ class Moments:
             self._accumulator.collect()
         return self._sums
 
-    def _close(self) -> None:
-        if self._blocks.n_waiting:
-            self._add(self._blocks.close())
-
     @property
     def n(self) -> int:
         """Number of rows."""
-        return self._sums.n + self._blocks.n_waiting
+        return self._sums.n + self._n_waiting
 
     @property
     def eps(self) -> float:
@@ -195,9 +207,9 @@ class Moments:
         return float(np.finfo("float64" if self.precision == "float64" else "float32").eps)
 
     @property
-    def next_row(self) -> int:
-        """Number of the row that comes next on the absolute grid."""
-        return self._blocks.next_row
+    def _n_waiting(self) -> int:
+        early = sum(len(next(iter(piece.values()))) for piece in self._early)
+        return early + (self._accumulator.fill if self._accumulator is not None else 0)
 
     @property
     def dim(self) -> int:
@@ -370,7 +382,7 @@ class Moments:
 
     def __getstate__(self) -> dict[str, Any]:
         # What adds rows may hold a device; it is opened anew when rows come.
-        return {**self.__dict__, "_sums": self.sums, "_accumulator": None}
+        return {**self.__dict__, "_sums": self.sums, "_early": [], "_accumulator": None}
 
 
 def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, Array]:
@@ -379,9 +391,9 @@ def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dic
     return {name: np.array(origin[name], np.float64) for name in dims}
 
 
-def _origin_of(rows: Array) -> Array:
+def _origin_of(parts: list[Array]) -> Array:
     """Return the mean of rows, rounded to float32 so that float32 differences from it are exact."""
-    mean: Array = rows.mean(axis=0, dtype=np.float64)
+    mean: Array = np.concatenate(parts).mean(axis=0, dtype=np.float64)
     with np.errstate(over="ignore"):
         rounded = mean.astype(np.float32).astype(np.float64)
     return np.where(np.isfinite(rounded), rounded, mean)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from tests.helpers import assert_close
-from tests.sums import DIMS, ROWS, assert_equals_naive, zeros
+from tests.sums import DIMS, ROWS, add, assert_equals_naive, zeros
 
 from intertwine.accumulators import blas
 from intertwine.accumulators.blas import BlasAccumulator
@@ -11,7 +11,7 @@ from intertwine.errors import InputError
 def added(rows, precision="float64", origin=None):
     """Return the sums over rows about an origin."""
     sums, none = zeros(rows)
-    BlasAccumulator(sums, origin or none, precision).add(rows)
+    add(BlasAccumulator(sums, origin or none, precision), rows)
     return sums
 
 
@@ -58,8 +58,23 @@ def test_blocks_of_other_sizes_follow():
     sums, origin = zeros(ROWS)
     accumulator = BlasAccumulator(sums, origin, "float64")
     for rows in (slice(0, 7), slice(7, 30), slice(30, 31), slice(31, 40)):
-        accumulator.add({name: array[rows] for name, array in ROWS.items()})
+        add(accumulator, {name: array[rows] for name, array in ROWS.items()})
     assert_equals_naive(sums, ROWS)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_pieces_of_a_block_change_no_bit(precision, dtype):
+    """Rows written piece by piece, longer than a block if need be, give the bytes of one piece."""
+    rows = {name: np.tile(array.astype(dtype), (120, 1)) for name, array in ROWS.items()}
+    whole, (sums, origin) = added(rows, precision), zeros(rows)
+    accumulator = BlasAccumulator(sums, origin, precision)
+    for start, stop in ((0, 1), (1, 70), (70, 4095), (4095, 4800)):
+        accumulator.write({name: array[start:stop] for name, array in rows.items()})
+    accumulator.close()
+    for pair, total in whole.second.items():
+        assert sums.second[pair].tobytes() == total.tobytes()
+    assert sums.norm_second.tobytes() == whole.norm_second.tobytes()
 
 
 def test_no_rows():
@@ -83,12 +98,12 @@ def test_products_that_would_overflow_are_refused(precision, size, message):
     """Features whose products, or sums of products, would overflow are refused, and nothing added."""
     sums, origin = zeros(ROWS)
     accumulator = BlasAccumulator(sums, origin, precision)
-    accumulator.add(ROWS)
+    add(accumulator, ROWS)
     before = sums.pair("b", "b").copy()
     large = {name: np.full((40, d), 1.0) for name, d in DIMS.items()}
     large["b"][:] = size
     with pytest.raises(InputError, match=message):
-        accumulator.add(large)
+        add(accumulator, large)
     assert_close(sums.pair("b", "b"), before, 0)
     assert sums.n == 40
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.helpers import assert_close
-from tests.sums import ROWS, assert_equals_naive, zeros
+from tests.sums import ROWS, add, assert_equals_naive, zeros
 
 from intertwine.accumulators import device_tiles, precisions, row_buffer
 from intertwine.accumulators.blas import BlasAccumulator
@@ -44,7 +44,7 @@ def added(rows, products, origin=ORIGIN, cuts=(0, 200, 500)):
     sums, _ = zeros(rows)
     accumulator = TorchAccumulator(sums, origin, products)
     for start, stop in pairwise(cuts):
-        accumulator.add({name: array[start:stop] for name, array in rows.items()})
+        add(accumulator, {name: array[start:stop] for name, array in rows.items()})
     accumulator.collect()
     return sums
 
@@ -52,7 +52,7 @@ def added(rows, products, origin=ORIGIN, cuts=(0, 200, 500)):
 def by_blas(rows, precision="float64"):
     """Return the sums over the same rows from NumPy."""
     sums, _ = zeros(rows)
-    BlasAccumulator(sums, ORIGIN, precision).add(rows)
+    add(BlasAccumulator(sums, ORIGIN, precision), rows)
     return sums
 
 
@@ -84,7 +84,7 @@ def test_sums_are_those_of_plain_loops():
     """Every sum equals the one that a loop over rows gives."""
     sums, origin = zeros(ROWS)
     accumulator = TorchAccumulator(sums, origin, OnProcessors("float64"))
-    accumulator.add(ROWS)
+    add(accumulator, ROWS)
     accumulator.collect()
     accumulator.collect()
     assert_equals_naive(sums, ROWS)
@@ -105,7 +105,7 @@ def test_collecting_twice_counts_once():
     sums, _ = zeros(rows)
     accumulator = TorchAccumulator(sums, ORIGIN, OnProcessors("fast"))
     for start, stop in ((0, 130), (130, 131), (131, 500)):
-        accumulator.add({name: array[start:stop] for name, array in rows.items()})
+        add(accumulator, {name: array[start:stop] for name, array in rows.items()})
         accumulator.collect()
         accumulator.collect()
     assert_same_sums(sums, by_blas({a: x.astype(float) for a, x in rows.items()}), 1e-6)
@@ -143,16 +143,18 @@ def test_halves_add_up(halves):
     assert (whole - z.double()).abs().max() <= (2.0**-24 if halves == 3 else 0)
 
 
-def test_rows_wait_for_one_product(monkeypatch):
-    """Blocks are joined to one product until the buffer is full."""
-    monkeypatch.setitem(row_buffer.FLUSH_ROWS, "cpu", 300)
+def test_blocks_wait_for_one_product(monkeypatch):
+    """Blocks are joined to one product until the buffer has no room for another."""
+    monkeypatch.setitem(row_buffer.FLUSH_BLOCKS, "cpu", 2)
     widths = []
     plain = device_tiles.DeviceTiles.add
     monkeypatch.setattr(
         device_tiles.DeviceTiles, "add", lambda s, z: (widths.append(z.shape[1]), plain(s, z))
     )
-    added(WIDE, OnProcessors("float32"), cuts=(0, 100, 250, 260, 500))
-    assert widths == [260, 240]
+    rows = {name: np.tile(array, (30, 1)) for name, array in WIDE.items()}
+    sums = added(rows, OnProcessors("float32"), cuts=(0, 4096, 4196, 8292, 12388, 15000))
+    assert widths == [4196, 8192, 2612]
+    assert_same_sums(sums, by_blas(rows), 1e-6)
 
 
 def test_a_mean_far_above_the_spread_is_refused():
@@ -170,9 +172,9 @@ def test_types_may_not_change_on_the_way():
     """Float32 features after unshifted float16 ones are refused."""
     sums, _ = zeros(WIDE)
     accumulator = TorchAccumulator(sums, ORIGIN, OnProcessors("fast"))
-    accumulator.add({name: array.astype(np.float16) for name, array in WIDE.items()})
+    add(accumulator, {name: array.astype(np.float16) for name, array in WIDE.items()})
     with pytest.raises(InputError, match="float16 features first and wider ones now"):
-        accumulator.add({name: array.astype(np.float32) for name, array in WIDE.items()})
+        add(accumulator, {name: array.astype(np.float32) for name, array in WIDE.items()})
 
 
 @pytest.mark.usefixtures("units")
@@ -180,9 +182,9 @@ def test_overflow_adds_nothing():
     """Features too large for float32 products are refused, and what was there stays."""
     sums, _ = zeros(WIDE)
     accumulator = TorchAccumulator(sums, ORIGIN, Products("fast"))
-    accumulator.add(WIDE)
+    add(accumulator, WIDE)
     with pytest.raises(InputError, match="b: features are too large for fast products"):
-        accumulator.add({**WIDE, "b": WIDE["b"] * 1e18})
+        add(accumulator, {**WIDE, "b": WIDE["b"] * 1e18})
     accumulator.collect()
     assert_same_sums(sums, by_blas(WIDE), 2.0**-8)
 

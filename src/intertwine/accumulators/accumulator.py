@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 class Accumulator(Protocol):
     """Adds blocks of rows to sums about one origin."""
 
-    def add(self, rows: Mapping[str, Array]) -> None:
-        """Add a block.
+    @property
+    def fill(self) -> int:
+        """Rows of the block in hand."""
+
+    def write(self, rows: Mapping[str, Array]) -> None:
+        """Take rows of the block in hand.
 
         Parameters
         ----------
@@ -28,11 +32,20 @@ class Accumulator(Protocol):
         Raises
         ------
         InputError
-            When products would overflow or lose too many digits; nothing is added then.
+            When they are not of the type that these products began with.
+        """
+
+    def close(self) -> None:
+        """Add the block in hand.
+
+        Raises
+        ------
+        InputError
+            When its products would overflow or lose too many digits; it is dropped then.
         """
 
     def collect(self) -> None:
-        """Bring everything added so far into the sums."""
+        """Bring every block added so far into the sums."""
 
 
 def open_accumulator(sums: Sums, origin: Mapping[str, Array], products: Products) -> Accumulator:

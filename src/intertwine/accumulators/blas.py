@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.accumulators.tiles import cut, tiles
+from intertwine.row_grid import BLOCK_ROWS
 from intertwine.sums import check_norms
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
     from intertwine.accumulators.tiles import Tile
     from intertwine.arrays import Array
@@ -43,27 +45,35 @@ class BlasAccumulator:
     """
 
     def __init__(self, sums: Sums, origin: Mapping[str, Array], precision: str) -> None:
-        self.sums = sums
+        self.sums, self.fill = sums, 0
         self.origin = {name: origin[name].astype(np.float64) for name in sums.names}
         self.narrow = {name: origin[name].astype(np.float32) for name in sums.names}
         self.dtype = np.dtype(precision)
+        self.dims = [len(origin[name]) for name in sums.names]
         self.tiles = tiles(sums, TILE)
-        self._buffers: dict[str, Array] = {}
+        self._block: dict[str, Array] = {}
 
-    def add(self, rows: Mapping[str, Array]) -> None:
-        """Add a block of rows."""
+    def write(self, rows: Mapping[str, Array]) -> None:
+        """Centre rows of the block in hand."""
         n = len(next(iter(rows.values())))
-        dims = [rows[name].shape[1] for name in self.sums.names]
-        each = map if n * sum(dims) ** 2 < SERIAL_PRODUCTS else side_by_side
-        block = self._block(rows, n)
+        self._make_room(self.fill + n)
         slabs = cut(n, SLAB_ROWS)
-        ready = list(each(lambda slab: self._make_ready(rows, block, slab), slabs))
-        norms = np.hstack([np.empty((len(dims), 0)), *(norms for norms, _ in ready)])
+        list(self._each(n)(lambda slab: self._centre(rows, slab), slabs))
+        self.fill += n
+
+    def close(self) -> None:
+        """Add the block in hand."""
+        n, self.fill = self.fill, 0
+        each = self._each(n)
+        block = {name: array[:n] for name, array in self._block.items()}
+        parts = list(each(lambda slab: _weighted(block, slab), cut(n, SLAB_ROWS)))
+        norms = np.hstack([np.empty((len(self.dims), 0)), *(norms for norms, _ in parts)])
         check_norms(self.sums.names, norms, self.dtype.name)
         self.sums.add_norms(n, norms)
         # A block's sum first, so that blocks add up to the same bits wherever they were taken.
-        weighted = sum((part for _, part in ready), np.zeros((len(dims) + 1, sum(dims))))
-        for name, part in zip(self.sums.names, _split(weighted, dims), strict=True):
+        total = sum((part for _, part in parts), np.zeros((len(self.dims) + 1, sum(self.dims))))
+        split = np.hsplit(total, np.cumsum(self.dims)[:-1])
+        for name, part in zip(self.sums.names, split, strict=True):
             self.sums.first[name] += part[0]
             self.sums.norm_cross[name] += part[1:]
         list(each(lambda tile: self._add_tile(block, tile), self.tiles))
@@ -71,39 +81,35 @@ class BlasAccumulator:
     def collect(self) -> None:
         """Do nothing: the sums are complete."""
 
-    def _block(self, rows: Mapping[str, Array], n: int) -> dict[str, Array]:
-        """Return room for centred rows; the same from block to block."""
-        for name, array in rows.items():
-            kept = self._buffers.get(name)
-            if kept is None or len(kept) < n:
-                self._buffers[name] = np.empty((n, array.shape[1]), self.dtype)
-        return {name: self._buffers[name][:n] for name in self.sums.names}
+    def _each(self, n: int) -> Callable[..., Iterable[Any]]:
+        """Return what goes through pieces of work on n rows: threads, unless it is over sooner."""
+        return map if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else side_by_side
 
-    def _make_ready(
-        self, rows: Mapping[str, Array], block: Mapping[str, Array], slab: slice
-    ) -> tuple[Array, Array]:
-        """Centre some rows; return their q, (n_spaces, rows), and Σz and Σ q z, (n_spaces + 1, D).
+    def _make_room(self, n: int) -> None:
+        """Have a block of n rows or more; the same from block to block."""
+        for name, dim in zip(self.sums.names, self.dims, strict=True):
+            old = self._block.get(name)
+            if old is None or len(old) < n:
+                self._block[name] = np.empty((max(n, BLOCK_ROWS), dim), self.dtype)
+                if old is not None:
+                    self._block[name][: self.fill] = old[: self.fill]
+
+    def _centre(self, rows: Mapping[str, Array], slab: slice) -> None:
+        """Write rows − origin into the block, subtracted in the wider of the two types.
 
         What overflows here is for `check_norms` to refuse.
         """
-        wide = []
         with np.errstate(over="ignore", invalid="ignore"):
-            for name, array in block.items():
-                self._centre(rows[name][slab], name, out=array[slab])
-                wide.append(array[slab].astype(np.float64, copy=False))
-            norms = np.stack([np.vecdot(z, z) for z in wide])
-            weights = np.vstack([np.ones_like(norms[:1]), norms])
-            return norms, np.hstack([weights @ z for z in wide])
-
-    def _centre(self, rows: Array, name: str, *, out: Array) -> None:
-        """Write rows − origin, subtracted in the wider of the two types."""
-        if out.dtype == rows.dtype == np.float32:
-            np.subtract(rows, self.narrow[name], out=out)
-        elif out.dtype == np.float32 and rows.dtype == np.float16:
-            out[...] = rows  # first: NumPy converts slowly while it subtracts
-            out -= self.narrow[name]
-        else:
-            np.subtract(rows, self.origin[name], out=out, casting="same_kind")
+            for name, block in self._block.items():
+                features = rows[name][slab]
+                out = block[self.fill + slab.start : self.fill + slab.stop]
+                if out.dtype == features.dtype == np.float32:
+                    np.subtract(features, self.narrow[name], out=out)
+                elif out.dtype == np.float32 and features.dtype == np.float16:
+                    out[...] = features  # first: NumPy converts slowly while it subtracts
+                    out -= self.narrow[name]
+                else:
+                    np.subtract(features, self.origin[name], out=out, casting="same_kind")
 
     def _add_tile(self, block: Mapping[str, Array], tile: Tile) -> None:
         a, i, b, j = tile
@@ -114,5 +120,10 @@ class BlasAccumulator:
         total += left.T @ right
 
 
-def _split(array: Array, dims: list[int]) -> list[Array]:
-    return np.hsplit(array, np.cumsum(dims)[:-1])
+def _weighted(block: Mapping[str, Array], slab: slice) -> tuple[Array, Array]:
+    """Return q of some rows, (n_spaces, rows), and their Σz and Σ q z, (n_spaces + 1, D)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = [array[slab].astype(np.float64, copy=False) for array in block.values()]
+        norms = np.stack([np.vecdot(z, z) for z in wide])
+        weights = np.vstack([np.ones_like(norms[:1]), norms])
+        return norms, np.hstack([weights @ z for z in wide])

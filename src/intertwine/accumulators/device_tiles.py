@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.sums import Sums
 
-# Widest tile: a processor's stays in its cache, a GPU's is large enough to fill it.
-WIDEST = {"cpu": 512, "cuda": 4096}
+# Widest tile: a processor's stays in its cache, a GPU's is large enough to fill it; wider ones would
+# waste more of their work below the diagonal.
+WIDEST = {"cpu": 512, "cuda": 2048}
 
 
 class DeviceTiles:

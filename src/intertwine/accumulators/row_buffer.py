@@ -9,15 +9,16 @@ import numpy as np
 from intertwine.accumulators.halves import rounded
 from intertwine.accumulators.tiles import cut
 from intertwine.extras import import_extra
+from intertwine.row_grid import BLOCK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from intertwine.accumulators.precisions import Products
 
-# Rows a product: a GPU's float32 accumulators are flushed to float64 less often, since each flush
+# Blocks a product: a GPU's float32 accumulators are flushed to float64 less often, since each flush
 # costs it as much as many rows.
-FLUSH_ROWS = {"cpu": 4096, "cuda": 16384}
+FLUSH_BLOCKS = {"cpu": 1, "cuda": 4}
 # Features taken at a time, so that each step finds them in the cache.
 SLAB = {"cpu": 128, "cuda": 4096}
 # Rows transposed at a time, for the same reason.
@@ -47,59 +48,49 @@ class RowBuffer:
         self.unshifted = unshifted
         self.halves = 0 if unshifted else products.halves
         wide = torch.float64 if products.precision == "float64" else torch.float32
-        self.dtype = torch.float16 if unshifted else wide
-        self.matrix: Any = None
-        self.fill = self.n_written = 0
+        self.kind = str(origin.device.type)
+        self.matrix = origin.new_empty(
+            (len(origin), FLUSH_BLOCKS[self.kind] * BLOCK_ROWS),
+            dtype=torch.float16 if unshifted else wide,
+        )
+        # Rows of closed blocks that wait for the next product, and all rows.
+        self.closed = self.fill = 0
 
-    def has_room(self, n: int) -> bool:
-        """Whether n more rows fit."""
-        return self.matrix is None or self.fill + n <= self.matrix.shape[1]
-
-    def write(self, rows: Mapping[str, Any]) -> Any:
-        """Write rows behind those that wait; return their squared norms, (n_spaces, n) float64.
-
-        They wait only after `keep`.
-        """
-        self.n_written = len(next(iter(rows.values())))
-        if self.matrix is None:
-            size = (len(self.origin), max(self.n_written, FLUSH_ROWS[self._kind]))
-            self.matrix = self.origin.new_empty(size, dtype=self.dtype)
-        norms = self.origin.new_zeros((len(self.columns), self.n_written))
-        for k, (name, columns) in enumerate(self.columns.items()):
+    def write(self, rows: Mapping[str, Any]) -> None:
+        """Write rows of the block in hand behind those that wait."""
+        n = len(next(iter(rows.values())))
+        for name, columns in self.columns.items():
             features = self._tensor(rows[name])
-            for own in cut(features.shape[1], SLAB[self._kind]):
+            for own in cut(features.shape[1], SLAB[self.kind]):
                 slab = slice(columns.start + own.start, columns.start + own.stop)
-                self._write_slab(features[:, own], slab)
-                norms[k] += self._wide(slab).square_().sum(dim=0)
+                self._write_slab(features[:, own], slab, n)
+        self.fill += n
+
+    def block(self) -> Iterator[tuple[slice, Any]]:
+        """Give the block in hand as float64 differences from the origin, slab by slab."""
+        for columns in self.columns.values():
+            for own in cut(columns.stop - columns.start, SLAB[self.kind]):
+                slab = slice(columns.start + own.start, columns.start + own.stop)
+                z = self.matrix[slab, self.closed : self.fill].to(self.torch.float64, copy=True)
+                yield slab, z.sub_(self.origin[slab, None]) if self.unshifted else z
+
+    def norms(self) -> Any:
+        """Return the squared norms of the block's rows by space, (n_spaces, rows) float64."""
+        norms = self.origin.new_zeros((len(self.columns), self.fill - self.closed))
+        starts = [columns.start for columns in self.columns.values()]
+        for slab, z in self.block():
+            space = int(np.searchsorted(starts, slab.start, side="right")) - 1
+            norms[space] += z.square_().sum(dim=0)
         return norms
 
-    def keep(self) -> None:
-        """Let the rows written last wait for the next product."""
-        self.fill += self.n_written
-        self.n_written = 0
+    def take(self) -> Any:
+        """Return the rows that wait, (D, rows), and make room for others."""
+        rows = self.matrix[:, : self.closed]
+        self.closed = self.fill = 0
+        return rows
 
-    def rows(self) -> Any:
-        """Return the rows that wait, (D, rows)."""
-        return self.matrix[:, : self.fill]
-
-    def written(self) -> Iterator[tuple[slice, Any]]:
-        """Give the rows written last as float64 differences from the origin, slab by slab."""
-        for slab in cut(len(self.origin), SLAB[self._kind]):
-            yield slab, self._wide(slab)
-
-    @property
-    def _kind(self) -> str:
-        return str(self.origin.device.type)
-
-    def _part(self, slab: slice) -> Any:
-        return self.matrix[slab, self.fill : self.fill + self.n_written]
-
-    def _wide(self, slab: slice) -> Any:
-        z = self._part(slab).to(self.torch.float64, copy=True)
-        return z.sub_(self.origin[slab, None]) if self.unshifted else z
-
-    def _write_slab(self, features: Any, slab: slice) -> None:
-        part, origin = self._part(slab), self.origin[slab]
+    def _write_slab(self, features: Any, slab: slice, n: int) -> None:
+        part, origin = self.matrix[slab, self.fill : self.fill + n], self.origin[slab]
         if self.unshifted:
             part.copy_(features.T)
             return
@@ -107,13 +98,13 @@ class RowBuffer:
         early = features.dtype == self.torch.float64
         self._transpose(features - origin if early else features, part)
         if not early:
-            part.sub_(origin.to(self.dtype)[:, None])
+            part.sub_(origin.to(part.dtype)[:, None])
         if self.halves:
             part.copy_(rounded(part, self.halves))
 
     def _transpose(self, features: Any, out: Any) -> None:
         # Whole, it would miss the cache at every number.
-        step = TRANSPOSED_ROWS if self._kind == "cpu" else len(features)
+        step = TRANSPOSED_ROWS if self.kind == "cpu" else len(features)
         for rows in cut(len(features), step):
             out[:, rows].copy_(features[rows].T)
 

@@ -16,6 +16,7 @@ from intertwine.accumulators.halves import matrix_units
 from intertwine.accumulators.row_buffer import RowBuffer
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.row_grid import BLOCK_ROWS
 from intertwine.sums import check_norms
 
 if TYPE_CHECKING:
@@ -57,23 +58,37 @@ class TorchAccumulator:
         self.buffer: RowBuffer | None = None
         self.shares: list[DeviceTiles] = []
 
-    def add(self, rows: Mapping[str, Any]) -> None:
-        """Add a block of rows, NumPy arrays or tensors."""
-        buffer = self._prepared(rows)
-        n = len(next(iter(rows.values())))
-        if not buffer.has_room(n):
-            self._multiply()
-        norms = buffer.write(rows)
+    @property
+    def fill(self) -> int:
+        """Rows of the block in hand."""
+        return 0 if self.buffer is None else self.buffer.fill - self.buffer.closed
+
+    def write(self, rows: Mapping[str, Any]) -> None:
+        """Take rows of the block in hand, NumPy arrays or tensors."""
+        self._prepared(rows).write(rows)
+
+    def close(self) -> None:
+        """Add the block in hand."""
+        buffer, n = self.buffer, self.fill
+        if buffer is None or not n:
+            return
+        norms = buffer.norms()
         host = norms.cpu().numpy()
-        check_norms(self.sums.names, host, self.products.precision)
-        if buffer.unshifted:
-            self._check_means(host)
-        for slab, z in buffer.written():
+        try:
+            check_norms(self.sums.names, host, self.products.precision)
+            if buffer.unshifted:
+                self._check_means(host)
+        except InputError:
+            buffer.fill = buffer.closed
+            raise
+        for slab, z in buffer.block():
             self.first[slab] += z.sum(dim=1)
             self.cross[:, slab] += norms @ z.T
-        buffer.keep()
         self.sums.add_norms(n, host)
         self.n_new += n
+        buffer.closed = buffer.fill
+        if buffer.closed + BLOCK_ROWS > buffer.matrix.shape[1]:
+            self._multiply()
 
     def collect(self) -> None:
         """Bring what every device added up into the sums."""
@@ -117,14 +132,14 @@ class TorchAccumulator:
                 )
 
     def _multiply(self) -> None:
-        """Multiply the rows that wait."""
-        if self.buffer is None or not self.buffer.fill:
+        """Multiply the blocks that wait."""
+        if self.buffer is None or not self.buffer.closed:
             return
         on_units = self.products.precision == "fast" and not self.buffer.unshifted
         with matrix_units() if on_units else nullcontext():
+            rows = self.buffer.take()
             for share in self.shares:
-                share.add(self.buffer.rows())
-        self.buffer.fill = 0
+                share.add(rows)
 
     def _add_tile(self, tile: Tile, block: Array, first: Array) -> None:
         """Add a tile's products to the sums, taken about the origin where they were not."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
 
-# Rows read at a time: the grid on which moments cut their blocks, so that none is copied.
-CHUNK_ROWS = 4096
+# Rows read at a time: three chunks are in memory, one of them being read while one is worked on.
+CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays, since some writers choose a format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        prefix = _temporary_prefix(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
@@ -63,6 +65,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def forget_temporary(path: Path) -> None:
+    """Remove what runs that were killed while they wrote a file left beside it."""
+    for stale in path.parent.glob(f"{escape(_temporary_prefix(path))}*"):
+        stale.unlink(missing_ok=True)
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".tmp-{path.name[:100]}-"
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from intertwine.files import read_tensors, write_tensors
 from intertwine.spaces import Space
 
 if TYPE_CHECKING:
-    import os
-
     from intertwine.arrays import Array
 
 # Rows mapped at a time: bounds the float64 copy that a product makes.
@@ -243,5 +242,7 @@ class LinearMap:
 
 
 def date_text(created: datetime | None) -> str:
-    """Return a date as ISO 8601 with seconds; now when None."""
-    return (created or datetime.now(UTC)).isoformat(timespec="seconds")
+    """Return a date as ISO 8601 with seconds; now, or SOURCE_DATE_EPOCH, when None."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return (created or now).isoformat(timespec="seconds")

@@ -194,6 +194,7 @@ class Moments:
         self._close()
         if self._accumulator is not None:
             self._accumulator.collect()
+            self._accumulator = None  # with its room for a block
         return self._sums
 
     @property

@@ -115,7 +115,7 @@ def test_rows_in_both_sets_are_warned_of(intertwine, networks, tmp_path):
         (["--control-random", "z"], "no space 'z'"),
         (["--alpha", "x"], "got alpha x"),
         (["--device", "cuda:1"], "got device 'cuda:1'"),
-        (["--precision", "fast"], "precision fast"),
+        (["--precision", "fast", "--device", "cuda:99"], "got device 'cuda:99'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

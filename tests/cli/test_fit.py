@@ -100,8 +100,8 @@ def test_every_option_does_something(intertwine, study_folders, tmp_path, argume
         (["--prior", "magic"], "got prior 'magic'"),
         (["--source", "z"], "got source 'z', expected one of ['a', 'b', 'c']"),
         (["--target", "z"], "got target 'z'"),
-        (["--device", "cuda"], "got device 'cuda'; this version computes on cpu"),
-        (["--precision", "fast"], "precision fast needs a device"),
+        (["--device", "cuda:99"], "got device 'cuda:99'"),
+        (["--precision", "fast", "--fast-error", "0"], "got fast error 0.0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

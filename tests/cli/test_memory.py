@@ -99,4 +99,5 @@ def test_similarity_takes_no_more_memory_for_more_rows(command, sizes, tmp_path)
         peak(command, "similarity", sizes[n], "--out", tmp_path / str(n), "--sample", "1000")
         for n in (SMALL, LARGE)
     ]
-    assert peaks[1] < 1.05 * peaks[0], peaks
+    # A group of the smaller set is a tenth of a block of rows; nothing grows once blocks are full.
+    assert peaks[1] < 1.08 * peaks[0], peaks

@@ -345,7 +345,7 @@ def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
         (["--cca-alpha", "inf"], "got CCA λ inf"),
         (["--variance", "0"], "got variance 0.0, expected a share"),
         (["--variance", "nan"], "got variance nan"),
-        (["--precision", "fast"], "precision fast"),
+        (["--precision", "fast", "--sample", "0", "--device", "cuda:98"], "cuda:98"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "tpu"], "'tpu'"),
         (["--closed-set", "nowhere"], "nowhere: no report.json there, expected a closed-set"),

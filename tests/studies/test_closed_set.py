@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.studies import reference
 
-from intertwine.errors import InputError
+from intertwine.accumulators import precisions
 from intertwine.estimators import FitOptions
 from intertwine.features import fresh
 from intertwine.features.feature_set import FeatureSet
@@ -537,7 +537,11 @@ def test_progress_is_told(sorted_fit):
     assert ("joint moments", 500, 500) in seen
 
 
-def test_precision_fast_is_refused(sorted_fit):
-    """A precision that this version does not drive is refused."""
-    with pytest.raises(InputError, match="precision fast"):
-        run(sorted_fit, precision="fast")
+def test_precision_fast_is_near_float64(sorted_fit, monkeypatch):
+    """Scores from bfloat16 products are those of float64 but for a row or two."""
+    monkeypatch.setattr(precisions, "matrix_units", lambda: ["AMX"])
+    exact, fast = (run(sorted_fit, precision=name) for name in ("float64", "fast"))
+    assert fast["precision"] == "fast"
+    for one, two in zip(exact["pairs"], fast["pairs"], strict=True):
+        assert abs(one["accuracy"] - two["accuracy"]) <= 2 / 1000
+        assert one["source"] == one["target"] or abs(one["r2"] - two["r2"]) < 1e-3

@@ -17,6 +17,8 @@ from intertwine.cli.extract import extract
 from intertwine.cli.fit import fit
 from intertwine.cli.inspect import inspect
 from intertwine.cli.linkage import linkage
+from intertwine.cli.merge import merge
+from intertwine.cli.moments import moments
 from intertwine.cli.open_set import open_set
 from intertwine.cli.similarity import similarity
 
@@ -40,6 +42,8 @@ for command in (
     open_set,
     similarity,
     linkage,
+    moments,
+    merge,
     convert_checkpoint,
     inspect,
 ):

@@ -52,7 +52,28 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 PrecisionOption = Annotated[
     Precision, typer.Option(help="Precision of products; auto goes by size.")
 ]
-DeviceOption = Annotated[str, typer.Option(help="Where products run; this version drives cpu.")]
+DeviceOption = Annotated[
+    str, typer.Option(help="Where products run: cpu, cuda (every GPU) or cuda:N.")
+]
+FAST_ERROR = 2.0**-8
+FastErrorOption = Annotated[
+    float,
+    typer.Option(help="Largest relative rounding of a feature that precision fast may make."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes that share the work on this machine.")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|ADDRESS",
+        help="Dask scheduler that shares the work out; local starts one on this machine.",
+    ),
+]
+CHECKPOINT_SECONDS = 30.0
+CheckpointOption = Annotated[
+    float, typer.Option(min=0, help="Seconds between two times that moments are kept on disk.")
+]
 MethodOption = Annotated[Method, typer.Option(help="How maps are fitted.")]
 AlphaOption = Annotated[
     str, typer.Option(help="Ridge penalty λ: a number, gcv, or gcv-per-target.")
@@ -113,18 +134,18 @@ def fit_options(
     )
 
 
-def check_device(device: str) -> None:
-    """Raise when a device is asked for that this version does not drive.
+def check_device(device: str, precision: Precision = Precision.auto) -> None:
+    """Raise before long work when this machine lacks what it was told to work on.
 
     Raises
     ------
     InputError
-        For anything but `cpu`.
+        For a device that is not there, and for precision fast without matrix units.
     """
-    if device != "cpu":
-        from intertwine.errors import InputError
+    if device != "cpu" or precision is Precision.fast:
+        from intertwine.accumulators import Products
 
-        raise InputError(f"got device {device!r}; this version computes on cpu")
+        Products(precision.value, device).require()
 
 
 def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:

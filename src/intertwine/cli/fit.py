@@ -25,17 +25,22 @@ def fit(
     scale: common.ScaleOption = False,
     prior: common.PriorOption = None,
     precision: common.PrecisionOption = common.Precision.auto,
+    fast_error: common.FastErrorOption = common.FAST_ERROR,
     device: common.DeviceOption = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
+    checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
     json: common.JsonOption = False,
 ) -> None:
-    """Fit maps between spaces and write OUT/SOURCE--TARGET.safetensors."""
+    """Fit maps and write OUT/SOURCE--TARGET.safetensors; goes on after a kill."""
     from intertwine.passes.fit import fit_to_files
+    from intertwine.passes.workers import open_workers
 
-    common.check_device(device)
+    common.check_device(device, precision)
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
-    with common.progress() as report:
+    with common.progress() as report, open_workers(workers, scheduler) as pool:
         summary = fit_to_files(
             feature_set,
             out,
@@ -43,6 +48,10 @@ def fit(
             source=source,
             target=target,
             precision=precision.value,
+            fast_error=fast_error,
+            device=device,
+            workers=pool,
+            every=checkpoint,
             say=report,
         )
     if json:

@@ -52,7 +52,7 @@ def linkage(
     from intertwine.report.linkage import write_linkage_report
     from intertwine.studies.linkage import linkage as study
 
-    common.check_device(device)
+    common.check_device(device, precision)
     options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
     counts = None if known is None else [_count(text) for text in known.split(",")]
     check_writable(out)
@@ -65,6 +65,7 @@ def linkage(
             known=counts,
             n_folds=folds,
             precision=precision.value,
+            device=device,
             scratch=out / SCRATCH,
             say=say,
         ).to_json()

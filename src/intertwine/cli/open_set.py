@@ -110,7 +110,7 @@ def open_set(
     from intertwine.studies.open_set import open_set as study
     from intertwine.studies.open_set_options import OpenSetOptions
 
-    common.check_device(device)
+    common.check_device(device, precision)
     if protocol is not None:
         _refuse_decided(context, protocol)
     if protocol is Protocol.paper:
@@ -137,6 +137,7 @@ def open_set(
             options=options,
             maps=maps,
             precision=precision.value,
+            device=device,
             scratch=out / SCRATCH,
             say=say,
         )

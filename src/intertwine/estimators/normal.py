@@ -113,7 +113,7 @@ class NormalEquations:
     def rounding(self, size: int) -> float:
         """Return the relative rounding of scatters and of solves of this size."""
         rounding = size * float(np.finfo(np.float64).eps)
-        if self.moments.precision == "float32":
+        if self.moments.precision != "float64":
             rounding += _FLOAT32_ROUNDINGS * float(np.finfo(np.float32).eps)
         return rounding
 

@@ -121,7 +121,7 @@ class FeatureSet:
     def chunks(
         self,
         names: Sequence[str],
-        rows: Array | None = None,
+        rows: range | Array | None = None,
         *,
         chunk_rows: int = CHUNK_ROWS,
     ) -> Iterator[tuple[range | Array, dict[str, Array]]]:
@@ -132,7 +132,7 @@ class FeatureSet:
         names
             The spaces to read.
         rows
-            (k,) ascending row numbers; all rows when omitted.
+            A range, or (k,) ascending row numbers; all rows when omitted.
         chunk_rows
             Rows a chunk.
 
@@ -141,16 +141,14 @@ class FeatureSet:
         rows, features
             The row numbers and (chunk, d) by space.
         """
-        total = self.n if rows is None else len(rows)
-        starts = range(0, total, chunk_rows)
+        chosen = range(self.n) if rows is None else rows
 
         def read(start: int) -> tuple[range | Array, dict[str, Array]]:
-            stop = min(total, start + chunk_rows)
-            chosen = range(start, stop) if rows is None else rows[start:stop]
-            return chosen, self.read(names, chosen)
+            numbers = chosen[start : start + chunk_rows]
+            return numbers, self.read(names, numbers)
 
-        chunks = map(read, starts)
-        yield from chunks if len(starts) == 1 else ahead(chunks)
+        chunks = map(read, range(0, len(chosen), chunk_rows))
+        yield from chunks if len(chosen) <= chunk_rows else ahead(chunks)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise when a space is not in the set.

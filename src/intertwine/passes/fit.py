@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from intertwine.errors import InputError
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
-from intertwine.files import check_writable
+from intertwine.features.stamp import file_stamps
+from intertwine.files import check_writable, read_header
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
-from intertwine.passes.moments import joint_moments
+from intertwine.passes.fit_record import FitRecord
+from intertwine.passes.moments_file import resumable_moments
 from intertwine.source_check import main_directions
 
 if TYPE_CHECKING:
@@ -32,10 +35,12 @@ def fit_to_files(
     options: FitOptions,
     source: str | None = None,
     target: str | None = None,
-    precision: str = "auto",
     say: Callable[[str, int, int], None] | None = None,
+    **products: Any,
 ) -> dict[str, Any]:
     """Fit maps and write each as `OUT/SOURCE--TARGET.safetensors`.
+
+    The same call goes on where a killed one stood, and writes the same bytes.
 
     Parameters
     ----------
@@ -47,10 +52,10 @@ def fit_to_files(
         How maps are fitted.
     source, target
         One space, or all when omitted.
-    precision
-        `auto`, `float64`, `float32` or `fast`.
     say
         Called with (what, done, total).
+    products
+        precision, device, fast_error, workers and every, as for `resumable_moments`.
 
     Returns
     -------
@@ -63,14 +68,16 @@ def fit_to_files(
     InputError
         For an unknown space, fewer than two rows, or options that do not fit.
     """
-    report = say or (lambda *_: None)
+    out, report = Path(out), say or (lambda *_: None)
     check_writable(out)
     heads: dict[str, Head] = {}
     notes: list[str] = []
+    forget: Callable[[], None] = _nothing
     if len(paths) == 1 and Path(paths[0]).is_file():
         moments = Moments.load(paths[0])
         _check_names(list(moments.spaces), source, target)
         _check_heads(list(moments.spaces), heads, options)
+        stamps: Any = read_header(paths[0])["sha256"]
     else:
         feature_set = FeatureSet.open(*paths)
         names, heads, notes = list(feature_set.spaces), feature_set.heads, feature_set.notes
@@ -79,16 +86,23 @@ def fit_to_files(
             [name for name in names if name in {source, target}] if source and target else names
         )
         _check_heads(needed, heads, options)
-        moments = joint_moments(
+        stamps = file_stamps(feature_set)
+        moments, _, forget = resumable_moments(
             feature_set,
             needed,
-            precision=precision,
+            out,
             progress=lambda done, total: report("joint moments", done, total),
+            **products,
         )
-    return {
-        "maps": _write(moments, heads, Path(out), options, source, target, report),
-        "notes": notes,
-    }
+    record = FitRecord(out, [stamps, repr(options), repr(moments.products), source, target])
+    maps = _write(moments, heads, record, options, source, target, report)
+    forget()
+    record.remove()
+    return {"maps": maps, "notes": notes}
+
+
+def _nothing() -> None:
+    """Forget nothing."""
 
 
 def _check_names(names: list[str], source: str | None, target: str | None) -> None:
@@ -116,37 +130,52 @@ def _check_heads(names: list[str], heads: dict[str, Head], options: FitOptions) 
 def _write(
     moments: Moments,
     heads: dict[str, Head],
-    out: Path,
+    record: FitRecord,
     options: FitOptions,
     source: str | None,
     target: str | None,
     report: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
+    """Write the maps that the record lacks; return an entry for every one."""
     fitter = Fitter(options, heads)
+    directions = cache(partial(main_directions, moments))
     written = []
-    directions: dict[str, Array] = {}
-
-    def known(linear_map: LinearMap) -> LinearMap:
-        """Return a map that knows by what to recognise its source."""
-        name = linear_map.source.name
-        if name not in directions:
-            directions[name] = main_directions(moments, name)
-        return replace(linear_map, source_directions=directions[name])
-
     sources = [source] if source else [name for name in moments.spaces if name != target]
     for i, name in enumerate(sources):
         targets = [target] if target else [other for other in moments.spaces if other != name]
-        for other, fitted in fitter.fit(moments, name, targets).items():
-            path = out / f"{fitted.name}.safetensors"
-            if isinstance(fitted, MapPair):
-                info = fitted.source.info
-                MapPair(known(fitted.source), known(fitted.target)).save(path)
-            else:
-                info = fitted.info
-                known(fitted).save(path)
-            written.append(
-                {"source": name, "target": other, "path": str(path), "method": options.method}
-                | {"info": info}
-            )
+        files = {other: record.path.parent / f"{name}--{other}.safetensors" for other in targets}
+        missing = [other for other, file in files.items() if file.name not in record]
+        if missing:
+            for other, fitted in fitter.fit(moments, name, missing).items():
+                _known(fitted, directions).save(files[other], created=record.created)
+                record.add(files[other].name)
+        written += [
+            {
+                "source": name,
+                "target": other,
+                "path": str(file),
+                "method": options.method,
+                "info": _info(file),
+            }
+            for other, file in files.items()
+        ]
         report("maps", i + 1, len(sources))
     return written
+
+
+def _known(fitted: LinearMap | MapPair, directions: Callable[[str], Array]) -> LinearMap | MapPair:
+    """Return what was fitted, with what its sources can be recognised by."""
+    if isinstance(fitted, MapPair):
+        return MapPair(
+            *(
+                replace(side, source_directions=directions(side.source.name))
+                for side in (fitted.source, fitted.target)
+            )
+        )
+    return replace(fitted, source_directions=directions(fitted.source.name))
+
+
+def _info(file: Path) -> dict[str, Any]:
+    """Return what a map, or the source's side of a pair, says of itself."""
+    header = read_header(file)
+    return dict(header["info"] if "info" in header else header["source"]["info"])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.passes.workers import Workers
 
 GROUPS = 20
 # Groups stay in memory up to this many bytes together. Above it they are written to files, or, where
@@ -99,6 +100,8 @@ def grouped_moments(
     *,
     n_groups: int = GROUPS,
     precision: str = "auto",
+    device: str = "cpu",
+    workers: Workers | None = None,
     scratch: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> MomentGroups:
@@ -116,6 +119,10 @@ def grouped_moments(
         How many groups.
     precision
         `auto`, `float64`, `float32` or `fast`.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
+    workers
+        Where the parts of a group are worked out; here when omitted.
     scratch
         Folder for groups that are too large to keep in memory, made only then. A run that was
         killed finds its finished groups there; `files.forget` it when the work is done.
@@ -129,7 +136,7 @@ def grouped_moments(
     """
     if n_groups < 2:
         raise InputError(f"got {n_groups} row groups, expected at least 2")
-    empty = empty_moments(feature_set, names, precision=precision)
+    empty = empty_moments(feature_set, names, precision=precision, device=device)
     rings = row_groups(feature_set.id_hashes, n_groups)
     groups = MomentGroups(empty.copy(), key=_key(feature_set, empty, len(rings)))
     large = 4 * empty.dim * (empty.dim + 1) * len(rings) > IN_MEMORY_BYTES
@@ -138,7 +145,7 @@ def grouped_moments(
 
     def make(ring: Array, report: Callable[[int, int], None] | None = None) -> Moments:
         part = empty.copy()
-        add_rows(part, feature_set, ring, progress=report)
+        add_rows(part, feature_set, ring, workers=workers, progress=report)
         return part
 
     def report(rows: int, _: int) -> None:

@@ -199,7 +199,9 @@ def _spread(feature_set: FeatureSet, name: str) -> float:
 
 def _dtype(feature_set: FeatureSet, name: str, precision: str) -> np.dtype[np.floating]:
     dim = feature_set.spaces[name].dim
-    return np.dtype(resolve_precision(precision, dim=dim, n_rows=feature_set.n))
+    chosen = resolve_precision(precision, dim=dim, n_rows=feature_set.n)
+    # Scores of `fast` are float32's: its rounding is of the moments only.
+    return np.dtype("float64" if chosen == "float64" else "float32")
 
 
 def _features(feature_set: FeatureSet, name: str, precision: str) -> Iterator[tuple[slice, Array]]:

@@ -7,7 +7,7 @@ images, where one image goes through both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +40,8 @@ class FoldMoments:
         (n_rows, n_folds) bool: rows that must not be fitted on when a fold is tested.
     prefixes
         Of a source's and a target's name in the moments.
-    precision
-        `float64` or `float32`.
+    precision, device
+        Of the products.
     """
 
     data: VerificationSet
@@ -49,10 +49,13 @@ class FoldMoments:
     barred: Array
     prefixes: tuple[str, str]
     precision: str = "float64"
+    device: str = "cpu"
     _total: Moments | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, data: VerificationSet, kind: str, precision: str = "float64") -> FoldMoments:
+    def of(
+        cls, data: VerificationSet, kind: str, precision: str = "float64", device: str = "cpu"
+    ) -> FoldMoments:
         """Choose the rows.
 
         Parameters
@@ -63,17 +66,17 @@ class FoldMoments:
             `matched-pairs`: the matched pairs, in the listed direction only; a pair is barred from
             its own fold. `images`: every image that the pairs name, once; an image is barred from
             every fold that shows its person.
-        precision
-            `float64` or `float32`.
+        precision, device
+            Of the products.
         """
         if kind == "images":
             images = np.arange(data.n_images)
             barred = data.in_folds()[data.person]
-            return cls(data, {"": images}, barred, ("", ""), precision)
+            return cls(data, {"": images}, barred, ("", ""), precision, device)
         rows = np.flatnonzero(data.same)
         barred = np.eye(data.n_folds, dtype=bool)[data.fold[rows]]
         sides = {FIRST: data.first[rows], SECOND: data.second[rows]}
-        return cls(data, sides, barred, (FIRST, SECOND), precision)
+        return cls(data, sides, barred, (FIRST, SECOND), precision, device)
 
     @property
     def n(self) -> int:
@@ -83,7 +86,7 @@ class FoldMoments:
     def taking(self, rows: Array) -> FoldMoments:
         """Return the same over some of the rows; a row number that repeats counts repeatedly."""
         sides = {prefix: images[rows] for prefix, images in self.sides.items()}
-        return FoldMoments(self.data, sides, self.barred[rows], self.prefixes, self.precision)
+        return replace(self, sides=sides, barred=self.barred[rows], _total=None)
 
     def source(self, name: str) -> str:
         """Return what a space is called in the moments as a source."""
@@ -126,7 +129,7 @@ class FoldMoments:
         # Unit features lie about the sphere's centre: zero is as good an origin as any, and one that
         # all parts share.
         origin = {space.name: np.zeros(space.dim) for space in listed}
-        moments = Moments(listed, precision=self.precision, origin=origin)
+        moments = Moments(listed, precision=self.precision, device=self.device, origin=origin)
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows[start : start + CHUNK_ROWS]
             moments.update(

@@ -58,6 +58,7 @@ def linkage(
     n_folds: int = FOLDS,
     n_replicates: int = REPLICATES,
     precision: str = "auto",
+    device: str = "cpu",
     scratch: Path | None = None,
     say: Say | None = None,
 ) -> LinkageResult:
@@ -79,7 +80,9 @@ def linkage(
     n_replicates
         Bootstrap samples of people.
     precision
-        `auto`, `float64` or `float32`, of the moments.
+        `auto`, `float64`, `float32` or `fast`, of the moments.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
     scratch
         Folder where a study that was killed finds what it had done; nothing is kept when omitted.
     say
@@ -104,7 +107,7 @@ def linkage(
     for name in gallery.spaces.keys() & probe.spaces.keys():
         gallery.spaces[name].require(probe.spaces[name])
     resample = tables.Resample(people, n_replicates)
-    audit = Audit(gallery, probe, people, options, resample, precision)
+    audit = Audit(gallery, probe, people, options, resample, precision, device)
     if scratch is not None:
         audit = replace(audit, kept=scratch / audit.key(n_folds, n_replicates))
     pairs, cmc = audit.run(ladder, say or (lambda *_: None))

@@ -44,7 +44,7 @@ class Audit:
         How maps are fitted.
     resample
         Bootstrap samples of people.
-    precision
+    precision, device
         Of the moments.
     kept
         Folder where a study that was killed finds its mapped conditions; None keeps nothing.
@@ -56,12 +56,13 @@ class Audit:
     options: FitOptions
     resample: tables.Resample
     precision: str
+    device: str = "cpu"
     kept: Path | None = None
 
     def key(self, n_folds: int, n_replicates: int) -> str:
         """Return what tells these sets and options from others."""
         facts = [file_stamps(self.gallery), file_stamps(self.probe), n_folds, n_replicates]
-        text = json.dumps([*facts, repr(self.options), self.precision])
+        text = json.dumps([*facts, repr(self.options), self.precision, self.device])
         digest = hashlib.sha256(text.encode())
         digest.update(self.gallery.id_hashes.tobytes() + self.probe.id_hashes.tobytes())
         return digest.hexdigest()[:16]
@@ -144,7 +145,7 @@ class Audit:
         self, spaces: Sequence[Space], pairs: dict[str, Array], mine: Array, theirs: Array
     ) -> tuple[Array, Array]:
         """Return both sides after the map that known pairs give."""
-        moments = Moments(spaces, precision=self.precision)
+        moments = Moments(spaces, precision=self.precision, device=self.device)
         moments.update(pairs)
         source, target = (space.name for space in spaces)
         fitted = Fitter(self.options).fit(moments, source, [target])[target]

@@ -72,6 +72,7 @@ def open_set(
     options: OpenSetOptions | None = None,
     maps: ReadyMaps | None = None,
     precision: str = "auto",
+    device: str = "cpu",
     scratch: Path | None = None,
     say: Say | None = None,
 ) -> OpenSetResult:
@@ -89,7 +90,9 @@ def open_set(
         Maps for every fold, ready-made or fitted on other data; fitted inside the folds when
         omitted.
     precision
-        `auto` and `float64` are the same here; `float32`.
+        `auto` and `float64` are the same here; `float32` or `fast`.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
     scratch
         Folder where a study that was killed finds what it had done; nothing is kept when omitted.
     say
@@ -112,16 +115,17 @@ def open_set(
         what = "refit" if options.refit else "protocol best"
         raise InputError(f"got {what} with maps from elsewhere, expected maps fitted in the folds")
     data = VerificationSet.of(feature_set, pairs)
-    rows = FoldMoments.of(data, options.fit, "float64" if precision == "auto" else precision)
+    precision = "float64" if precision == "auto" else precision
+    rows = FoldMoments.of(data, options.fit, precision, device)
     natives = native_trials(data)
     if maps is not None:
         maps.require(data)
     shelf = None
     if scratch is not None and maps is None:
-        shelf = ScoreShelf.of(scratch, data, repr((options, precision)))
+        shelf = ScoreShelf.of(scratch, data, repr((options, precision, device)))
     trials: Mapping[Pair, Trial]
     if options.is_best:
-        recipes = RecipeMaps(data, options.space, precision=rows.precision)
+        recipes = RecipeMaps(data, options.space, precision=precision, device=device)
         trials = best_trials(recipes, shelf=shelf, say=say)
     else:
         source: Maps = FoldMaps(rows, options.method) if maps is None else maps

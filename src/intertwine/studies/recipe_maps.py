@@ -76,6 +76,7 @@ class RecipeMaps:
     side: str = "target"
     recipes: tuple[Recipe, ...] = RECIPES
     precision: str = "float64"
+    device: str = "cpu"
     _rows: FoldMoments = field(init=False, repr=False)
     _deviations: FoldMoments = field(init=False, repr=False)
 
@@ -84,7 +85,7 @@ class RecipeMaps:
             raise InputError(f"got side {self.side!r}, expected one of {', '.join(SIDES)}")
         if not self.recipes:
             raise InputError("got no recipe, expected at least one")
-        rows = FoldMoments.of(self.data, "images", self.precision)
+        rows = FoldMoments.of(self.data, "images", self.precision, self.device)
         object.__setattr__(self, "_rows", rows)
         object.__setattr__(self, "_deviations", _deviations(rows))
 
@@ -153,4 +154,6 @@ def _deviations(rows: FoldMoments) -> FoldMoments:
         features[name] = unit - (sums / counts[:, None])[data.person]
     images = np.flatnonzero(counts[data.person] > 1)
     deviating = replace(data, features=features)
-    return FoldMoments(deviating, {"": images}, rows.barred[images], ("", ""), rows.precision)
+    return replace(
+        rows, data=deviating, sides={"": images}, barred=rows.barred[images], _total=None
+    )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.passes.groups import MomentGroups
+    from intertwine.passes.workers import Workers
     from intertwine.similarity.moment_measures import SpectraOf
     from intertwine.similarity.pairwise import RowView
 
@@ -69,6 +70,7 @@ def similarity(
     options: SimilarityOptions | None = None,
     precision: str = "auto",
     device: str = "cpu",
+    workers: Workers | None = None,
     swaps: Sequence[dict[str, Any]] = (),
     say: Say | None = None,
 ) -> SimilarityResult:
@@ -83,9 +85,11 @@ def similarity(
     options
         How similarity is measured.
     precision
-        `auto`, `float64` or `float32`, of the moments.
+        `auto`, `float64`, `float32` or `fast`, of the moments.
     device
-        Where the measures on rows are worked out: `cpu`, `cuda` or `cuda:N`.
+        Where moments and the measures on rows are worked out: `cpu`, `cuda` or `cuda:N`.
+    workers
+        Where parts of the moments are worked out; here when omitted.
     swaps
         Rows of a closed-set report over the same spaces, from `read_swaps`.
     say
@@ -113,6 +117,8 @@ def similarity(
         names,
         n_groups=options.groups,
         precision=precision,
+        device=device,
+        workers=workers,
         scratch=scratch,
         progress=lambda done, total: say("moments", done, total),
     )

@@ -1,0 +1,28 @@
+"""`intertwine merge`: files of moments over different rows, added up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intertwine.cli import common
+
+
+def merge(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of moments, in any order.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    json: common.JsonOption = False,
+) -> None:
+    """Add up moments of different rows; the same files in any order give the same bytes."""
+    from intertwine.passes.merge import merge_files
+
+    with common.progress() as report:
+        summary = merge_files(files, out, say=lambda done, total: report("files", done, total))
+    if json:
+        common.print_json(summary)
+    else:
+        print(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")

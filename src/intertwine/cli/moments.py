@@ -1,0 +1,55 @@
+"""`intertwine moments`: the statistics of a feature set, or of some of its rows, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intertwine.cli import common
+
+
+def moments(
+    feature_set: Annotated[
+        list[Path], typer.Argument(help="Feature set: a folder, or several joined by id.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    rows: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Rows A to B−1 only; `merge` joins parts.")
+    ] = None,
+    space: Annotated[
+        list[str] | None, typer.Option(help="A space; repeatable. All when omitted.")
+    ] = None,
+    precision: common.PrecisionOption = common.Precision.auto,
+    fast_error: common.FastErrorOption = common.FAST_ERROR,
+    device: common.DeviceOption = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
+    checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
+    json: common.JsonOption = False,
+) -> None:
+    """Write joint moments, which `fit`, `similarity` and `merge` take; goes on after a kill."""
+    from intertwine.passes.moments_file import moments_to_file
+    from intertwine.passes.workers import open_workers
+
+    common.check_device(device, precision)
+    with common.progress() as report, open_workers(workers, scheduler) as pool:
+        summary = moments_to_file(
+            feature_set,
+            out,
+            rows=None if rows is None else common.row_range(rows),
+            names=space,
+            precision=precision.value,
+            fast_error=fast_error,
+            device=device,
+            workers=pool,
+            every=checkpoint,
+            say=lambda done, total: report("joint moments", done, total),
+        )
+    if json:
+        common.print_json(summary)
+        return
+    if summary["resumed"]:
+        common.say(f"went on after {summary['resumed']} rows of an earlier run")
+    print(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")

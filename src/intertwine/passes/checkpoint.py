@@ -1,0 +1,73 @@
+"""Moments in the making, kept on disk now and then, so that a killed run goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from glob import escape
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import FileFormatError
+from intertwine.files import forget_temporary
+from intertwine.moments import BLOCK_ROWS, Moments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Seconds between two times that moments are kept, unless keeping them costs more than its share.
+EVERY_SECONDS = 30.0
+# Keeping takes at most this share of the time.
+SHARE = 0.02
+# Moments are kept at these rows only: there no device holds sums that have not been brought in, and
+# a run that goes on adds the same numbers in the same order as one that was never stopped.
+GRID_ROWS = 4 * BLOCK_ROWS
+
+
+class Checkpoint:
+    """A file beside an output that holds the moments so far.
+
+    Parameters
+    ----------
+    output
+        The file or folder in the making.
+    facts
+        JSON-ready: what makes this run this run. The file of another is removed.
+    every
+        Seconds between two times, more where keeping is costly; 0 keeps at every row of the grid.
+    """
+
+    def __init__(self, output: Path, facts: Any, *, every: float = EVERY_SECONDS) -> None:
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        self.path = output.with_name(f".{output.name}.{key}.partial")
+        self.every = every
+        self._kept, self._cost = time.monotonic(), 0.0
+        for other in output.parent.glob(f".{escape(output.name)}.*.partial"):
+            if other != self.path:
+                other.unlink(missing_ok=True)
+        for file in (self.path, output):
+            forget_temporary(file)
+
+    def load(self) -> Moments | None:
+        """Return the moments that a killed run kept, or None."""
+        if not self.path.exists():
+            return None
+        try:
+            return Moments.load(self.path)
+        except FileFormatError:
+            self.path.unlink()
+            return None
+
+    def keep(self, moments: Moments, *, whole: bool = False) -> None:
+        """Keep moments, if it is time and they are whole or stand at a row of the grid."""
+        now = time.monotonic()
+        pause = max(self.every, self._cost / SHARE) if self.every else 0
+        if now - self._kept < pause or not (whole or moments.next_row % GRID_ROWS == 0):
+            return
+        moments.save(self.path)
+        self._kept = time.monotonic()
+        self._cost = self._kept - now
+
+    def remove(self) -> None:
+        """Forget what was kept."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""Parts of the rows, worked out by workers, merged in the order of the rows.
+
+Where the parts end depends on the number of rows alone, so that the same bytes come out whatever the
+number of workers and whoever of them died.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import FileFormatError
+from intertwine.features.feature_set import FeatureSet
+from intertwine.features.stamp import file_stamps
+from intertwine.moments import BLOCK_ROWS, Moments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intertwine.accumulators import Products
+    from intertwine.arrays import Array
+    from intertwine.passes.workers import Workers
+    from intertwine.spaces import Space
+
+# A part has at least this many blocks of rows, since merging one costs as much as some thousand
+# rows, and a set has at most this many parts but for that.
+LEAST_BLOCKS = 2
+MOST_PARTS = 64
+# Larger parts come back as files: pickled they would be held in memory several times over.
+PICKLED_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a feature set whose moments a worker takes.
+
+    Parameters
+    ----------
+    paths
+        Folders of the set.
+    spaces, origin, products
+        What the moments are of, about which origin, taken how.
+    rows
+        A range or (k,) row numbers of the set.
+    offset
+        Place of the first among all rows, which the absolute grid goes by.
+    key
+        Tells these rows and moments from others.
+    """
+
+    paths: tuple[str, ...]
+    spaces: tuple[Space, ...]
+    origin: dict[str, Array]
+    products: Products
+    rows: range | Array
+    offset: int
+    key: str
+
+    @classmethod
+    def of(
+        cls, feature_set: FeatureSet, moments: Moments, rows: range | Array, offset: int
+    ) -> Part:
+        """Return the part of a set that some rows are."""
+        paths = tuple(str(path.absolute()) for path in feature_set.paths)
+        spaces = tuple(moments.spaces.values())
+        facts = [file_stamps(feature_set), [s.to_json() for s in spaces], repr(moments.products)]
+        digest = hashlib.sha256(json.dumps([*facts, offset]).encode())
+        digest.update(np.asarray(rows, np.int64).tobytes())
+        key = digest.hexdigest()[:16]
+        return cls(paths, spaces, moments.origin, moments.products, rows, offset, key)
+
+    def moments(self) -> Moments:
+        """Read the rows and return their moments."""
+        moments = Moments(
+            self.spaces,
+            precision=self.products.precision,
+            origin=self.origin,
+            first_row=self.offset,
+            device=self.products.device,
+            fast_error=self.products.fast_error,
+        )
+        feature_set = FeatureSet.open(*self.paths)
+        for numbers, chunk in feature_set.chunks(list(moments.spaces), self.rows):
+            moments.update(chunk, rows=numbers)
+        _ = moments.sums  # closes the block in hand
+        return moments
+
+
+def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
+    """Cut rows that come next into parts of whole blocks of the absolute grid.
+
+    Parameters
+    ----------
+    n_rows
+        How many rows come.
+    moments
+        The moments that they will be added to.
+
+    Returns
+    -------
+    pieces
+        (slice of the rows, place of its first row among all rows).
+    """
+    first = moments.next_row
+    blocks = max(LEAST_BLOCKS, -(-n_rows // (BLOCK_ROWS * MOST_PARTS)))
+    step = blocks * BLOCK_ROWS
+    edges = [0, *range(step - first % step, n_rows, step), n_rows]
+    return [(slice(start, stop), first + start) for start, stop in pairwise(edges) if start < stop]
+
+
+def merged_parts(
+    moments: Moments, parts: Sequence[Part], workers: Workers, scratch: Path | None
+) -> Iterator[Part]:
+    """Add parts to moments, in the order of the rows, as they come from the workers.
+
+    Parameters
+    ----------
+    moments
+        What to add to, in place.
+    parts
+        The parts in order.
+    workers
+        Where they are worked out.
+    scratch
+        Folder of parts that come as files; a temporary one when None.
+
+    Yields
+    ------
+    part
+        Each that has been added.
+    """
+    with tempfile.TemporaryDirectory(prefix="intertwine-") as temporary:
+        folder = None
+        if scratch is not None or 4 * moments.dim**2 > PICKLED_BYTES:
+            folder = Path(temporary) if scratch is None else scratch
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [None if folder is None else folder / f"part-{p.key}.safetensors" for p in parts]
+        kept = [i for i, file in enumerate(files) if file is not None and _is_whole(file)]
+        wanted = [i for i in range(len(parts)) if i not in set(kept)]
+        come: dict[int, Moments | Path] = {i: files[i] for i in kept}  # type: ignore[misc]
+        results = workers.run(partial(_worked_out, folder), [parts[i] for i in wanted])
+        for turn, part in enumerate(parts):
+            while turn not in come:
+                number, result = next(results)
+                come[wanted[number]] = result
+            got = come.pop(turn)
+            moments += got if isinstance(got, Moments) else Moments.load(got)
+            moments.next_row = part.offset + len(part.rows)
+            yield part
+
+
+def _worked_out(folder: Path | None, part: Part) -> Moments | Path:
+    """Return a part's moments, or the file that they are in."""
+    moments = part.moments()
+    if folder is None:
+        return moments
+    file = folder / f"part-{part.key}.safetensors"
+    moments.save(file)
+    return file
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        Moments.load(file)
+    except FileFormatError:
+        return False
+    return True

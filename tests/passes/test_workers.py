@@ -1,0 +1,81 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.passes.workers import cores, die, die_once, double, refuse
+
+from intertwine.errors import InputError
+from intertwine.passes.workers import Workers, open_workers
+
+
+def test_any_executor_runs_every_piece():
+    """Every piece is run once, over an executor of the user's own."""
+    with ThreadPoolExecutor(3) as executor:
+        found = list(Workers(executor).run(double, range(20)))
+    assert sorted(found) == [(i, 2 * i) for i in range(20)]
+
+
+def test_only_some_pieces_are_handed_out_at_a_time():
+    """Results wait for whoever takes them: no more pieces are begun than may be in flight."""
+    begun = []
+    with ThreadPoolExecutor(2) as executor:
+        results = Workers(executor, in_flight=3).run(begun.append, range(50))
+        next(results)
+        assert len(begun) <= 3
+        results.close()
+    assert len(begun) <= 4
+
+
+def test_nothing_asked_for_is_no_workers():
+    """Without workers and scheduler there is nothing to run over."""
+    with open_workers(None, None) as workers:
+        assert workers is None
+
+
+def test_processes_share_the_cores():
+    """Processes of this machine run every piece, each on its share of the cores."""
+    with open_workers(2, None) as workers:
+        assert sorted(workers.run(double, range(5))) == [(i, 2 * i) for i in range(5)]
+        share = max(1, len(os.sched_getaffinity(0)) // 2)
+        assert all(count <= share + 1 for _, count in workers.run(cores, range(4)))
+
+
+def test_a_killed_worker_is_replaced(tmp_path):
+    """What a killed worker had in hand is done again, and every result comes once."""
+    pieces = [(i, str(tmp_path)) for i in range(7)]
+    with open_workers(2, None) as workers:
+        found = sorted(workers.run(die_once, pieces))
+    assert found == [(i, i) for i in range(7)]
+    assert (tmp_path / "0.txt").read_text().count("run") >= 2
+
+
+def test_workers_that_always_die_are_given_up():
+    """Work that kills every worker ends in one clear line."""
+    with (
+        open_workers(1, None) as workers,
+        pytest.raises(InputError, match="workers died 4 times without finishing"),
+    ):
+        list(workers.run(die, range(2)))
+
+
+def test_an_error_comes_back_as_it_is():
+    """What a piece raises reaches the caller, and the workers go on afterwards."""
+    with open_workers(2, None) as workers:
+        with pytest.raises(InputError, match="got 3, expected another"):
+            list(workers.run(refuse, range(6)))
+        assert list(workers.run(double, [4])) == [(0, 8)]
+
+
+@pytest.mark.parametrize(
+    ("workers", "scheduler", "message"),
+    [
+        (0, None, "got 0 workers, expected at least 1"),
+        (2, "tcp://127.0.0.1:9", "leave --workers out"),
+        (None, "nonsense://x", "got scheduler nonsense://x, which does not answer"),
+    ],
+    ids=["none", "both", "nonsense"],
+)
+def test_what_cannot_be_opened_is_refused(workers, scheduler, message):
+    """A number below one, both kinds at once, and a scheduler that does not answer: one line."""
+    with pytest.raises(InputError, match=message), open_workers(workers, scheduler):
+        pass

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import as_features, check_finite
+from intertwine.arrays import (
+    as_features,
+    check_finite,
+    like,
+    namespace,
+    to_device,
+    to_numpy,
+)
 from intertwine.errors import FileFormatError, InputError
 from intertwine.files import read_tensors, write_tensors
 from intertwine.spaces import Space
@@ -102,23 +109,22 @@ class LinearMap:
             )
         if out.dtype.kind != "f":
             raise InputError(f"got out of dtype {out.dtype}, expected a floating-point one")
-        # float32 products lose nothing that float16 or float32 features still hold.
-        work = np.dtype(np.float64 if rows.dtype == np.float64 else np.float32)
-        with np.errstate(over="ignore"):
-            weight, bias = self.weight.T.astype(work), self.bias.astype(work)
+        ready = self.ready_for(rows.dtype)
         for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
-            check_finite(chunk, name=f"input of map {self.name}", rows=first_row + start)
-            with np.errstate(over="ignore", invalid="ignore"):
-                mapped: Array = chunk.astype(work, copy=False) @ weight
-                mapped += bias
-                out[start : start + CHUNK_ROWS] = mapped
-            check_finite(
-                out[start : start + CHUNK_ROWS],
-                name=f"output of map {self.name} in {out.dtype}",
-                rows=first_row + start,
-            )
+            part = slice(start, start + CHUNK_ROWS)
+            ready.apply(rows[part], out[part], first_row=first_row + start)
         return out
+
+    def ready_for(self, dtype: Any, *, device: str = "cpu") -> ReadyMap:
+        """Return this map with weights of the type in which features of a type are multiplied.
+
+        float32 products lose nothing that float16 or float32 features still hold.
+        """
+        work = np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+        with np.errstate(over="ignore"):
+            weight = np.ascontiguousarray(self.weight.T, dtype=work)
+            bias = self.bias.astype(work)
+        return ReadyMap(to_device(weight, device), to_device(bias, device), self.name)
 
     def compose(self, inner: LinearMap) -> LinearMap:
         """Return the map that applies `inner` first and this one after it.
@@ -239,6 +245,48 @@ class LinearMap:
             return cls.from_parts(tensors, header)
         except KeyError as error:
             raise FileFormatError(f"{path}: holds no {error}") from error
+
+
+@dataclass(frozen=True)
+class ReadyMap:
+    """A map whose weights lie ready for many chunks of features, on a device.
+
+    Parameters
+    ----------
+    weight
+        (d_source, d_target), NumPy or a tensor.
+    bias
+        (d_target,).
+    name
+        What to call the map in an error.
+    """
+
+    weight: Any
+    bias: Any
+    name: str
+
+    def apply(self, rows: Array, out: Array, *, first_row: int = 0) -> None:
+        """Map a chunk, (n, d_source), into `out`, (n, d_target).
+
+        Raises
+        ------
+        InputError
+            For NaN or infinity, or numbers that do not fit `out`'s dtype.
+        """
+        check_finite(rows, name=f"input of map {self.name}", rows=first_row)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not isinstance(self.weight, np.ndarray):
+                features = like(np.ascontiguousarray(rows), self.weight)
+                mapped = namespace(self.weight).astype(features, self.weight.dtype) @ self.weight
+                out[...] = to_numpy(mapped + self.bias)
+            elif out.dtype == self.weight.dtype:
+                np.matmul(rows.astype(out.dtype, copy=False), self.weight, out=out)
+                out += self.bias
+            else:
+                product = rows.astype(self.weight.dtype, copy=False) @ self.weight
+                product += self.bias
+                out[...] = product
+        check_finite(out, name=f"output of map {self.name} in {out.dtype}", rows=first_row)
 
 
 def date_text(created: datetime | None) -> str:

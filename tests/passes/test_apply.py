@@ -12,6 +12,7 @@ from intertwine.estimators import FitOptions
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import load_map
 from intertwine.passes import apply as passes
+from intertwine.passes import partial_output
 from intertwine.passes.apply import apply_file
 from intertwine.passes.fit import fit_to_files
 from intertwine.spaces import Space
@@ -143,7 +144,7 @@ def test_refuses_another_dimension(tmp_path, small):
 @pytest.mark.parametrize(
     ("output", "dtype", "message"),
     [
-        ("out.txt", None, r"expected a name that ends in \.npy"),
+        ("out.txt", None, r"expected a name that ends in one of \.npy"),
         ("folder.npy", None, "a folder, expected a file"),
         ("in.npy", None, "as input and output"),
         ("in.npy/out.npy", None, "cannot write .*out.npy"),
@@ -318,7 +319,7 @@ def test_a_run_of_another_call_in_between_spoils_nothing(tmp_path, small, long, 
         apply_file(small[1], long[0], tmp_path / "out.npy", progress=interrupt_after(130))
     # Another call is killed as soon as its array stands.
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "write_json", lambda *_: interrupt_after(0)(0, 0))
+        patch.setattr(partial_output, "write_json", lambda *_: interrupt_after(0)(0, 0))
         with pytest.raises(Stop):
             apply_file(small[1], long[0], tmp_path / "out.npy", dtype="float32")
     apply_file(small[1], long[0], tmp_path / "out.npy")
@@ -349,8 +350,9 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
     # Chunks are smaller than usual so that there are more moments to be killed at.
     script = (
         "import sys\n"
-        "from intertwine.passes import apply\n"
+        "from intertwine.passes import apply, partial_output\n"
         "apply.CHUNK_ROWS = 512\n"
+        "partial_output.SYNC_SECONDS = 0\n"
         "print('ready', flush=True)\n"
         "apply.apply_file(*sys.argv[1:])\n"
     )

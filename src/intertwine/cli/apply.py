@@ -13,9 +13,16 @@ from intertwine.cli import common
 def apply(
     map_file: Annotated[Path, typer.Argument(metavar="MAP", help="A map that fit wrote.")],
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A .npy file, or a feature set folder.")
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="A .npy, .safetensors, .parquet or .arrow file (#NAME: which tensor or column), or "
+            "a feature set folder.",
+        ),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The .npy file to write.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="The file to write; its ending is the format.")
+    ],
     dtype: Annotated[
         str | None, typer.Option(help="float16, float32 or float64; the input's when omitted.")
     ] = None,
@@ -23,20 +30,27 @@ def apply(
         bool,
         typer.Option("--force", help="Map a bare array even where it looks like another space."),
     ] = False,
+    precision: common.PrecisionOption = common.Precision.auto,
     device: common.DeviceOption = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
     """Map vectors from one embedding space to another; goes on where a killed run stood."""
     from intertwine.passes.apply import apply_file
+    from intertwine.passes.workers import open_workers
 
     common.check_device(device)
-    with common.progress() as report:
+    _check_precision(precision)
+    with common.progress() as report, open_workers(workers, scheduler) as pool:
         summary = apply_file(
             map_file,
             source,
             output,
             dtype=dtype,
             force=force,
+            device=device,
+            workers=pool,
             progress=lambda done, total: report("mapping", done, total),
         )
     if json:
@@ -45,3 +59,14 @@ def apply(
     for note in summary["notes"]:
         common.say(note)
     print(f"{output}: {summary['rows']} rows of {summary['target']['name']}")
+
+
+def _check_precision(precision: common.Precision) -> None:
+    """Raise for a precision that maps are not applied in."""
+    if precision not in {common.Precision.auto, common.Precision.float32}:
+        from intertwine.errors import InputError
+
+        raise InputError(
+            f"got precision {precision.value}, expected auto: vectors are mapped in float32, or in "
+            "float64 where they are float64"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from io import BytesIO
 from typing import TYPE_CHECKING, Self
 
@@ -41,9 +42,10 @@ class RowFile:
         if self.offset != len(_header((n, dim), dtype)):
             raise InputError(f"{path}: has another size than its {n} rows; remove it and run again")
         self._file = path.open("r+b", buffering=0)
+        self._lock = threading.Lock()
 
     def write(self, start: int, rows: Array) -> None:
-        """Write (k, d) contiguous rows from row `start` on.
+        """Write (k, d) contiguous rows from row `start` on; from any thread.
 
         Raises
         ------
@@ -52,11 +54,19 @@ class RowFile:
         """
         data: memoryview[int] = memoryview(rows.view(np.uint8).reshape(-1).data)
         try:
-            self._file.seek(self.offset + start * self.row_bytes)
+            at = self.offset + start * self.row_bytes
             while data:
-                data = data[self._file.write(data) :]
+                written = self._write_at(data, at)
+                data, at = data[written:], at + written
         except OSError as error:
             raise self._failed(error) from error
+
+    def _write_at(self, data: memoryview[int], at: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), data, at)
+        with self._lock:  # pragma: no cover - other systems
+            self._file.seek(at)
+            return self._file.write(data)
 
     def read(self, start: int, stop: int) -> Array:
         """Return rows start … stop−1 as (k, d)."""

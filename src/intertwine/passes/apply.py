@@ -1,28 +1,45 @@
-"""The pass that maps a file of vectors, in chunks, and goes on where a killed run stood."""
+"""The pass that maps a file of vectors, in chunks, and goes on where a killed run stood.
+
+Every chunk is read, mapped and written by one thread with one BLAS thread, so that reading, arithmetic
+and writing go on side by side and no bit depends on the number of cores.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from intertwine.errors import FileFormatError, InputError, IntertwineError
+from intertwine.errors import InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
-from intertwine.features.npy import NpyFile
-from intertwine.features.row_file import RowFile, make_array
-from intertwine.files import RowRanges, cannot_write, read_json, sha256_file, write_json
+from intertwine.features.row_file import RowFile
+from intertwine.files import sha256_file
 from intertwine.map_pair import load_map
+from intertwine.passes.partial_output import PartialOutput
 from intertwine.source_check import SAMPLE_ROWS, require_source
+from intertwine.threads import available_cores
+from intertwine.vectors import FORMATS, open_vectors, split_name
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
+    from intertwine.linear_map import LinearMap, ReadyMap
+    from intertwine.passes.workers import Workers
+    from intertwine.vectors import VectorFile
 
-CHUNK_ROWS = 8192
+    Range = tuple[int, int]
+
+# Rows mapped at a time: few enough to stay in the cache from reading to writing.
+CHUNK_ROWS = 1024
+# Chunks that a worker is given at a time.
+WORKER_CHUNKS = 64
 DTYPES = ("float16", "float32", "float64")
 
 
@@ -33,6 +50,8 @@ def apply_file(
     *,
     dtype: str | None = None,
     force: bool = False,
+    device: str = "cpu",
+    workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Map the vectors of one file into another.
@@ -46,14 +65,21 @@ def apply_file(
     map_file
         A map, or a pair (its one map through the shared space).
     source
-        A `.npy` file, checked by dimension and statistics; or a feature set folder that holds the
-        map's source, checked by name and fingerprint.
+        A file of vectors (see `intertwine.vectors.open_vectors`), checked by dimension and
+        statistics; or a feature set folder that holds the map's source, checked by name and
+        fingerprint.
     output
-        The `.npy` file to write.
+        The file to write: `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`. Other columns
+        of a Parquet or Arrow input go into a Parquet or Arrow output as they are.
     dtype
         `float16`, `float32` or `float64`; the input's when omitted.
     force
         Whether to map a bare array even where it looks like another space.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
+    workers
+        Where chunks are mapped; on the threads of this process when omitted. They see the same
+        files.
     progress
         Called with (rows done, rows in all).
 
@@ -75,28 +101,32 @@ def apply_file(
         raise InputError(f"got dtype {dtype!r}, expected one of {', '.join(DTYPES)}")
     linear_map = load_map(map_file)
     vectors, notes = _open(source, linear_map, force=force)
+    notes += _lost(vectors, output)
     chosen = np.dtype(dtype or vectors.dtype.newbyteorder("="))
     status = vectors.path.stat()
     identity = {
         "map_sha256": sha256_file(map_file),
-        "input": [str(vectors.path.resolve()), status.st_size, status.st_mtime_ns],
+        "input": [str(vectors.path.resolve()), source.name, status.st_size, status.st_mtime_ns],
+        "output": output.name,
         "shape": [vectors.n_rows, linear_map.target.dim],
         "dtype": chosen.name,
+        "device": device,
     }
-    with _Partial(output, identity) as partial:
-        for start, stop in partial.chunks():
-            try:
-                rows = vectors.read(range(start, stop))
-                out = np.empty((stop - start, linear_map.target.dim), chosen)
-                linear_map.apply(rows, out=out, first_row=start)
-            except IntertwineError:
-                # Only another input can help, and that starts from its first row.
-                partial.discard()
-                raise
-            partial.write(start, out)
-            if progress:
-                progress(stop, vectors.n_rows)
-        partial.finish()
+    with PartialOutput(output, identity) as made:
+        mapper = Mapper(str(map_file), str(source), str(made.array), chosen.name, device)
+        unusable: IntertwineError | None = None
+        try:
+            for start, stop in mapper.mapped(made.chunks(CHUNK_ROWS), workers):
+                made.add(start, stop)
+                if progress:
+                    progress(stop, vectors.n_rows)
+        except UnusableInputError as error:
+            unusable = error.reason
+        if unusable is not None:
+            # Only another input can help, and that starts from its first row.
+            made.discard()
+            raise unusable  # here: an error that is its own context has no end
+        made.finish(vectors, linear_map.target.name)
     return {
         "rows": vectors.n_rows,
         "source": linear_map.source.to_json(),
@@ -107,14 +137,113 @@ def apply_file(
     }
 
 
-def _open(source: Path, linear_map: LinearMap, *, force: bool) -> tuple[NpyFile, list[str]]:
+class UnusableInputError(Exception):
+    """Carries what is wrong with the vectors, apart from what may go wrong in writing."""
+
+    @property
+    def reason(self) -> IntertwineError:
+        """What is wrong; kept where pickling finds it."""
+        reason: IntertwineError = self.args[0]
+        return reason
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """Maps ranges of rows into a `.npy` that stands already, here or on a worker.
+
+    Parameters
+    ----------
+    map_file, source, array
+        Paths of the map, the input and the output in the making.
+    dtype
+        Of the output.
+    device
+        Where products are taken.
+    """
+
+    map_file: str
+    source: str
+    array: str
+    dtype: str
+    device: str
+
+    def mapped(self, chunks: list[Range], workers: Workers | None) -> Iterator[Range]:
+        """Map chunks; give each when its rows are written, in order without workers.
+
+        Raises
+        ------
+        UnusableInputError
+            For vectors that cannot be mapped.
+        InputError
+            When the disk is full.
+        """
+        if workers is None:
+            yield from self._on_threads(chunks)
+            return
+        parts = [chunks[i : i + WORKER_CHUNKS] for i in range(0, len(chunks), WORKER_CHUNKS)]
+        for _, done in workers.run(self.map, parts):
+            yield from done
+
+    def map(self, chunks: list[Range]) -> list[Range]:
+        """Map chunks on this machine, bring them to disk, and return them."""
+        return list(self._on_threads(chunks, sync=True))
+
+    def _on_threads(self, chunks: list[Range], *, sync: bool = False) -> Iterator[Range]:
+        linear_map = load_map(self.map_file)
+        vectors = _vectors(Path(self.source), linear_map)
+        ready = linear_map.ready_for(vectors.dtype, device=self.device)
+        cores = available_cores()
+        task = partial(self._map_chunk, ready)
+        shape = (vectors.n_rows, linear_map.target.dim)
+        with (
+            RowFile(Path(self.array), *shape, self.dtype) as file,
+            threadpool_limits(1, user_api="blas"),
+            # One more than there are cores: some thread always waits for the disk.
+            ThreadPoolExecutor(cores + 1) as pool,
+        ):
+            waiting: deque[Any] = deque()
+            try:
+                for piece in vectors.pieces(chunks):
+                    waiting.append(pool.submit(task, file, piece))
+                    if len(waiting) > 2 * cores:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            except IntertwineError as error:
+                # Not from a thread: reading a table goes on here.
+                raise UnusableInputError(error) from error
+            finally:
+                for future in waiting:
+                    future.cancel()
+            if sync:
+                file.sync()
+
+    def _map_chunk(self, ready: ReadyMap, file: RowFile, piece: Any) -> Range:
+        start, stop, load = piece
+        out = np.empty((stop - start, file.dim), file.dtype)
+        try:
+            ready.apply(load(), out, first_row=start)
+        except IntertwineError as error:
+            raise UnusableInputError(error) from error
+        file.write(start, out)
+        return start, stop
+
+
+def _vectors(source: Path, linear_map: LinearMap) -> VectorFile:
+    """Return the vectors of the map's source in a folder or a file."""
+    if source.is_dir():
+        return open_vectors(source / f"{linear_map.source.name}.npy")
+    return open_vectors(source)
+
+
+def _open(source: Path, linear_map: LinearMap, *, force: bool) -> tuple[VectorFile, list[str]]:
     """Return the vectors to map, once they are known to be of the map's source."""
     if source.is_dir():
         feature_set = FeatureSet.open(source)
         feature_set.require([linear_map.source.name])
         linear_map.source.require(feature_set.spaces[linear_map.source.name])
-        return NpyFile(source / f"{linear_map.source.name}.npy"), []
-    vectors = NpyFile(source)
+        return _vectors(source, linear_map), []
+    vectors = _vectors(source, linear_map)
     if vectors.dim != linear_map.source.dim:
         raise InputError(
             f"{source}: got dimension {vectors.dim}, expected {linear_map.source.dim} for "
@@ -126,94 +255,21 @@ def _open(source: Path, linear_map: LinearMap, *, force: bool) -> tuple[NpyFile,
     return vectors, [require_source(linear_map, sample, name=str(source))]
 
 
+def _lost(vectors: VectorFile, output: Path) -> list[str]:
+    """Return a note where the input has columns that the output's format cannot hold."""
+    columns = getattr(vectors, "other_columns", [])
+    if columns and output.suffix in FORMATS[:2]:
+        return [f"{output}: holds vectors alone; left out columns {', '.join(columns)}"]
+    return []
+
+
 def _check_output(output: Path, source: Path) -> None:
-    if output.suffix != ".npy":
-        raise InputError(f"got output {output}, expected a name that ends in .npy")
+    if output.suffix not in FORMATS:
+        raise InputError(
+            f"got output {output}, expected a name that ends in one of {', '.join(FORMATS)}"
+        )
     if output.is_dir():
         raise InputError(f"got output {output}, a folder, expected a file to write")
-    if output.exists() and source.exists() and output.samefile(source):
+    given = split_name(source)[0]
+    if output.exists() and given.exists() and output.samefile(given):
         raise InputError(f"got {output} as input and output, expected another name to write")
-
-
-class _Partial:
-    """An output in the making: its array file and the record of the rows on disk.
-
-    Parameters
-    ----------
-    output
-        The file to be.
-    identity
-        What makes this call this call: a record of another one is not gone on with.
-    """
-
-    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
-        self.output, self.identity = output, identity
-        self.array = output.with_name(f".{output.stem}.partial.npy")
-        self.record = output.with_name(f".{output.stem}.partial.json")
-        n, d = identity["shape"]
-        recorded = self._recorded()
-        self.done = recorded or RowRanges()
-        if recorded is None:
-            try:
-                output.parent.mkdir(parents=True, exist_ok=True)
-                # A record must never speak of another array than the one beside it.
-                self.record.unlink(missing_ok=True)
-                make_array(output, (n, d), identity["dtype"]).replace(self.array)
-                self._save()
-            except OSError as error:
-                raise cannot_write(output, error) from error
-            except IntertwineError:
-                self.discard()
-                raise
-        self._file = RowFile(self.array, n, d, identity["dtype"])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def _recorded(self) -> RowRanges | None:
-        """Return the rows a killed run of the very same call finished, if there was one."""
-        if not (self.record.exists() and self.array.exists()):
-            return None
-        try:
-            value = read_json(self.record)
-            same = value["identity"] == self.identity
-            return RowRanges(value["done"]) if same else None
-        except (FileFormatError, KeyError, TypeError, ValueError):
-            return None
-
-    def _save(self) -> None:
-        write_json(self.record, {"identity": self.identity, "done": self.done.to_list()})
-
-    def chunks(self) -> list[tuple[int, int]]:
-        """Return the ranges that are left, cut to chunks on one grid."""
-        left = self.done.missing(self.identity["shape"][0])
-        cuts = []
-        for start, stop in left:
-            while start < stop:
-                edge = min(stop, (start // CHUNK_ROWS + 1) * CHUNK_ROWS)
-                cuts.append((start, edge))
-                start = edge  # noqa: PLW2901
-        return cuts
-
-    def write(self, start: int, rows: Array) -> None:
-        """Write rows and mark them done, in that order."""
-        self._file.write(start, rows)
-        self._file.sync()
-        self.done.add(start, start + len(rows))
-        self._save()
-
-    def finish(self) -> None:
-        """Give the whole file its name."""
-        try:
-            self.array.replace(self.output)
-        except OSError as error:
-            raise cannot_write(self.output, error) from error
-        self.record.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self.record.unlink(missing_ok=True)
-        self.array.unlink(missing_ok=True)

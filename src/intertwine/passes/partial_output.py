@@ -1,0 +1,126 @@
+"""An output in the making: its rows as a `.npy`, and the record of those on disk."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from intertwine.errors import FileFormatError, IntertwineError
+from intertwine.features.npy import NpyFile
+from intertwine.features.row_file import RowFile, make_array
+from intertwine.files import RowRanges, cannot_write, forget_temporary, read_json, write_json
+from intertwine.vectors import write_vectors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from intertwine.vectors import VectorFile
+
+# Rows are brought to disk and marked done this often.
+SYNC_SECONDS = 1.0
+
+
+class PartialOutput:
+    """The rows of an output so far; a run that was killed finds them again.
+
+    Parameters
+    ----------
+    output
+        The file to be.
+    identity
+        What makes this call this call: a record of another one is not gone on with.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
+        self.output, self.identity = output, identity
+        self.array = output.with_name(f".{output.stem}.partial.npy")
+        self.record = output.with_name(f".{output.stem}.partial.json")
+        n, d = identity["shape"]
+        recorded = self._recorded()
+        self.done = recorded or RowRanges()
+        for file in (self.record, output):
+            forget_temporary(file)
+        if recorded is None:
+            try:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                # A record must never speak of another array than the one beside it.
+                self.record.unlink(missing_ok=True)
+                make_array(output, (n, d), identity["dtype"]).replace(self.array)
+                self._save()
+            except OSError as error:
+                raise cannot_write(output, error) from error
+            except IntertwineError:
+                self.discard()
+                raise
+        self.file = RowFile(self.array, n, d, identity["dtype"])
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Keep what was done, whatever ended it."""
+        if self.record.exists():
+            self.sync()
+        self.file.close()
+
+    def _recorded(self) -> RowRanges | None:
+        """Return the rows a killed run of the very same call finished, if there was one."""
+        if not (self.record.exists() and self.array.exists()):
+            return None
+        try:
+            value = read_json(self.record)
+            same = value["identity"] == self.identity
+            return RowRanges(value["done"]) if same else None
+        except (FileFormatError, KeyError, TypeError, ValueError):
+            return None
+
+    def _save(self) -> None:
+        write_json(self.record, {"identity": self.identity, "done": self.done.to_list()})
+
+    def chunks(self, size: int) -> list[tuple[int, int]]:
+        """Return the ranges that are left, cut to chunks on one grid."""
+        cuts = []
+        for start, stop in self.done.missing(self.identity["shape"][0]):
+            edges = [start, *range(start - start % size + size, stop, size), stop]
+            cuts += list(itertools.pairwise(edges))
+        return cuts
+
+    def add(self, start: int, stop: int) -> None:
+        """Note rows that are written; now and then they are brought to disk and recorded."""
+        self.done.add(start, stop)
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring rows to disk and record them, in that order."""
+        self.file.sync()
+        self._save()
+        self._synced = time.monotonic()
+
+    def finish(self, source: VectorFile, name: str) -> None:
+        """Give the whole file its name, in the format that its ending says.
+
+        Parameters
+        ----------
+        source
+            The input, whose other columns go with the rows.
+        name
+            Of the tensor or column where the input has none.
+        """
+        if self.output.suffix == ".npy":
+            self.file.sync()
+            try:
+                self.array.replace(self.output)
+            except OSError as error:
+                raise cannot_write(self.output, error) from error
+        else:
+            self.sync()
+            write_vectors(NpyFile(self.array), self.output, name=name, source=source)
+        self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing behind but a finished output."""
+        self.record.unlink(missing_ok=True)
+        self.array.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Opening a file of vectors by the ending of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+from intertwine.vectors.arrays import NpyVectors, SafetensorsVectors
+from intertwine.vectors.tables import TableVectors
+
+if TYPE_CHECKING:
+    from intertwine.vectors.vector_file import VectorFile
+
+FORMATS = (".npy", ".safetensors", ".parquet", ".arrow", ".feather")
+
+
+def split_name(path: Path) -> tuple[Path, str | None]:
+    """Return a path and the tensor or column that stands behind `#`, if one does."""
+    stem, mark, name = path.name.rpartition("#")
+    if not mark or Path(stem).suffix not in FORMATS:
+        return path, None
+    return path.with_name(stem), name
+
+
+def open_vectors(path: Path) -> VectorFile:
+    """Open a file of vectors.
+
+    Parameters
+    ----------
+    path
+        `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`; behind `#` the tensor or column.
+
+    Raises
+    ------
+    InputError
+        For another ending, and where there are no such vectors.
+    FileFormatError
+        For a file that is not what its name says, or cut.
+    MissingExtraError
+        Where pyarrow is needed and not installed.
+    """
+    file, name = split_name(path)
+    if file.suffix == ".safetensors":
+        return SafetensorsVectors(file, name)
+    if file.suffix in FORMATS[2:]:
+        return TableVectors(file, name)
+    if name is not None:
+        raise InputError(f"got {path}, but a .npy file holds one array; leave out #{name}")
+    return NpyVectors(file)

@@ -131,14 +131,14 @@ class TestResult:
         for name in counts:
             monkeypatch.setattr(pixels, name, counted(name, getattr(pixels, name)))
         uris = [*inputs[1], f"{inputs[1][0]}&name=c"]
-        extract(inputs[0], uris, tmp_path / "set", workers=1)
+        extract(inputs[0], uris, tmp_path / "set", readers=1)
         assert counts == {"decode": N, "resize": 2 * N}
 
     def test_deterministic(self, inputs, undisturbed, tmp_path):
         """Two runs give the same bytes, whatever the number of decoding threads."""
         for workers in (1, 5):
             out = tmp_path / str(workers)
-            extract(*inputs, out, batch_size=4, threads=1, workers=workers)
+            extract(*inputs, out, batch_size=4, threads=1, readers=workers)
             assert contents(out) == contents(undisturbed)
 
     def test_rows(self, inputs, undisturbed, tmp_path):

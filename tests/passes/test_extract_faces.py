@@ -66,7 +66,7 @@ class TestOnce:
         summary = extract(images, uris, tmp_path / "set", threads=1)
         assert len(counted) == N
         assert summary["faces"]["undetected"] == N
-        extract(images, uris, tmp_path / "together", threads=1, workers=5, batch_size=32)
+        extract(images, uris, tmp_path / "together", threads=1, readers=5, batch_size=32)
         assert contents(tmp_path / "set") == contents(tmp_path / "together")
 
     def test_killed(self, inputs, tmp_path):

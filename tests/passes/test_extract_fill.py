@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.passes.extract import extract
+from intertwine.passes.workers import Workers, open_workers
 
 N = 70
 OPTIONS = {"batch_size": 4, "threads": 1}
@@ -105,3 +107,23 @@ def test_faces(inputs, tmp_path):
     with pytest.raises(InputError, match="got --fill with encoder a, which crops faces"):
         extract(inputs[0], [f"{inputs[1][0]}?face=box:2"], tmp_path / "set", fill=(0, 9))
     assert not (tmp_path / "set").exists()
+
+
+def test_workers_make_what_one_process_makes(inputs, tmp_path):
+    """Rows shared out over processes, or a thread, give the bytes of a single run."""
+    extract(*inputs, tmp_path / "one", **OPTIONS)
+    seen = []
+    with open_workers(2, None) as workers:
+        summary = extract(
+            *inputs,
+            tmp_path / "two",
+            workers=workers,
+            progress=lambda *step: seen.append(step),
+            **OPTIONS,
+        )
+    assert (N, N) in seen
+    assert summary["rows"] == N
+    with ThreadPoolExecutor(1) as executor:
+        extract(*inputs, tmp_path / "three", workers=Workers(executor, count=1), **OPTIONS)
+    whole = contents(tmp_path / "one")
+    assert contents(tmp_path / "two") == whole == contents(tmp_path / "three")

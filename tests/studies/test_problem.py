@@ -1,9 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.features import fresh
 from intertwine.features.feature_set import FeatureSet
+from intertwine.moments import Moments
+from intertwine.passes.moment_parts import chunks_beside
 from intertwine.spaces import Head
 from intertwine.studies.problem import Problem
 
@@ -154,7 +158,9 @@ def test_chunks_carry_fresh_features_by_id(make):
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     problem = Problem.of(make("fit"), evaluation)
     rows = np.array([3, 4, 17])
-    ((chosen, chunk),) = list(problem.chunks(rows))
+    moments = Moments({**dict.fromkeys("abc", 1), fresh.NAME: problem.n_classes})
+    beside = partial(fresh.beside, dim=problem.n_classes)
+    ((chosen, chunk),) = chunks_beside(problem.fit, moments, rows, beside)
     np.testing.assert_array_equal(chosen, rows)
     expected = fresh.fresh_features(problem.fit.id_hashes, 6)[rows]
     np.testing.assert_array_equal(chunk[fresh.NAME], expected)

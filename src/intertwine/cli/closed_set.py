@@ -37,6 +37,8 @@ def closed_set(
     ] = 10,
     precision: common.PrecisionOption = common.Precision.auto,
     device: common.DeviceOption = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
     """Score every ordered pair of networks and write a report."""
@@ -44,17 +46,18 @@ def closed_set(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
     from intertwine.passes.control import with_random_controls
+    from intertwine.passes.workers import open_workers
     from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set as study
 
-    common.check_device(device)
+    common.check_device(device, precision)
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
     check_writable(out)
     require_report_extra()
     controls = list(control or [])
-    with common.progress() as report:
+    with common.progress() as report, open_workers(workers, scheduler) as pool:
         if control_random:
             fit, evaluation, made = with_random_controls(
                 fit, evaluation, control_random, out / "controls", say=report
@@ -66,6 +69,8 @@ def closed_set(
             options=options,
             controls=controls,
             precision=precision.value,
+            device=device,
+            workers=pool,
             curve_points=curve_points,
             say=report,
         ).to_json()

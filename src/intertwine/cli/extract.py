@@ -64,7 +64,11 @@ def extract(
     ] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of ids.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads.")] = None,
+    readers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode; one a core when omitted.")
+    ] = None,
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each network; all cores when omitted.")
     ] = None,
@@ -73,13 +77,14 @@ def extract(
     """Extract features and heads; the same command goes on after a kill."""
     from intertwine.encoders.presets import preset_uris
     from intertwine.passes.extract import extract as run
+    from intertwine.passes.workers import open_workers
     from intertwine.tables.columns import Columns
 
     if not preset and not encoder:
         raise typer.BadParameter("give --encoder URI or --preset NAME")
     uris = [*(preset_uris(preset, weights) if preset else ()), *(encoder or ())]
     columns = Columns(column, label_column, id_column)
-    with common.progress(rate=True) as report:
+    with common.progress(rate=True) as report, open_workers(workers, scheduler) as pool:
         summary = run(
             source,
             uris,
@@ -92,7 +97,8 @@ def extract(
             fill=None if fill is None else common.row_range(fill, option="--fill"),
             skip_bad=skip_bad,
             columns=None if columns == Columns() else columns,
-            workers=workers,
+            readers=readers,
+            workers=pool,
             threads=threads,
             progress=lambda done, total: report("extracting", done, total),
         )

@@ -46,12 +46,15 @@ def similarity(
     variance: Annotated[float, typer.Option(help="Share of variance that SVCCA keeps.")] = 0.99,
     precision: common.PrecisionOption = common.Precision.auto,
     device: Annotated[
-        str, typer.Option(help="Where measures on rows run: cpu, cuda or cuda:N.")
+        str, typer.Option(help="Where products and measures on rows run: cpu, cuda or cuda:N.")
     ] = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.files import check_writable
+    from intertwine.passes.workers import open_workers
     from intertwine.report import require_report_extra, write_similarity_report
     from intertwine.studies.interchangeability import read_swaps
     from intertwine.studies.similarity_options import SimilarityOptions
@@ -69,8 +72,9 @@ def similarity(
     require_report_extra()
     swaps = [] if closed_set is None else read_swaps(closed_set)
     scratch = out / ".moments"
-    with common.progress() as say:
-        found = _measure(feature_set, scratch, options, precision.value, device, swaps, say)
+    with common.progress() as say, open_workers(workers, scheduler) as pool:
+        where = {"precision": precision.value, "device": device, "workers": pool}
+        found = _measure(feature_set, scratch, options, where, swaps, say)
     result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
     common.deliver(
         result, out, write=write_similarity_report, show=_print, as_json=json, scratch=scratch
@@ -81,8 +85,7 @@ def _measure(
     paths: Sequence[Path],
     scratch: Path,
     options: SimilarityOptions,
-    precision: str,
-    device: str,
+    where: dict[str, Any],
     swaps: list[dict[str, Any]],
     say: Callable[[str, int, int], None],
 ) -> SimilarityResult:
@@ -102,10 +105,9 @@ def _measure(
         FeatureSet.open(*paths),
         scratch=scratch,
         options=options,
-        precision=precision,
-        device=device,
         swaps=swaps,
         say=say,
+        **where,
     )
 
 

@@ -47,3 +47,8 @@ def fresh_features(hashes: Array, dim: int, seed: int = 0) -> Array:
         generator = np.random.Generator(np.random.Philox(key=[value, seed]))
         generator.standard_normal(out=row, dtype=np.float32)
     return features
+
+
+def beside(hashes: Array, *, dim: int) -> dict[str, Array]:
+    """Return the space's features of some rows, by name, to stand beside those of a set."""
+    return {NAME: fresh_features(hashes, dim)}

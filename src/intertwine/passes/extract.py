@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from intertwine.encoders.encoder import Encoder
     from intertwine.images.face_detection import FaceDetector
+    from intertwine.passes.workers import Workers
     from intertwine.tables.columns import Columns
 
 
@@ -38,7 +41,8 @@ def extract(
     *,
     batch_size: int = 32,
     dtype: str = "float16",
-    workers: int | None = None,
+    readers: int | None = None,
+    workers: Workers | None = None,
     threads: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
@@ -67,8 +71,11 @@ def extract(
         Rows a batch.
     dtype
         `float16` or `float32` on disk.
-    workers
+    readers
         Threads that decode; one a core when omitted.
+    workers
+        Where ranges of the rows are extracted, each by a worker that opens the encoders itself;
+        here when omitted. They see the same files.
     threads
         Threads of each network; the number of cores when omitted.
     device, precision
@@ -115,6 +122,21 @@ def extract(
     listed = _list(input, encoders, columns, rows)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
+    if workers is not None and fill is None:
+        call = {
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "readers": readers,
+            "threads": threads,
+            "device": device,
+            "precision": precision,
+            "rows": rows,
+            "skip_bad": skip_bad,
+            "leave_out": tuple(leave_out),
+            "columns": columns,
+        }
+        run_part = partial(_fill, str(input), list(encoder_uris), str(out), call)
+        _share_out(workers, run_part, len(listed), batch_size, progress or _silent)
     with ExitStack() as stack:
         detector = _detector(stack, encoders, fill)
         writer = stack.enter_context(
@@ -133,7 +155,7 @@ def extract(
             writer.add_space(space_record(encoder, dtype))
         work = plan(writer, encoders, batch_size)
         if isinstance(listed, ImageList):
-            batches = read_images(listed, work, workers=workers, faces=faces)
+            batches = read_images(listed, work, workers=readers, faces=faces)
         else:
             batches = read_texts(listed, work)
         run = ExtractRun(listed, writer, faces, skip_bad=skip_bad)
@@ -143,6 +165,31 @@ def extract(
     seconds = (time.monotonic() - began, run.seconds)
     summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
     return {**summary, "faces": None if faces is None else summarise_faces(faces, listed.ids)}
+
+
+def _share_out(
+    workers: Workers,
+    run_part: Callable[[tuple[int, int]], int],
+    n_rows: int,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Have workers fill ranges of whole batches, one each; what they leave is done by the caller."""
+    batches = -(-n_rows // batch_size)
+    count = min(workers.count, batches)
+    edges = [min(n_rows, batches * k // count * batch_size) for k in range(count + 1)]
+    done = 0
+    for _, more in workers.run(run_part, list(pairwise(edges))):
+        done += more
+        progress(done, n_rows)
+
+
+def _fill(
+    source: str, uris: list[str], out: str, call: dict[str, Any], rows: tuple[int, int]
+) -> int:
+    """Extract some rows of the set beside other workers; return how many they are."""
+    extract(source, uris, out, fill=rows, **call)
+    return rows[1] - rows[0]
 
 
 def _silent(done: int, total: int) -> None:

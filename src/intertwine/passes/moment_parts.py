@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.arrays import Array
 from intertwine.errors import FileFormatError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from intertwine.accumulators import Products
-    from intertwine.arrays import Array
     from intertwine.passes.workers import Workers
     from intertwine.spaces import Space
 
+Beside = Callable[[Array], dict[str, Array]]
 # A part has at least this many blocks of rows, since merging one costs as much as some thousand
 # rows, and a set has at most this many parts but for that.
 LEAST_BLOCKS = 2
@@ -54,6 +56,8 @@ class Part:
         Place of the first among all rows, which the absolute grid goes by.
     key
         Tells these rows and moments from others.
+    beside
+        Gives the features of spaces that the set does not hold; see `moments.add_rows`.
     """
 
     paths: tuple[str, ...]
@@ -63,10 +67,17 @@ class Part:
     rows: range | Array
     offset: int
     key: str
+    beside: Beside | None = None
 
     @classmethod
     def of(
-        cls, feature_set: FeatureSet, moments: Moments, rows: range | Array, offset: int
+        cls,
+        feature_set: FeatureSet,
+        moments: Moments,
+        rows: range | Array,
+        offset: int,
+        *,
+        beside: Beside | None = None,
     ) -> Part:
         """Return the part of a set that some rows are."""
         paths = tuple(str(path.absolute()) for path in feature_set.paths)
@@ -75,7 +86,7 @@ class Part:
         digest = hashlib.sha256(json.dumps([*facts, offset]).encode())
         digest.update(np.asarray(rows, np.int64).tobytes())
         key = digest.hexdigest()[:16]
-        return cls(paths, spaces, moments.origin, moments.products, rows, offset, key)
+        return cls(paths, spaces, moments.origin, moments.products, rows, offset, key, beside)
 
     def moments(self) -> Moments:
         """Read the rows and return their moments."""
@@ -88,10 +99,20 @@ class Part:
             fast_error=self.products.fast_error,
         )
         feature_set = FeatureSet.open(*self.paths)
-        for numbers, chunk in feature_set.chunks(list(moments.spaces), self.rows):
+        for numbers, chunk in chunks_beside(feature_set, moments, self.rows, self.beside):
             moments.update(chunk, rows=numbers)
         _ = moments.sums  # closes the block in hand
         return moments
+
+
+def chunks_beside(
+    feature_set: FeatureSet, moments: Moments, rows: range | Array, beside: Beside | None
+) -> Iterator[tuple[range | Array, dict[str, Array]]]:
+    """Walk over rows of a set, with the features of spaces that it does not hold beside its own."""
+    names = [name for name in moments.spaces if beside is None or name in feature_set.spaces]
+    for numbers, chunk in feature_set.chunks(names, rows):
+        more = {} if beside is None else beside(feature_set.id_hashes[np.asarray(numbers)])
+        yield numbers, {**chunk, **more}
 
 
 def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:

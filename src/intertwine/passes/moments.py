@@ -12,7 +12,13 @@ import numpy as np
 from intertwine.accumulators import DEFAULT_FAST_ERROR, Products
 from intertwine.arrays import resolve_precision
 from intertwine.moments import BLOCK_ROWS, Moments
-from intertwine.passes.moment_parts import Part, merged_parts, whole_pieces
+from intertwine.passes.moment_parts import (
+    Beside,
+    Part,
+    chunks_beside,
+    merged_parts,
+    whole_pieces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +84,7 @@ def add_rows(
     feature_set: FeatureSet,
     rows: range | Array | None = None,
     *,
+    beside: Beside | None = None,
     workers: Workers | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
@@ -93,6 +100,9 @@ def add_rows(
         The set.
     rows
         A range, or (k,) ascending row numbers; all rows when omitted.
+    beside
+        Gives the features of spaces that the set does not hold, by name, from the (k,) uint64
+        hashes of the rows' ids.
     workers
         Where parts of the rows are worked out; here when omitted. However many they are, the same
         bytes come out.
@@ -112,14 +122,14 @@ def add_rows(
     chosen = range(feature_set.n) if rows is None else rows
     done = 0
     if workers is not None:
-        part = partial(Part.of, feature_set, moments)
+        part = partial(Part.of, feature_set, moments, beside=beside)
         pieces = [part(chosen[cut], offset) for cut, offset in whole_pieces(len(chosen), moments)]
         for piece in merged_parts(moments, pieces, workers, scratch):
             done += len(piece.rows)
             if progress:
                 progress(done, len(chosen))
         return
-    for numbers, chunk in feature_set.chunks(list(moments.spaces), chosen):
+    for numbers, chunk in chunks_beside(feature_set, moments, chosen, beside):
         moments.update(chunk, rows=numbers)
         done += len(numbers)
         if after_chunk:

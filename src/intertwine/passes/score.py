@@ -7,11 +7,19 @@ with the folded weights scores it. Only counts are kept: memory does not grow wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import check_finite, resolve_precision
+from intertwine.arrays import (
+    check_finite,
+    like,
+    namespace,
+    resolve_precision,
+    to_device,
+    to_numpy,
+)
+from intertwine.passes.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +29,9 @@ if TYPE_CHECKING:
     from intertwine.linear_map import LinearMap
     from intertwine.spaces import Head
 
-# Rows scored at a time; bounds one (rows, K) block of logits.
+# Rows read at a time, and logits scored at a time: these bound one (rows, K) block of them.
 CHUNK_ROWS = 1024
-TOP = 5
+MOST_LOGITS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -54,64 +62,52 @@ class Classifier:
         return cls(weight @ linear_map.weight, bias)
 
 
-@dataclass
-class Counts:
-    """What one classifier did on the rows scored.
+class Stack:
+    """Classifiers of one space, their weights in one matrix: one product gives all logits.
 
     Parameters
     ----------
-    n
-        Rows.
-    correct, correct_top5
-        Rows whose label came first, and among the first five.
-    both, gained, lost
-        Rows right both here and by the source's own head, right only here, right only there.
-    differing
-        Rows predicted unlike the source's own head.
-    agreeing
-        Rows predicted like the target's own head.
+    classifiers
+        By any key.
+    dtype
+        Of the products.
+    device
+        Where they are taken: `cpu`, `cuda` or `cuda:N`.
     """
 
-    n: int = 0
-    correct: int = 0
-    correct_top5: int = 0
-    both: int = 0
-    gained: int = 0
-    lost: int = 0
-    differing: int = 0
-    agreeing: int = 0
+    def __init__(
+        self, classifiers: Mapping[str, Classifier], dtype: np.dtype[Any], device: str = "cpu"
+    ) -> None:
+        listed = list(classifiers.values())
+        weight = np.concatenate([each.weight for each in listed]).T.astype(dtype)
+        self.weight = to_device(np.ascontiguousarray(weight), device)
+        self.bias = to_device(np.concatenate([each.bias for each in listed]).astype(dtype), device)
+        edges = np.cumsum([0, *(len(each.bias) for each in listed)]).tolist()
+        self.columns = dict(zip(classifiers, map(slice, edges, edges[1:]), strict=False))
+        self.chunk_rows = max(1, min(CHUNK_ROWS, MOST_LOGITS // edges[-1]))
 
-    def add(self, logits: Array, labels: Array, own: Array, target: Array | None) -> None:
-        """Count one chunk.
-
-        Parameters
-        ----------
-        logits
-            (rows, K).
-        labels, own, target
-            (rows,) class numbers: the truth, the predictions of the source's own head, and those
-            of the target's own.
-        """
-        predicted = logits.argmax(axis=1)
-        right, right_own = predicted == labels, own == labels
-        of_label = np.take_along_axis(logits, labels[:, None], axis=1)
-        self.n += len(labels)
-        self.correct += int(right.sum())
-        self.correct_top5 += int(((logits > of_label).sum(axis=1) < TOP).sum())
-        self.both += int((right & right_own).sum())
-        self.gained += int((right & ~right_own).sum())
-        self.lost += int((right_own & ~right).sum())
-        self.differing += int((predicted != own).sum())
-        if target is not None:
-            self.agreeing += int((predicted == target).sum())
+    def logits(self, features: Array) -> dict[str, Any]:
+        """Return the logits of some rows, (rows, K) by key, on the device."""
+        logits = like(features, self.weight) @ self.weight
+        logits += self.bias
+        return {key: logits[:, columns] for key, columns in self.columns.items()}
 
 
-def predict(feature_set: FeatureSet, name: str, head: Head, *, precision: str = "auto") -> Array:
+def predict(
+    feature_set: FeatureSet,
+    name: str,
+    head: Head,
+    *,
+    precision: str = "auto",
+    device: str = "cpu",
+) -> Array:
     """Return the class numbers that a space's own head predicts, (n,) int32."""
-    classifier = Classifier.of_head(head)
+    dtype = _dtype(feature_set, name, precision)
+    stack = Stack({name: Classifier.of_head(head)}, dtype, device)
     predictions = np.empty(feature_set.n, np.int32)
-    for rows, features in _features(feature_set, name, precision):
-        predictions[rows] = _logits(classifier, features).argmax(axis=1)
+    for rows, features in _features(feature_set, name, dtype, stack.chunk_rows):
+        logits = stack.logits(features)[name]
+        predictions[rows] = to_numpy(namespace(logits).argmax(logits, axis=1))
     return predictions
 
 
@@ -124,8 +120,9 @@ def count(
     predictions: Mapping[str, Array],
     targets: Mapping[str, str] | None = None,
     precision: str = "auto",
+    device: str = "cpu",
 ) -> dict[str, Counts]:
-    """Score several classifiers of one space in one walk over its rows.
+    """Score several classifiers of one space in one walk over its rows, one product a chunk.
 
     Parameters
     ----------
@@ -142,8 +139,9 @@ def count(
     targets
         The space a classifier's predictions are compared with, by key; the key itself when
         omitted.
-    precision
-        `auto`, `float64` or `float32`.
+    precision, device
+        Of the products: `auto`, `float64`, `float32` (which `fast` is here); `cpu`, `cuda` or
+        `cuda:N`.
 
     Returns
     -------
@@ -151,11 +149,16 @@ def count(
         By key.
     """
     counts = {key: Counts() for key in classifiers}
-    for rows, features in _features(feature_set, name, precision):
-        for key, classifier in classifiers.items():
-            target = predictions.get((targets or {}).get(key, key))
+    if not classifiers:
+        return counts
+    dtype = _dtype(feature_set, name, precision)
+    stack = Stack(classifiers, dtype, device)
+    compared = {key: predictions.get((targets or {}).get(key, key)) for key in classifiers}
+    for rows, features in _features(feature_set, name, dtype, stack.chunk_rows):
+        for key, logits in stack.logits(features).items():
+            target = compared[key]
             counts[key].add(
-                _logits(classifier, features),
+                logits,
                 labels[rows],
                 predictions[name][rows],
                 None if target is None else target[rows],
@@ -204,17 +207,12 @@ def _dtype(feature_set: FeatureSet, name: str, precision: str) -> np.dtype[np.fl
     return np.dtype("float64" if chosen == "float64" else "float32")
 
 
-def _features(feature_set: FeatureSet, name: str, precision: str) -> Iterator[tuple[slice, Array]]:
+def _features(
+    feature_set: FeatureSet, name: str, dtype: np.dtype[Any], chunk_rows: int
+) -> Iterator[tuple[slice, Array]]:
     """Walk over one space's rows in the working dtype, checked."""
-    dtype = _dtype(feature_set, name, precision)
-    for start in range(0, feature_set.n, CHUNK_ROWS):
-        rows = range(start, min(feature_set.n, start + CHUNK_ROWS))
+    for start in range(0, feature_set.n, chunk_rows):
+        rows = range(start, min(feature_set.n, start + chunk_rows))
         chunk = feature_set.read([name], rows)[name]
         check_finite(chunk, name=f"{feature_set}: {name}", rows=rows)
         yield slice(rows.start, rows.stop), chunk.astype(dtype, copy=False)
-
-
-def _logits(classifier: Classifier, features: Array) -> Array:
-    logits = features @ classifier.weight.T.astype(features.dtype, copy=False)
-    logits += classifier.bias.astype(features.dtype, copy=False)
-    return np.asarray(logits)

@@ -35,8 +35,8 @@ class Workers:
     executor
         Any `concurrent.futures.Executor`. Functions, pieces and results are pickled where its
         workers are other processes, and they see the same files.
-    in_flight
-        Pieces handed out at a time, which bounds the results that wait.
+    count
+        How many workers there are; twice as many pieces are handed out at a time.
     reopen
         Makes an executor in place of one that broke; without it a broken one is an error.
 
@@ -52,10 +52,12 @@ class Workers:
         self,
         executor: Executor,
         *,
-        in_flight: int = 4,
+        count: int = 2,
         reopen: Callable[[], Executor] | None = None,
     ) -> None:
-        self.executor, self.in_flight, self._reopen = executor, in_flight, reopen
+        self.executor, self.count, self._reopen = executor, count, reopen
+        # One piece waits for each that is worked on.
+        self.in_flight = 2 * count
 
     def run(
         self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
@@ -183,7 +185,7 @@ def _processes(count: int) -> Iterator[Workers]:
             count, context, initializer=_begin, initargs=(context.Value("i", 0), count)
         )
 
-    pool = Workers(open_pool(), in_flight=2 * count, reopen=open_pool)
+    pool = Workers(open_pool(), count=count, reopen=open_pool)
     try:
         yield pool
     finally:
@@ -215,7 +217,7 @@ def _dask(workers: int | None, scheduler: str) -> Iterator[Workers]:
             n_workers=count, threads_per_worker=1, dashboard_address=None
         )
         with cluster, distributed.Client(cluster) as client:
-            yield Workers(client.get_executor(), in_flight=2 * count)
+            yield Workers(client.get_executor(), count=count)
         return
     try:
         client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
@@ -223,4 +225,4 @@ def _dask(workers: int | None, scheduler: str) -> Iterator[Workers]:
         raise InputError(f"got scheduler {scheduler}, which does not answer ({error})") from error
     with client:
         count = max(1, len(client.scheduler_info()["workers"]))
-        yield Workers(client.get_executor(), in_flight=2 * count)
+        yield Workers(client.get_executor(), count=count)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.passes.workers import Workers
 
 CURVE_POINTS = 10
 
@@ -58,6 +59,8 @@ def closed_set(
     options: FitOptions,
     controls: Sequence[str] = (),
     precision: str = "auto",
+    device: str = "cpu",
+    workers: Workers | None = None,
     curve_points: int = CURVE_POINTS,
     say: Say | None = None,
 ) -> ClosedSetResult:
@@ -73,8 +76,10 @@ def closed_set(
         How maps are fitted.
     controls
         Spaces that are controls, such as an untrained network.
-    precision
-        `auto`, `float64` or `float32`.
+    precision, device
+        Of the products: `auto`, `float64`, `float32` or `fast`; `cpu`, `cuda` or `cuda:N`.
+    workers
+        Where parts of the moments are worked out; here when omitted.
     curve_points
         Points of the curve over the number of fit rows; the last is all of them.
     say
@@ -91,7 +96,14 @@ def closed_set(
         For sets that do not fit together, or features that are not finite.
     """
     problem = Problem.of(fit, evaluation, controls=controls)
-    run = Swaps(problem, options, precision, say or (lambda *_: None))
+    run = Swaps(
+        problem,
+        options,
+        precision=precision,
+        device=device,
+        workers=workers,
+        say=say or (lambda *_: None),
+    )
     sizes = curve_sizes(fit.n, max(curve_points, 1))
     sizes = [size for size in sizes if size >= 2]
     covered: set[int] = set()

@@ -10,7 +10,7 @@ from intertwine.metrics.intervals import paired_change_interval, proportion_inte
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from intertwine.passes.score import Counts
+    from intertwine.passes.counts import Counts
     from intertwine.studies.problem import Problem
     from intertwine.studies.swaps import Cell
 

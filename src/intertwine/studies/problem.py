@@ -12,7 +12,7 @@ from intertwine.estimators.analytic import check_classes
 from intertwine.features import fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
@@ -105,12 +105,6 @@ class Problem:
             fit_labels=None if fit.labels is None else _class_numbers(fit, fit.labels, classes),
             notes=notes,
         )
-
-    def chunks(self, rows: Array) -> Iterator[tuple[Array, dict[str, Array]]]:
-        """Walk over fit rows, with the fresh random features beside the spaces' own."""
-        for chosen, chunk in self.fit.chunks(self.names, rows):
-            features = fresh.fresh_features(self.fit.id_hashes[chosen], self.n_classes)
-            yield np.asarray(chosen), {**chunk, fresh.NAME: features}
 
 
 def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
 from intertwine.features import fresh
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
-from intertwine.passes.moments import empty_moments
-from intertwine.passes.score import Classifier, Counts, count, predict, residuals, total_spread
+from intertwine.passes.counts import Counts
+from intertwine.passes.moments import add_rows, empty_moments
+from intertwine.passes.score import Classifier, count, predict, residuals, total_spread
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.estimators import FitOptions
     from intertwine.linear_map import LinearMap
+    from intertwine.passes.workers import Workers
     from intertwine.spaces import Head
     from intertwine.studies.problem import Problem
 
@@ -63,24 +66,35 @@ class Swaps:
         The checked feature sets.
     options
         How maps are fitted.
-    precision
-        `auto`, `float64` or `float32`.
+    precision, device
+        Of the products.
+    workers
+        Where parts of the moments are worked out; here when None.
     say
         Called with (what, done, total) as work goes on.
     """
 
-    def __init__(self, problem: Problem, options: FitOptions, precision: str, say: Say) -> None:
-        self.problem, self.say = problem, say
+    def __init__(
+        self,
+        problem: Problem,
+        options: FitOptions,
+        *,
+        precision: str,
+        device: str,
+        workers: Workers | None,
+        say: Say,
+    ) -> None:
+        self.problem, self.say, self.device, self.workers = problem, say, device, workers
         fresh_head = fresh.fresh_head(problem.heads[problem.names[0]].classes)
         self.heads = {**problem.heads, fresh.NAME: fresh_head}
         self.fitter = Fitter(options, self.heads)
-        self.moments = _moments(problem, precision)
+        self.moments = _moments(problem, precision, device)
         self.precision = precision
         self.predictions: dict[str, Array] = {}
         for i, name in enumerate(problem.names):
             say("native accuracy", i, len(problem.names))
             self.predictions[name] = predict(
-                problem.evaluation, name, problem.heads[name], precision=precision
+                problem.evaluation, name, problem.heads[name], precision=precision, device=device
             )
         self.natives = {name: self._native(name) for name in problem.names}
         self._spread: dict[str, float] = {}
@@ -105,15 +119,20 @@ class Swaps:
             predictions=self.predictions,
             targets=targets,
             precision=precision or self.precision,
+            device=self.device,
         )
 
     def add(self, ring: Array, step: int, sizes: list[int]) -> None:
         """Add the rows of one ring to the moments."""
         done = sizes[step - 1] if step else 0
-        for rows, chunk in self.problem.chunks(ring):
-            self.moments.update(chunk, rows=rows)
-            done += len(rows)
-            self.say("joint moments", done, sizes[-1])
+        add_rows(
+            self.moments,
+            self.problem.fit,
+            ring,
+            beside=partial(fresh.beside, dim=self.problem.n_classes),
+            workers=self.workers,
+            progress=lambda more, _: self.say("joint moments", done + more, sizes[-1]),
+        )
 
     def cells(self, *, full: bool) -> list[Cell]:
         """Fit and score every ordered pair on the rows so far; with `full`, R² and the contrast."""
@@ -182,14 +201,20 @@ class Swaps:
         return scored
 
 
-def _moments(problem: Problem, precision: str) -> Moments:
+def _moments(problem: Problem, precision: str, device: str) -> Moments:
     """Return empty moments of the problem's spaces and the fresh one, about the fit set's origin."""
     spaces = [problem.fit.spaces[name] for name in problem.names]
     dim = sum(space.dim for space in spaces)
     chosen = resolve_precision(precision, dim=dim, n_rows=problem.fit.n)
-    origin = empty_moments(problem.fit, problem.names, precision=chosen).origin
+    empty = empty_moments(problem.fit, problem.names, precision=chosen, device=device)
+    origin = empty.origin
     origin[fresh.NAME] = np.zeros(problem.n_classes)
-    return Moments([*spaces, fresh.fresh_space(problem.n_classes)], precision=chosen, origin=origin)
+    return Moments(
+        [*spaces, fresh.fresh_space(problem.n_classes)],
+        precision=chosen,
+        device=device,
+        origin=origin,
+    )
 
 
 def _one_map(fitted: LinearMap | MapPair) -> LinearMap:

@@ -20,6 +20,7 @@ def added(rows, precision="float64", origin=None):
 def test_tiles_and_slabs_change_nothing(monkeypatch, tile, slab):
     """Products in tiles and sums in slabs of any size are the same sums."""
     monkeypatch.setattr(blas, "TILE", tile)
+    monkeypatch.setattr(blas, "DIAGONAL", max(1, tile // 2))
     monkeypatch.setattr(blas, "SLAB_ROWS", slab)
     assert_equals_naive(added(ROWS), ROWS)
 

@@ -97,8 +97,9 @@ def shared_tiles(
     in_place
         Whether processors add straight into the memory of the sums.
     """
+    widest = WIDEST[devices[0].type]
     shares = [DeviceTiles(device, columns, halves) for device in devices]
-    for tile in tiles(sums, WIDEST[devices[0].type]):
+    for tile in tiles(sums, widest, widest):
         a, i, b, j = tile
         share = min(shares, key=lambda share: share.area)
         own = in_place and share.device.type == "cpu"

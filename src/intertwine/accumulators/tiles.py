@@ -18,7 +18,7 @@ def cut(size: int, widest: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def tiles(sums: Sums, widest: int) -> list[Tile]:
+def tiles(sums: Sums, widest: int, diagonal: int) -> list[Tile]:
     """Return the tiles that make the upper triangle of every pair of spaces.
 
     Parameters
@@ -27,6 +27,8 @@ def tiles(sums: Sums, widest: int) -> list[Tile]:
         Their spaces and dimensions.
     widest
         Largest width and height of a tile.
+    diagonal
+        Largest width of a tile on the diagonal, of which half is wasted or worked out slowly.
 
     Returns
     -------
@@ -34,14 +36,17 @@ def tiles(sums: Sums, widest: int) -> list[Tile]:
         (space, its features, space, its features), largest first, so that no thread is left with a
         large one at the end.
     """
-    pieces = {name: cut(len(first), widest) for name, first in sums.first.items()}
-    found = [
-        (a, i, b, j)
-        for a, b in sums.second
-        for i in pieces[a]
-        for j in pieces[b]
-        if a != b or i.start <= j.start
-    ]
+    dims = {name: len(first) for name, first in sums.first.items()}
+    found: list[Tile] = []
+    for a, b in sums.second:
+        for i in cut(dims[a], min(widest, diagonal) if a == b else widest):
+            if a == b:
+                found.append((a, i, a, i))
+            right = i.stop if a == b else 0
+            found += [
+                (a, i, b, slice(right + j.start, right + j.stop))
+                for j in cut(dims[b] - right, widest)
+            ]
     return sorted(found, key=area, reverse=True)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from intertwine.errors import InputError
+from intertwine.estimators.device_solve import eigh, product
 from intertwine.linear_map import LinearMap
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class NormalEquations:
     def n(self) -> int:
         """Number of rows."""
         return self.moments.n
+
+    @property
+    def device(self) -> str:
+        """Where factorisations go: where the products of the moments were taken."""
+        return self.moments.products.device
 
     @property
     def unpenalised(self) -> int:
@@ -127,10 +133,12 @@ class NormalEquations:
         return self.rounding(0) * scatter + exact * largest_eigenvalue(gram)
 
     def rank(self, gram: Array) -> int:
-        """Return the numerical rank of G, from a pivoted Cholesky factorisation."""
+        """Return the numerical rank of G, from a pivoted Cholesky factorisation or eigenvalues."""
         tolerance = self.tolerance(gram)
         if tolerance <= 0:
             return 0
+        if self.device != "cpu":
+            return int((eigh(gram, self.device)[0] > tolerance).sum())
         return int(lapack.dpstrf(gram, tol=tolerance)[2])
 
     def coefficients_of(self, prior: LinearMap, target: str) -> Array:
@@ -199,19 +207,22 @@ class Eigen:
         (p,) eigenvalues, those lost in rounding set to exactly zero.
     vectors
         (p, p) eigenvectors as columns; those of the zero eigenvalues are dropped.
+    device
+        Where products with them are taken.
     """
 
     values: Array
     vectors: Array
+    device: str = "cpu"
 
     @classmethod
     def of(cls, equations: NormalEquations, gram: Array | None = None) -> Eigen:
         """Factor the normal equations of one source."""
         gram = equations.gram() if gram is None else gram
-        values, vectors = np.linalg.eigh(gram)
+        values, vectors = eigh(gram, equations.device)
         # A direction below this cannot be told from a null one; left in, 1/λ would amplify it.
         kept = values > equations.tolerance(gram)
-        return cls(values[kept], vectors[:, kept])
+        return cls(values[kept], vectors[:, kept], equations.device)
 
     @property
     def rank(self) -> int:
@@ -220,11 +231,11 @@ class Eigen:
 
     def rotate(self, right: Array) -> Array:
         """Return R in eigenvector coordinates, (rank, d_target)."""
-        return np.asarray(self.vectors.T @ right)
+        return product(self.vectors.T, right, self.device)
 
     def solve(self, rotated: Array, alpha: float | Array) -> Array:
         """Return (G + λI)⁺R, (p, d_target); `alpha` is λ, one or (d_target,)."""
-        return np.asarray(self.vectors @ (rotated / (self.values[:, None] + alpha)))
+        return product(self.vectors, rotated / (self.values[:, None] + alpha), self.device)
 
     def df(self, alphas: Array) -> Array:
         """Return the trace of the hat matrix at each λ, (n_alphas,)."""

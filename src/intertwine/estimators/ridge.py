@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from intertwine.errors import InputError
+from intertwine.estimators.device_solve import Cholesky
 from intertwine.estimators.gcv import ALPHAS, GCV
 from intertwine.estimators.normal import Eigen, NormalEquations, largest_eigenvalue
 
@@ -111,8 +111,7 @@ class _Solver:
     def __init__(self, equations: NormalEquations, alpha: float | str, alphas: Array) -> None:
         self.equations, self.alpha, self.alphas = equations, alpha, alphas
         self.gram = equations.gram()
-        self.eigen: Eigen | None = None
-        self.cholesky = None
+        factor: Cholesky | Eigen | None = None
         if isinstance(alpha, float) and alpha > 0:
             self.rank = equations.rank(self.gram)
             # In a null direction Cholesky divides the rounding of R by λ: with a λ that does not
@@ -120,10 +119,11 @@ class _Solver:
             safe = max(equations.tolerance(self.gram), _SAFE_SHARE * largest_eigenvalue(self.gram))
             if self.rank == len(self.gram) or alpha > safe:
                 shifted = self.gram + alpha * np.eye(len(self.gram))
-                self.cholesky = cho_factor(shifted, lower=True, overwrite_a=True)
-        if self.cholesky is None:
-            self.eigen = Eigen.of(equations, self.gram)
-            self.rank = self.eigen.rank
+                factor = Cholesky(shifted, equations.device)
+        if factor is None:
+            factor = Eigen.of(equations, self.gram)
+            self.rank = factor.rank
+        self.factor = factor
 
     def fit(self, target: str, prior: LinearMap | None) -> LinearMap:
         equations = self.equations
@@ -152,14 +152,13 @@ class _Solver:
         return equations.build(coefficients, target, "ridge", **facts)
 
     def _solve(self, right: Array, power: Array) -> tuple[Array, Array, list[str]]:
-        if self.eigen is None:
-            chosen = np.full(right.shape[1], self.alpha)
-            return cho_solve(self.cholesky, right), chosen, []
-        rotated = self.eigen.rotate(right)
+        if not isinstance(self.factor, Eigen):
+            return self.factor.solve(right), np.full(right.shape[1], self.alpha), []
+        rotated = self.factor.rotate(right)
         notes: list[str] = []
         if isinstance(self.alpha, str):
             gcv = GCV.of(
-                self.eigen,
+                self.factor,
                 rotated,
                 power,
                 n=self.equations.n,
@@ -169,4 +168,4 @@ class _Solver:
             chosen, notes = gcv.choose(per_target=self.alpha == "gcv-per-target")
         else:
             chosen = np.full(right.shape[1], self.alpha)
-        return self.eigen.solve(rotated, chosen), chosen, notes
+        return self.factor.solve(rotated, chosen), chosen, notes

@@ -75,6 +75,8 @@ def fit_to_files(
     forget: Callable[[], None] = _nothing
     if len(paths) == 1 and Path(paths[0]).is_file():
         moments = Moments.load(paths[0])
+        device = products.get("device", "cpu")
+        moments.products = replace(moments.products, device=device)
         _check_names(list(moments.spaces), source, target)
         _check_heads(list(moments.spaces), heads, options)
         stamps: Any = read_header(paths[0])["sha256"]

@@ -24,6 +24,7 @@ ROWS = 50_000
 CURVE_ROWS = (12_500, 25_000)
 MEMORY_ROWS = 12_500
 CAP = 150.0
+BOUND_GIB = 4
 OURS = ("float32", "fast")
 PEERS = ("sklearn_targets", "sklearn_pairs", "himalaya_targets", "torch_targets")
 
@@ -126,6 +127,14 @@ class Run:
             for precision in OURS
         }
 
+    def bounded(self) -> dict[str, Any]:
+        """Fit all maps in a process that gets no more than so much memory."""
+        given = {"folder": self.folder(self.rows), "spaces": self.spaces, "limit_gib": BOUND_GIB}
+        ours = {p: process.measure("scale.ours:maps", precision=p, **given) for p in OURS[:1]}
+        return ours | {
+            name: process.measure(f"scale.peers:{name}", cap=CAP, **given) for name in PEERS
+        }
+
     def applying(self) -> dict[str, Any]:
         """Measure a map applied file to file."""
         return process.measure(
@@ -146,6 +155,10 @@ class Run:
         return process.measure(
             "scale.exactness:exactness", fit=str(fit), evaluation=str(evaluation)
         )
+
+    def gpu(self) -> dict[str, Any]:
+        """Measure the paper's whole problem where there is a GPU."""
+        return process.measure("scale.gpu:whole_problem", cap=600)
 
     def _in_turn(self, folder: str, peer: str, spaces: list[str], repeat: int) -> dict[str, Any]:
         """Measure a peer between runs of ours; ratios are of neighbours."""
@@ -179,10 +192,12 @@ PARTS = (
     "maps",
     "path",
     "memory",
+    "bounded",
     "applying",
     "spaces_curve",
     "rows_curve",
     "limits",
+    "gpu",
 )
 
 

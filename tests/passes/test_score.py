@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.linear_map import LinearMap
+from intertwine.passes import score
 from intertwine.passes.score import (
     CHUNK_ROWS,
     Classifier,
@@ -133,3 +135,29 @@ def test_rows_that_are_not_finite_are_named(tmp_path, write_folder):
     opened = FeatureSet.open(write_folder(tmp_path / "eval", {"a": array}))
     with pytest.raises(InputError, match=f"eval: a: NaN or infinite .* rows {CHUNK_ROWS + 5};"):
         predict(opened, "a", Head(np.ones((2, 3))))
+
+
+def test_chunks_and_devices_change_no_count(stored, monkeypatch):
+    """Scores of tensors, as a GPU takes them, and of small blocks of logits are the same counts."""
+    feature_set, _, heads, labels = stored
+    own = predict(feature_set, "a", heads["a"])
+    classifiers = {
+        "own": Classifier.of_head(heads["a"]),
+        "mapped": Classifier.folded(a_map(), heads["b"]),
+    }
+    given = {"labels": labels, "predictions": {"a": own}, "targets": {"mapped": "a"}}
+    expected = count(feature_set, "a", classifiers, **given)
+    assert expected["own"].n == N
+    assert expected["own"].differing == 0
+    monkeypatch.setattr(score, "MOST_LOGITS", 7 * 2 * K)
+    assert count(feature_set, "a", classifiers, **given) == expected
+    asked = []
+
+    def to_device(array, device):
+        asked.append(device)
+        return torch.from_numpy(array)
+
+    monkeypatch.setattr(score, "to_device", to_device)
+    assert count(feature_set, "a", classifiers, device="cuda:1", **given) == expected
+    np.testing.assert_array_equal(predict(feature_set, "a", heads["a"], device="cuda:1"), own)
+    assert set(asked) == {"cuda:1"}

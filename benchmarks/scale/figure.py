@@ -1,0 +1,45 @@
+"""How many times longer others take, over rows and over the number of spaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINES = {"sklearn_targets": "all targets at once", "sklearn_pairs": "pair by pair"}
+COLOURS = {"sklearn_targets": "#4269d0", "sklearn_pairs": "#c65f10"}
+
+
+def draw_curves(rows: list[dict[str, Any]], spaces: list[dict[str, Any]], path: Path) -> None:
+    """Draw both curves, `float32` as a line and `fast` dashed."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "intertwine"
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, points, key, label in (
+        (left, rows, "n", "rows, six spaces"),
+        (right, spaces, "spaces", "spaces, 25,000 rows"),
+    ):
+        for peer, name in LINES.items():
+            own = sorted((p for p in points if p["peer"] == peer), key=lambda p: p[key])
+            for precision, style in (("float32", "-o"), ("fast", "--o")):
+                axes.plot(
+                    [p[key] for p in own],
+                    [p[precision] for p in own],
+                    style,
+                    color=COLOURS[peer],
+                    markersize=4,
+                    label=f"{name}, {precision}",
+                )
+        axes.axhline(1, color="0.7", linewidth=1)
+        axes.set_xlabel(label)
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set_ylabel("scikit-learn's time / ours")
+    left.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    right.set_xticks(sorted({p["spaces"] for p in spaces}))
+    right.legend(frameon=False, fontsize=8)
+    figure.savefig(path, metadata={"Date": None})

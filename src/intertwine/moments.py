@@ -382,8 +382,8 @@ class Moments:
         return load_moments(path)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What adds rows may hold a device; it is opened anew when rows come.
-        return {**self.__dict__, "_sums": self.sums, "_early": [], "_accumulator": None}
+        _ = self.sums  # closes the block in hand, and lets go of what may hold a device
+        return self.__dict__.copy()
 
 
 def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, Array]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.accumulators import DEFAULT_FAST_ERROR, Accumulator, Products, open_accumulator
+from intertwine.accumulators import DEFAULT_FAST_ERROR, Products
 from intertwine.arrays import check_finite, device_features, namespace, resolve_precision, to_numpy
+from intertwine.block_in_hand import BlockInHand
 from intertwine.counted_rows import joined
 from intertwine.errors import InputError
 from intertwine.moment_files import load_moments, save_moments
 from intertwine.row_grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
-from intertwine.row_grid import pieces
 from intertwine.spaces import Space
 from intertwine.sums import Sums
 from intertwine.threads import side_by_side
@@ -102,11 +102,9 @@ class Moments:
         self.products = Products(self.precision, device, fast_error)
         self.rows: list[RowRange] = []
         self._sums = Sums.zeros(dims)
-        self._origin = None if origin is None else _checked_origin(origin, dims)
-        self.next_row = first_row  # on the absolute grid
-        # Rows of the block in hand that wait for an origin, their mean; copies.
-        self._early: list[dict[str, Any]] = []
-        self._accumulator: Accumulator | None = None
+        self._block = BlockInHand(
+            None if origin is None else _checked_origin(origin, dims), first_row
+        )
 
     # -- filling --------------------------------------------------------------------------------
 
@@ -127,12 +125,9 @@ class Moments:
             For an absent or unknown space, a wrong shape, different numbers of rows, NaN or
             infinity, and a device or matrix units that are not there. Nothing is added then.
         """
-        if self._accumulator is None:
+        if not self._block.is_open:
             self.products.require()
-        for piece, completes in pieces(self._checked(chunk, rows), self.next_row):
-            self._write(piece)
-            if completes:
-                self._close()
+        self._block.add(self._checked(chunk, rows), self._sums, self.products)
 
     def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Any]:
         if set(chunk) != set(self.spaces):
@@ -160,29 +155,6 @@ class Moments:
         # Threads cost more than a small chunk takes.
         list((map if count < _MANY_NUMBERS else side_by_side)(check, features))
 
-    def _write(self, piece: Mapping[str, Any]) -> None:
-        """Take rows of the block in hand."""
-        self.next_row += len(next(iter(piece.values())))
-        if self._origin is None:
-            # What waits must not change when the caller reuses its buffer.
-            self._early.append({name: to_numpy(array).copy() for name, array in piece.items()})
-            return
-        if self._accumulator is None:
-            self._accumulator = open_accumulator(self._sums, self._origin, self.products)
-        self._accumulator.write(piece)
-
-    def _close(self) -> None:
-        """Add the block in hand."""
-        if self._early:
-            early, self._early = self._early, []
-            self.next_row -= sum(len(next(iter(piece.values()))) for piece in early)
-            with np.errstate(over="ignore", invalid="ignore"):  # refused when the block is added
-                self._origin = {a: _origin_of([part[a] for part in early]) for a in self.spaces}
-            for piece in early:
-                self._write(piece)
-        if self._accumulator is not None:
-            self._accumulator.close()
-
     # -- reading --------------------------------------------------------------------------------
 
     @property
@@ -191,16 +163,13 @@ class Moments:
 
         Reading closes the block in hand; later blocks still end on the absolute grid.
         """
-        self._close()
-        if self._accumulator is not None:
-            self._accumulator.collect()
-            self._accumulator = None  # with its room for a block
+        self._block.bring_in(self._sums, self.products)
         return self._sums
 
     @property
     def n(self) -> int:
         """Number of rows."""
-        return self._sums.n + self._n_waiting
+        return self._sums.n + self._block.n
 
     @property
     def eps(self) -> float:
@@ -208,9 +177,13 @@ class Moments:
         return float(np.finfo("float64" if self.precision == "float64" else "float32").eps)
 
     @property
-    def _n_waiting(self) -> int:
-        early = sum(len(next(iter(piece.values()))) for piece in self._early)
-        return early + (self._accumulator.fill if self._accumulator is not None else 0)
+    def next_row(self) -> int:
+        """Number of the next row on the absolute grid."""
+        return self._block.next_row
+
+    @next_row.setter
+    def next_row(self, row: int) -> None:
+        self._block.next_row = row
 
     @property
     def dim(self) -> int:
@@ -220,10 +193,10 @@ class Moments:
     @property
     def origin(self) -> dict[str, Array]:
         """The vector about which products are taken, (d,) by space; zeros before any row."""
-        self._close()
-        if self._origin is None:
+        self._block.bring_in(self._sums, self.products)
+        if self._block.origin is None:
             return {name: np.zeros(space.dim) for name, space in self.spaces.items()}
-        return self._origin
+        return self._block.origin
 
     def space(self, name: str) -> Space:
         """Return a space by name.
@@ -328,7 +301,7 @@ class Moments:
         if other.n == 0:
             return
         if self.n == 0:
-            self._origin = {name: array.copy() for name, array in other.origin.items()}
+            self._block.origin = {name: array.copy() for name, array in other.origin.items()}
         origin, others = self.origin, other.sums
         delta = {name: other.origin[name] - origin[name] for name in self.spaces}
         if any(shift.any() for shift in delta.values()):
@@ -360,8 +333,8 @@ class Moments:
         chosen.products = self.products
         chosen.rows = list(self.rows)
         chosen._sums = sums.select(names)
-        if self._origin is not None:
-            chosen._origin = {name: self._origin[name].copy() for name in names}
+        if self._block.origin is not None:
+            chosen._block.origin = {name: self._block.origin[name].copy() for name in names}
         return chosen
 
     # -- files ----------------------------------------------------------------------------------
@@ -390,14 +363,6 @@ def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dic
     if {name: np.shape(origin[name]) for name in origin} != {a: (d,) for a, d in dims.items()}:
         raise InputError(f"got an origin for {sorted(origin)}, expected one (d,) vector a space")
     return {name: np.array(origin[name], np.float64) for name in dims}
-
-
-def _origin_of(parts: list[Array]) -> Array:
-    """Return the mean of rows, rounded to float32 so that float32 differences from it are exact."""
-    mean: Array = np.concatenate(parts).mean(axis=0, dtype=np.float64)
-    with np.errstate(over="ignore"):
-        rounded = mean.astype(np.float32).astype(np.float64)
-    return np.where(np.isfinite(rounded), rounded, mean)
 
 
 def _sum_is_finite(features: Any) -> bool:

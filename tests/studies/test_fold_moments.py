@@ -93,4 +93,4 @@ def test_train_fills_every_row_with_its_own_map():
 @pytest.mark.parametrize("folds", [(0,), (0, 1, 2)])
 def test_moments_are_closed_before_threads_read_them(data, folds):
     """Nothing waits to be added when moments are handed to threads, of a difference or not."""
-    assert FoldMoments.of(data, "images").without(folds)._n_waiting == 0
+    assert FoldMoments.of(data, "images").without(folds)._block.n == 0

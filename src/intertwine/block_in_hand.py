@@ -1,0 +1,98 @@
+"""The block of rows that is being filled: where it stands on the grid, and what adds it up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.accumulators import Accumulator, Products, open_accumulator
+from intertwine.arrays import to_numpy
+from intertwine.row_grid import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from intertwine.arrays import Array
+    from intertwine.sums import Sums
+
+
+class BlockInHand:
+    """Takes rows in any chunks, and adds them to sums block by block of the absolute grid.
+
+    Parameters
+    ----------
+    origin
+        (d,) by space; the mean of the first block when None.
+    next_row
+        Number of the next row on the grid.
+    """
+
+    def __init__(self, origin: dict[str, Array] | None, next_row: int) -> None:
+        self.origin, self.next_row = origin, next_row
+        # Rows that wait for an origin, their mean; copies.
+        self._early: list[dict[str, Any]] = []
+        self._accumulator: Accumulator | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be added without asking whether this machine has what that takes."""
+        return self._accumulator is not None
+
+    @property
+    def n(self) -> int:
+        """Rows of the block so far."""
+        early = sum(len(next(iter(piece.values()))) for piece in self._early)
+        return early + (self._accumulator.fill if self._accumulator is not None else 0)
+
+    def add(self, features: Mapping[str, Any], sums: Sums, products: Products) -> None:
+        """Take rows, (n, d) by space; every block that they complete goes into the sums.
+
+        Raises
+        ------
+        InputError
+            When the products of a block would overflow; the block is dropped then.
+        """
+        for piece, completes in pieces(features, self.next_row):
+            self._write(piece, sums, products)
+            if completes:
+                self._close(sums, products)
+
+    def bring_in(self, sums: Sums, products: Products) -> None:
+        """End the block here, though the grid goes on, and have everything in the sums.
+
+        What adds rows is let go, with its room for a block; it is opened anew when rows come.
+        """
+        self._close(sums, products)
+        if self._accumulator is not None:
+            self._accumulator.collect()
+            self._accumulator = None
+
+    def _write(self, piece: Mapping[str, Any], sums: Sums, products: Products) -> None:
+        self.next_row += len(next(iter(piece.values())))
+        if self.origin is None:
+            # What waits must not change when the caller reuses its buffer.
+            self._early.append({name: to_numpy(array).copy() for name, array in piece.items()})
+            return
+        if self._accumulator is None:
+            self._accumulator = open_accumulator(sums, self.origin, products)
+        self._accumulator.write(piece)
+
+    def _close(self, sums: Sums, products: Products) -> None:
+        if self._early:
+            self.next_row -= self.n
+            early, self._early = self._early, []
+            with np.errstate(over="ignore", invalid="ignore"):  # refused when the block is added
+                self.origin = {a: _origin_of([part[a] for part in early]) for a in early[0]}
+            for piece in early:
+                self._write(piece, sums, products)
+        if self._accumulator is not None:
+            self._accumulator.close()
+
+
+def _origin_of(parts: list[Array]) -> Array:
+    """Return the mean of rows, rounded to float32 so that float32 differences from it are exact."""
+    mean: Array = np.concatenate(parts).mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        rounded = mean.astype(np.float32).astype(np.float64)
+    return np.where(np.isfinite(rounded), rounded, mean)

@@ -12,6 +12,7 @@ import numpy as np
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.features.feature_set import FeatureSet
 from intertwine.passes.moments import joint_moments
+from intertwine.threads import side_by_side
 from scale.limits import Gemm, best_gemm, read_all
 from scale.process import Clock
 
@@ -51,11 +52,12 @@ def maps(folder: str, spaces: list[str], precision: str, *, path: bool = False) 
     _ = moments.sums
     pass_s = clock.seconds()
     options = FitOptions(alpha="gcv-per-target", alphas=ALPHAS) if path else FitOptions(alpha=1.0)
-    fitter, count = Fitter(options), 0
-    for source in spaces:
-        fitted = fitter.fit(moments, source, [a for a in spaces if a != source])
-        count += len(fitted)
-    return {"s": clock.seconds(), "pass_s": pass_s, "maps": count}
+    fitter = Fitter(options)
+
+    def fit(source: str) -> int:
+        return len(fitter.fit(moments, source, [a for a in spaces if a != source]))
+
+    return {"maps": sum(side_by_side(fit, spaces)), "pass_s": pass_s, "s": clock.seconds()}
 
 
 def memory(folder: str, precision: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from intertwine.moments import Moments
 from intertwine.passes.fit_record import FitRecord
 from intertwine.passes.moments_file import resumable_moments
 from intertwine.source_check import main_directions
+from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
     import os
@@ -138,12 +140,14 @@ def _write(
     target: str | None,
     report: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
-    """Write the maps that the record lacks; return an entry for every one."""
+    """Write the maps that the record lacks, sources side by side; return an entry for each."""
     fitter = Fitter(options, heads)
     directions = cache(partial(main_directions, moments))
-    written = []
     sources = [source] if source else [name for name in moments.spaces if name != target]
-    for i, name in enumerate(sources):
+    _ = moments.sums  # closes the block in hand, which threads that only read must not
+    done = count(1)
+
+    def of_source(name: str) -> list[dict[str, Any]]:
         targets = [target] if target else [other for other in moments.spaces if other != name]
         files = {other: record.path.parent / f"{name}--{other}.safetensors" for other in targets}
         missing = [other for other, file in files.items() if file.name not in record]
@@ -151,18 +155,14 @@ def _write(
             for other, fitted in fitter.fit(moments, name, missing).items():
                 _known(fitted, directions).save(files[other], created=record.created)
                 record.add(files[other].name)
-        written += [
-            {
-                "source": name,
-                "target": other,
-                "path": str(file),
-                "method": options.method,
-                "info": _info(file),
-            }
+        report("maps", next(done), len(sources))
+        pairs = {"source": name, "method": options.method}
+        return [
+            {**pairs, "target": other, "path": str(file), "info": _info(file)}
             for other, file in files.items()
         ]
-        report("maps", i + 1, len(sources))
-    return written
+
+    return [entry for entries in side_by_side(of_source, sources) for entry in entries]
 
 
 def _known(fitted: LinearMap | MapPair, directions: Callable[[str], Array]) -> LinearMap | MapPair:

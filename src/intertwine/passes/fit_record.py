@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
@@ -32,6 +33,7 @@ class FitRecord:
         self.path = folder / NAME
         self._key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         self._done: list[str] = []
+        self._lock = Lock()
         # Every map of one fit states one date, that of its beginning.
         self._created = date_text(None)
         try:
@@ -53,9 +55,10 @@ class FitRecord:
         return name in self._done and (self.path.parent / name).exists()
 
     def add(self, name: str) -> None:
-        """Note that a file is written."""
-        self._done.append(name)
-        self._save()
+        """Note that a file is written; from any thread."""
+        with self._lock:
+            self._done.append(name)
+            self._save()
 
     def remove(self) -> None:
         """Forget the fit, which is done."""

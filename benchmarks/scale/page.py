@@ -32,18 +32,19 @@ def write_page(found: Found, docs: Path) -> None:
     docs
         The documentation's folder.
     """
-    parts = [
-        _head(found["machine"]),
-        _moments(found["moments"]),
-        _maps(found["maps"]),
-        _curves(found, docs),
-        _path(found),
-        _memory(found),
-        _applying(found["applying"]),
-        _exactness(found["exactness"]),
-        _gpu(found["gpu"]),
-        _limits(found["limits"]),
+    sections = [
+        (("moments",), lambda: _moments(found["moments"])),
+        (("maps",), lambda: _maps(found["maps"])),
+        (("maps", "rows_curve", "spaces_curve"), lambda: _curves(found, docs)),
+        (("path", "maps"), lambda: _path(found)),
+        (("memory", "bounded"), lambda: _memory(found)),
+        (("applying",), lambda: _applying(found["applying"])),
+        (("exactness",), lambda: _exactness(found["exactness"])),
+        (("gpu",), lambda: _gpu(found["gpu"])),
+        (("limits",), lambda: _limits(found["limits"])),
     ]
+    parts = [_head(found["machine"])]
+    parts += [write() for needed, write in sections if all(name in found for name in needed)]
     (docs / "performance.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -139,7 +139,7 @@ def test_layer_as_head(two_heads):
     model, path = two_heads
     encoder = open_encoder(f"keras:{path}?layer=first", threads=1)
     own = encoder.head.logits(encoder.encode(IMAGES))
-    np.testing.assert_allclose(own, inner(model, "first"), rtol=1e-4)
+    np.testing.assert_allclose(own, inner(model, "first"), rtol=1e-4, atol=1e-6)
 
 
 def test_background(two_heads):

@@ -344,7 +344,7 @@ class TestDisk:
         """A disk that fails under a write costs the rows not yet complete, and says so."""
 
         class Broken:
-            def seek(self, *_):
+            def fileno(self):
                 raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:

@@ -13,10 +13,11 @@ from intertwine.features import fresh
 from intertwine.features.feature_set import FeatureSet
 from intertwine.map_pair import load_map
 from intertwine.metrics.intervals import paired_change_interval, proportion_interval
+from intertwine.passes import moments as passes
 from intertwine.passes.fit import fit_to_files
+from intertwine.passes.moment_parts import chunks_beside
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import closed_set
-from intertwine.studies.problem import Problem
 
 N_EVAL = 1000
 
@@ -247,14 +248,13 @@ def test_the_last_point_is_the_main_table(curved):
 def test_no_row_is_read_into_the_moments_twice(sorted_fit, monkeypatch):
     """Over the whole curve each fit row is multiplied exactly once."""
     seen = []
-    chunks = Problem.chunks
 
-    def spy(self, rows):
-        for chosen, chunk in chunks(self, rows):
+    def spy(*arguments):
+        for chosen, chunk in chunks_beside(*arguments):
             seen.extend(np.asarray(chosen).tolist())
             yield chosen, chunk
 
-    monkeypatch.setattr(Problem, "chunks", spy)
+    monkeypatch.setattr(passes, "chunks_beside", spy)
     run(sorted_fit, points=9)
     assert sorted(seen) == list(range(500))
 

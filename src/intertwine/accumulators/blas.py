@@ -50,7 +50,8 @@ class BlasAccumulator:
     def __init__(self, sums: Sums, origin: Mapping[str, Array], precision: str) -> None:
         self.sums, self.fill = sums, 0
         self.origin = {name: origin[name].astype(np.float64) for name in sums.names}
-        self.narrow = {name: origin[name].astype(np.float32) for name in sums.names}
+        with np.errstate(over="ignore"):  # `check_norms` refuses what overflows
+            self.narrow = {name: origin[name].astype(np.float32) for name in sums.names}
         self.dtype = np.dtype(precision)
         self.dims = [len(origin[name]) for name in sums.names]
         self.tiles = tiles(sums, TILE, DIAGONAL)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tests.passes.workers import fill_and_die
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
@@ -107,6 +108,27 @@ def test_faces(inputs, tmp_path):
     with pytest.raises(InputError, match="got --fill with encoder a, which crops faces"):
         extract(inputs[0], [f"{inputs[1][0]}?face=box:2"], tmp_path / "set", fill=(0, 9))
     assert not (tmp_path / "set").exists()
+
+
+def test_faces_over_workers(inputs, tmp_path):
+    """Workers too would share the file of faces, so they are refused; and so are parts over them."""
+    with ThreadPoolExecutor(1) as executor:
+        options = {"workers": Workers(executor, count=1)}
+        with pytest.raises(InputError, match="got workers with encoder a, which crops faces"):
+            extract(inputs[0], [f"{inputs[1][0]}?face=box:2"], tmp_path / "set", **options)
+        with pytest.raises(InputError, match="got --fill and workers, expected one of them"):
+            extract(*inputs, tmp_path / "set", fill=(0, 9), **options)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_killed_worker_costs_what_it_had_in_hand(inputs, tmp_path, monkeypatch):
+    """With a worker killed amid its rows, the set is the bytes of a single run."""
+    monkeypatch.setattr("intertwine.passes.extract._fill", fill_and_die)
+    with open_workers(2, None) as workers:
+        extract(*inputs, tmp_path / "set", workers=workers, **OPTIONS)
+    assert (tmp_path / "died").exists()
+    extract(*inputs, tmp_path / "one", **OPTIONS)
+    assert contents(tmp_path / "set") == contents(tmp_path / "one")
 
 
 def test_workers_make_what_one_process_makes(inputs, tmp_path):

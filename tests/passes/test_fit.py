@@ -9,6 +9,7 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import load_map
 from intertwine.passes.fit import fit_to_files
+from intertwine.passes.fit_record import FitRecord
 from intertwine.passes.moments import joint_moments
 from intertwine.spaces import Head
 
@@ -193,3 +194,26 @@ def test_progress_is_told_for_moments_and_maps(folder, tmp_path):
         say=lambda what, done, total: seen.update({what: (done, total)}),
     )
     assert seen == {"joint moments": (150, 150), "maps": (3, 3)}
+
+
+@pytest.mark.parametrize("change", ["a digit", "a head"])
+def test_a_fit_with_another_last_digit_or_head_is_another_fit(
+    folder, tmp_path, monkeypatch, change
+):
+    """What a killed fit had written is written anew when a λ or a head differs in the least."""
+    options = [FitOptions(alpha="gcv", alphas=np.array([alpha])) for alpha in (1.0, 1.0 + 1e-12)]
+    if change == "a head":
+        options = [FitOptions(prior="analytic")] * 2
+    with monkeypatch.context() as patch:
+        patch.setattr(FitRecord, "remove", lambda _: None)
+        fit_to_files([folder], tmp_path / "maps", options=options[0])
+    if change == "a head":
+        head = Head.load(folder / "a.head.safetensors")
+        Head(1.5 * head.weight, head.bias, head.classes).save(folder / "a.head.safetensors")
+    fit_to_files([folder], tmp_path / "maps", options=options[1])
+    fit_to_files([folder], tmp_path / "fresh", options=options[1])
+    for file in (tmp_path / "fresh").iterdir():
+        found, fresh = (LinearMap.load(path) for path in (tmp_path / "maps" / file.name, file))
+        assert found.info["alpha"] == fresh.info["alpha"]
+        assert found.weight.tobytes() == fresh.weight.tobytes()
+    assert not (tmp_path / "maps" / ".fit.json").exists()

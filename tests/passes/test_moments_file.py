@@ -112,15 +112,16 @@ def test_large_parts_come_as_files(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(moment_parts, "PICKLED_BYTES", 0)
     feature_set = FeatureSet.open(folder)
     plain = joint_moments(feature_set)
-    found = []
+    found, files = [], []
     for _ in range(2):
         moments = empty_moments(feature_set, list(DIMS))
         with ThreadPoolExecutor(2) as executor:
             workers = Workers(executor)
             add_rows(moments, feature_set, workers=workers, scratch=tmp_path / "parts")
         found.append(moments)
-        files = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "parts").iterdir()}
-        assert len(files) == 4
+        files.append({f.name: f.stat().st_mtime_ns for f in (tmp_path / "parts").iterdir()})
+    assert len(files[0]) == 4
+    assert files[1] == files[0]
     assert numbers(found[0]) == numbers(found[1])
     assert_same_moments(found[0], plain)
 

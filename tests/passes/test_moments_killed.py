@@ -7,6 +7,7 @@ import pytest
 from tests.kills import commands, contents
 
 KILLS = 50
+WORKER_KILLS = 10
 N = 160_000
 
 
@@ -42,3 +43,16 @@ def test_byte_identical(server, folder, tmp_path, command):
             *options, "--out", out / name, seconds=seconds, chance=chance, most=15
         )
         assert contents(out) == contents(whole)
+
+
+def test_byte_identical_over_workers(server, folder, tmp_path):
+    """Killed while processes share its rows, a command goes on with their parts, to the same bytes."""
+    options = ["moments", folder, "--precision", "float64", "--workers", 2]
+    seconds = server.run(*options, "--out", tmp_path / "whole" / "m")
+    chance, kills = np.random.default_rng(2), 0
+    while kills < WORKER_KILLS:
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        kills += server.run_with_kills(
+            *options, "--out", tmp_path / "out" / "m", seconds=seconds, chance=chance, most=5
+        )
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -1,8 +1,8 @@
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 
 import pytest
-from tests.passes.workers import cores, die, die_once, double, refuse
+from tests.passes.workers import cores, die, die_once, double, refuse, wait_for
 
 from intertwine.errors import InputError
 from intertwine.passes.workers import Workers, open_workers
@@ -24,6 +24,39 @@ def test_only_some_pieces_are_handed_out_at_a_time():
         assert len(begun) <= 4
         results.close()
     assert len(begun) <= 5
+
+
+def test_a_window_bounds_what_waits_for_the_first(tmp_path):
+    """While the first piece is not done, no piece beyond the window is begun."""
+    pieces = [(i, str(tmp_path)) for i in range(20)]
+    with ThreadPoolExecutor(2) as executor:
+        results = Workers(executor, count=2).run(wait_for, pieces, window=6)
+        found = [next(results) for _ in range(5)]
+        assert found == [(i, i) for i in range(1, 6)]
+        with ThreadPoolExecutor(1) as other:
+            sixth = other.submit(next, results)
+            assert not wait([sixth], timeout=0.2).done
+            assert len(list(tmp_path.glob("begun *"))) == 6
+            (tmp_path / "go").touch()
+            assert sixth.result() == (0, 0)
+        assert sorted(results) == [(i, i) for i in range(6, 20)]
+
+
+class Gone(Executor):
+    """An executor that cancels what it takes, as Dask's does once its scheduler is gone."""
+
+    def submit(self, *_):
+        """Return work that nobody will do."""
+        future = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_cancelled_work_is_one_line():
+    """Work that is cancelled before it is done ends in one clear line."""
+    with pytest.raises(InputError, match="work was cancelled before it was done: the scheduler"):
+        list(Workers(Gone()).run(double, range(3)))
 
 
 def test_nothing_asked_for_is_no_workers():

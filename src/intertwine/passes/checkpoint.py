@@ -9,7 +9,7 @@ from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
-from intertwine.files import forget_temporary
+from intertwine.files import forget, forget_temporary
 from intertwine.moments import BLOCK_ROWS, Moments
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ GRID_ROWS = 4 * BLOCK_ROWS
 
 
 class Checkpoint:
-    """A file beside an output that holds the moments so far.
+    """A file beside an output that holds the moments so far, and a folder of workers' parts.
 
     Parameters
     ----------
     output
         The file or folder in the making.
     facts
-        JSON-ready: what makes this run this run. The file of another is removed.
+        JSON-ready: what makes this run this run. What another run of this output kept is removed.
     every
         Seconds between two times, more where keeping is costly; 0 keeps at every row of the grid.
     """
@@ -40,11 +40,17 @@ class Checkpoint:
     def __init__(self, output: Path, facts: Any, *, every: float = EVERY_SECONDS) -> None:
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         self.path = output.with_name(f".{output.name}.{key}.partial")
+        self.parts = self.path.with_suffix(".parts")
         self.every = every
         self._kept, self._cost = time.monotonic(), 0.0
-        for other in output.parent.glob(f".{escape(output.name)}.*.partial"):
+        # A key's own characters only: `a` leaves alone what `a.b`, which may be running, keeps.
+        keys = "[0-9a-f]" * len(key)
+        for other in output.parent.glob(f".{escape(output.name)}.{keys}.partial"):
             if other != self.path:
                 other.unlink(missing_ok=True)
+        for other in output.parent.glob(f".{escape(output.name)}.{keys}.parts"):
+            if other != self.parts:
+                forget(other)
         for file in (self.path, output):
             forget_temporary(file)
 
@@ -71,3 +77,4 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget what was kept."""
         self.path.unlink(missing_ok=True)
+        forget(self.parts)

@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.features.record import DTYPES, left_out
@@ -19,7 +18,7 @@ from intertwine.images.face_cache import FaceCache
 from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
 from intertwine.passes.batches import plan, read_texts
-from intertwine.passes.extract_facts import space_record, summarise, summarise_faces
+from intertwine.passes.extract_facts import crops_faces, space_record, summarise, summarise_faces
 from intertwine.passes.extract_run import ExtractRun
 from intertwine.passes.pixels import read_images
 from intertwine.texts.listing import TextList, list_texts
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from intertwine.encoders.encoder import Encoder
-    from intertwine.images.face_detection import FaceDetector
     from intertwine.passes.workers import Workers
     from intertwine.tables.columns import Columns
 
@@ -114,15 +112,21 @@ def extract(
         When a library that an encoder needs is not installed.
     """
     _check(encoder_uris, batch_size, dtype)
+    if workers is not None and fill is not None:
+        raise InputError(
+            "got --fill and workers, expected one of them: workers share all rows of the set"
+        )
     began = time.monotonic()
     encoders = [
         open_encoder(uri, threads=threads, device=device, precision=precision)
         for uri in encoder_uris
     ]
+    in_parts = "--fill" if fill is not None else "workers" if workers is not None else None
+    crops = crops_faces(encoders, in_parts)
     listed = _list(input, encoders, columns, rows)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
-    if workers is not None and fill is None:
+    if workers is not None:
         call = {
             "batch_size": batch_size,
             "dtype": dtype,
@@ -138,7 +142,7 @@ def extract(
         run_part = partial(_fill, str(input), list(encoder_uris), str(out), call)
         _share_out(workers, run_part, len(listed), batch_size, progress or _silent)
     with ExitStack() as stack:
-        detector = _detector(stack, encoders, fill)
+        detector = stack.enter_context(face_detector()) if crops else None
         writer = stack.enter_context(
             FeatureSetWriter(
                 out,
@@ -235,22 +239,3 @@ def _source(
 ) -> dict[str, Any]:
     named = {} if columns is None else {"columns": asdict(columns)}
     return {"path": str(listed.path), "kind": listed.kind, "rows": rows and list(rows), **named}
-
-
-def _detector(
-    stack: ExitStack, encoders: Sequence[Encoder], fill: tuple[int, int] | None
-) -> FaceDetector | None:
-    """Return what finds faces, where an encoder crops them."""
-    crops = [
-        e.name
-        for e in encoders
-        if isinstance(e.preprocessing, Preprocessing) and e.preprocessing.face
-    ]
-    if not crops:
-        return None
-    if fill is not None:
-        raise InputError(
-            f"got --fill with encoder {crops[0]}, which crops faces: they are kept in one file; "
-            "extract it in one process"
-        )
-    return stack.enter_context(face_detector())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.errors import InputError
 from intertwine.features.record import SpaceRecord, left_out
 
 if TYPE_CHECKING:
@@ -90,3 +91,31 @@ def summarise_faces(faces: FaceCache, ids: Sequence[str]) -> dict[str, Any]:
         "undetected": len(missed),
         "undetected_ids": missed[:SHOWN],
     }
+
+
+def crops_faces(encoders: Sequence[Encoder], in_parts: str | None) -> bool:
+    """Return whether an encoder crops faces.
+
+    Parameters
+    ----------
+    encoders
+        The encoders.
+    in_parts
+        What asked for rows in parts, if anything did.
+
+    Raises
+    ------
+    InputError
+        When faces are cropped and rows are extracted in parts.
+    """
+    crops = [
+        encoder.name
+        for encoder in encoders
+        if isinstance(encoder.preprocessing, Preprocessing) and encoder.preprocessing.face
+    ]
+    if crops and in_parts:
+        raise InputError(
+            f"got {in_parts} with encoder {crops[0]}, which crops faces: they are kept in one file; "
+            "extract it in one process"
+        )
+    return bool(crops)

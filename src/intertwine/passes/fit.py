@@ -98,11 +98,21 @@ def fit_to_files(
             progress=lambda done, total: report("joint moments", done, total),
             **products,
         )
-    record = FitRecord(out, [stamps, repr(options), repr(moments.products), source, target])
+    facts = [stamps, _facts(options, heads), repr(moments.products), source, target]
+    record = FitRecord(out, facts)
     maps = _write(moments, heads, record, options, source, target, report)
     forget()
     record.remove()
     return {"maps": maps, "notes": notes}
+
+
+def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
+    """Return what options, and the heads that they need, are, JSON-ready and to the last digit."""
+    used = heads if options.needs_heads else {}
+    return [
+        {**vars(options), "alphas": options.alphas.tolist()},
+        {name: head.fingerprint() for name, head in used.items()},
+    ]
 
 
 def _nothing() -> None:

@@ -167,7 +167,12 @@ def merged_parts(
         kept = [i for i, file in enumerate(files) if file is not None and _is_whole(file)]
         wanted = [i for i in range(len(parts)) if i not in set(kept)]
         come: dict[int, Moments | Path] = {i: files[i] for i in kept}  # type: ignore[misc]
-        results = workers.run(partial(_worked_out, folder), [parts[i] for i in wanted])
+        results = workers.run(
+            partial(_worked_out, folder),
+            [parts[i] for i in wanted],
+            # Results that come as files may wait; those in memory must not pile up.
+            window=2 * workers.in_flight if folder is None else None,
+        )
         for turn, part in enumerate(parts):
             while turn not in come:
                 number, result = next(results)

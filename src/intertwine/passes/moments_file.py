@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.accumulators import DEFAULT_FAST_ERROR
-from intertwine.errors import InputError
+from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
-from intertwine.files import check_writable, forget
+from intertwine.files import check_writable, read_header
 from intertwine.passes.checkpoint import EVERY_SECONDS, Checkpoint
 from intertwine.passes.moments import add_rows, empty_moments, set_key
 
@@ -66,11 +67,16 @@ def resumable_moments(
     )
     facts = [file_stamps(feature_set), list(names), [rows.start, rows.stop], repr(moments.products)]
     checkpoint = Checkpoint(output, [*facts, workers is not None], every=every)
-    parts = checkpoint.path.with_suffix(".parts")
-    resumed = 0
     if workers is not None:
-        resumed = _rows_in(parts)
-        add_rows(moments, feature_set, rows, workers=workers, scratch=parts, progress=progress)
+        resumed = _rows_in(checkpoint.parts)
+        add_rows(
+            moments,
+            feature_set,
+            rows,
+            workers=workers,
+            scratch=checkpoint.parts,
+            progress=progress,
+        )
     else:
         moments = checkpoint.load() or moments
         resumed = moments.n
@@ -83,12 +89,7 @@ def resumable_moments(
         )
         checkpoint.keep(moments, whole=True)
     moments.rows = [(set_key(feature_set), rows.start, rows.stop)]
-
-    def done() -> None:
-        checkpoint.remove()
-        forget(parts)
-
-    return moments, resumed, done
+    return moments, resumed, checkpoint.remove
 
 
 def moments_to_file(
@@ -167,6 +168,8 @@ def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
 
 def _rows_in(parts: Path) -> int:
     """Return about how many rows an earlier run's parts hold, without reading them."""
-    from intertwine.files import read_header
-
-    return sum(int(read_header(file)["n"]) for file in parts.glob("part-*.safetensors"))
+    n_rows = 0
+    for file in parts.glob("part-*.safetensors"):
+        with suppress(FileFormatError):
+            n_rows += int(read_header(file)["n"])
+    return n_rows

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from intertwine.errors import InputError
-from intertwine.extras import import_extra
-from intertwine.threads import available_cores
+from intertwine.passes.cluster import cluster_executor
+from intertwine.passes.processes import lasting_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
 # Workers may die this often without a single piece being finished in between.
 MAX_DEATHS = 3
-# Seconds to wait for a scheduler to answer.
-CONNECT_SECONDS = 10
 
 
 class Workers:
@@ -60,7 +55,11 @@ class Workers:
         self.in_flight = 2 * count
 
     def run(
-        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
+        self,
+        function: Callable[[Piece], Result],
+        pieces: Sequence[Piece],
+        *,
+        window: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """Run a function on every piece.
 
@@ -68,6 +67,9 @@ class Workers:
         ----------
         function, pieces
             What to do, and to what.
+        window
+            How many pieces, counted from the first that is not done, may be begun: a bound on the
+            results that whoever takes them in order has to hold. No bound when omitted.
 
         Yields
         ------
@@ -77,7 +79,7 @@ class Workers:
         Raises
         ------
         InputError
-            When workers die again and again.
+            When workers die again and again, and when a cluster's scheduler is gone.
         Exception
             What the function raises.
         """
@@ -85,7 +87,10 @@ class Workers:
         running: dict[Future[Result], int] = {}
         try:
             while left or running:
-                broken = not self._hand_out(function, pieces, left, running)
+                last = len(pieces)
+                if window is not None:
+                    last = min([*left, *running.values()]) + window
+                broken = not self._hand_out(function, pieces, left, running, last)
                 done = running if broken else wait(running, return_when=FIRST_COMPLETED).done
                 for future in list(done):
                     index = running.pop(future)
@@ -110,9 +115,10 @@ class Workers:
         pieces: Sequence[Piece],
         left: deque[int],
         running: dict[Future[Result], int],
+        last: int,
     ) -> bool:
-        """Hand pieces out until enough are; return whether the executor still takes them."""
-        while left and len(running) < self.in_flight:
+        """Hand pieces before the last out until enough are; return whether they are still taken."""
+        while left and len(running) < self.in_flight and left[0] < last:
             try:
                 running[self.executor.submit(function, pieces[left[0]])] = left[0]
             except BrokenExecutor:
@@ -134,6 +140,11 @@ def _result(future: Future[Result]) -> Result:
         return future.result()
     except BrokenExecutor:
         raise
+    except CancelledError as error:
+        raise InputError(
+            "work was cancelled before it was done: the scheduler is gone, or the executor was shut "
+            "down; start it and run the same again"
+        ) from error
     except Exception as error:
         # Dask's own name for a piece whose workers died again and again; Dask may not be installed.
         if type(error).__name__ == "KilledWorker":
@@ -167,62 +178,10 @@ def open_workers(workers: int | None, scheduler: str | None) -> Iterator[Workers
     if workers is not None and workers < 1:
         raise InputError(f"got {workers} workers, expected at least 1")
     if scheduler is not None:
-        with _dask(workers, scheduler) as pool:
-            yield pool
+        with cluster_executor(workers, scheduler) as (executor, count):
+            yield Workers(executor, count=count)
     elif workers is None:
         yield None
     else:
-        with _processes(workers) as pool:
-            yield pool
-
-
-@contextmanager
-def _processes(count: int) -> Iterator[Workers]:
-    def open_pool() -> Executor:
-        # Spawned: threads and their locks do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(
-            count, context, initializer=_begin, initargs=(context.Value("i", 0), count)
-        )
-
-    pool = Workers(open_pool(), count=count, reopen=open_pool)
-    try:
-        yield pool
-    finally:
-        pool.executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin(counter: Any, count: int) -> None:
-    """Give a new worker its share of the cores, and let Ctrl-C end it without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with counter.get_lock():
-        number = counter.value % count
-        counter.value += 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
-
-
-@contextmanager
-def _dask(workers: int | None, scheduler: str) -> Iterator[Workers]:
-    distributed = import_extra("distributed", "cluster")
-    if scheduler != "local" and workers is not None:
-        raise InputError(
-            f"got {workers} workers and scheduler {scheduler}, whose cluster has its own; leave "
-            "--workers out"
-        )
-    if scheduler == "local":
-        count = workers or available_cores()
-        cluster = distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address=None
-        )
-        with cluster, distributed.Client(cluster) as client:
-            yield Workers(client.get_executor(), count=count)
-        return
-    try:
-        client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise InputError(f"got scheduler {scheduler}, which does not answer ({error})") from error
-    with client:
-        count = max(1, len(client.scheduler_info()["workers"]))
-        yield Workers(client.get_executor(), count=count)
+        with lasting_processes(workers) as open_pool:
+            yield Workers(open_pool(), count=workers, reopen=open_pool)

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.accumulators import Accumulator, Products, open_accumulator
+from intertwine.accumulators.tiles import cut
 from intertwine.arrays import to_numpy
+from intertwine.float16 import widened
 from intertwine.row_grid import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from intertwine.arrays import Array
     from intertwine.sums import Sums
+
+# Rows whose sum is taken at a time: of so few, float32 sums them well enough.
+SLAB_ROWS = 64
 
 
 class BlockInHand:
@@ -83,16 +88,35 @@ class BlockInHand:
             self.next_row -= self.n
             early, self._early = self._early, []
             with np.errstate(over="ignore", invalid="ignore"):  # refused when the block is added
-                self.origin = {a: _origin_of([part[a] for part in early]) for a in early[0]}
+                self.origin = {a: origin_of([part[a] for part in early]) for a in early[0]}
             for piece in early:
                 self._write(piece, sums, products)
         if self._accumulator is not None:
             self._accumulator.close()
 
 
-def _origin_of(parts: list[Array]) -> Array:
-    """Return the mean of rows, rounded to float32 so that float32 differences from it are exact."""
-    mean: Array = np.concatenate(parts).mean(axis=0, dtype=np.float64)
-    with np.errstate(over="ignore"):
+def origin_of(parts: Sequence[Array]) -> Array:
+    """Return about the mean of rows, rounded to float32 so that differences in it are exact.
+
+    Parameters
+    ----------
+    parts
+        (n, d) arrays.
+
+    Returns
+    -------
+    origin
+        (d,) float64; not finite where features are not, or where their sum is beyond their type.
+    """
+    first = parts[0][0].astype(np.float64)
+    n_rows, wide = sum(map(len, parts)), widened(parts[0][0])
+    total = np.zeros_like(first)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in (part[slab] for part in parts for slab in cut(len(part), SLAB_ROWS)):
+            # Differences from a row: the mean of a constant feature is that constant exactly.
+            total += (widened(rows) - wide).sum(axis=0)
+        if not np.isfinite(total).all():  # beyond float32
+            total = np.sum([(part - first).sum(axis=0) for part in parts], axis=0)
+        mean = first + total / n_rows
         rounded = mean.astype(np.float32).astype(np.float64)
-    return np.where(np.isfinite(rounded), rounded, mean)
+    return np.asarray(np.where(np.isfinite(rounded), rounded, mean))

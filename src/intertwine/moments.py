@@ -222,7 +222,10 @@ class Moments:
         """
         b = a if b is None else b
         sums = self._known(a, b)
-        scatter: Array = sums.pair(a, b) - np.outer(sums.first[a], sums.first[b] / max(sums.n, 1))
+        if (a, b) not in sums.second:
+            return self.scatter(b, a).T
+        scatter: Array = np.outer(sums.first[a], sums.first[b] / max(sums.n, 1))
+        np.subtract(sums.pair(a, b), scatter, out=scatter)
         scatter[self.scatter_diagonal(a) == 0] = 0.0
         scatter[:, self.scatter_diagonal(b) == 0] = 0.0
         return scatter

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,8 +43,15 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> l
     results
         In the order of the items.
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+    libraries = _libraries(len(sys.modules))
+    with libraries.limit(limits=1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(function, items))
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 - another needs a new look
+    """Return the libraries with threads of their own; finding them costs as much as a small job."""
+    return ThreadpoolController()
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers import CASES, assert_same_map, make, moments_of
+from scipy.linalg import cho_factor, cho_solve
+from tests.helpers import CASES, assert_close, assert_same_map, make, moments_of
 
 from intertwine.estimators import device_solve, reduced_rank, ridge
 from intertwine.estimators.device_solve import Cholesky
@@ -52,3 +53,17 @@ def test_a_matrix_that_is_not_positive_definite_is_refused(device):
     for name in ("cpu", device[0]):
         with pytest.raises(np.linalg.LinAlgError):
             Cholesky(-np.eye(3), name)
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, 64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blocks_of_any_width_solve_as_scipy_does(monkeypatch, width, order):
+    """Triangular solves block by block are SciPy's, whatever the blocks and the order in memory."""
+    monkeypatch.setattr(device_solve, "TRIANGLE", width)
+    rng = np.random.default_rng(0)
+    rows, right = rng.standard_normal((100, 20)), rng.standard_normal((20, 7))
+    matrix, before = rows.T @ rows, right.copy()
+    found = Cholesky(matrix, "cpu").solve(np.asarray(right, order=order))
+    assert_close(found, cho_solve(cho_factor(matrix), right), 1e-13)
+    assert_close(matrix @ found, right, 1e-12)
+    assert np.array_equal(right, before)

@@ -17,7 +17,7 @@ from tests.helpers import (
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators import ridge
 from intertwine.estimators.gcv import ALPHAS
-from intertwine.estimators.normal import INTERCEPTS
+from intertwine.estimators.normal import INTERCEPTS, Eigen
 from intertwine.estimators.ridge import check_alpha
 from intertwine.linear_map import LinearMap
 from intertwine.moments import Moments
@@ -128,6 +128,20 @@ def test_tiny_alphas_do_not_blow_up_null_directions(case, alpha, precision):
     expected = (vt[kept].T * (s / (s**2 + alpha))[kept]) @ u.T[kept] @ y
     got = fit(a, b, alpha=float(alpha), precision=precision)
     assert_close(got.weight.T, expected, 1e-7 if precision == "float64" else 3e-2)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("alpha", np.logspace(-14, 4, 4))
+def test_dead_features_need_no_eigenvectors(monkeypatch, alpha, precision):
+    """Features that never vary get no weight from the plain factor, however small λ is."""
+    monkeypatch.delattr(Eigen, "of")
+    a, b = make("dead")
+    z, y = augmented(a, b, "free")
+    got = fit(a, b, alpha=float(alpha), precision=precision)
+    alive = z.any(axis=0)
+    assert not got.weight[:, ~alive].any()
+    expected = solved(z[:, alive], y, alpha)
+    assert_close(got.weight[:, alive].T, expected, 1e-10 if precision == "float64" else 1e-5)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, "gcv"])

@@ -7,11 +7,13 @@ independent of how many cores there are.
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.accumulators.tiles import cut, tiles
+from intertwine.accumulators.tiles import tiles
+from intertwine.float16 import widen
 from intertwine.row_grid import BLOCK_ROWS
 from intertwine.sums import check_norms
 from intertwine.threads import side_by_side
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from intertwine.sums import Sums
 
 # Widest tile: wide enough for BLAS to reach its speed, small enough for threads to end together.
-TILE = 1536
+TILE = 2048
 # On the diagonal BLAS works out half of a tile, at two thirds of its speed.
 DIAGONAL = 512
-# Rows made ready at a time, for the same reason.
+# Rows made ready at a time, so that each step finds them in the cache; slabs end on the block's grid.
 SLAB_ROWS = 64
 # A block of fewer multiplications is done before threads have started.
 SERIAL_PRODUCTS = 1 << 26
@@ -55,33 +57,44 @@ class BlasAccumulator:
         self.dtype = np.dtype(precision)
         self.dims = [len(origin[name]) for name in sums.names]
         self.tiles = tiles(sums, TILE, DIAGONAL)
-        self._block: dict[str, Array] = {}
+        # The block in hand, q of its rows, and Σz and Σ q z of its whole slabs.
+        self._block = {
+            name: np.empty((0, dim), self.dtype)
+            for name, dim in zip(sums.names, self.dims, strict=True)
+        }
+        self._norms = np.empty((len(self.dims), 0))
+        self._first = np.zeros((len(self.dims) + 1, sum(self.dims)))
         self._thread, self._none = threading.local(), np.empty(0, self.dtype)
 
     def write(self, rows: Mapping[str, Array]) -> None:
-        """Centre rows of the block in hand."""
-        n = len(next(iter(rows.values())))
-        self._make_room(self.fill + n)
-        slabs = cut(n, SLAB_ROWS)
-        list(self._each(n)(lambda slab: self._centre(rows, slab), slabs))
+        """Centre rows of the block in hand, and sum up every slab that they complete."""
+        start, n = self.fill, len(next(iter(rows.values())))
+        if n == 0:
+            return
+        self._make_room(start + n)
+        edges = range(start - start % SLAB_ROWS + SLAB_ROWS, start + n, SLAB_ROWS)
+        slabs = [slice(*ends) for ends in pairwise([start, *edges, start + n])]
+        for first in self._each(n)(lambda slab: self._prepare(rows, slab, start), slabs):
+            if first is not None:
+                self._first += first
         self.fill += n
 
     def close(self) -> None:
         """Add the block in hand."""
         n, self.fill = self.fill, 0
-        each = self._each(n)
-        block = {name: array[:n] for name, array in self._block.items()}
-        parts = list(each(lambda slab: _weighted(block, slab), cut(n, SLAB_ROWS)))
-        norms = np.hstack([np.empty((len(self.dims), 0)), *(norms for norms, _ in parts)])
+        if n % SLAB_ROWS:
+            self._first += self._weigh(slice(n - n % SLAB_ROWS, n))
+        norms, total = self._norms[:, :n], self._first
+        self._first = np.zeros_like(total)
         check_norms(self.sums.names, norms, self.dtype.name)
         self.sums.add_norms(n, norms)
         # A block's sum first, so that blocks add up to the same bits wherever they were taken.
-        total = sum((part for _, part in parts), np.zeros((len(self.dims) + 1, sum(self.dims))))
         split = np.hsplit(total, np.cumsum(self.dims)[:-1])
         for name, part in zip(self.sums.names, split, strict=True):
             self.sums.first[name] += part[0]
             self.sums.norm_cross[name] += part[1:]
-        list(each(lambda tile: self._add_tile(block, tile), self.tiles))
+        block = {name: array[:n] for name, array in self._block.items()}
+        list(self._each(n)(lambda tile: self._add_tile(block, tile), self.tiles))
 
     def collect(self) -> None:
         """Do nothing: the sums are complete."""
@@ -92,29 +105,47 @@ class BlasAccumulator:
 
     def _make_room(self, n: int) -> None:
         """Have a block of n rows or more; the same from block to block."""
-        for name, dim in zip(self.sums.names, self.dims, strict=True):
-            old = self._block.get(name)
-            if old is None or len(old) < n:
-                self._block[name] = np.empty((max(n, BLOCK_ROWS), dim), self.dtype)
-                if old is not None:
-                    self._block[name][: self.fill] = old[: self.fill]
+        if self._norms.shape[1] >= n:
+            return
+        old, n = (self._norms, self._block), max(n, BLOCK_ROWS)
+        self._norms = np.empty((len(self.dims), n))
+        self._norms[:, : self.fill] = old[0][:, : self.fill]
+        self._block = {name: np.empty((n, z.shape[1]), self.dtype) for name, z in old[1].items()}
+        for name, block in self._block.items():
+            block[: self.fill] = old[1][name][: self.fill]
 
-    def _centre(self, rows: Mapping[str, Array], slab: slice) -> None:
-        """Write rows − origin into the block, subtracted in the wider of the two types.
-
-        What overflows here is for `check_norms` to refuse.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
+    def _prepare(self, rows: Mapping[str, Array], slab: slice, start: int) -> Array | None:
+        """Centre rows that go into part of a slab; return its sums when it is whole with them."""
+        own = slice(slab.start - start, slab.stop - start)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows, `check_norms` refuses
             for name, block in self._block.items():
-                features = rows[name][slab]
-                out = block[self.fill + slab.start : self.fill + slab.stop]
-                if out.dtype == features.dtype == np.float32:
-                    np.subtract(features, self.narrow[name], out=out)
-                elif out.dtype == np.float32 and features.dtype == np.float16:
-                    out[...] = features  # first: NumPy converts slowly while it subtracts
-                    out -= self.narrow[name]
-                else:
-                    np.subtract(features, self.origin[name], out=out, casting="same_kind")
+                self._centre(rows[name][own], block[slab], name)
+        if slab.stop % SLAB_ROWS:
+            return None
+        return self._weigh(slice(slab.stop - SLAB_ROWS, slab.stop))
+
+    def _centre(self, features: Array, out: Array, name: str) -> None:
+        """Write rows − origin, subtracted in the wider of the two types."""
+        if out.dtype == features.dtype == np.float32:
+            np.subtract(features, self.narrow[name], out=out)
+        elif out.dtype == np.float32 and features.dtype == np.float16:
+            widen(features, out)
+            out -= self.narrow[name]
+        else:
+            np.subtract(features, self.origin[name], out=out, casting="same_kind")
+
+    def _weigh(self, slab: slice) -> Array:
+        """Keep q of a slab's rows; return their Σz and Σ q z, (n_spaces + 1, D) float64."""
+        rows = [array[slab] for array in self._block.values()]
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.stack([np.vecdot(z, z) for z in rows])
+            self._norms[:, slab] = norms
+            # To at most 1 by a power of two: q z of large features is beyond float32.
+            powers = np.frexp(norms.max(axis=1, keepdims=True))[1]
+            weights = np.vstack([np.ones_like(norms[:1]), np.ldexp(norms, -powers)])
+            first: Array = np.hstack([weights @ z for z in rows]).astype(np.float64)
+            first[1:] = np.ldexp(first[1:], powers)
+        return first
 
     def _add_tile(self, block: Mapping[str, Array], tile: Tile) -> None:
         a, i, b, j = tile
@@ -133,12 +164,3 @@ class BlasAccumulator:
             self._thread.room = np.empty(size, self.dtype)
         room: Array = self._thread.room[:size].reshape(shape)
         return room
-
-
-def _weighted(block: Mapping[str, Array], slab: slice) -> tuple[Array, Array]:
-    """Return q of some rows, (n_spaces, rows), and their Σz and Σ q z, (n_spaces + 1, D)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        wide = [array[slab].astype(np.float64, copy=False) for array in block.values()]
-        norms = np.stack([np.vecdot(z, z) for z in wide])
-        weights = np.vstack([np.ones_like(norms[:1]), norms])
-        return norms, np.hstack([weights @ z for z in wide])

@@ -142,11 +142,13 @@ class NormalEquations:
         # Pivoting is slow. Where G − tolerance·I has a plain factor, dead features left out, no
         # eigenvalue is below the tolerance.
         alive = gram.diagonal() > tolerance
-        shifted = gram[np.ix_(alive, alive)]
+        shifted = gram.copy() if alive.all() else gram[np.ix_(alive, alive)]
         shifted[np.diag_indices_from(shifted)] -= tolerance
-        if lapack.dpotrf(shifted, overwrite_a=True)[1] == 0:
-            return int(alive.sum())
-        return int(lapack.dpstrf(gram, tol=tolerance)[2])
+        try:
+            np.linalg.cholesky(shifted)
+        except np.linalg.LinAlgError:
+            return int(lapack.dpstrf(gram, tol=tolerance)[2])
+        return int(alive.sum())
 
     def coefficients_of(self, prior: LinearMap, target: str) -> Array:
         """Return a map in the form of these equations, (p, d_target).

@@ -116,14 +116,21 @@ class _Solver:
             self.rank = equations.rank(self.gram)
             # In a null direction Cholesky divides the rounding of R by λ: with a λ that does not
             # stand far above the rounding of G, only the eigenvectors can tell the two apart.
-            safe = max(equations.tolerance(self.gram), _SAFE_SHARE * largest_eigenvalue(self.gram))
-            if self.rank == len(self.gram) or alpha > safe:
-                shifted = self.gram + alpha * np.eye(len(self.gram))
+            # Dead features are no such direction: they are exactly zero in G and in R.
+            alive = np.count_nonzero(self.gram.diagonal())
+            if self.rank == alive or alpha > self._safe():
+                shifted = self.gram.copy()
+                shifted[np.diag_indices_from(shifted)] += alpha
                 factor = Cholesky(shifted, equations.device)
         if factor is None:
             factor = Eigen.of(equations, self.gram)
             self.rank = factor.rank
         self.factor = factor
+
+    def _safe(self) -> float:
+        """Return a λ above which no null direction shows."""
+        tolerance = self.equations.tolerance(self.gram)
+        return max(tolerance, _SAFE_SHARE * largest_eigenvalue(self.gram))
 
     def fit(self, target: str, prior: LinearMap | None) -> LinearMap:
         equations = self.equations

@@ -11,6 +11,7 @@ import numpy as np
 
 from intertwine.accumulators import DEFAULT_FAST_ERROR, Products
 from intertwine.arrays import resolve_precision
+from intertwine.block_in_hand import origin_of
 from intertwine.moments import BLOCK_ROWS, Moments
 from intertwine.passes.moment_parts import (
     Beside,
@@ -68,7 +69,10 @@ def empty_moments(
     chosen = resolve_precision(precision, dim=dim, n_rows=feature_set.n)
     Products(chosen, device, fast_error).require()
     first = feature_set.read(names, range(min(feature_set.n, BLOCK_ROWS)))
-    origin = {name: _origin(rows) for name, rows in first.items()}
+    # Bad rows are found, and named, when they are added.
+    origin = {
+        name: np.nan_to_num(origin_of([rows]), posinf=0, neginf=0) for name, rows in first.items()
+    }
     return Moments(
         spaces,
         precision=chosen,
@@ -187,11 +191,3 @@ def set_key(feature_set: FeatureSet) -> str:
         ).items():
             digest.update(name.encode() + features.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _origin(rows: Array) -> Array:
-    """Return the mean of the rows, rounded so that float32 differences from it are exact."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean: Array = rows.mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
-    # Bad rows are found, and named, when they are added.
-    return np.nan_to_num(mean, nan=0.0, posinf=0.0, neginf=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from intertwine.errors import FileFormatError, IntertwineError
@@ -47,7 +48,7 @@ class PartialOutput:
                 # A record must never speak of another array than the one beside it.
                 self.record.unlink(missing_ok=True)
                 make_array(output, (n, d), identity["dtype"]).replace(self.array)
-                self._save()
+                self._save([])
             except OSError as error:
                 raise cannot_write(output, error) from error
             except IntertwineError:
@@ -55,15 +56,20 @@ class PartialOutput:
                 raise
         self.file = RowFile(self.array, n, d, identity["dtype"])
         self._synced = time.monotonic()
+        self._thread = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Keep what was done, whatever ended it."""
-        if self.record.exists():
-            self.sync()
-        self.file.close()
+        try:
+            if self.record.exists():
+                self.sync()
+        finally:
+            self._thread.shutdown()
+            self.file.close()
 
     def _recorded(self) -> RowRanges | None:
         """Return the rows a killed run of the very same call finished, if there was one."""
@@ -76,8 +82,8 @@ class PartialOutput:
         except (FileFormatError, KeyError, TypeError, ValueError):
             return None
 
-    def _save(self) -> None:
-        write_json(self.record, {"identity": self.identity, "done": self.done.to_list()})
+    def _save(self, done: list[list[int]]) -> None:
+        write_json(self.record, {"identity": self.identity, "done": done})
 
     def chunks(self, size: int) -> list[tuple[int, int]]:
         """Return the ranges that are left, cut to chunks on one grid."""
@@ -88,15 +94,28 @@ class PartialOutput:
         return cuts
 
     def add(self, start: int, stop: int) -> None:
-        """Note rows that are written; now and then they are brought to disk and recorded."""
+        """Note rows that are written; now and then a thread brings them to disk and records them."""
         self.done.add(start, stop)
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self.sync()
+        busy = self._syncing is not None and not self._syncing.done()
+        if not busy and time.monotonic() - self._synced >= SYNC_SECONDS:
+            self._wait()
+            self._syncing = self._thread.submit(self._to_disk, self.done.to_list())
 
     def sync(self) -> None:
-        """Bring rows to disk and record them, in that order."""
+        """Bring rows to disk and record them."""
+        self._wait()
+        self._to_disk(self.done.to_list())
+
+    def _wait(self) -> None:
+        """Return when the thread is done; raise what went wrong there."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            syncing.result()
+
+    def _to_disk(self, done: list[list[int]]) -> None:
+        # In this order: a record must not speak of rows that a crash can still lose.
         self.file.sync()
-        self._save()
+        self._save(done)
         self._synced = time.monotonic()
 
     def finish(self, source: VectorFile, name: str) -> None:
@@ -109,6 +128,7 @@ class PartialOutput:
         name
             Of the tensor or column where the input has none.
         """
+        self._wait()
         if self.output.suffix == ".npy":
             self.file.sync()
             try:

@@ -22,15 +22,19 @@ class Commands:
     ----------
     process
         The running `kill_server.py`.
+    begun
+        Whether commands say `begun`, from which moment their time counts.
     """
 
-    def __init__(self, process) -> None:
-        self._process = process
+    def __init__(self, process, *, begun: bool) -> None:
+        self._process, self._begun = process, begun
 
     def run(self, *arguments) -> float:
         """Run a command that must succeed; return the seconds that it took."""
         began = time.monotonic()
         self._start(arguments)
+        if self._begun:
+            began = time.monotonic()
         assert self._wait() == 0
         return time.monotonic() - began
 
@@ -64,7 +68,10 @@ class Commands:
     def _start(self, arguments) -> int:
         self._process.stdin.write(json.dumps([str(value) for value in arguments]) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        process = int(self._process.stdout.readline())
+        if self._begun:
+            assert self._process.stdout.readline() == "begun\n"
+        return process
 
     def _wait(self) -> int:
         self._process.stdin.write("\n")
@@ -73,17 +80,31 @@ class Commands:
 
 
 @contextmanager
-def commands(*modules: str):
-    """Give what starts commands, in a process that has imported modules already."""
+def commands(*modules: str, begun: bool = False):
+    """Give what starts commands, in a process that has imported modules already.
+
+    Parameters
+    ----------
+    modules
+        Their names.
+    begun
+        Whether one of them has commands say `begun`.
+    """
+    root = Path(__file__).parents[1]
     with subprocess.Popen(
         [sys.executable, Path(__file__).with_name("kill_server.py"), *modules],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "OPENBLAS_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "SOURCE_DATE_EPOCH": EPOCH,
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": str(root),
+        },
     ) as process:
         assert process.stdout.readline() == "ready\n"
-        yield Commands(process)
+        yield Commands(process, begun=begun)
         process.stdin.close()
 
 

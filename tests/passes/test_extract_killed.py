@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.kills import commands, contents
 
 KILLS = 10  # of each kind of extraction
 N = 40
 
 
-class Server:
-    """Starts commands as processes of their own.
-
-    Parameters
-    ----------
-    process
-        The running `command_server.py`.
-    """
-
-    def __init__(self, process):
-        self._process = process
-
-    def start(self, *arguments) -> int:
-        """Start a command; return its process id once it holds the set's folder."""
-        self._process.stdin.write(json.dumps([str(value) for value in arguments]) + "\n")
-        self._process.stdin.flush()
-        process = int(self._process.stdout.readline())
-        assert self._process.stdout.readline() == "begun\n"
-        return process
-
-    def wait(self) -> int:
-        """Return the exit code of the command that was started, when it ends."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def run(self, *arguments) -> float:
-        """Run a command that must succeed; return for how long it held the set's folder."""
-        self.start(*arguments)
-        began = time.monotonic()
-        assert self.wait() == 0
-        return time.monotonic() - began
-
-
 @pytest.fixture(scope="module")
 def server():
-    """Return a server of commands."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("command_server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "ready\n"
-        yield Server(process)
-        process.stdin.close()
-
-
-def contents(folder):
-    """Return the bytes of every file of a set, hidden ones too."""
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+    """Return what starts commands and kills them once they hold the set's folder."""
+    with commands("tests.passes.extract_begun", begun=True) as started:
+        yield started
 
 
 def with_kills(server, arguments, out, before, seconds, chance):
@@ -76,16 +25,7 @@ def with_kills(server, arguments, out, before, seconds, chance):
     shutil.rmtree(out, ignore_errors=True)
     if before is not None:
         shutil.copytree(before, out)
-    kills = 0
-    while True:
-        process = server.start(*arguments, "--out", out)
-        time.sleep(chance.uniform(0, seconds))
-        os.kill(process, signal.SIGKILL)
-        code = server.wait()
-        if code == 0:
-            return kills
-        assert code == -signal.SIGKILL
-        kills += 1
+    return server.run_with_kills(*arguments, "--out", out, seconds=seconds, chance=chance)
 
 
 @pytest.mark.parametrize("skip_bad", [False, True], ids=["whole", "skip-bad"])

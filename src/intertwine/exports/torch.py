@@ -1,0 +1,35 @@
+"""A map as a torch layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from intertwine.exports.bridge import float32_weights
+from intertwine.extras import import_extra
+
+if TYPE_CHECKING:
+    from intertwine.linear_map import LinearMap
+
+
+def torch_linear(linear_map: LinearMap) -> Any:
+    """Return a map as a `torch.nn.Linear` in float32, on the processor, without gradients.
+
+    Parameters
+    ----------
+    linear_map
+        The map.
+
+    Raises
+    ------
+    InputError
+        For weights beyond float32.
+    MissingExtraError
+        Where torch is not installed.
+    """
+    torch = import_extra("torch", "fast")
+    weight, bias = map(torch.from_numpy, float32_weights(linear_map))
+    layer = torch.nn.utils.skip_init(
+        torch.nn.Linear, linear_map.source.dim, linear_map.target.dim, dtype=torch.float32
+    )
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer.requires_grad_(requires_grad=False).eval()

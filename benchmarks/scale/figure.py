@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINES = {"sklearn_targets": "all targets at once", "sklearn_pairs": "pair by pair"}
-COLOURS = {"sklearn_targets": "#4269d0", "sklearn_pairs": "#c65f10"}
+LINES = {
+    "sklearn_pairs": ("scikit-learn, pair by pair", "#c65f10"),
+    "sklearn_targets": ("scikit-learn, all targets at once", "#4269d0"),
+    "torch_targets": ("torch lstsq, all targets at once", "#3a8f5c"),
+}
 
 
 def draw_curves(rows: list[dict[str, Any]], spaces: list[dict[str, Any]], path: Path) -> None:
@@ -17,29 +20,29 @@ def draw_curves(rows: list[dict[str, Any]], spaces: list[dict[str, Any]], path: 
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.hashsalt"] = "intertwine"
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, points, key, label in (
         (left, rows, "n", "rows, six spaces"),
         (right, spaces, "spaces", "spaces, 25,000 rows"),
     ):
-        for peer, name in LINES.items():
+        for peer, (name, colour) in LINES.items():
             own = sorted((p for p in points if p["peer"] == peer), key=lambda p: p[key])
             for precision, style in (("float32", "-o"), ("fast", "--o")):
                 axes.plot(
                     [p[key] for p in own],
                     [p[precision] for p in own],
                     style,
-                    color=COLOURS[peer],
+                    color=colour,
                     markersize=4,
-                    label=f"{name}, {precision}",
+                    label=name if precision == "float32" else None,
                 )
         axes.axhline(1, color="0.7", linewidth=1)
         axes.set_xlabel(label)
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    left.set_ylabel("scikit-learn's time / ours")
+    left.set_ylabel("their time / ours (dashed: fast)")
     left.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     right.set_xticks(sorted({p["spaces"] for p in spaces}))
-    right.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(path, metadata={"Date": None})

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import (
-    as_features,
-    check_finite,
-    like,
-    namespace,
-    to_device,
-    to_numpy,
-)
+from intertwine.arrays import as_features, to_device
 from intertwine.errors import FileFormatError, InputError
 from intertwine.files import read_tensors, write_tensors
-from intertwine.float16 import widened
+from intertwine.ready_map import ReadyMap
 from intertwine.spaces import Space
 
 if TYPE_CHECKING:
@@ -247,68 +240,6 @@ class LinearMap:
             return cls.from_parts(tensors, header)
         except KeyError as error:
             raise FileFormatError(f"{path}: holds no {error}") from error
-
-
-@dataclass(frozen=True)
-class ReadyMap:
-    """A map whose weights lie ready for many chunks of features, on a device.
-
-    Parameters
-    ----------
-    weight
-        (d_source, d_target), NumPy or a tensor.
-    bias
-        (d_target,).
-    name
-        What to call the map in an error.
-    gain
-        The largest norm of the weights of one target feature: by Cauchy and Schwarz no mapped
-        feature of a row is larger than the row's norm times this, and the bias.
-    """
-
-    weight: Any
-    bias: Any
-    name: str
-    gain: float
-
-    def apply(self, rows: Array, out: Array, *, first_row: int = 0) -> None:
-        """Map a chunk, (n, d_source), into `out`, (n, d_target).
-
-        Raises
-        ------
-        InputError
-            For NaN or infinity, or numbers that do not fit `out`'s dtype.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if isinstance(self.weight, np.ndarray):
-                safe = self._apply(rows, out, first_row)
-            else:
-                self._check_input(rows, first_row)
-                features = like(np.ascontiguousarray(rows), self.weight)
-                mapped = namespace(self.weight).astype(features, self.weight.dtype) @ self.weight
-                out[...], safe = to_numpy(mapped + self.bias), False
-        if not safe:
-            check_finite(out, name=f"output of map {self.name} in {out.dtype}", rows=first_row)
-
-    def _apply(self, rows: Array, out: Array, first_row: int) -> bool:
-        """Map a chunk by NumPy; return whether it is certain that the output could hold it."""
-        if rows.dtype == np.float16:
-            self._check_input(rows, first_row)
-        features = widened(rows).astype(self.weight.dtype, copy=False)
-        # One look at squared norms tells of NaN and infinity here, and of what is too large there.
-        longest = np.sqrt(np.vecdot(features, features).max(initial=0))
-        if not np.isfinite(longest):
-            self._check_input(rows, first_row)
-        in_place = out.dtype == features.dtype
-        mapped = np.matmul(features, self.weight, out=out if in_place else None)
-        mapped += self.bias
-        if not in_place:
-            out[...] = mapped
-        largest = longest * self.gain + np.abs(self.bias).max(initial=0)
-        return bool(largest < np.finfo(out.dtype).max / 2)
-
-    def _check_input(self, rows: Array, first_row: int) -> None:
-        check_finite(rows, name=f"input of map {self.name}", rows=first_row)
 
 
 def date_text(created: datetime | None) -> str:

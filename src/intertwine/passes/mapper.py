@@ -25,8 +25,9 @@ from intertwine.vectors import VectorFile, open_vectors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from intertwine.linear_map import LinearMap, ReadyMap
+    from intertwine.linear_map import LinearMap
     from intertwine.passes.workers import Workers
+    from intertwine.ready_map import ReadyMap
 
     Range = tuple[int, int]
 

@@ -76,6 +76,16 @@ def test_pieces_of_a_block_change_no_bit(precision, dtype):
     for pair, total in whole.second.items():
         assert sums.second[pair].tobytes() == total.tobytes()
     assert sums.norm_second.tobytes() == whole.norm_second.tobytes()
+    for name in rows:
+        assert sums.first[name].tobytes() == whole.first[name].tobytes()
+        assert sums.norm_cross[name].tobytes() == whole.norm_cross[name].tobytes()
+
+
+def test_rows_of_all_sizes_have_exact_sums_of_norms():
+    """In float32, Σ q z stays within rounding for features from 1e-12 to 1e12: none overflows."""
+    for size in (1e-12, 1.0, 1e12):
+        rows = {name: size * array for name, array in ROWS.items()}
+        assert_equals_naive(added(rows, "float32"), rows, 1e-6)
 
 
 def test_no_rows():

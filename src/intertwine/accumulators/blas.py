@@ -16,10 +16,10 @@ from intertwine.accumulators.tiles import tiles
 from intertwine.float16 import widen
 from intertwine.row_grid import BLOCK_ROWS
 from intertwine.sums import check_norms
-from intertwine.threads import side_by_side
+from intertwine.threads import one_by_one, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from intertwine.accumulators.tiles import Tile
@@ -94,14 +94,14 @@ class BlasAccumulator:
             self.sums.first[name] += part[0]
             self.sums.norm_cross[name] += part[1:]
         block = {name: array[:n] for name, array in self._block.items()}
-        list(self._each(n)(lambda tile: self._add_tile(block, tile), self.tiles))
+        self._each(n)(lambda tile: self._add_tile(block, tile), self.tiles)
 
     def collect(self) -> None:
         """Do nothing: the sums are complete."""
 
-    def _each(self, n: int) -> Callable[..., Iterable[Any]]:
+    def _each(self, n: int) -> Callable[..., list[Any]]:
         """Return what goes through pieces of work on n rows: threads, unless it is over sooner."""
-        return map if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else side_by_side
+        return one_by_one if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else side_by_side
 
     def _make_room(self, n: int) -> None:
         """Have a block of n rows or more; the same from block to block."""

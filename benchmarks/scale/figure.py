@@ -44,5 +44,11 @@ def draw_curves(rows: list[dict[str, Any]], spaces: list[dict[str, Any]], path: 
     left.set_ylabel("their time / ours (dashed: fast)")
     left.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     right.set_xticks(sorted({p["spaces"] for p in spaces}))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     figure.savefig(path, metadata={"Date": None})

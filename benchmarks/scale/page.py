@@ -53,8 +53,8 @@ def _head(machine: Found) -> str:
     return f"""# Performance
 
 Measured by `python benchmarks/scale.py --work DIR --json FILE`; this page is `--page` of the same file. {machine["processor"]}, {machine["cores"]} cores ({units}), {machine["memory_gib"]:.0f} GiB; {", ".join(machine["blas"])};
-Python {machine["python"]}, {versions}. The machine is a virtual one, whose own rate of plain products varies by 30 % from minute to minute: limits and peers are measured next to each run of ours, ratios are of such neighbours,
-and a ratio is the median of the runs. Features are made up (low rank, noise, ReLU, dead columns): speed does not depend on them. Every measurement is a process of its own."""
+Python {machine["python"]}, {versions}. The machine is a virtual one, whose own rate of plain products varies by 30 % from minute to minute and by a factor of two from hour to hour: limits and peers are measured next to each run of ours, ratios are of such neighbours,
+and a ratio is the median of the runs. Features are made up (low rank and noise, ReLU, dead columns). The pass does not depend on them; a source with null directions other than dead columns is solved by eigenvectors instead of a Cholesky factor, at three times the time. Every measurement is a process of its own."""
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

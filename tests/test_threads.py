@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from intertwine.threads import ahead, available_cores, side_by_side
+from intertwine.threads import ahead, available_cores, one_by_one, side_by_side
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -24,6 +24,18 @@ def test_blas_has_one_thread_inside_and_its_own_number_after():
     before = blas_threads(None)
     assert side_by_side(blas_threads, range(3)) == [{1}] * 3
     assert blas_threads(None) == before
+
+
+def test_small_work_has_one_thread_of_numpys_blas():
+    """One by one, NumPy's BLAS uses one thread; afterwards it is as it was."""
+
+    def numpys_threads(_):
+        libraries = [each for each in threadpool_info() if "numpy" in each["filepath"]]
+        return {each["num_threads"] for each in libraries if each["user_api"] == "blas"}
+
+    before = numpys_threads(None)
+    assert one_by_one(numpys_threads, range(2)) == [{1} if before else set()] * 2
+    assert numpys_threads(None) == before
 
 
 def test_pieces_run_at_the_same_time():

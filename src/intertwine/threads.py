@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,23 +42,25 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> l
     results
         In the order of the items.
     """
-    libraries = _libraries(len(sys.modules))
-    with libraries.limit(limits=1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(function, items))
 
 
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return `function` of every item, in order, here, with one BLAS thread: what small work takes.
+    """Return `function` of every item, in order, here, with one thread of NumPy's BLAS.
 
-    The same results as `side_by_side`, bit for bit.
+    The same results as `side_by_side`, bit for bit, without what threads cost to start.
     """
-    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
+    with _at_first().limit(limits=1, user_api="blas"):
         return list(map(function, items))
 
 
-@lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 - another needs a new look
-    """Return the libraries with threads of their own; finding them costs as much as a small job."""
+@cache
+def _at_first() -> ThreadpoolController:
+    """Return the libraries that have threads when this is first asked for, NumPy's among them.
+
+    Finding them costs more than a small piece of work.
+    """
     return ThreadpoolController()
 
 

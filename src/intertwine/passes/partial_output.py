@@ -40,6 +40,8 @@ class PartialOutput:
         n, d = identity["shape"]
         recorded = self._recorded()
         self.done = recorded or RowRanges()
+        self._thread = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
         for file in (self.record, output):
             forget_temporary(file)
         if recorded is None:
@@ -56,8 +58,6 @@ class PartialOutput:
                 raise
         self.file = RowFile(self.array, n, d, identity["dtype"])
         self._synced = time.monotonic()
-        self._thread = ThreadPoolExecutor(1)
-        self._syncing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +128,8 @@ class PartialOutput:
         name
             Of the tensor or column where the input has none.
         """
-        self._wait()
         if self.output.suffix == ".npy":
+            self._wait()
             self.file.sync()
             try:
                 self.array.replace(self.output)
@@ -141,6 +141,8 @@ class PartialOutput:
         self.discard()
 
     def discard(self) -> None:
-        """Leave nothing behind but a finished output."""
+        """Leave nothing behind but a finished output; no rows come after it."""
+        # What the thread has in hand would write a record of what is gone.
+        self._thread.shutdown()
         self.record.unlink(missing_ok=True)
         self.array.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,12 @@ if TYPE_CHECKING:
 
 # Rows a block: products are taken on this grid, and the mean of the first block is the origin.
 BLOCK_ROWS = 4096
+
+
+def cut_on_grid(start: int, stop: int, step: int) -> list[tuple[int, int]]:
+    """Return start … stop−1 as (first, after the last) of its parts between multiples of a step."""
+    edges = [start, *range(start - start % step + step, stop, step), stop]
+    return list(pairwise(edges)) if start < stop else []
 
 
 def pieces(chunk: Mapping[str, Any], first_row: int) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -26,9 +33,7 @@ def pieces(chunk: Mapping[str, Any], first_row: int) -> Iterator[tuple[dict[str,
     piece, completes
         Rows of one block, and whether they are its last.
     """
-    n_rows, start = len(next(iter(chunk.values()))), 0
-    while start < n_rows:
-        stop = min(n_rows, start + BLOCK_ROWS - (first_row + start) % BLOCK_ROWS)
-        piece = {name: array[start:stop] for name, array in chunk.items()}
-        yield piece, (first_row + stop) % BLOCK_ROWS == 0
-        start = stop
+    last_row = first_row + len(next(iter(chunk.values())))
+    for start, stop in cut_on_grid(first_row, last_row, BLOCK_ROWS):
+        rows = slice(start - first_row, stop - first_row)
+        yield {name: array[rows] for name, array in chunk.items()}, stop % BLOCK_ROWS == 0

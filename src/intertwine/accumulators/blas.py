@@ -7,14 +7,13 @@ independent of how many cores there are.
 from __future__ import annotations
 
 import threading
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.accumulators.tiles import tiles
 from intertwine.float16 import widen
-from intertwine.row_grid import BLOCK_ROWS
+from intertwine.row_grid import BLOCK_ROWS, cut_on_grid
 from intertwine.sums import check_norms
 from intertwine.threads import one_by_one, side_by_side
 
@@ -69,11 +68,8 @@ class BlasAccumulator:
     def write(self, rows: Mapping[str, Array]) -> None:
         """Centre rows of the block in hand, and sum up every slab that they complete."""
         start, n = self.fill, len(next(iter(rows.values())))
-        if n == 0:
-            return
         self._make_room(start + n)
-        edges = range(start - start % SLAB_ROWS + SLAB_ROWS, start + n, SLAB_ROWS)
-        slabs = [slice(*ends) for ends in pairwise([start, *edges, start + n])]
+        slabs = [slice(*ends) for ends in cut_on_grid(start, start + n, SLAB_ROWS)]
         for first in self._each(n)(lambda slab: self._prepare(rows, slab, start), slabs):
             if first is not None:
                 self._first += first

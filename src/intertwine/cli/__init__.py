@@ -18,6 +18,7 @@ from intertwine.cli.fit import fit
 from intertwine.cli.inspect import inspect
 from intertwine.cli.linkage import linkage
 from intertwine.cli.merge import merge
+from intertwine.cli.migrate import migrate
 from intertwine.cli.moments import moments
 from intertwine.cli.open_set import open_set
 from intertwine.cli.similarity import similarity
@@ -42,6 +43,7 @@ for command in (
     open_set,
     similarity,
     linkage,
+    migrate,
     moments,
     merge,
     convert_checkpoint,

@@ -1,0 +1,260 @@
+"""The pass that moves a vector store to a new space: beside the old vectors, resumable, reversible.
+
+What is done is told from the store itself: an item that has a vector in the new place is not touched
+again, whoever wrote it. So a killed run goes on, and items embedded natively meanwhile are kept.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError, SpaceMismatchError
+from intertwine.files import sha256_file
+from intertwine.map_pair import load_map
+from intertwine.passes.migrate_batches import BatchMapper, Reservoir, all_unit
+from intertwine.passes.migrate_check import Natives, check_migration
+from intertwine.source_check import SAMPLE_ROWS, require_source
+from intertwine.stores import Mark, open_store
+from intertwine.stores.store import require_ours
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from intertwine.linear_map import LinearMap
+    from intertwine.stores import Store, Target
+
+    Progress = Callable[[str, int, int], None]
+
+BATCH_ROWS = 1000
+# Items written by this run that are read back.
+READ_BACK = 200
+
+
+@dataclass(frozen=True)
+class MigrateOptions:
+    """How a store is migrated.
+
+    Parameters
+    ----------
+    batch_size
+        Items written at a time, in one transaction where the store has such.
+    rate
+        Most items a second; as fast as it goes when None.
+    dry_run
+        Whether to check everything and write nothing.
+    switch
+        Whether the source's name shall stand for the new vectors at the end.
+    rollback
+        Whether it shall stand for the old vectors again; nothing else is done then.
+    force
+        Whether to map vectors even where they look like another space.
+    check
+        A feature set folder with ids and native vectors of the new model, to search with; or None.
+    """
+
+    batch_size: int = BATCH_ROWS
+    rate: float | None = None
+    dry_run: bool = False
+    switch: bool = False
+    rollback: bool = False
+    force: bool = False
+    check: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or (self.rate is not None and not self.rate > 0):
+            raise InputError(
+                f"got batch size {self.batch_size} and rate {self.rate}, expected numbers above 0"
+            )
+        if self.rollback and (self.switch or self.dry_run):
+            raise InputError("got --rollback with --switch or --dry-run, expected one of them")
+
+
+def migrate(
+    source: str,
+    target: str,
+    map_file: str | os.PathLike[str] | Path,
+    *,
+    options: MigrateOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Convert every vector of a store and write it beside the old one.
+
+    Parameters
+    ----------
+    source, target
+        Addresses of stores (see `intertwine.stores.open_store`): the old vectors, and the place of
+        the same store where the new ones go.
+    map_file
+        A map from the old space to the new one.
+    options
+        How.
+    progress
+        Called with (what, items done, items in all).
+
+    Returns
+    -------
+    summary
+        JSON-ready: counts, checks, notes.
+
+    Raises
+    ------
+    InputError
+        For a dimension, metric, space or target that does not fit, vectors that cannot be mapped, a
+        store that cannot be reached, and new vectors that fail their check. What was written stays,
+        and the same call goes on from there.
+    """
+    options = options or MigrateOptions()
+    linear_map = load_map(map_file)
+    mark = Mark.of(linear_map, sha256_file(map_file))
+    with closing(open_store(source)) as store, closing(store.target(target, mark)) as place:
+        run = _Run(store, place, linear_map, mark, options, progress or (lambda *_: None))
+        if options.rollback:
+            place.rollback()
+            return run.summary(switched=False)
+        if place.switched():
+            require_ours(place.mark(), mark, place.name)
+            run.notes.append(f"{store.name} stands for the new vectors already")
+            return run.summary(switched=True)
+        run.prepare()
+        if options.dry_run:
+            run.rehearse()
+            return run.summary(switched=False)
+        run.convert()
+        run.notes += place.finish()
+        run.check()
+        if options.switch:
+            place.switch()
+        return run.summary(switched=options.switch)
+
+
+@dataclass
+class _Run:
+    """One migration, step by step."""
+
+    store: Store
+    place: Target
+    linear_map: LinearMap
+    mark: Mark
+    options: MigrateOptions
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+    written: int = 0
+    unit: bool = False
+    checks: dict[str, Any] | None = None
+    natives: Natives | None = None
+    sampled: Reservoir = field(default_factory=lambda: Reservoir(READ_BACK))
+
+    def prepare(self) -> None:
+        """Raise for whatever can be told to be wrong before anything is written."""
+        store, place, space = self.store, self.place, self.linear_map.source
+        if store.dim != space.dim:
+            raise SpaceMismatchError(
+                f"{store.name}: got dimension {store.dim}, expected {space.dim} for {space.name}, "
+                f"which map {self.linear_map.name} expects"
+            )
+        made = store.mark()
+        if made is not None:
+            space.require(made.target)
+        sample = store.sample(SAMPLE_ROWS)
+        if not sample.ids:
+            raise InputError(f"{store.name}: holds no vectors, expected some to convert")
+        rows = sample.vectors[~np.isnan(sample.vectors[:, 0])]
+        if self.options.force:
+            self.notes.append(f"{store.name}: not checked to be {space.name}, by --force")
+        else:
+            self.notes.append(require_source(self.linear_map, rows, name=store.name))
+        self.unit = all_unit(rows)
+        if self.unit:
+            self.notes.append("old vectors have length 1, so new ones are scaled to it too")
+        if place.exists():
+            require_ours(place.mark(), self.mark, place.name)
+            if place.dim != self.linear_map.target.dim:
+                raise SpaceMismatchError(
+                    f"{place.name}: got dimension {place.dim}, expected {self.linear_map.target.dim}"
+                )
+        if self.options.check is not None:
+            self.natives = Natives.of(self.options.check, self.linear_map.target, sample.ids[0])
+
+    @property
+    def mapper(self) -> BatchMapper:
+        """What maps a batch."""
+        return BatchMapper(self.linear_map, self.store.name, self.store.metric, self.unit)
+
+    def rehearse(self) -> None:
+        """Convert one batch and write nothing."""
+        rows = self.store.count()
+        done = self.place.count() if self.place.exists() else 0
+        first = next(iter(self.store.batches(self.options.batch_size)))
+        began = time.monotonic()
+        self.mapper.map(first)
+        seconds = (time.monotonic() - began) * (rows - done) / len(first.ids)
+        self.notes.append(
+            f"dry run: {rows - done} of {rows} items would be written; the map alone takes about "
+            f"{seconds:.1f} s for them"
+        )
+
+    def convert(self) -> None:
+        """Write what is missing until a look through the whole store finds nothing more."""
+        place, mapper = self.place, self.mapper
+        if not place.exists():
+            place.create()
+        rows, before = self.store.count(), place.count()
+        began, tried = time.monotonic(), -1
+        while self.written > tried:
+            tried = self.written
+            for batch in place.pending(self.options.batch_size):
+                wrote = place.write(batch, mapper.map(batch))
+                self.written += wrote
+                if wrote == len(batch.ids):
+                    # Else something else wrote some of them first, and which is not known.
+                    self.sampled.add(batch.ids)
+                self.progress("migrating", min(rows, before + self.written), rows)
+                self._wait(began)
+        if before:
+            self.notes.append(
+                f"{before} items had vectors in {place.name} already, converted by an earlier run or "
+                "native; kept"
+            )
+
+    def _wait(self, began: float) -> None:
+        if self.options.rate is not None:
+            time.sleep(max(0.0, self.written / self.options.rate - (time.monotonic() - began)))
+
+    def check(self) -> None:
+        """Read back, and search."""
+        self.checks = check_migration(
+            self.store,
+            self.place,
+            self.linear_map,
+            ids=self.sampled.items,
+            unit=self.unit,
+            natives=self.natives,
+        )
+        if self.checks["differ"]:
+            self.notes.append(
+                f"{self.checks['differ']} items read back are not what the map makes of the old "
+                "vectors: embedded natively, or changed, meanwhile"
+            )
+
+    def summary(self, *, switched: bool) -> dict[str, Any]:
+        """Return what came of it."""
+        rows = self.place.count() if self.place.exists() else 0
+        return {
+            "source": self.store.name,
+            "target": self.place.name,
+            "map": self.linear_map.name,
+            "rows": rows,
+            "written": self.written,
+            "dry_run": self.options.dry_run,
+            "switched": switched,
+            "checks": self.checks,
+            "forecast": self.linear_map.info.get("plan"),
+            "notes": self.notes,
+        }

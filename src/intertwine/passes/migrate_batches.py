@@ -1,0 +1,120 @@
+"""What a migration does with one batch: map it, and remember some of its items for a later look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
+    from intertwine.ready_map import ReadyMap
+    from intertwine.stores import Batch
+
+# Vectors whose lengths are this near to 1 are directions.
+UNIT_TOLERANCE = 1e-3
+
+
+def all_unit(rows: Array) -> bool:
+    """Return whether every row, (n, d), has length 1."""
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+    return bool(np.abs(lengths - 1).max(initial=0) < UNIT_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class BatchMapper:
+    """Maps batches of a store.
+
+    Parameters
+    ----------
+    linear_map
+        The map.
+    name
+        What to call the store.
+    metric
+        What it searches by.
+    unit
+        Whether mapped vectors are scaled to length 1.
+    """
+
+    linear_map: LinearMap
+    name: str
+    metric: str | None
+    unit: bool
+
+    @cached_property
+    def _ready(self) -> ReadyMap:
+        return self.linear_map.ready_for(np.float32)
+
+    def map(self, batch: Batch) -> Array:
+        """Return new vectors, (b, d_target) float32, a row of NaN where an item has no vector.
+
+        Raises
+        ------
+        InputError
+            For a zero vector under cosine, and numbers that cannot be mapped, naming the items.
+        """
+        present = ~np.isnan(batch.vectors[:, 0])
+        old = batch.vectors[present]
+        self._require_directions(batch, present)
+        mapped = np.empty((len(old), self.linear_map.target.dim), np.float32)
+        try:
+            self._ready.apply(old, mapped)
+        except InputError as error:
+            raise InputError(
+                f"{self.name}: items {batch.ids[0]} to {batch.ids[-1]}: {error}; what was written "
+                "stays"
+            ) from error
+        if self.unit:
+            length = np.linalg.norm(mapped, axis=1, keepdims=True)
+            np.divide(mapped, length, out=mapped, where=length > 0)
+        if present.all():
+            return mapped
+        out = np.full((len(present), mapped.shape[1]), np.nan, np.float32)
+        out[present] = mapped
+        return out
+
+    def _require_directions(self, batch: Batch, present: Array) -> None:
+        if self.metric != "cosine":
+            return
+        zero = present & ~batch.vectors.any(axis=1)
+        if zero.any():
+            item = batch.ids[int(np.flatnonzero(zero)[0])]
+            raise InputError(
+                f"{self.name}: item {item} is a zero vector, which has no direction under cosine; "
+                "remove it or leave it without a vector, then run again to go on"
+            )
+
+
+@dataclass
+class Reservoir:
+    """A random sample of what passes by, every item with the same chance.
+
+    Vitter, *Random sampling with a reservoir*, ACM Transactions on Mathematical Software 11 (1985),
+    algorithm R.
+
+    Parameters
+    ----------
+    size
+        Most items kept.
+    """
+
+    size: int
+    items: list[Any] = field(default_factory=list)
+    seen: int = 0
+    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - nothing secret
+
+    def add(self, items: list[Any]) -> None:
+        """Let items pass by."""
+        for item in items:
+            self.seen += 1
+            if len(self.items) < self.size:
+                self.items.append(item)
+            elif (place := self._random.randrange(self.seen)) < self.size:
+                self.items[place] = item

@@ -1,0 +1,249 @@
+"""A new column beside a column of vectors: filled, indexed, and given the old one's name when told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+from intertwine.stores.address import Address
+from intertwine.stores.pgvector import PgvectorStore
+from intertwine.stores.pgvector_facts import find_column
+from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
+from intertwine.stores.store import check_metric
+from intertwine.threads import ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from intertwine.arrays import Array
+    from intertwine.stores.store import Batch, Mark
+
+# PostgreSQL's longest name.
+LONGEST_NAME = 63
+# Between a column's name and what it is called while the name stands for other vectors.
+KEPT = "_before"
+
+
+def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
+    """Return the column that an address names, beside a source.
+
+    Raises
+    ------
+    InputError
+        For another kind of store, another database or table, and the source itself.
+    """
+    address = Address.parse(text)
+    if address.scheme != source.address.scheme:
+        raise InputError(
+            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
+            "a migration stays in one store, where payload cannot get lost"
+        )
+    name = address.take("column")
+    same = address.place == source.address.place and (
+        address.options.get("table", source.address.options["table"])
+        == source.address.options["table"]
+    )
+    if not same:
+        raise InputError(
+            f"got target {address.shown}, expected another column of the source's own table: "
+            f"{source.address.shown}?table={source.address.options['table']}&column=NAME"
+        )
+    if name == source.column.name:
+        raise InputError(f"{source.name} is the source itself; name another column")
+    if (
+        len(name.encode()) > LONGEST_NAME
+        or len((source.column.name + KEPT).encode()) > LONGEST_NAME
+    ):
+        raise InputError(f"got column {name!r}, expected at most {LONGEST_NAME} bytes")
+    metric = check_metric(address.options.get("metric"), address.shown)
+    if metric and source.metric and metric != source.metric:
+        raise InputError(
+            f"got metric {metric} for the target and {source.metric} for the source, expected one"
+        )
+    options = {**source.address.options, "column": name, **({"metric": metric} if metric else {})}
+    connection = connect(source.uri, source.address.secrets)
+    try:
+        return PgvectorTarget(source, replace(address, options=options), connection, mark)
+    except BaseException:
+        connection.close()
+        raise
+
+
+class PgvectorTarget(PgvectorStore):
+    """A column that a migration makes in the source's table.
+
+    Whatever is in it was put there by somebody else first, so only NULLs are filled. After the switch
+    the columns' names are exchanged: the new vectors bear the source's name, the old ones
+    `NAME_before`.
+
+    Parameters
+    ----------
+    source
+        The column that vectors come from.
+    address
+        Of this one.
+    connection
+        A second one, on which this column is written while the source is read.
+    made
+        The mark that it bears.
+    """
+
+    def __init__(
+        self, source: PgvectorStore, address: Address, connection: Any, made: Mark
+    ) -> None:
+        column = replace(
+            source.column, name=address.take("column"), dim=made.target.dim, indexes=()
+        )
+        self.source, self.made = source, made
+        super().__init__(address, connection, column)
+        self.metric = self.metric or source.metric
+        self.kept = source.column.name + KEPT
+        if self.switched():
+            self.column = replace(self.column, name=source.column.name)
+
+    def exists(self) -> bool:
+        """Whether the table has such a column, or the switch has given it the source's name."""
+        found = self.query(
+            "SELECT 1 FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s "
+            "AND NOT attisdropped",
+            self.column.qualified,
+            self.column.name,
+        )
+        return bool(found)
+
+    def create(self) -> None:
+        """Add the column, empty, with its mark as a comment."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        kind = sql.SQL(f"{self.column.kind}({self.dim})")
+        with one_line(self.address.secrets), self.connection.transaction():
+            self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=kind)
+            self._note("{c}", self.made)
+
+    def _note(self, column: str, mark: Mark | None) -> None:
+        sql = import_extra("psycopg.sql", EXTRA)
+        text = sql.Literal(mark.to_text()) if mark else sql.SQL("NULL")
+        self.query(f"COMMENT ON COLUMN {{t}}.{column} IS {{text}}", text=text)
+
+    def pending(self, size: int) -> Iterator[Batch]:
+        """Give rows that have an old vector and no new one."""
+        if self.switched():
+            return iter(())
+        # Each side has a connection of its own, so that one reads while the other writes.
+        return ahead(self.source.pages("{c} IS NOT NULL AND {new} IS NULL", size, new=self.column.name))
+
+    def write(self, batch: Batch, vectors: Array) -> int:
+        """Fill the new column of some rows in one transaction, where it is NULL still."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        kind, id_type = self.column.kind, self.column.id_type
+        with one_line(self.address.secrets), self.connection.transaction():
+            self.query(
+                "CREATE TEMPORARY TABLE IF NOT EXISTS intertwine_batch (id {i}, v {v}) "
+                "ON COMMIT DELETE ROWS",
+                i=sql.SQL(id_type),
+                v=sql.SQL(kind),
+            )
+            with (
+                self.connection.cursor() as cursor,
+                cursor.copy("COPY intertwine_batch FROM STDIN (FORMAT BINARY)") as copy,
+            ):
+                copy.set_types([id_type, kind])
+                for row in zip(batch.ids, to_sent(vectors, kind), strict=True):
+                    copy.write_row(row)
+            cursor = self.connection.execute(
+                self.sql(
+                    "UPDATE {t} SET {c} = b.v FROM intertwine_batch b "
+                    "WHERE {t}.{id} = b.id AND {t}.{c} IS NULL"
+                ),
+                (),
+            )
+            return int(cursor.rowcount)
+
+    def finish(self) -> list[str]:
+        """Build the indexes that the source has, beside readers and writers."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        if self.switched():
+            return []
+        with one_line(self.address.secrets):
+            have = find_column(
+                self.connection,
+                self.column.qualified,
+                self.column.name,
+                self.column.id,
+                self.name,
+            ).indexes
+        notes: list[str] = []
+        self._drop_unfinished_indexes()
+        for index in self.source.column.indexes:
+            if index in have:
+                continue
+            options = sql.SQL(f"WITH ({', '.join(index.options)})" if index.options else "")
+            self.query(
+                "CREATE INDEX CONCURRENTLY ON {t} USING {how} ({c} {ops}) {options}",
+                how=sql.SQL(index.method),
+                ops=sql.SQL(index.opclass),
+                options=options,
+            )
+            notes.append(f"built an index as the source's: {index.method}, {index.opclass}")
+        if not self.source.column.indexes:
+            notes.append("the source has no index of pgvector's; built none")
+        return notes
+
+    def _drop_unfinished_indexes(self) -> None:
+        """Remove what a run that was killed while it built an index has left: it is never used."""
+        left = self.query(
+            "SELECT n.nspname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
+            "JOIN pg_namespace n ON n.oid = i.relnamespace "
+            "JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
+            "WHERE x.indrelid = %s::regclass AND a.attname = %s AND NOT x.indisvalid",
+            self.column.qualified,
+            self.column.name,
+        )
+        for name in left:
+            self.query("DROP INDEX CONCURRENTLY {index}", index=name)
+
+    def switched(self) -> bool:
+        """Whether the source's name bears our mark, and what it says is kept."""
+        found = self.column_mark(self.source.column.name)
+        return found is not None and found.kept == self.address.take("column")
+
+    def switch(self) -> None:
+        """Exchange the columns' names in one transaction."""
+        if self.switched():
+            return
+        self._rename({"{c}": "{kept}", "{new}": "{c}"})
+        with one_line(self.address.secrets):
+            self.column = replace(self.column, name=self.source.column.name)
+
+    def rollback(self) -> None:
+        """Give the columns their old names again in one transaction."""
+        if not self.switched():
+            raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
+        self._rename({"{c}": "{new}", "{kept}": "{c}"})
+        self.column = replace(self.column, name=self.address.take("column"))
+
+    def _rename(self, names: dict[str, str]) -> None:
+        """Rename columns of the source's table and note, at the new vectors, what is kept."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        pieces: dict[str, Any] = {"new": self.address.take("column"), "kept": self.kept}
+        forward = "{kept}" in names.values()
+        with one_line(self.address.secrets), self.connection.transaction():
+            for before, after in names.items():
+                self._of_source(f"ALTER TABLE {{t}} RENAME COLUMN {before} TO {after}", **pieces)
+            mark = self.made.switched(self.address.take("column") if forward else None)
+            self._of_source(
+                f"COMMENT ON COLUMN {{t}}.{'{c}' if forward else '{new}'} IS {{text}}",
+                text=sql.Literal(mark.to_text()),
+                **pieces,
+            )
+
+    def _of_source(self, text: str, /, **names: Any) -> None:
+        """Run a statement here in which the column is the source's."""
+        self.connection.execute(self.source.sql(text, **names), ())
+
+    def drop(self) -> None:
+        """Remove the column."""
+        if self.switched():
+            raise InputError(f"{self.source.name} stands for these vectors; roll back first")
+        self.query("ALTER TABLE {t} DROP COLUMN IF EXISTS {c}")

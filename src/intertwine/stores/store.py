@@ -1,0 +1,191 @@
+"""What every vector store offers, and what a migration writes beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from intertwine.errors import InputError, SpaceMismatchError
+from intertwine.spaces import Space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
+
+    Metric = Literal["cosine", "ip", "l2"]
+
+METRICS = ("cosine", "ip", "l2")
+# Begins the note that tells a target of ours from anything else.
+SIGNATURE = "intertwine "
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some items of a store.
+
+    Parameters
+    ----------
+    ids
+        (b,) what the store tells items apart by.
+    vectors
+        (b, d) floating point; a row of NaN where the item has no vector.
+    payload
+        What else belongs to the items, as the store's own module has it.
+    """
+
+    ids: list[Any]
+    vectors: Array
+    payload: Any = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is noted, in the store itself, of vectors that a migration writes.
+
+    Parameters
+    ----------
+    map_sha256
+        Of the file of the map.
+    source, target
+        Spaces of the map.
+    kept
+        After the switch: what the store needs to know to go back.
+    """
+
+    map_sha256: str
+    source: Space
+    target: Space
+    kept: str | None = None
+
+    @classmethod
+    def of(cls, linear_map: LinearMap, map_sha256: str) -> Mark:
+        """Return the mark of what a map makes."""
+        return cls(map_sha256, linear_map.source, linear_map.target)
+
+    def to_text(self) -> str:
+        """Return the mark as a line of text."""
+        return SIGNATURE + json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str | None) -> Mark | None:
+        """Return the mark that a text holds; None for any other text."""
+        if not text or not text.startswith(SIGNATURE):
+            return None
+        try:
+            value = json.loads(text[len(SIGNATURE) :])
+            spaces = {side: Space.from_json(value[side]) for side in ("source", "target")}
+            kept = value["kept"]
+            return cls(str(value["map_sha256"]), **spaces, kept=None if kept is None else str(kept))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def switched(self, kept: str | None) -> Mark:
+        """Return the mark after a switch, or before it with None."""
+        return replace(self, kept=kept)
+
+
+class Store(Protocol):
+    """Vectors of one space under one metric.
+
+    `name` is its address without secrets, `dim` its dimension, `metric` what its searches go by, or
+    None where the store does not say.
+    """
+
+    name: str
+    dim: int
+    metric: Metric | None
+
+    def count(self) -> int:
+        """Return the number of items that have a vector."""
+
+    def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
+        """Give all items that have a vector, in one order, beginning behind an id."""
+
+    def sample(self, size: int) -> Batch:
+        """Return some items, spread over the store."""
+
+    def read(self, ids: Sequence[Any]) -> Array:
+        """Return the vectors of items, (len(ids), d), a row of NaN where there is none."""
+
+    def search(self, queries: Array, k: int) -> list[list[Any]]:
+        """Return the ids that the store's own search finds for each query, best first."""
+
+    def mark(self) -> Mark | None:
+        """Return what a migration noted of these vectors."""
+
+    def target(self, text: str, mark: Mark) -> Target:
+        """Return the place beside this store that another address names; it need not exist yet."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Target(Store, Protocol):
+    """Vectors that a migration writes beside the store that they come from."""
+
+    def exists(self) -> bool:
+        """Whether there is something of that name."""
+
+    def create(self) -> None:
+        """Make the place, marked, with no vectors in it."""
+
+    def pending(self, size: int) -> Iterator[Batch]:
+        """Give the source's items that are not here, with their vectors."""
+
+    def write(self, batch: Batch, vectors: Array) -> int:
+        """Write vectors of items, with their payload; return how many.
+
+        Whole or not at all, and never over what is there already.
+        """
+
+    def finish(self) -> list[str]:
+        """Build what searches need, such as the source's indexes; return notes."""
+
+    def switched(self) -> bool:
+        """Whether the source's name stands for these vectors now."""
+
+    def switch(self) -> None:
+        """Make the source's name stand for these vectors; the old ones are kept."""
+
+    def rollback(self) -> None:
+        """Make the source's name stand for the old vectors again; these are kept."""
+
+    def drop(self) -> None:
+        """Remove these vectors; not while the source's name stands for them."""
+
+
+def require_ours(found: Mark | None, mark: Mark, name: str) -> None:
+    """Raise when what stands at a target is not of this very migration.
+
+    Raises
+    ------
+    InputError
+        When it is nobody's or another map's: vectors of two spaces are never mixed.
+    """
+    if found is None:
+        raise InputError(
+            f"{name} exists already and was not made by a migration; name another target"
+        )
+    mark.target.require(found.target)
+    mark.source.require(found.source)
+    if found.map_sha256 != mark.map_sha256:
+        raise SpaceMismatchError(
+            f"{name} holds vectors of another map ({found.map_sha256[:12]}, not "
+            f"{mark.map_sha256[:12]}); go on with that one, or name another target"
+        )
+
+
+def check_metric(metric: str | None, name: str) -> Metric | None:
+    """Return a metric that was asked for.
+
+    Raises
+    ------
+    InputError
+        When it is none of the known ones.
+    """
+    if metric not in {None, *METRICS}:
+        raise InputError(f"{name}: got metric {metric!r}, expected one of {', '.join(METRICS)}")
+    return metric  # type: ignore[return-value] # it is one of the three

@@ -11,16 +11,15 @@ from tests.postgres import address, fill, server
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators import FitOptions
-from intertwine.estimators.methods import Fitter
 from intertwine.linear_map import LinearMap
-from intertwine.moments import Moments
 from intertwine.passes import migrate as module
+from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.stores import Mark, open_store
 
 RNG = np.random.default_rng(0)
-N, D, E, LATENT = 1500, 24, 32, 12
+N, D, E, LATENT = 1500, 64, 72, 12
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,12 @@ def spaces():
 @pytest.fixture(scope="module")
 def fitted(spaces, tmp_path_factory):
     """Return a map from the old space to the new, fitted on a few items, and its file."""
-    moments = Moments([Space("old", D), Space("new", E)])
-    moments.update({"old": spaces[0][:400], "new": spaces[1][:400]})
-    linear_map = Fitter(FitOptions()).fit(moments, "old", ["new"])["new"]
-    path = tmp_path_factory.mktemp("map") / "old--new.safetensors"
-    linear_map.save(path)
-    return linear_map, path
+    folder = tmp_path_factory.mktemp("fit")
+    pairs = {"old": spaces[0][:400], "new": spaces[1][:400]}
+    save_folder(folder / "pairs", pairs)
+    fit_to_files([folder / "pairs"], folder, options=FitOptions(), source="old", target="new")
+    path = folder / "old--new.safetensors"
+    return LinearMap.load(path), path
 
 
 @pytest.fixture
@@ -219,7 +218,7 @@ def test_other_spaces_are_refused(items, fitted, tmp_path):
     LinearMap(weight, bias, Space("x", D + 1), Space("new", E), "t").save(
         tmp_path / "x.safetensors"
     )
-    with pytest.raises(SpaceMismatchError, match="got dimension 24, expected 25 for x"):
+    with pytest.raises(SpaceMismatchError, match="got dimension 64, expected 65 for x"):
         migrate(*items[:2], tmp_path / "x.safetensors")
     shuffled = RNG.permutation(D)
     there = fitted[0]
@@ -247,7 +246,7 @@ def test_a_migrated_column_is_another_space(items, fitted, tmp_path):
         tmp_path / "o.safetensors"
     )
     third = items[1].replace("column=new", "column=third")
-    with pytest.raises(SpaceMismatchError, match="got space new of dimension 32, expected other"):
+    with pytest.raises(SpaceMismatchError, match="got space new of dimension 72, expected other"):
         migrate(items[0], third, tmp_path / "o.safetensors")
 
 

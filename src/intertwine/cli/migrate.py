@@ -9,7 +9,7 @@ import typer
 
 from intertwine.cli import common
 
-BATCH_ROWS = 1000
+BATCH_ROWS = 2000
 
 
 def migrate(

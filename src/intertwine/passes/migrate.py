@@ -21,6 +21,7 @@ from intertwine.passes.migrate_check import Natives, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import require_ours
+from intertwine.threads import ahead
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-BATCH_ROWS = 1000
+BATCH_ROWS = 2000
 # Items written by this run that are read back.
 READ_BACK = 200
 
@@ -126,9 +127,12 @@ def migrate(
         if options.dry_run:
             run.rehearse()
             return run.summary(switched=False)
+        began = time.monotonic()
         run.convert()
         run.notes += place.finish()
+        run.seconds["convert"] = time.monotonic() - began
         run.check()
+        run.seconds["check"] = time.monotonic() - began - run.seconds["convert"]
         if options.switch:
             place.switch()
         return run.summary(switched=options.switch)
@@ -149,6 +153,7 @@ class _Run:
     unit: bool = False
     checks: dict[str, Any] | None = None
     natives: Natives | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
     sampled: Reservoir = field(default_factory=lambda: Reservoir(READ_BACK))
 
     def prepare(self) -> None:
@@ -209,8 +214,9 @@ class _Run:
         began, tried = time.monotonic(), -1
         while self.written > tried:
             tried = self.written
-            for batch in place.pending(self.options.batch_size):
-                wrote = place.write(batch, mapper.map(batch))
+            mapped = mapper.mapped(place.pending(self.options.batch_size))
+            for batch, vectors in ahead(mapped) if place.reads_beside_writes else mapped:
+                wrote = place.write(batch, vectors)
                 self.written += wrote
                 if wrote == len(batch.ids):
                     # Else something else wrote some of them first, and which is not known.
@@ -255,6 +261,7 @@ class _Run:
             "dry_run": self.options.dry_run,
             "switched": switched,
             "checks": self.checks,
+            "seconds": self.seconds,
             "forecast": self.linear_map.info.get("plan"),
             "notes": self.notes,
         }

@@ -12,6 +12,8 @@ import numpy as np
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.ready_map import ReadyMap
@@ -51,6 +53,11 @@ class BatchMapper:
     @cached_property
     def _ready(self) -> ReadyMap:
         return self.linear_map.ready_for(np.float32)
+
+    def mapped(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Array]]:
+        """Give batches with their new vectors."""
+        for batch in batches:
+            yield batch, self.map(batch)
 
     def map(self, batch: Batch) -> Array:
         """Return new vectors, (b, d_target) float32, a row of NaN where an item has no vector.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 K = 10
 # Items whose neighbours are looked at, and native vectors searched with.
-NEIGHBOUR_ITEMS, NATIVE_QUERIES = 30, 200
+NEIGHBOUR_ITEMS, NATIVE_QUERIES = 12, 100
 # A vector read back may be off by so much of its length: a column of half precision rounds.
 TOLERANCE = 4e-3
 # Items that were embedded natively since they were written: above this share something is wrong.

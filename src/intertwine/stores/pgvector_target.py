@@ -12,7 +12,6 @@ from intertwine.stores.pgvector import PgvectorStore
 from intertwine.stores.pgvector_facts import find_column
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import check_metric
-from intertwine.threads import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
 LONGEST_NAME = 63
 # Between a column's name and what it is called while the name stands for other vectors.
 KEPT = "_before"
+SETTINGS = (
+    # Rows of a batch are looked up by their ids: the other ways read the whole table for each.
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    # A batch that a crash of the server loses is pending again; the switch waits for the disk.
+    "synchronous_commit = off",
+)
 
 
 def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
@@ -90,6 +96,9 @@ class PgvectorTarget(PgvectorStore):
         The mark that it bears.
     """
 
+    # Each side has a connection of its own.
+    reads_beside_writes = True
+
     def __init__(
         self, source: PgvectorStore, address: Address, connection: Any, made: Mark
     ) -> None:
@@ -98,6 +107,8 @@ class PgvectorTarget(PgvectorStore):
         )
         self.source, self.made = source, made
         super().__init__(address, connection, column)
+        for setting in SETTINGS:
+            self.query(f"SET {setting}")
         self.metric = self.metric or source.metric
         self.kept = source.column.name + KEPT
         if self.switched():
@@ -130,8 +141,7 @@ class PgvectorTarget(PgvectorStore):
         """Give rows that have an old vector and no new one."""
         if self.switched():
             return iter(())
-        # Each side has a connection of its own, so that one reads while the other writes.
-        return ahead(self.source.pages("{c} IS NOT NULL AND {new} IS NULL", size, new=self.column.name))
+        return self.source.pages("{c} IS NOT NULL AND {new} IS NULL", size, new=self.column.name)
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Fill the new column of some rows in one transaction, where it is NULL still."""
@@ -229,6 +239,7 @@ class PgvectorTarget(PgvectorStore):
         pieces: dict[str, Any] = {"new": self.address.take("column"), "kept": self.kept}
         forward = "{kept}" in names.values()
         with one_line(self.address.secrets), self.connection.transaction():
+            self.connection.execute("SET LOCAL synchronous_commit = on")
             for before, after in names.items():
                 self._of_source(f"ALTER TABLE {{t}} RENAME COLUMN {before} TO {after}", **pieces)
             mark = self.made.switched(self.address.take("column") if forward else None)

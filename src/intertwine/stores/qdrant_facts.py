@@ -1,0 +1,182 @@
+"""What a Qdrant collection is, and Qdrant's errors as one line without secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError, IntertwineError
+from intertwine.extras import import_extra
+from intertwine.stores.address import HIDDEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from intertwine.stores.store import Metric
+
+EXTRA = "qdrant"
+# What Qdrant calls the metrics.
+METRIC_OF: dict[str, Metric] = {"Cosine": "cosine", "Dot": "ip", "Euclid": "l2"}
+# Of a collection's metadata: the note of a migration.
+NOTE = "intertwine"
+# Settings of a collection that are carried over by name.
+KEPT = (
+    "shard_number",
+    "replication_factor",
+    "write_consistency_factor",
+    "on_disk_payload",
+    "payload",
+    "id_tracker",
+)
+REFUSALS = (401, 403)
+LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is known of a collection.
+
+    Parameters
+    ----------
+    name
+        Its own name, no alias.
+    alias
+        The alias it was asked for by, if it was.
+    vector
+        Which of its vectors are meant; empty for those without a name.
+    params
+        Of these vectors.
+    """
+
+    name: str
+    alias: str | None
+    vector: str
+    params: Any
+
+    @property
+    def metric(self) -> Metric:
+        """What its searches go by."""
+        return METRIC_OF[self.params.distance.value]
+
+
+def find_collection(client: Any, asked: str, vector: str | None, name: str) -> Collection:
+    """Look a collection up.
+
+    Parameters
+    ----------
+    client
+        Connected.
+    asked
+        Its name or an alias.
+    vector
+        Which of its vectors, where they have names.
+    name
+        What to call it in an error.
+
+    Raises
+    ------
+    InputError
+        Where there is no such collection or vector, and for vectors that a map cannot be applied to.
+    """
+    aliases = aliases_of(client)
+    there = sorted(item.name for item in client.get_collections().collections)
+    own = aliases.get(asked, asked)
+    if own not in there:
+        raise InputError(
+            f"{name}: there is no collection {asked!r}, only {', '.join([*there, *aliases]) or 'none'}"
+        )
+    params = client.get_collection(own).config.params
+    if getattr(params.sharding_method, "value", None) == "custom":
+        raise InputError(f"{name}: has shards by key, which cannot be migrated")
+    chosen, found = choose_vector(params.vectors, vector, name)
+    if found.multivector_config is not None:
+        raise InputError(f"{name}: holds several vectors an item, expected one")
+    if found.distance.value not in METRIC_OF:
+        raise InputError(f"{name}: goes by {found.distance.value}, expected {', '.join(METRIC_OF)}")
+    return Collection(own, asked if asked in aliases else None, chosen, found)
+
+
+def choose_vector(vectors: Any, asked: str | None, name: str) -> tuple[str, Any]:
+    """Return name and parameters of the vectors that are meant."""
+    named: Mapping[str, Any] = vectors if isinstance(vectors, dict) else {"": vectors}
+    named = {key: value for key, value in named.items() if value is not None}
+    if asked is None and len(named) == 1:
+        return next(iter(named.items()))
+    known = ", ".join(key or "one without a name" for key in named) or "none"
+    if asked is None:
+        raise InputError(
+            f"{name}: got {len(named)} vectors an item ({known}), expected one; say which: vector=NAME"
+        )
+    if asked not in named:
+        raise InputError(f"{name}: there is no vector {asked!r}, only {known}")
+    return asked, named[asked]
+
+
+def aliases_of(client: Any) -> dict[str, str]:
+    """Return collections by alias."""
+    return {item.alias_name: item.collection_name for item in client.get_aliases().aliases}
+
+
+@contextmanager
+def one_line(secrets: Sequence[str]) -> Iterator[None]:
+    """Turn what Qdrant says into an error of one line, in which keys are hidden.
+
+    Raises
+    ------
+    InputError
+        In place of the client's errors.
+    """
+    answers = import_extra("qdrant_client.http.exceptions", EXTRA)
+    client = import_extra("qdrant_client.common.client_exceptions", EXTRA)
+    known = (ValueError, RuntimeError, LookupError, TypeError, OSError, sqlite3.Error)
+    try:
+        yield
+    except IntertwineError:
+        raise
+    except (*known, answers.ApiException, client.QdrantException) as error:
+        status = getattr(error, "status_code", None)
+        if status in REFUSALS:
+            raise InputError(
+                f"Qdrant refuses the API key, or there is none (status {status}); give api_key=… or "
+                "set QDRANT_API_KEY"
+            ) from None
+        text = " ".join(str(error).split()) or type(error).__name__
+        for secret in secrets:
+            text = text.replace(secret, HIDDEN)
+        raise InputError(f"Qdrant: {text[:LONGEST_MESSAGE]}; what was written stays") from None
+
+
+def settings_like(config: Any, collection: Collection, note: str) -> dict[str, Any]:
+    """Return what makes a collection as another is.
+
+    Parameters
+    ----------
+    config
+        Of the other one.
+    collection
+        The new one; its vectors take the place of the other one's.
+    note
+        Of a migration.
+    """
+    models, params = import_extra("qdrant_client.models", EXTRA), config.params
+    vectors: Any = collection.params
+    if isinstance(params.vectors, dict):
+        vectors = {**params.vectors, collection.vector: vectors}
+
+    def again(kind: Any, value: Any) -> Any:
+        return None if value is None else kind(**value.model_dump(exclude_none=True))
+
+    kept = {name: getattr(params, name, None) for name in KEPT}
+    return {
+        **{name: value for name, value in kept.items() if value is not None},
+        "vectors_config": vectors,
+        "sparse_vectors_config": params.sparse_vectors,
+        "hnsw_config": again(models.HnswConfigDiff, config.hnsw_config),
+        "optimizers_config": again(models.OptimizersConfigDiff, config.optimizer_config),
+        "wal_config": again(models.WalConfigDiff, config.wal_config),
+        "quantization_config": config.quantization_config,
+        "strict_mode_config": again(models.StrictModeConfig, config.strict_mode_config),
+        "metadata": {**(config.metadata or {}), NOTE: note},
+    }

@@ -12,10 +12,10 @@ from intertwine.estimators import FitOptions
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import load_map
 from intertwine.passes import apply as passes
-from intertwine.passes import partial_output
 from intertwine.passes.apply import apply_file
 from intertwine.passes.fit import fit_to_files
 from intertwine.spaces import Space
+from intertwine.vectors import partial_output
 
 RNG = np.random.default_rng(0)
 
@@ -350,7 +350,8 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
     # Chunks are smaller than usual so that there are more moments to be killed at.
     script = (
         "import sys\n"
-        "from intertwine.passes import apply, partial_output\n"
+        "from intertwine.passes import apply\n"
+        "from intertwine.vectors import partial_output\n"
         "apply.CHUNK_ROWS = 512\n"
         "partial_output.SYNC_SECONDS = 0\n"
         "print('ready', flush=True)\n"

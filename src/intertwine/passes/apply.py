@@ -12,9 +12,9 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.files import sha256_file
 from intertwine.map_pair import load_map
 from intertwine.passes.mapper import Mapper, UnusableInputError, source_vectors
-from intertwine.passes.partial_output import PartialOutput
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.vectors import FORMATS, split_name
+from intertwine.vectors.partial_output import PartialOutput
 
 if TYPE_CHECKING:
     import os

@@ -119,7 +119,10 @@ class PgvectorStore:
             key: piece
             if isinstance(piece, sql.Composable)
             else sql.Identifier(
-                *(part.replace("%", "%%") for part in ([piece] if isinstance(piece, str) else piece))
+                *(
+                    part.replace("%", "%%")
+                    for part in ([piece] if isinstance(piece, str) else piece)
+                )
             )
             for key, piece in known.items()
         }

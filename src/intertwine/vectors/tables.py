@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 DTYPES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 PARQUET = ".parquet"
+# Rows of a Parquet row group that are decoded at a time: a file may be one group of a million.
+DECODED_ROWS = 8192
+# Bytes of a column that are read at a time; without a limit a group's would be held whole.
+READ_BYTES = 1 << 22
 
 
 class TableVectors:
@@ -31,6 +36,8 @@ class TableVectors:
         A Parquet file, or an Arrow (Feather version 2) file.
     column
         The column; the only one of lists of floating-point numbers when None.
+    suffix
+        Which of the formats it is, where its name does not say.
 
     Raises
     ------
@@ -40,10 +47,10 @@ class TableVectors:
         When there is no such column, or it has no rows to tell its dimension by.
     """
 
-    def __init__(self, path: Path, column: str | None) -> None:
+    def __init__(self, path: Path, column: str | None, *, suffix: str | None = None) -> None:
         self.path = path
         self._arrow = import_extra("pyarrow", "arrow")
-        self._batches = _Batches(path)
+        self._batches = _Batches(path, parquet=(suffix or path.suffix) == PARQUET)
         schema = self._batches.schema
         lists = [field.name for field in schema if _number_type(field.type) in DTYPES]
         if column is None and len(lists) == 1:
@@ -78,10 +85,25 @@ class TableVectors:
             features = self._array(table.column(self.column), start)
             yield start, start + len(features), partial(np.asarray, features)
 
+    @property
+    def schema(self) -> Any:
+        """The Arrow schema of the file."""
+        return self._batches.schema
+
+    @property
+    def codecs(self) -> dict[str, str]:
+        """How a Parquet file's columns are compressed, by their paths inside it."""
+        return self._batches.codecs
+
+    def others(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Any]:
+        """Give ascending ranges of rows as Arrow tables without the vectors, each read once."""
+        for _, table in self._batches.tables(ranges, self.other_columns):
+            yield table
+
     def beside(self, rows: range, vectors: Any, name: str) -> Any:
         """Return some rows as an Arrow table, with other vectors in place of their own."""
         del name
-        table = next(self._batches.tables([(rows.start, rows.stop)], self.other_columns))[1]
+        table = next(self.others([(rows.start, rows.stop)]))
         place = self._batches.schema.names.index(self.column)
         return table.add_column(place, self.column, vectors)
 
@@ -115,16 +137,22 @@ class TableVectors:
 class _Batches:
     """The rows of a table file in groups that are decoded at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, parquet: bool) -> None:
+        self.path, self.parquet = path, parquet
+        self.codecs: dict[str, str] = {}
         self._arrow = import_extra("pyarrow", "arrow")
         import_extra("pyarrow.compute", "arrow")
         try:
-            if path.suffix == PARQUET:
-                self._file = import_extra("pyarrow.parquet", "arrow").ParquetFile(path)
+            if parquet:
+                self._file = import_extra("pyarrow.parquet", "arrow").ParquetFile(
+                    path, buffer_size=READ_BYTES, pre_buffer=False
+                )
                 self.schema = self._file.schema_arrow
                 facts = self._file.metadata
                 sizes = [facts.row_group(g).num_rows for g in range(facts.num_row_groups)]
+                if sizes:
+                    columns = [facts.row_group(0).column(c) for c in range(facts.num_columns)]
+                    self.codecs = {each.path_in_schema: each.compression for each in columns}
             else:
                 source = self._arrow.memory_map(str(path))
                 self._file = import_extra("pyarrow.ipc", "arrow").open_file(source)
@@ -145,28 +173,36 @@ class _Batches:
         self, ranges: Iterable[tuple[int, int]], names: list[str]
     ) -> Iterator[tuple[int, Any]]:
         """Give some columns of ascending ranges of rows, as (first row, table)."""
+        empty = self.schema.empty_table().select(names)
+        held: tuple[int, int, Any] = (-1, 0, empty)  # group, first row, rows
+        decoded: Iterator[tuple[int, Any]] = iter(())
         try:
-            held: tuple[int, Any] | None = None
             for start, stop in ranges:
-                parts = []
-                for group in range(len(self.edges) - 1):
-                    low, high = self.edges[group], self.edges[group + 1]
-                    if high <= start or stop <= low:
-                        continue
-                    if held is None or held[0] != group:
-                        held = (group, self._group(group, names))
-                    first = max(start, low)
-                    parts.append(held[1].slice(first - low, min(stop, high) - first))
-                empty = self.schema.empty_table().select(names)
+                parts, row = [], start
+                while row < stop:
+                    group = bisect_right(self.edges, row) - 1
+                    if group != held[0] or row < held[1]:
+                        decoded = self._decoded(group, names)
+                        held = (group, self.edges[group], empty)
+                    while row >= held[1] + held[2].num_rows:
+                        held = (group, *next(decoded))
+                    parts.append(held[2].slice(row - held[1], stop - row))
+                    row += parts[-1].num_rows
                 yield start, self._arrow.concat_tables(parts) if parts else empty
         except (OSError, self._arrow.ArrowException) as error:
             raise FileFormatError(f"{self.path}: cannot be read ({_one_line(error)})") from error
 
-    def _group(self, group: int, names: list[str]) -> Any:
-        if self.path.suffix == PARQUET:
-            return self._file.read_row_group(group, columns=names)
-        batch = self._file.get_batch(group)
-        return self._arrow.Table.from_batches([batch]).select(names)
+    def _decoded(self, group: int, names: list[str]) -> Iterator[tuple[int, Any]]:
+        """Give a group in parts, as (first row, table)."""
+        first = self.edges[group]
+        if not self.parquet:
+            batch = self._file.get_batch(group)
+            yield first, self._arrow.Table.from_batches([batch]).select(names)
+            return
+        for batch in self._file.iter_batches(DECODED_ROWS, row_groups=[group], columns=names):
+            yield first, self._arrow.Table.from_batches([batch])
+            first += batch.num_rows
+        raise FileFormatError(f"{self.path}: holds fewer rows than it says")
 
 
 def _number_type(kind: Any) -> str:

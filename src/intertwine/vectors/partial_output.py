@@ -11,15 +11,21 @@ from intertwine.features.npy import NpyFile
 from intertwine.features.row_file import RowFile, make_array
 from intertwine.files import RowRanges, cannot_write, forget_temporary, read_json, write_json
 from intertwine.row_grid import cut_on_grid
-from intertwine.vectors import write_vectors
+from intertwine.vectors.writing import write_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from intertwine.vectors import VectorFile
+    from intertwine.vectors.vector_file import VectorFile
 
 # Rows are brought to disk and marked done this often.
 SYNC_SECONDS = 1.0
+
+
+def partial_files(output: Path) -> tuple[Path, Path]:
+    """Return where an output's rows so far, and the record of them, stand."""
+    name = f".{output.stem}.partial"
+    return output.with_name(f"{name}.npy"), output.with_name(f"{name}.json")
 
 
 class PartialOutput:
@@ -35,8 +41,7 @@ class PartialOutput:
 
     def __init__(self, output: Path, identity: dict[str, Any]) -> None:
         self.output, self.identity = output, identity
-        self.array = output.with_name(f".{output.stem}.partial.npy")
-        self.record = output.with_name(f".{output.stem}.partial.json")
+        self.array, self.record = partial_files(output)
         n, d = identity["shape"]
         recorded = self._recorded()
         self.done = recorded or RowRanges()

@@ -5,8 +5,8 @@ import pytest
 
 from intertwine.errors import InputError
 from intertwine.features.row_file import RowFile
-from intertwine.passes import partial_output
-from intertwine.passes.partial_output import PartialOutput
+from intertwine.vectors import partial_output
+from intertwine.vectors.partial_output import PartialOutput
 
 IDENTITY = {"shape": [4, 2], "dtype": "float32"}
 

@@ -1,0 +1,143 @@
+"""Files that a migration makes beside those of its source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+from intertwine.files import cannot_write, check_writable
+from intertwine.stores.address import Address
+from intertwine.stores.file_switch import give_name
+from intertwine.stores.file_writing import write_like
+from intertwine.stores.row_target import RowTarget
+from intertwine.stores.store import check_metric
+from intertwine.stores.switched_files import common_folder
+from intertwine.vectors.tables import TableVectors
+
+if TYPE_CHECKING:
+    from intertwine.features.npy import NpyFile
+    from intertwine.stores.files import FileStore
+    from intertwine.stores.row_store import RowStore
+    from intertwine.stores.store import Mark
+
+
+def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
+    """Return the files that an address names, beside a source.
+
+    Raises
+    ------
+    InputError
+        For another kind of store or column, the source itself, a folder that cannot be written.
+    """
+    address = beside(source, text)
+    address.only("metric")
+    metric = check_metric(address.options.get("metric"), address.shown)
+    if metric and source.metric and metric != source.metric:
+        raise InputError(
+            f"got metric {metric} for the target and {source.metric} for the source, expected one"
+        )
+    if address.part not in {"", source.column}:
+        raise InputError(
+            f"got target column {address.part!r}, expected {source.column!r} as in the source, whose "
+            "readers find it by that name"
+        )
+    address = replace(address, part=source.column or "")
+    return FileTarget(source, address, outputs_at(source, Path(address.place)), mark)
+
+
+def beside(source: RowStore, text: str) -> Address:
+    """Return the address of a target in the source's kind of store.
+
+    Raises
+    ------
+    InputError
+        For another kind of store.
+    """
+    address = Address.parse(text)
+    if address.scheme != source.address.scheme:
+        raise InputError(
+            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
+            "a migration stays in one kind of store, where payload cannot get lost"
+        )
+    return address
+
+
+def outputs_at(source: RowStore, place: Path) -> list[Path]:
+    """Return the files to make at a place, one for each of the source's.
+
+    Raises
+    ------
+    InputError
+        For the source itself, a pattern, a file for many files, a folder that cannot be written.
+    """
+    if "*" in str(place):
+        raise InputError(f"got target {place}, a pattern, expected a folder or a file")
+    suffix = source.paths[0].suffix
+    if place.suffix == suffix and not place.is_dir():
+        if len(source.paths) > 1:
+            raise InputError(
+                f"got target {place}, a file, for {len(source.paths)} files; give a folder"
+            )
+        outputs = [place]
+    elif place.suffix and not place.is_dir() and len(source.paths) == 1:
+        raise InputError(f"got target {place}, expected a folder or a name that ends in {suffix}")
+    else:
+        common = common_folder(source.paths)
+        outputs = [place / path.absolute().relative_to(common) for path in source.paths]
+    require_others(source, outputs)
+    return outputs
+
+
+def require_others(source: RowStore, outputs: list[Path]) -> None:
+    """Raise when files to make are the source's, or stand where nothing can be written.
+
+    Raises
+    ------
+    InputError
+        Naming one.
+    """
+    given = {path.resolve() for path in source.paths}
+    for output in outputs:
+        if output.resolve() in given:
+            raise InputError(f"{output} is the source itself; name another file or folder")
+    check_writable(outputs[0].parent)
+
+
+class FileTarget(RowTarget):
+    """Parquet, Arrow or `.npy` files as the source's, with their other columns.
+
+    Parameters
+    ----------
+    source
+        Where the vectors come from.
+    address
+        Of these files.
+    outputs
+        The files, one for each of the source's.
+    made
+        The mark that they bear.
+    """
+
+    def __init__(
+        self, source: FileStore, address: Address, outputs: list[Path], made: Mark
+    ) -> None:
+        super().__init__(source, address, outputs, made)
+        self._files = source
+        self.making = "at once" if address.scheme == "npy" else "beside"
+
+    def build(self, file: int, rows: NpyFile) -> None:
+        """Write the file that is to hold some rows, atomically."""
+        source, output = self._files.open_file(file), self.outputs[file]
+        if isinstance(source, TableVectors):
+            write_like(source, rows, output)
+            return
+        try:
+            give_name(rows.path, output)
+        except OSError as error:
+            raise cannot_write(output, error) from error
+
+    def opened(self) -> FileStore:
+        """Return the finished files as a store."""
+        return type(self._files)(self.address, self.outputs, self.metric)

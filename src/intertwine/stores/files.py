@@ -1,0 +1,161 @@
+"""Vectors in Parquet, Arrow or `.npy` files as a store: rows are items, told apart by their number."""
+
+from __future__ import annotations
+
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.stores.exact_search import exact_search
+from intertwine.stores.file_switch import BEFORE, original
+from intertwine.stores.row_store import RowStore
+from intertwine.stores.store import check_metric
+from intertwine.vectors.arrays import NpyVectors
+from intertwine.vectors.tables import TableVectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.stores.address import Address
+    from intertwine.stores.file_target import FileTarget
+    from intertwine.stores.store import Mark, Metric
+
+SUFFIXES = {"parquet": (".parquet",), "arrow": (".arrow", ".feather"), "npy": (".npy",)}
+# Rows read at a time, and numbers of scores in memory.
+BLOCK_ROWS = 4096
+BLOCK_SCORES = 1 << 22
+
+
+def open_store(address: Address) -> FileStore:
+    """Open `parquet:FILES#COLUMN`, `arrow:FILES#COLUMN` or `npy:FILES`.
+
+    FILES is a file, a folder, or a pattern with `*`, whose files come in the order of their names.
+    Options: `metric=cosine`, `ip` or `l2` for searches, which are exact.
+
+    Raises
+    ------
+    InputError
+        Where there are no such files, or they do not belong together.
+    FileFormatError
+        For a file that is not what its name says, or cut.
+    """
+    address.only("metric")
+    metric = check_metric(address.options.get("metric"), address.shown)
+    return FileStore(address, find_files(address), metric)
+
+
+def find_files(address: Address) -> list[Path]:
+    """Return the files that an address means.
+
+    Raises
+    ------
+    InputError
+        Where there are none, or some of another format.
+    """
+    place, suffixes = Path(address.place), SUFFIXES[address.scheme]
+    if place.is_dir():
+        found = [path for path in place.rglob("*") if path.suffix in suffixes]
+    elif has_magic(address.place) and not place.exists():
+        found = [Path(name) for name in glob(address.place, recursive=True)]  # noqa: PTH207 - may be absolute
+    else:
+        found = [place] if place.exists() else []
+    found = [path for path in found if path.name[0] != "." and not path.name.endswith(BEFORE)]
+    if not found:
+        raise InputError(f"{address.shown}: no such files; give a file, a folder or 'FOLDER/*'")
+    wrong = [path for path in found if path.suffix not in suffixes]
+    if wrong:
+        raise InputError(
+            f"got {wrong[0]} as {address.scheme}, expected names that end in {' or '.join(suffixes)}"
+        )
+    return sorted(found, key=str)
+
+
+class FileStore(RowStore):
+    """Rows of files, numbered from 0 through all of them.
+
+    Parameters
+    ----------
+    address
+        Where they are; its part is the column.
+    paths
+        The files.
+    metric
+        What searches go by; the cosine when None.
+
+    Raises
+    ------
+    InputError
+        When a file has another dimension than the first, or no such column.
+    """
+
+    def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
+        super().__init__(address, paths, metric)
+        if address.scheme == "npy" and address.part:
+            raise InputError(f"got {address.shown}, but a .npy file holds one array; leave out #…")
+        self.column: str | None = address.part or None
+        first = self.open_file(0)
+        self.column, self.dim = getattr(first, "column", None), first.dim
+        self.sizes, self._dtypes = [first.n_rows], [first.dtype]
+        for number in range(1, len(paths)):
+            file = self.open_file(number)
+            if file.dim != self.dim:
+                raise InputError(
+                    f"{paths[number]}: got dimension {file.dim}, expected {self.dim} as in {paths[0]}"
+                )
+            self.sizes.append(file.n_rows)
+            self._dtypes.append(file.dtype)
+
+    def open_file(self, file: int) -> NpyVectors | TableVectors:
+        """Return a file's vectors, opened anew."""
+        path = self.paths[file]
+        path = original(path) if self.shows_old else path
+        if self.address.scheme == "npy":
+            return NpyVectors(path)
+        return TableVectors(path, self.column, suffix=self.paths[file].suffix)
+
+    def dtype_of(self, file: int) -> np.dtype[Any]:
+        """Return what a file's numbers are, in native byte order."""
+        return self._dtypes[file].newbyteorder("=")
+
+    def pieces(self, file: int, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
+        """Give ascending ranges of a file's own rows as (first row, vectors)."""
+        for start, _, read in self.open_file(file).pieces(ranges):
+            yield start, read()
+
+    def read(self, ids: Sequence[Any]) -> Array:
+        """Return the vectors of rows, a row of NaN where there is none."""
+        wanted = np.asarray(ids, np.int64)
+        vectors = np.full((len(wanted), self.dim), np.nan, np.result_type(*set(self._dtypes)))
+        order = np.argsort(wanted, kind="stable")
+        for file, (low, high) in enumerate(zip(self.edges, self.edges[1:], strict=False)):
+            mine = order[(wanted[order] >= low) & (wanted[order] < high)]
+            rows = wanted[mine] - low
+            # One range of each block that holds some of them.
+            cuts = np.flatnonzero(np.diff(rows // BLOCK_ROWS)) + 1
+            parts = [part for part in np.split(np.arange(len(rows)), cuts) if len(part)]
+            ranges = [(int(rows[part[0]]), int(rows[part[-1]]) + 1) for part in parts]
+            for part, (start, piece) in zip(parts, self.pieces(file, ranges), strict=True):
+                vectors[mine[part]] = piece[rows[part] - start]
+        return vectors
+
+    def search(self, queries: Array, k: int) -> list[list[int]]:
+        """Return the nearest rows of each query, exactly, in flat memory."""
+        size = max(1, min(BLOCK_ROWS, BLOCK_SCORES // max(1, len(queries))))
+        blocks = ((batch.ids[0], batch.vectors) for batch in self.batches(size))
+        return exact_search(blocks, queries, k, self.metric or "cosine")
+
+    def target(self, text: str, mark: Mark) -> FileTarget:
+        """Return files of the same names in another folder, or for one file another file.
+
+        Raises
+        ------
+        InputError
+            For another kind of store, the source itself, and a folder that cannot be written.
+        """
+        from intertwine.stores.file_target import target_of
+
+        return target_of(self, text, mark)

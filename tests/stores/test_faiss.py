@@ -235,7 +235,7 @@ def test_a_switch_that_was_killed(address, tmp_path, monkeypatch):
         patch.setattr(file_switch, "give_name", killed)
         with pytest.raises(KeyboardInterrupt):
             begin(address, text)[1].switch()
-    assert (tmp_path / "items.index.before-switch").exists()
+    assert (tmp_path / ".items.index.before-switch").exists()
     assert open_store(address).dim == OLD
     _, target = begin(address, text)
     assert not target.switched()

@@ -90,7 +90,7 @@ def test_many_files_are_one_store(many):
 def test_a_pattern_means_the_files_that_it_matches(many):
     """A pattern, absolute, gives files in the order of their names, without what a switch kept."""
     folder = stem(many)
-    (folder / "part-1.parquet.before-switch").write_bytes(b"old")
+    (folder / ".part-1.parquet.before-switch").write_bytes(b"old")
     store = open_store(f"parquet:{folder}/part-*#vector")
     assert [path.name for path in store.paths] == ["part-1.parquet", "part-2.parquet"]
     assert open_store(f"parquet:{folder}/**/*.parquet").count() == N
@@ -401,10 +401,10 @@ def test_a_second_switch_does_not_lose_what_the_first_one_kept(tmp_path):
     np.save(tmp_path / "a.npy", ROWS)
     source, text = f"npy:{tmp_path / 'a.npy'}", f"npy:{tmp_path / 'b.npy'}"
     migrate(source, text)
-    (tmp_path / "a.npy.before-switch").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"a.npy.before-switch is in the way"):
+    (tmp_path / ".a.npy.before-switch").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"\.a\.npy.before-switch is in the way"):
         begin(source, text)[1].switch()
-    assert (tmp_path / "a.npy.before-switch").read_bytes() == b"mine"
+    assert (tmp_path / ".a.npy.before-switch").read_bytes() == b"mine"
 
 
 def test_files_on_another_disk_are_copied(tmp_path, monkeypatch):

@@ -51,8 +51,9 @@ class BatchMapper:
     unit: bool
 
     @cached_property
-    def _ready(self) -> ReadyMap:
-        return self.linear_map.ready_for(np.float32)
+    def _ready(self) -> dict[np.dtype[Any], ReadyMap]:
+        """The map for each type of number that batches came in."""
+        return {}
 
     def mapped(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Array]]:
         """Give batches with their new vectors."""
@@ -60,7 +61,9 @@ class BatchMapper:
             yield batch, self.map(batch)
 
     def map(self, batch: Batch) -> Array:
-        """Return new vectors, (b, d_target) float32, a row of NaN where an item has no vector.
+        """Return new vectors, (b, d_target), a row of NaN where an item has no vector.
+
+        They are float32, or float64 where the old ones are.
 
         Raises
         ------
@@ -70,9 +73,12 @@ class BatchMapper:
         present = ~np.isnan(batch.vectors[:, 0])
         old = batch.vectors[present]
         self._require_directions(batch, present)
-        mapped = np.empty((len(old), self.linear_map.target.dim), np.float32)
+        number = np.promote_types(old.dtype, np.float32)
+        mapped = np.empty((len(old), self.linear_map.target.dim), number)
+        if number not in self._ready:
+            self._ready[number] = self.linear_map.ready_for(number)
         try:
-            self._ready.apply(old, mapped)
+            self._ready[number].apply(old, mapped)
         except InputError as error:
             raise InputError(
                 f"{self.name}: items {batch.ids[0]} to {batch.ids[-1]}: {error}; what was written "
@@ -83,7 +89,7 @@ class BatchMapper:
             np.divide(mapped, length, out=mapped, where=length > 0)
         if present.all():
             return mapped
-        out = np.full((len(present), mapped.shape[1]), np.nan, np.float32)
+        out = np.full((len(present), mapped.shape[1]), np.nan, number)
         out[present] = mapped
         return out
 

@@ -1,6 +1,6 @@
 """Notes beside files, and a file's name that stands for other content from one moment on.
 
-The old content of `NAME` is kept as `NAME.before-switch`, a hard link made first. Then the name is given
+The old content of `NAME` is kept as `.NAME.before-switch`, a hard link made first. Then the name is given
 to the new content in one step. Up to that step both names are one file, which is how a run that was
 killed in between is told from one that came to its end.
 """
@@ -63,7 +63,8 @@ def write_note(path: Path, mark: Mark, **more: Any) -> None:
 
 def before_switch(path: Path) -> Path:
     """Return where a file's old content is kept."""
-    return path.with_name(path.name + BEFORE)
+    # Hidden: readers of a whole folder must not take it for one of its files.
+    return path.with_name(f".{path.name}{BEFORE}")
 
 
 def is_switched(path: Path, kept: str | None = None) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.stores.exact_search import exact_search
-from intertwine.stores.file_switch import BEFORE, original
+from intertwine.stores.file_switch import original
 from intertwine.stores.row_store import RowStore
 from intertwine.stores.store import check_metric
 from intertwine.vectors.arrays import NpyVectors
@@ -63,7 +63,7 @@ def find_files(address: Address) -> list[Path]:
         found = [Path(name) for name in glob(address.place, recursive=True)]  # noqa: PTH207 - may be absolute
     else:
         found = [place] if place.exists() else []
-    found = [path for path in found if path.name[0] != "." and not path.name.endswith(BEFORE)]
+    found = [path for path in found if path.name[0] != "."]
     if not found:
         raise InputError(f"{address.shown}: no such files; give a file, a folder or 'FOLDER/*'")
     wrong = [path for path in found if path.suffix not in suffixes]

@@ -9,7 +9,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.address import Address
 from intertwine.stores.pgvector import PgvectorStore
-from intertwine.stores.pgvector_facts import find_column
+from intertwine.stores.pgvector_indexes import build_indexes
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import check_metric
 
@@ -172,46 +172,7 @@ class PgvectorTarget(PgvectorStore):
 
     def finish(self) -> list[str]:
         """Build the indexes that the source has, beside readers and writers."""
-        sql = import_extra("psycopg.sql", EXTRA)
-        if self.switched():
-            return []
-        with one_line(self.address.secrets):
-            have = find_column(
-                self.connection,
-                self.column.qualified,
-                self.column.name,
-                self.column.id,
-                self.name,
-            ).indexes
-        notes: list[str] = []
-        self._drop_unfinished_indexes()
-        for index in self.source.column.indexes:
-            if index in have:
-                continue
-            options = sql.SQL(f"WITH ({', '.join(index.options)})" if index.options else "")
-            self.query(
-                "CREATE INDEX CONCURRENTLY ON {t} USING {how} ({c} {ops}) {options}",
-                how=sql.SQL(index.method),
-                ops=sql.SQL(index.opclass),
-                options=options,
-            )
-            notes.append(f"built an index as the source's: {index.method}, {index.opclass}")
-        if not self.source.column.indexes:
-            notes.append("the source has no index of pgvector's; built none")
-        return notes
-
-    def _drop_unfinished_indexes(self) -> None:
-        """Remove what a run that was killed while it built an index has left: it is never used."""
-        left = self.query(
-            "SELECT n.nspname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
-            "JOIN pg_namespace n ON n.oid = i.relnamespace "
-            "JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
-            "WHERE x.indrelid = %s::regclass AND a.attname = %s AND NOT x.indisvalid",
-            self.column.qualified,
-            self.column.name,
-        )
-        for name in left:
-            self.query("DROP INDEX CONCURRENTLY {index}", index=name)
+        return [] if self.switched() else build_indexes(self, self.source.column.indexes)
 
     def switched(self) -> bool:
         """Whether the source's name bears our mark, and what it says is kept."""

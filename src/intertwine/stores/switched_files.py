@@ -63,7 +63,7 @@ class SwitchedFiles:
         return all(is_switched(path, self.kept) for path in self.source.paths)
 
     def switch(self) -> None:
-        """Make the source's names stand for these files; `NAME.before-switch` keeps the old content.
+        """Make the source's names stand for these files; `.NAME.before-switch` keeps the old content.
 
         Raises
         ------

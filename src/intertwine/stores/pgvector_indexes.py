@@ -1,0 +1,64 @@
+"""Indexes of a new column, as those of the old one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intertwine.extras import import_extra
+from intertwine.stores.pgvector_facts import find_column
+from intertwine.stores.pgvector_wire import EXTRA, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.stores.pgvector import PgvectorStore
+    from intertwine.stores.pgvector_facts import Index
+
+
+def build_indexes(store: PgvectorStore, wanted: Sequence[Index]) -> list[str]:
+    """Build what a column lacks of some indexes, beside readers and writers.
+
+    Parameters
+    ----------
+    store
+        The column.
+    wanted
+        Indexes, of whichever column.
+
+    Returns
+    -------
+    notes
+        What was built.
+    """
+    sql = import_extra("psycopg.sql", EXTRA)
+    _drop_unfinished(store)
+    own = store.column
+    with one_line(store.address.secrets):
+        found = find_column(store.connection, own.qualified, own.name, own.id, store.name)
+    notes = [] if wanted else ["the source has no index of pgvector's; built none"]
+    for index in wanted:
+        if index in found.indexes:
+            continue
+        options = f"WITH ({', '.join(index.options)})" if index.options else ""
+        store.query(
+            "CREATE INDEX CONCURRENTLY ON {t} USING {how} ({c} {ops}) {options}",
+            how=sql.SQL(index.method),
+            ops=sql.SQL(index.opclass),
+            options=sql.SQL(options),
+        )
+        notes.append(f"built an index as the source's: {index.method}, {index.opclass}")
+    return notes
+
+
+def _drop_unfinished(store: PgvectorStore) -> None:
+    """Remove what a run that was killed while it built an index has left: it is never used."""
+    left = store.query(
+        "SELECT n.nspname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
+        "JOIN pg_namespace n ON n.oid = i.relnamespace "
+        "JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
+        "WHERE x.indrelid = %s::regclass AND a.attname = %s AND NOT x.indisvalid",
+        store.column.qualified,
+        store.column.name,
+    )
+    for name in left:
+        store.query("DROP INDEX CONCURRENTLY {index}", index=name)

@@ -21,6 +21,7 @@ from intertwine.cli.merge import merge
 from intertwine.cli.migrate import migrate
 from intertwine.cli.moments import moments
 from intertwine.cli.open_set import open_set
+from intertwine.cli.plan import plan
 from intertwine.cli.similarity import similarity
 
 __all__ = ["app", "main"]
@@ -43,6 +44,7 @@ for command in (
     open_set,
     similarity,
     linkage,
+    plan,
     migrate,
     moments,
     merge,

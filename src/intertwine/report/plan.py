@@ -1,0 +1,112 @@
+"""The plan study's report folder: summarise, draw, render, then write."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from intertwine.files import json_bytes
+from intertwine.report import draw, render
+from intertwine.report.draw.options import options
+from intertwine.report.draw.rate_panels import rate_panels
+from intertwine.report.folder import figure_files, figure_names, write_folder
+from intertwine.report.render.latex_rows import latex_rows
+from intertwine.report.summarise.plan import summarise_plan
+from intertwine.report.summarise.plan_study import PlanStudy
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from intertwine.report.summarise.plan import PlanPage
+
+PAIR = ("source", "target")
+OPTION = (*PAIR, "option")
+RECALL = ("recall_at_10", "ci_low", "ci_high")
+SCORES = (
+    *RECALL,
+    *(f"{score}{end}" for score in ("ndcg", "precision") for end in ("_at_10", "_low", "_high")),
+)
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "pairs": (*OPTION, "fit", *SCORES, "reason"),
+    "baselines": (*OPTION, *SCORES, "reason"),
+    "curve": (*OPTION, "n_pairs", *RECALL),
+    "candidates": (*PAIR, "method", "alpha", "recall_at_10", "mean_cosine", "chosen"),
+    "rerank": (*PAIR, "depth", *RECALL),
+    "backfill": (*PAIR, "share", *RECALL),
+    "thresholds": (*PAIR, "share", "native", "converted", "bridged"),
+    "calibration": (*OPTION, "slope", "intercept", "r2"),
+    "gallery": (*OPTION, "n_items", "recall_at_10"),
+    "domain": (*PAIR, "of", "under", "ratio", "shift"),
+}
+FIGURES = ("options", "curve", "repair", "gallery")
+
+
+def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
+    """Write a plan study's report folder.
+
+    Parameters
+    ----------
+    result
+        The JSON object of `report.json`; the file itself, read back, gives the same bytes again.
+    folder
+        Where to write. Files of an earlier report are replaced once all new ones are on disk; its
+        figures that this report does not have are removed.
+
+    Returns
+    -------
+    page
+        The path of `report.html`. It is written last: where it is, the rest is too.
+
+    Raises
+    ------
+    InputError
+        When the object is no plan report or the folder cannot be written.
+    MissingExtraError
+        When matplotlib or Jinja is not installed.
+    """
+    study = PlanStudy.of(result)
+    page = summarise_plan(study)
+    plots = _plots(page)
+    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
+    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
+    html = render.html_page("plan.html.jinja", page, inline)
+    files = {
+        "report.json": json_bytes(study.result),
+        **figure_files(plots),
+        **_tables(study, page),
+        "report.html": html.encode(),
+    }
+    return write_folder(folder, files, optional=figure_names(FIGURES))
+
+
+def _plots(page: PlanPage) -> dict[str, Callable[..., Figure]]:
+    """Return what draws each figure that is defined, given a palette and a width."""
+    plots: dict[str, Callable[..., Figure]] = {}
+    if page.options[0].dots:
+        plots["options"] = partial(options, page.options)
+    panels = {"curve": page.curve, "repair": page.repair, "gallery": page.gallery}
+    return plots | {name: partial(rate_panels, found) for name, found in panels.items() if found}
+
+
+def _inline(name: str, plot: Callable[..., Figure], page: PlanPage) -> dict[str, str]:
+    said = {
+        "options": "Every option on one axis",
+        "curve": "Recall over the number of pairs",
+        "repair": "Recall over the depth of re-ranking and the share re-embedded",
+        "gallery": "Recall over the number of items in the gallery",
+    }
+    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
+
+
+def _tables(study: PlanStudy, page: PlanPage) -> dict[str, bytes]:
+    files = {
+        f"{name}.csv": render.csv_text(study.rows(name), columns)
+        for name, columns in COLUMNS.items()
+    }
+    caption = f"{page.title}. {page.lede}"
+    files["table.tex"] = latex_rows(page.tables["options"], caption=caption, label="tab:plan")
+    return {name: text.encode() for name, text in files.items()}

@@ -1,0 +1,185 @@
+"""Scores of every query with every item, under each option: what all tables are counted from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.studies.plan_candidates import fits
+from intertwine.studies.plan_pairs import is_unit
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.linear_map import LinearMap
+    from intertwine.studies.plan_candidates import Candidate
+    from intertwine.studies.plan_folds import FoldSums
+    from intertwine.studies.plan_pairs import Pairs
+
+    Blocks = list[tuple[int, int]]
+
+CONVERT, BRIDGE = "convert", "bridge"
+OPTIONS = (CONVERT, BRIDGE)
+
+
+def similarities(queries: Array, items: Array, metric: str) -> Array:
+    """Return the scores of queries with items, larger is nearer, (n_queries, n_items) float32.
+
+    Parameters
+    ----------
+    queries, items
+        (n_queries, d) and (n_items, d).
+    metric
+        `cosine`, `ip` (the inner product) or `l2` (minus the squared distance).
+    """
+    if metric == "l2":
+        # In float64: of two large numbers that are nearly one, float32 leaves nothing.
+        products = 2 * (queries @ items.T)
+        products -= (queries**2).sum(axis=1)[:, None]
+        products -= (items**2).sum(axis=1)
+        return products.astype(np.float32)
+    if metric == "cosine":
+        queries, items = unit(queries), unit(items)
+    return np.asarray(queries.astype(np.float32) @ items.astype(np.float32).T)
+
+
+def unit(rows: Array) -> Array:
+    """Return vectors scaled to length 1; one of length zero stays as it is."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
+
+
+def without_self(table: Array) -> Array:
+    """Return a table of scores in which no query finds itself; the table itself is changed."""
+    np.fill_diagonal(table, -np.inf)
+    return table
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One of the two options that need a map.
+
+    Parameters
+    ----------
+    pairs
+        The pairs whose new vectors ask and whose old vectors lie in the store.
+    option
+        `convert`, where items are mapped to the new space, or `bridge`, where queries are mapped to
+        the old one.
+    metric
+        How vectors are compared.
+    """
+
+    pairs: Pairs
+    option: str
+    metric: str
+
+    @property
+    def source(self) -> str:
+        """The space that the map leads from."""
+        return (self.pairs.source if self.option == CONVERT else self.pairs.target).name
+
+    @property
+    def target(self) -> str:
+        """The space that the map leads to."""
+        return (self.pairs.target if self.option == CONVERT else self.pairs.source).name
+
+    @property
+    def rescale(self) -> bool:
+        """Whether mapped vectors are scaled to length 1, as the native ones are."""
+        native = self.pairs.b if self.option == CONVERT else self.pairs.a
+        return self.metric != "cosine" and is_unit(native)
+
+    def mapped(self, fitted: LinearMap, rows: Array) -> Array:
+        """Return some pairs' vectors as the map gives them, (k, d_target)."""
+        vectors = self.pairs.a if self.option == CONVERT else self.pairs.b
+        found = fitted.apply(vectors[rows])
+        return unit(found) if self.rescale else found
+
+    def scores(self, fitted: LinearMap, queries: Array, items: Array) -> Array:
+        """Return the scores of some pairs as queries with some as items."""
+        if self.option == CONVERT:
+            return similarities(self.pairs.b[queries], self.mapped(fitted, items), self.metric)
+        return similarities(self.mapped(fitted, queries), self.pairs.a[items], self.metric)
+
+    def cosines(self, fitted: LinearMap, rows: Array) -> Array:
+        """Return the cosine of some mapped vectors with the native ones, (k,)."""
+        native = self.pairs.b if self.option == CONVERT else self.pairs.a
+        return np.asarray((unit(self.mapped(fitted, rows)) * unit(native[rows])).sum(axis=1))
+
+    def whole(self, fitted: LinearMap) -> Array:
+        """Return the table of one map for all pairs, (n, n): for a map that was fitted on others."""
+        rows = np.arange(self.pairs.n)
+        return without_self(self.scores(fitted, rows, rows))
+
+
+def cross_tables(
+    direction: Direction,
+    sums: FoldSums,
+    chosen: Sequence[Candidate],
+    *,
+    n_rows: int | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[list[Array], Array]:
+    """Return a table of scores for every candidate, each score by a map that saw neither item.
+
+    Parameters
+    ----------
+    direction
+        The option.
+    sums
+        Moments without any two folds.
+    chosen
+        The candidates.
+    n_rows
+        How many of the pairs are queries and items, the first ones; all when omitted.
+    step
+        Called after each two folds.
+
+    Returns
+    -------
+    tables, cosines
+        A table (n_rows, n_rows) float32 a candidate, −inf on the diagonal, and
+        (n_candidates, n_rows) the cosine of each mapped vector with the native one.
+    """
+    n = direction.pairs.n if n_rows is None else n_rows
+    members = [np.flatnonzero(sums.fold[:n] == fold) for fold in range(sums.n_folds)]
+    tables = [np.empty((n, n), np.float32) for _ in chosen]
+    cosines = np.empty((len(chosen), n))
+
+    def work(held: tuple[int, int, Blocks]) -> None:
+        f, g, blocks = held
+        maps = fits(sums.without(f, g), direction.source, direction.target, chosen)
+        for number, fitted in enumerate(maps):
+            for query, item in blocks:
+                rows, columns = members[query], members[item]
+                tables[number][np.ix_(rows, columns)] = direction.scores(fitted, rows, columns)
+                if query == item:
+                    cosines[number, rows] = direction.cosines(fitted, rows)
+        step()
+
+    side_by_side(work, sums.left_out())
+    return [without_self(table) for table in tables], cosines
+
+
+def native_table(pairs: Pairs, metric: str, n_rows: int | None = None) -> Array:
+    """Return the scores of new queries with new vectors, of the first pairs or of all: the truth."""
+    vectors = pairs.b[:n_rows]
+    return without_self(similarities(vectors, vectors, metric))
+
+
+def stay_table(pairs: Pairs, metric: str) -> Array:
+    """Return the scores of old queries with old vectors: what there is today."""
+    return without_self(similarities(pairs.a, pairs.a, metric))
+
+
+def nothing_table(pairs: Pairs, metric: str) -> Array:
+    """Return the scores of new queries with old vectors, zero-padded or cut to one dimension."""
+    items = np.zeros_like(pairs.b)
+    width = min(pairs.a.shape[1], pairs.b.shape[1])
+    items[:, :width] = pairs.a[:, :width]
+    return without_self(similarities(pairs.b, items, metric))

@@ -1,0 +1,141 @@
+"""What the plan works out of its pairs: forecasts, the rows of its tables and the final maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.studies import plan_tables as tables
+from intertwine.studies.plan_decision import Judge
+from intertwine.studies.plan_folds import Folds
+from intertwine.studies.plan_forecast import curve_gains, from_pairs, from_proxy
+from intertwine.studies.plan_measure import Measure
+from intertwine.studies.plan_scores import (
+    BRIDGE,
+    CONVERT,
+    OPTIONS,
+    Direction,
+    native_table,
+    nothing_table,
+    stay_table,
+)
+
+if TYPE_CHECKING:
+    from intertwine.linear_map import LinearMap
+    from intertwine.studies.plan import PlanOptions
+    from intertwine.studies.plan_decision import Decision
+    from intertwine.studies.plan_forecast import Forecast, Say
+    from intertwine.studies.plan_measure import Gains
+    from intertwine.studies.plan_pairs import Pairs
+
+    Row = dict[str, Any]
+
+
+class Work:
+    """What is worked out of the pairs, each thing once.
+
+    Parameters
+    ----------
+    pairs, proxy
+        The pairs, and others where there are any.
+    options
+        How the plan is made.
+    say
+        Called with (what, done, total).
+    """
+
+    def __init__(self, pairs: Pairs, proxy: Pairs | None, options: PlanOptions, say: Say) -> None:
+        self.pairs, self.proxy, self.options, self.say = pairs, proxy, options, say
+        metric = options.metric
+        self.native = native_table(pairs, metric)
+        self.measure = Measure(self.native, pairs.labels)
+        self.nothing = self.measure.of([(1.0, nothing_table(pairs, metric))])
+        self.stay = self.measure.of([(1.0, stay_table(pairs, metric))])
+        # Its recall is 1 by definition, whatever is tied with a tenth neighbour.
+        found = self.measure.of([(1.0, self.native)])
+        self.reembed = replace(found, recall=np.ones_like(found.recall))
+        self.judge = Judge(
+            self.measure, self.native, self.reembed, self.nothing, options.accept, options.least
+        )
+        self.forecasts = self._forecasts()
+
+    def _forecasts(self) -> list[Forecast]:
+        measure, say = self.measure, self.say
+        how = {"n_folds": self.options.n_folds, "seed": self.options.seed}
+        folds = Folds.of(self.pairs, **how)
+        directions = [Direction(self.pairs, option, self.options.metric) for option in OPTIONS]
+        found = [from_pairs(each, folds, measure, say) for each in directions]
+        if self.proxy is not None:
+            other = Folds.of(self.proxy, **how)
+            found += [from_proxy(each, self.proxy, other, measure, say) for each in directions]
+        return found
+
+    def rows(self) -> dict[str, list[Row]]:
+        """Return the rows of every table but `domain`."""
+        measure, options = self.measure, self.options
+        convert, bridge = (self.judge.best(self.forecasts, option) for option in OPTIONS)
+        own = {each.direction.option: each for each in self.forecasts if each.fit == "pairs"}
+        curves = {
+            option: curve_gains(
+                each, measure, n_folds=options.n_folds, seed=options.seed, say=self.say
+            )
+            for option, each in own.items()
+        }
+        single = {each.direction.option: each.tables[0][1] for each in (convert, bridge)}
+        return {
+            "pairs": self._option_rows(),
+            "baselines": [{"option": "stay", **tables.score_row(measure, self.stay)}],
+            "curve": tables.curve_rows(measure, curves),
+            "candidates": [*convert.rows, *bridge.rows],
+            "rerank": tables.rerank_rows(measure, convert.tables),
+            "backfill": tables.backfill_rows(measure, convert.tables, self.native, self.pairs.a),
+            "thresholds": tables.threshold_rows(self.native, single),
+            "calibration": tables.calibration_rows(self.native, single),
+            "gallery": tables.gallery_rows(self.native, (convert, bridge)),
+        }
+
+    def _option_rows(self) -> list[Row]:
+        rows = [
+            {
+                "option": each.direction.option,
+                "fit": each.fit,
+                **tables.score_row(self.measure, each.gains),
+            }
+            for each in self.forecasts
+        ]
+        others: list[tuple[str, Gains]] = [
+            ("nothing", self.nothing),
+            ("reembed", self.reembed),
+            ("mean", self.measure.of_chance()),
+        ]
+        for option, gains in others:
+            certain = option in {"reembed", "mean"}
+            row = tables.score_row(self.measure, gains, certain=certain)
+            rows.append({"option": option, "fit": None, **row})
+        return rows
+
+    def chosen(self, decision: Decision, option: str) -> Forecast:
+        """Return the forecast of an option with the fit that is recommended."""
+        for each in self.forecasts:
+            if (each.direction.option, each.fit) == (option, decision.fit):
+                return each
+        return self.judge.best(self.forecasts, option)
+
+    def recommended(self, decision: Decision) -> dict[str, Any]:
+        """Return method and λ of the recommended option, of converting where none is."""
+        option = BRIDGE if decision.decision == BRIDGE else CONVERT
+        candidate = self.chosen(decision, option).candidate
+        return {"method": candidate.method, "alpha": candidate.alpha}
+
+    def maps(self, decision: Decision) -> dict[str, LinearMap]:
+        """Return the final maps, which say what they were chosen by."""
+        found = {}
+        for option in OPTIONS:
+            each = self.chosen(decision, option)
+            row = tables.recall_row(self.measure, each.gains.recall)
+            facts = {**row, "n_pairs": self.pairs.n}
+            alpha = each.candidate.alpha
+            found[option] = each.final.with_info(alpha=alpha, plan=facts)
+        return found

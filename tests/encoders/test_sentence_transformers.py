@@ -14,7 +14,14 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling, WeightedLayerPooling
+from sentence_transformers.sentence_transformer.modules import (
+    Pooling,
+    StaticEmbedding,
+    WeightedLayerPooling,
+)
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from intertwine.encoders.registry import open_encoder
@@ -168,6 +175,21 @@ class TestLength:
         """A limit is a whole number with room for a token."""
         with pytest.raises(InputError, match=f"got max_tokens={value}, expected a whole number"):
             open_encoder(f"st:{made}?max_tokens={value}")
+
+    def test_table_of_words(self, tmp_path):
+        """A table of word vectors, which has no limit of tokens, is a network like others."""
+        tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))  # noqa: S106
+        tokenizer.pre_tokenizer = Whitespace()
+        table = np.array([[0, 0], [1, 2], [3, 4]], np.float32)
+        module = StaticEmbedding(tokenizer, embedding_weights=table)
+        SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path / "words"))
+        encoder = open_encoder(f"st:{tmp_path / 'words'}")
+        assert json.loads(json.dumps(encoder.preprocessing.to_json(), allow_nan=False))
+        np.testing.assert_allclose(
+            encoder.run(["a b b", "a"]), [[7 / 3, 10 / 3], [1, 2]], rtol=1e-6
+        )
+        with pytest.raises(InputError, match="of a network that has such a limit"):
+            open_encoder(f"st:{tmp_path / 'words'}?max_tokens=5")
 
     def test_too_long(self, made):
         """A limit that the network cannot take shows when it is opened."""

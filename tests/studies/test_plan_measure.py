@@ -51,7 +51,7 @@ def test_every_number_is_that_of_a_plain_loop(measured):
 
 
 def test_groups_are_balanced(measured):
-    """The 20 groups hold as many items as each other, or one more."""
+    """The groups hold as many items as each other, or one more."""
     sizes = measured[3].sizes
     assert len(sizes) == 20
     assert sizes.sum() == N

@@ -72,7 +72,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         model, {path.relative_to(folder).as_posix(): sha256_file(path) for path in parts}
     )
     _set_length(model, uri)
-    prepared = TextPreprocessing(_prompt(model, uri), model.max_seq_length)
+    prepared = TextPreprocessing(_prompt(model, uri), _limit(model))
     run = TextRunner(model, prepared.prompt, where=uri.where, execution=execution)
     # As long as asked, so that a length the network cannot take shows now.
     probe = " ".join(["a"] * int(uri.options.get("max_tokens", 1)))
@@ -182,12 +182,18 @@ def _prompt(model: Any, uri: EncoderUri) -> str:
     return str(model.prompts.get(asked, asked))
 
 
+def _limit(model: Any) -> int | None:
+    """Return how many tokens a network takes; None without a limit, which a table of words gives as ∞."""
+    found = model.max_seq_length
+    return None if found is None or found == float("inf") else int(found)
+
+
 def _set_length(model: Any, uri: EncoderUri) -> None:
     asked = uri.options.get("max_tokens")
     if asked is None:
         return
     # Two of them begin and end a text.
-    if not asked.isdecimal() or int(asked) < 3 or model.max_seq_length is None:
+    if not asked.isdecimal() or int(asked) < 3 or _limit(model) is None:
         raise InputError(
             f"{uri.where}: got max_tokens={asked}, expected a whole number from 3, "
             "of a network that has such a limit"

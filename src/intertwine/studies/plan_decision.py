@@ -180,12 +180,12 @@ class Judge:
         return self.measure.of(backfilled(convert.tables, self.native, a, BACKFILLED))
 
     def _estimate(self, gains: Gains) -> Estimate:
-        return self.measure.estimate(self.quality(gains)).clipped()
+        return self.measure.estimate(self.quality(gains))
 
     def _share(self, found: Estimate) -> str:
         return (
-            f"{self._percent(found.value)} of re-embedding's {self.said} "
-            f"({100 * found.low:.1f} to {self._percent(found.high)})"
+            f"{self._percent(found.value)} of the {self.said} of re-embedding "
+            f"({max(100 * found.low, 0):.1f} to {self._percent(found.high)})"
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What is found at k = 10, with everybody and without each of 20 groups of items.
+"""What is found at k = 10, with everybody and without each of 20 to 50 groups of items.
 
 A group leaves both the queries and the gallery; the others' neighbours close up. Maps are not fitted
 again. A table enters with a coefficient: the forecast is a combination of two (see `plan_options`).
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Tables = Sequence[tuple[float, Array]]
 
 K = 10
-GROUPS = 20
+# Of at least ten items where there are enough: the more groups, the steadier the interval's width.
+FEWEST_GROUPS, MOST_GROUPS, GROUP_ITEMS = 20, 50, 10
 # Items a list holds: k, and as many again as a group takes of it in the worst case.
 DEPTH = 40
 
@@ -94,7 +95,7 @@ class Measure:
     def __init__(self, native: Array, labels: Array | None = None, k: int = K) -> None:
         self.n, self.k = len(native), k
         self.truth = listed(native, DEPTH)
-        groups = min(GROUPS, self.n)
+        groups = min(self.n, max(FEWEST_GROUPS, min(MOST_GROUPS, self.n // GROUP_ITEMS)))
         self.group = np.arange(self.n) * groups // self.n
         self.alive = [np.ones(self.n, bool)]
         self.alive += [self.group != number for number in range(groups)]

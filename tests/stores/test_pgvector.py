@@ -281,17 +281,38 @@ def test_a_password_is_never_shown():
 
 
 def test_a_server_that_goes_away_is_one_line(items, opened):
-    """A connection that is cut in the middle of a batch ends in one line; nothing half is written."""
+    """A connection that is cut between two batches ends in one line; the first batch stays."""
     source = opened.store(items[0])
     target = opened.target(source, items[1], MARK)
     target.create()
-    batch = next(iter(target.pending(50)))
+    first, second = list(target.pending(50))[:2]
+    target.write(first, MAPPED[:50])
     items[2].execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     )
     with pytest.raises(InputError, match="what was committed stays"):
-        target.write(batch, MAPPED[:50])
-    assert items[2].execute("SELECT count(new) FROM items").fetchone() == (0,)
+        target.write(second, MAPPED[50:100])
+    assert items[2].execute("SELECT count(new) FROM items").fetchone() == (50,)
+
+
+@pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "text", "uuid"])
+def test_every_kind_of_id_comes_and_goes(database, opened, kind):
+    """Ids of fixed and of varying length, in batches of any size, get the vectors that are theirs."""
+    uri, connection = database
+    fill(connection, "items", VECTORS, first=-60)
+    change = {"text": "id::text", "uuid": "lpad((id + 60)::text, 32, '0')::uuid"}.get(kind, "id")
+    connection.execute(f"ALTER TABLE items ALTER id TYPE {kind} USING {change}")
+    source = opened.store(address(uri, "items", "emb"))
+    target = opened.target(source, address(uri, "items", "new"), MARK)
+    target.create()
+    for batch in target.pending(7):
+        assert target.write(batch, np.pad(2 * batch.vectors, [(0, 0), (0, E - D)])) == len(
+            batch.ids
+        )
+    rows = connection.execute("SELECT emb::real[], new::real[] FROM items").fetchall()
+    old, new = (np.array([row[side] for row in rows], np.float32) for side in (0, 1))
+    np.testing.assert_array_equal(new, np.pad(2 * old, [(0, 0), (0, E - D)]))
+    assert len(rows) == N
 
 
 def test_numbers_beyond_half_precision_are_refused(database, opened):

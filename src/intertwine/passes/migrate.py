@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.files import sha256_file
 from intertwine.map_pair import load_map
-from intertwine.passes.migrate_batches import BatchMapper, Reservoir, all_unit
+from intertwine.passes.migrate_batches import BatchMapper, Reservoir, all_unit, written
 from intertwine.passes.migrate_check import Natives, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import require_ours
-from intertwine.threads import ahead
 
 if TYPE_CHECKING:
     import os
@@ -128,7 +128,9 @@ def migrate(
             run.rehearse()
             return run.summary(switched=False)
         began = time.monotonic()
-        run.convert()
+        # A batch is little work for BLAS: threads that wait for more take cores from the store.
+        with threadpool_limits(1, user_api="blas"):
+            run.convert()
         run.notes += place.finish()
         run.seconds["convert"] = time.monotonic() - began
         run.check()
@@ -215,8 +217,7 @@ class _Run:
         while self.written > tried:
             tried = self.written
             mapped = mapper.mapped(place.pending(self.options.batch_size))
-            for batch, vectors in ahead(mapped) if place.reads_beside_writes else mapped:
-                wrote = place.write(batch, vectors)
+            for batch, wrote in written(place, mapped):
                 self.written += wrote
                 if wrote == len(batch.ids):
                     # Else something else wrote some of them first, and which is not known.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -10,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.threads import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.ready_map import ReadyMap
-    from intertwine.stores import Batch
+    from intertwine.stores import Batch, Target
 
 # Vectors whose lengths are this near to 1 are directions.
 UNIT_TOLERANCE = 1e-3
@@ -103,6 +107,41 @@ class BatchMapper:
                 f"{self.name}: item {item} is a zero vector, which has no direction under cosine; "
                 "remove it or leave it without a vector, then run again to go on"
             )
+
+
+def written(place: Target, mapped: Iterable[tuple[Batch, Array]]) -> Iterator[tuple[Batch, int]]:
+    """Write batches, side by side where the store allows it.
+
+    Parameters
+    ----------
+    place
+        Where they go.
+    mapped
+        Batches with their new vectors.
+
+    Yields
+    ------
+    batch, wrote
+        In order, with how many of its items were written.
+    """
+    if place.writers == 1:
+        for batch, vectors in ahead(mapped) if place.reads_beside_writes else mapped:
+            yield batch, place.write(batch, vectors)
+        return
+    waiting: deque[tuple[Batch, Future[int]]] = deque()
+    with ThreadPoolExecutor(place.writers) as pool:
+        try:
+            for batch, vectors in ahead(mapped):
+                waiting.append((batch, pool.submit(place.write, batch, vectors)))
+                if len(waiting) > place.writers:
+                    done, wrote = waiting.popleft()
+                    yield done, wrote.result()
+            while waiting:
+                done, wrote = waiting.popleft()
+                yield done, wrote.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 @dataclass

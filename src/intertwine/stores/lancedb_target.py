@@ -55,6 +55,7 @@ class LanceTarget(LanceStore):
     """
 
     reads_beside_writes = False
+    writers = 1
 
     def __init__(self, source: LanceStore, address: Address, made: Mark) -> None:
         self.source, self.made, self.writes = source, made, 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.stores.pgvector_copy import received
 from intertwine.stores.pgvector_facts import Column, find_column
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_array, to_sent
 from intertwine.stores.store import Batch, Mark, check_metric
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from intertwine.stores.pgvector_target import PgvectorTarget
 
 OPTIONS = ("table", "column", "id", "metric")
+# How many batches a statement reads: few enough that it soon lets rows that are gone be cleared away.
+STATEMENT_PAGES = 10
 OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
@@ -137,20 +140,34 @@ class PgvectorStore:
         yield from self.pages("{c} IS NOT NULL", size, after)
 
     def pages(self, condition: str, size: int, after: Any = None, **names: Any) -> Iterator[Batch]:
-        """Give items that meet a condition, in the order of their ids, a page a statement."""
-        while True:
-            behind = "" if after is None else "AND {id} > %s"
-            rows = self.query(
-                f"SELECT {{id}}, {{c}} FROM {{t}} WHERE {condition} {behind} "  # noqa: S608 - ours
-                "ORDER BY {id} LIMIT %s",
-                *([] if after is None else [after]),
-                size,
-                **names,
-            )
-            if not rows:
-                return
-            yield self.batch(rows)
-            after = rows[-1][0]
+        """Give items that meet a condition, in the order of their ids, some pages a statement."""
+        most = STATEMENT_PAGES * size
+        found = most
+        while found == most:
+            found = 0
+            for batch in self._copied(condition, size, after, most, names):
+                found += len(batch.ids)
+                after = batch.ids[-1]
+                yield batch
+
+    def _copied(
+        self, condition: str, size: int, after: Any, most: int, names: dict[str, Any]
+    ) -> Iterator[Batch]:
+        """Give the first items behind one, as COPY sends them: in half the time that rows take."""
+        behind = "" if after is None else "AND {id} > %s"
+        text = self.sql(
+            f"COPY (SELECT {{id}}, {{c}} FROM {{t}} WHERE {condition} {behind} "  # noqa: S608 - ours
+            "ORDER BY {id} LIMIT %s) TO STDOUT (FORMAT BINARY)",
+            **names,
+        )
+        values = [most] if after is None else [after, most]
+        with (
+            one_line(self.address.secrets),
+            self.connection.cursor() as cursor,
+            cursor.copy(text, values) as copy,
+        ):
+            for ids, vectors in received(copy, self.column, size):
+                yield Batch(ids, vectors)
 
     def batch(self, rows: list[tuple[Any, bytes | None]]) -> Batch:
         """Return rows of (id, vector) as a batch."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
+from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.address import Address
 from intertwine.stores.pgvector import PgvectorStore
+from intertwine.stores.pgvector_copy import send
 from intertwine.stores.pgvector_indexes import build_indexes
-from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
+from intertwine.stores.pgvector_wire import EXTRA, connect, one_line
 from intertwine.stores.store import check_metric
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 63
 # Between a column's name and what it is called while the name stands for other vectors.
 KEPT = "_before"
+WRITERS = 2
 SETTINGS = (
     # Rows of a batch are looked up by their ids: the other ways read the whole table for each.
     "enable_hashjoin = off",
@@ -96,8 +100,9 @@ class PgvectorTarget(PgvectorStore):
         The mark that it bears.
     """
 
-    # Each side has a connection of its own.
+    # Each has a connection of its own. The server's part of a batch is work for one core.
     reads_beside_writes = True
+    writers = WRITERS
 
     def __init__(
         self, source: PgvectorStore, address: Address, connection: Any, made: Mark
@@ -107,8 +112,8 @@ class PgvectorTarget(PgvectorStore):
         )
         self.source, self.made = source, made
         super().__init__(address, connection, column)
-        for setting in SETTINGS:
-            self.query(f"SET {setting}")
+        self._free: LifoQueue[Any] = LifoQueue()
+        self._writing: list[Any] = []
         self.metric = self.metric or source.metric
         self.kept = source.column.name + KEPT
         if self.switched():
@@ -139,36 +144,62 @@ class PgvectorTarget(PgvectorStore):
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Give rows that have an old vector and no new one."""
-        if self.switched():
+        if self.switched() or not self._lacks():
             return iter(())
         return self.source.pages("{c} IS NOT NULL AND {new} IS NULL", size, new=self.column.name)
+
+    def _lacks(self) -> bool:
+        """Whether a row is pending, in the quickest order to look for one."""
+        condition = "{old} IS NOT NULL AND {c} IS NULL"
+        return bool(
+            self.query(
+                f"SELECT 1 FROM {{t}} WHERE {condition} LIMIT 1",  # noqa: S608 - ours
+                old=self.source.column.name,
+            )
+        )
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Fill the new column of some rows in one transaction, where it is NULL still."""
         sql = import_extra("psycopg.sql", EXTRA)
-        kind, id_type = self.column.kind, self.column.id_type
-        with one_line(self.address.secrets), self.connection.transaction():
-            self.query(
-                "CREATE TEMPORARY TABLE IF NOT EXISTS intertwine_batch (id {i}, v {v}) "
-                "ON COMMIT DELETE ROWS",
-                i=sql.SQL(id_type),
-                v=sql.SQL(kind),
-            )
+        table = self.sql(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS intertwine_batch (id {i}, v {v}) "
+            "ON COMMIT DELETE ROWS",
+            i=sql.SQL(self.column.id_type),
+            v=sql.SQL(self.column.kind),
+        )
+        update = self.sql(
+            "UPDATE {t} SET {c} = b.v FROM intertwine_batch b "
+            "WHERE {t}.{id} = b.id AND {t}.{c} IS NULL"
+        )
+        with one_line(self.address.secrets), self._lent() as connection, connection.transaction():
+            connection.execute(table, ())
             with (
-                self.connection.cursor() as cursor,
+                connection.cursor() as cursor,
                 cursor.copy("COPY intertwine_batch FROM STDIN (FORMAT BINARY)") as copy,
             ):
-                copy.set_types([id_type, kind])
-                for row in zip(batch.ids, to_sent(vectors, kind), strict=True):
-                    copy.write_row(row)
-            cursor = self.connection.execute(
-                self.sql(
-                    "UPDATE {t} SET {c} = b.v FROM intertwine_batch b "
-                    "WHERE {t}.{id} = b.id AND {t}.{c} IS NULL"
-                ),
-                (),
-            )
-            return int(cursor.rowcount)
+                send(copy, self.column, batch.ids, vectors)
+            return int(connection.execute(update, ()).rowcount)
+
+    @contextmanager
+    def _lent(self) -> Iterator[Any]:
+        """Lend a connection to write on; there are as many as threads that write."""
+        try:
+            connection = self._free.get_nowait()
+        except Empty:
+            connection = connect(self.uri, self.address.secrets)
+            self._writing.append(connection)
+            for setting in SETTINGS:
+                connection.execute(f"SET {setting}")
+        try:
+            yield connection
+        finally:
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Close all connections but the source's."""
+        for connection in self._writing:
+            connection.close()
+        super().close()
 
     def finish(self) -> list[str]:
         """Build the indexes that the source has, beside readers and writers."""
@@ -200,7 +231,6 @@ class PgvectorTarget(PgvectorStore):
         pieces: dict[str, Any] = {"new": self.address.take("column"), "kept": self.kept}
         forward = "{kept}" in names.values()
         with one_line(self.address.secrets), self.connection.transaction():
-            self.connection.execute("SET LOCAL synchronous_commit = on")
             for before, after in names.items():
                 self._of_source(f"ALTER TABLE {{t}} RENAME COLUMN {before} TO {after}", **pieces)
             mark = self.made.switched(self.address.take("column") if forward else None)

@@ -55,6 +55,7 @@ class QdrantTarget(QdrantStore):
     """
 
     reads_beside_writes = False
+    writers = 1
 
     def __init__(self, source: QdrantStore, address: Address, made: Mark) -> None:
         self.source, self.made = source, made

@@ -50,6 +50,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
     # When a file is made: beside the writing of its rows, at once when they are there, or at the end.
     making: Literal["beside", "at once", "at the end"] = "at once"
     reads_beside_writes: bool = True
+    writers: int = 1
 
     def __init__(self, source: RowStore, address: Address, outputs: list[Path], made: Mark) -> None:
         super().__init__(source, Path(address.place), outputs, made)

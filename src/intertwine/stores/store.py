@@ -126,10 +126,12 @@ class Store(Protocol):
 class Target(Store, Protocol):
     """Vectors that a migration writes beside the store that they come from.
 
-    `reads_beside_writes` says whether one thread may go on with `pending` while another writes.
+    `reads_beside_writes` says whether one thread may go on with `pending` while others write,
+    `writers` how many may write at a time.
     """
 
     reads_beside_writes: bool
+    writers: int
 
     def exists(self) -> bool:
         """Whether there is something of that name."""

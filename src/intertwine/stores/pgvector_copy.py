@@ -1,0 +1,103 @@
+"""Ids and vectors in PostgreSQL's binary COPY, both ways.
+
+Where ids are integers every row has the same number of bytes, and a batch is one array: no row is
+touched by itself. Other ids go through psycopg, row by row.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.stores.pgvector_wire import NUMBERS, to_array, to_sent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from intertwine.arrays import Array
+    from intertwine.stores.pgvector_facts import Column
+
+INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
+# What a stream begins with: a signature, flags, the length of an extension; and how it ends.
+BEGIN = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+END = b"\xff\xff"
+
+
+def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
+    """Return a row of (id, vector) as it is sent; None where rows differ in length."""
+    if column.id_type not in INTEGERS:
+        return None
+    vector = np.dtype([("dim", ">u2"), ("unused", ">u2"), ("v", NUMBERS[column.kind], (dim,))])
+    parts = [("fields", ">i2"), ("id_size", ">i4"), ("id", INTEGERS[column.id_type])]
+    return np.dtype([*parts, ("size", ">i4"), ("vector", vector)])
+
+
+def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], Array]]:
+    """Give rows of (id, vector) that a COPY TO sends, none of them NULL, `size` at a time.
+
+    Raises
+    ------
+    InputError
+        For a vector of another dimension than the column's.
+    """
+    kind = row_type(column, column.dim)
+    if kind is None:
+        copy.set_types([column.id_type, column.kind])
+        rows = copy.rows()
+        while some := list(islice(rows, size)):
+            ids = [row[0] for row in some]
+            yield ids, to_array([row[1] for row in some], column.kind, column.dim, ids)
+        return
+    held, ready = bytearray(), len(BEGIN)
+    for data in copy:
+        held += data
+        if len(held) >= ready + size * kind.itemsize:
+            yield _rows(held[ready : ready + size * kind.itemsize], kind, column.dim)
+            del held[: ready + size * kind.itemsize]
+            ready = 0
+    rest = held[ready : len(held) - len(END)] if len(held) > ready else b""
+    if rest:
+        yield _rows(rest, kind, column.dim)
+
+
+def _rows(data: bytes | bytearray, kind: np.dtype[Any], dim: int) -> tuple[list[Any], Array]:
+    rows = np.frombuffer(data, kind, len(data) // kind.itemsize)
+    expected = kind["vector"].itemsize
+    if len(data) % kind.itemsize or (rows["size"] != expected).any() or (rows["fields"] != 2).any():
+        place = int(np.flatnonzero([*(rows["size"] != expected), True])[0])
+        item = rows["id"][place] if place < len(rows) else "?"
+        raise InputError(
+            f"item {item}: got a vector of other than {dim} numbers, as the others have; a column of "
+            "one dimension is needed"
+        )
+    numbers = rows["vector"]["v"]
+    return rows["id"].tolist(), numbers.astype(numbers.dtype.newbyteorder("="))
+
+
+def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
+    """Send rows of (id, vector) to a COPY FROM; a row of NaN as NULL.
+
+    Raises
+    ------
+    InputError
+        For numbers that do not fit the column's type.
+    """
+    kind = row_type(column, vectors.shape[1])
+    if kind is None or np.isnan(vectors[:, 0]).any():
+        copy.set_types([column.id_type, column.kind])
+        for row in zip(ids, to_sent(vectors, column.kind), strict=True):
+            copy.write_row(row)
+        return
+    rows = np.zeros(len(ids), kind)
+    rows["fields"], rows["id_size"], rows["id"] = 2, kind["id"].itemsize, ids
+    rows["size"], rows["vector"]["dim"] = kind["vector"].itemsize, vectors.shape[1]
+    with np.errstate(over="ignore"):
+        rows["vector"]["v"] = vectors
+    if not np.isfinite(rows["vector"]["v"]).all():
+        raise InputError(
+            f"mapped vectors have numbers that do not fit a column of type {column.kind}"
+        )
+    copy.write(BEGIN + rows.tobytes() + END)

@@ -31,7 +31,7 @@ def test_a_file_is_converted_switched_and_rolled_back(intertwine, fitted, line):
     assert not (fitted / "moved.npy").exists()
     done = intertwine(*line)
     assert "moved.npy: 900 items, 900 written now" in done.out
-    assert "200 items read back are what the map makes of the old ones" in done.out
+    assert "200 of 200 items read back are what the map makes of the old ones" in done.out
     assert "neighbours kept: " in done.out
     expected = LinearMap.load(fitted / "a--b.safetensors").apply(np.load(fitted / "items.npy"))
     np.testing.assert_allclose(np.load(fitted / "moved.npy"), expected, rtol=1e-5, atol=1e-5)

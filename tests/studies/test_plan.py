@@ -144,6 +144,7 @@ def test_one_candidate_a_direction_is_chosen_by_recall(plain):
         assert (fitted.method, fitted.info["alpha"]) == (chosen["method"], chosen["alpha"])
         assert (fitted.source.name, fitted.target.name) == (source, chosen["target"])
         assert fitted.info["n"] == 200
+        assert fitted.source_directions is not None
 
 
 def test_maps_say_what_they_were_forecast_to_do(plain):

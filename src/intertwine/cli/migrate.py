@@ -92,9 +92,12 @@ def _lines(summary: dict[str, Any], *, rollback: bool) -> list[str]:
         )
     checks = summary["checks"]
     if checks:
-        lines.append(
-            f"{checks['read_back']} items read back are what the map makes of the old ones"
-        )
+        if checks["read_back"]:
+            right = checks["read_back"] - checks["differ"]
+            lines.append(
+                f"{right} of {checks['read_back']} items read back are what the map makes of the old "
+                "ones"
+            )
         lines += [
             f"{said}: {100 * checks[name]:.0f} % ({100 * checks[f'{name}_low']:.0f} to "
             f"{100 * checks[f'{name}_high']:.0f}; chance {100 * checks['chance']:.2g})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from intertwine.linear_map import LinearMap
     from intertwine.moments import Moments
+from intertwine.source_check import main_directions
 
 # λ as a share of the source's mean eigenvalue, Σ‖x − μ‖²/d: the grid then suits vectors of any
 # length and number.
@@ -47,6 +48,11 @@ class Candidate:
         """Return the map that these moments give."""
         fitted = Fitter(self.options).fit(moments, source, [target])[target]
         return cast("LinearMap", fitted)
+
+    def final(self, moments: Moments, source: str, target: str) -> LinearMap:
+        """Return the map to keep, with what its source can be recognised by."""
+        fitted = self.fit(moments, source, target)
+        return replace(fitted, source_directions=main_directions(moments, source))
 
 
 def candidates(moments: Moments, source: str) -> list[Candidate]:

@@ -103,7 +103,7 @@ def from_pairs(
         gains=measure.of(tables),
         candidate=chosen[best],
         rows=_candidate_rows(direction, chosen, recalls, cosines, best),
-        final=chosen[best].fit(total, direction.source, direction.target),
+        final=chosen[best].final(total, direction.source, direction.target),
     )
 
 
@@ -132,7 +132,7 @@ def from_proxy(
     chosen = candidates(sums.total, own.source)
     recalls, cosines = compare(own, sums, chosen, say)
     best = int(recalls.mean(axis=1).argmax())
-    final = chosen[best].fit(sums.total, own.source, own.target)
+    final = chosen[best].final(sums.total, own.source, own.target)
     tables = [(1.0, direction.whole(final))]
     rows = _candidate_rows(own, chosen, recalls, cosines, best)
     return Forecast(direction, "proxy", tables, measure.of(tables), chosen[best], rows, final)

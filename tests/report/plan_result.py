@@ -38,6 +38,7 @@ def _pairs(*, labels: bool, proxy: bool) -> list[dict]:
             **PAIR,
             "option": option,
             "fit": fit,
+            "n_pairs": 2000 if fit == "proxy" else 900,
             **_recall(recall),
             **_labelled(ndcg, labels=labels),
             "reason": None if labels else UNLABELLED,
@@ -115,7 +116,7 @@ def _tables() -> dict:
 
 def build_plan(*, labels: bool = True, proxy: bool = True) -> dict:
     """Return the JSON object of a plan report."""
-    stay = {"option": "stay", **_recall(0.472), **_labelled(0.648, labels=labels)}
+    stay = {"option": "stay", "n_pairs": 900, **_recall(0.472), **_labelled(0.648, labels=labels)}
     return {
         "study": "plan",
         "version": "0.1.0",

@@ -13,8 +13,8 @@ ROW = {"source", "target"}
 RECALL = {"recall_at_10", "ci_low", "ci_high"}
 LABELLED = {f"{name}_{end}" for name in ("ndcg", "precision") for end in ("at_10", "low", "high")}
 COLUMNS = {
-    "pairs": {"option", "fit", *RECALL, *LABELLED, "reason"},
-    "baselines": {"option", *RECALL, *LABELLED, "reason"},
+    "pairs": {"option", "fit", "n_pairs", *RECALL, *LABELLED, "reason"},
+    "baselines": {"option", "n_pairs", *RECALL, *LABELLED, "reason"},
     "curve": {"option", "n_pairs", *RECALL},
     "candidates": {"method", "alpha", "recall_at_10", "mean_cosine", "chosen"},
     "rerank": {"depth", *RECALL},
@@ -145,6 +145,12 @@ def test_one_candidate_a_direction_is_chosen_by_recall(plain):
         assert (fitted.source.name, fitted.target.name) == (source, chosen["target"])
         assert fitted.info["n"] == 200
         assert fitted.source_directions is not None
+
+
+def test_every_option_says_how_many_pairs_it_comes_from(plain):
+    """Rows hold the number of pairs that their map was fitted on, or that were looked at."""
+    _, found = plain
+    assert {row["n_pairs"] for row in [*found["pairs"], *found["baselines"]]} == {200}
 
 
 def test_maps_say_what_they_were_forecast_to_do(plain):

@@ -31,8 +31,8 @@ SCORES = (
     *(f"{score}{end}" for score in ("ndcg", "precision") for end in ("_at_10", "_low", "_high")),
 )
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "pairs": (*OPTION, "fit", *SCORES, "reason"),
-    "baselines": (*OPTION, *SCORES, "reason"),
+    "pairs": (*OPTION, "fit", "n_pairs", *SCORES, "reason"),
+    "baselines": (*OPTION, "n_pairs", *SCORES, "reason"),
     "curve": (*OPTION, "n_pairs", *RECALL),
     "candidates": (*PAIR, "method", "alpha", "recall_at_10", "mean_cosine", "chosen"),
     "rerank": (*PAIR, "depth", *RECALL),

@@ -86,7 +86,9 @@ class Work:
         single = {each.direction.option: each.tables[0][1] for each in (convert, bridge)}
         return {
             "pairs": self._option_rows(),
-            "baselines": [{"option": "stay", **tables.score_row(measure, self.stay)}],
+            "baselines": [
+                {"option": "stay", "n_pairs": self.pairs.n, **tables.score_row(measure, self.stay)}
+            ],
             "curve": tables.curve_rows(measure, curves),
             "candidates": [*convert.rows, *bridge.rows],
             "rerank": tables.rerank_rows(measure, convert.tables),
@@ -97,10 +99,14 @@ class Work:
         }
 
     def _option_rows(self) -> list[Row]:
+        """Return a row an option; `n_pairs` are those fitted on, or without a fit those looked at."""
+        own = self.pairs.n
+        fitted = {"pairs": own, "proxy": own if self.proxy is None else self.proxy.n}
         rows = [
             {
                 "option": each.direction.option,
                 "fit": each.fit,
+                "n_pairs": fitted[each.fit],
                 **tables.score_row(self.measure, each.gains),
             }
             for each in self.forecasts
@@ -113,7 +119,7 @@ class Work:
         for option, gains in others:
             certain = option in {"reembed", "mean"}
             row = tables.score_row(self.measure, gains, certain=certain)
-            rows.append({"option": option, "fit": None, **row})
+            rows.append({"option": option, "fit": None, "n_pairs": own, **row})
         return rows
 
     def chosen(self, decision: Decision, option: str) -> Forecast:

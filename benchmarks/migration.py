@@ -103,9 +103,10 @@ def one_store(kind: str, data: dict[str, Any], given: argparse.Namespace) -> dic
     ):
         began = time.monotonic()
         searches = None if kind == "qdrant" else Searches(source, old[:1])
-        killed, _ = with_kills(
-            command(source, target, data["map"]), given.kills, given.kill_seconds
-        )
+        # Slowed, so that there is work left to be killed in.
+        slow = ("--batch-size", "1000", "--rate", str(n / given.work_seconds))
+        line = command(source, target, data["map"], *slow)
+        killed, _ = with_kills(line, given.kills, given.kill_seconds)
         searched, failed = searches.end() if searches else (0, "the local mode is one process's")
         seconds = time.monotonic() - began
         line = command(source, target, data["map"], "--switch")
@@ -184,7 +185,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--fit-rows", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--kill-seconds", type=float, default=4.0)
+    parser.add_argument("--kill-seconds", type=float, default=3.0)
+    parser.add_argument("--work-seconds", type=float, default=10.0)
     parser.add_argument("--only", nargs="+", default=[*KINDS, "speed", "memory"])
     given = parser.parse_args()
     results = json.loads(given.json.read_text()) if given.json.exists() else {}

@@ -113,6 +113,13 @@ def test_unit_vectors_stay_unit_vectors(database, fitted, spaces):
     np.testing.assert_allclose(new_vectors(connection)[1], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_plan_says_whether_new_vectors_are_unit_vectors(items, fitted, tmp_path):
+    """A plan knows the native vectors of the new space, which the old ones do not tell."""
+    fitted[0].with_info(plan={"unit": True}).save(tmp_path / "planned.safetensors")
+    migrate(*items[:2], tmp_path / "planned.safetensors", options=options())
+    np.testing.assert_allclose(np.linalg.norm(new_vectors(items[2])[1], axis=1), 1, rtol=1e-5)
+
+
 def test_native_vectors_are_kept(items, fitted, spaces):
     """An item that the new model embedded before its turn came keeps that vector."""
     source = open_store(items[0])

@@ -159,7 +159,7 @@ def test_maps_say_what_they_were_forecast_to_do(plain):
     for option, fitted in result.maps.items():
         row = row_of(found, "pairs", option=option)
         expected = {key: row[key] for key in ("recall_at_10", "ci_low", "ci_high")}
-        assert fitted.info["plan"] == {**expected, "n_pairs": 200}
+        assert fitted.info["plan"] == {**expected, "n_pairs": 200, "unit": False}
 
 
 def test_the_forecast_is_what_fresh_items_give(tmp_path, write_folder):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.stores import Store, Target
 
@@ -177,9 +178,7 @@ class _Run:
             self.notes.append(f"{store.name}: not checked to be {space.name}, by --force")
         else:
             self.notes.append(require_source(self.linear_map, rows, name=store.name))
-        self.unit = all_unit(rows)
-        if self.unit:
-            self.notes.append("old vectors have length 1, so new ones are scaled to it too")
+        self._scale(rows)
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)
             if place.dim != self.linear_map.target.dim:
@@ -188,6 +187,14 @@ class _Run:
                 )
         if self.options.check is not None:
             self.natives = Natives.of(self.options.check, self.linear_map.target, sample.ids[0])
+
+    def _scale(self, rows: Array) -> None:
+        """Decide whether new vectors are scaled to length 1: as a plan saw, or as the old ones are."""
+        plan = self.linear_map.info.get("plan") or {}
+        self.unit = bool(plan["unit"]) if "unit" in plan else all_unit(rows)
+        if self.unit:
+            why = "native ones do" if "unit" in plan else "old ones do"
+            self.notes.append(f"new vectors get length 1, as {why}")
 
     @property
     def mapper(self) -> BatchMapper:

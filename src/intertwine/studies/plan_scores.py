@@ -89,10 +89,14 @@ class Direction:
         return (self.pairs.target if self.option == CONVERT else self.pairs.source).name
 
     @property
+    def unit(self) -> bool:
+        """Whether the native vectors of the space that the map leads to have length 1."""
+        return is_unit(self.pairs.b if self.option == CONVERT else self.pairs.a)
+
+    @property
     def rescale(self) -> bool:
         """Whether mapped vectors are scaled to length 1, as the native ones are."""
-        native = self.pairs.b if self.option == CONVERT else self.pairs.a
-        return self.metric != "cosine" and is_unit(native)
+        return self.metric != "cosine" and self.unit
 
     def mapped(self, fitted: LinearMap, rows: Array) -> Array:
         """Return some pairs' vectors as the map gives them, (k, d_target)."""

@@ -141,7 +141,7 @@ class Work:
         for option in OPTIONS:
             each = self.chosen(decision, option)
             row = tables.recall_row(self.measure, each.gains.recall)
-            facts = {**row, "n_pairs": self.pairs.n}
+            facts = {**row, "n_pairs": self.pairs.n, "unit": each.direction.unit}
             alpha = each.candidate.alpha
             found[option] = each.final.with_info(alpha=alpha, plan=facts)
         return found

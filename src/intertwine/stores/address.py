@@ -58,6 +58,22 @@ class Address:
             ) from None
         return cls(scheme, place, options, unquote(part))
 
+    def beside(self, text: str) -> Address:
+        """Return the address of a target in this kind of store.
+
+        Raises
+        ------
+        InputError
+            For another kind: payload would get lost on the way.
+        """
+        other = Address.parse(text)
+        if other.scheme != self.scheme:
+            raise InputError(
+                f"got a target of kind {other.scheme}, expected {self.scheme} as the source: a "
+                "migration stays in one kind of store, where payload cannot get lost"
+            )
+        return other
+
     def take(self, name: str, default: str | None = None) -> str:
         """Return an option, and require it unless there is a default.
 

@@ -11,7 +11,7 @@ from intertwine.files import atomic_path
 from intertwine.stores.faiss import FaissStore
 from intertwine.stores.faiss_build import empty_like, fill, from_factory
 from intertwine.stores.faiss_read import reason_of
-from intertwine.stores.file_target import beside, require_others
+from intertwine.stores.file_target import require_others
 from intertwine.stores.row_target import RowTarget
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def target_of(source: FaissStore, text: str, mark: Mark) -> FaissTarget:
         For another kind of store, the source itself, a folder that cannot be written, and an index
         whose kind cannot be built.
     """
-    address = beside(source, text)
+    address = source.address.beside(text)
     address.only("factory")
     place = Path(address.place)
     if address.part or place.is_dir():

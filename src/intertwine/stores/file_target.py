@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.files import cannot_write, check_writable
-from intertwine.stores.address import Address
 from intertwine.stores.file_switch import give_name
 from intertwine.stores.file_writing import write_like
 from intertwine.stores.row_target import RowTarget
-from intertwine.stores.store import check_metric
+from intertwine.stores.store import common_metric
 from intertwine.stores.switched_files import common_folder
 from intertwine.vectors.tables import TableVectors
 
 if TYPE_CHECKING:
     from intertwine.features.npy import NpyFile
+    from intertwine.stores.address import Address
     from intertwine.stores.files import FileStore
     from intertwine.stores.row_store import RowStore
     from intertwine.stores.store import Mark
@@ -31,13 +31,9 @@ def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
     InputError
         For another kind of store or column, the source itself, a folder that cannot be written.
     """
-    address = beside(source, text)
+    address = source.address.beside(text)
     address.only("metric")
-    metric = check_metric(address.options.get("metric"), address.shown)
-    if metric and source.metric and metric != source.metric:
-        raise InputError(
-            f"got metric {metric} for the target and {source.metric} for the source, expected one"
-        )
+    common_metric(address.options.get("metric"), source.metric, address.shown)
     if address.part not in {"", source.column}:
         raise InputError(
             f"got target column {address.part!r}, expected {source.column!r} as in the source, whose "
@@ -45,23 +41,6 @@ def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
         )
     address = replace(address, part=source.column or "")
     return FileTarget(source, address, outputs_at(source, Path(address.place)), mark)
-
-
-def beside(source: RowStore, text: str) -> Address:
-    """Return the address of a target in the source's kind of store.
-
-    Raises
-    ------
-    InputError
-        For another kind of store.
-    """
-    address = Address.parse(text)
-    if address.scheme != source.address.scheme:
-        raise InputError(
-            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
-            "a migration stays in one kind of store, where payload cannot get lost"
-        )
-    return address
 
 
 def outputs_at(source: RowStore, place: Path) -> list[Path]:

@@ -11,11 +11,11 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import Address
 from intertwine.stores.lancedb_arrow import EXTRA, one_line
-from intertwine.stores.store import check_metric
+from intertwine.stores.store import common_metric
 
 if TYPE_CHECKING:
+    from intertwine.stores.address import Address
     from intertwine.stores.lancedb import LanceStore
 
 # Rows of a page where only lengths or ids are looked at.
@@ -104,12 +104,7 @@ def target_address(source: LanceStore, text: str) -> Address:
     InputError
         For another kind of store, another folder, other columns or metric, and the source itself.
     """
-    address = Address.parse(text)
-    if address.scheme != source.address.scheme:
-        raise InputError(
-            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
-            "a migration stays in one store, where payload cannot get lost"
-        )
+    address = source.address.beside(text)
     address.only("vector", "id", "metric")
     if address.place.rstrip("/") != source.address.place.rstrip("/") or not address.part:
         raise InputError(
@@ -121,10 +116,6 @@ def target_address(source: LanceStore, text: str) -> Address:
     for name, own in (("vector", source.columns.vector), ("id", source.columns.id)):
         if address.options.get(name, own) != own:
             raise InputError(f"{address.shown}: got {name}={address.options[name]}, expected {own}")
-    metric = check_metric(address.options.get("metric"), address.shown)
-    if metric and source.metric and metric != source.metric:
-        raise InputError(
-            f"got metric {metric} for the target and {source.metric} for the source, expected one"
-        )
+    metric = common_metric(address.options.get("metric"), source.metric, address.shown)
     options = {**source.address.options, **({"metric": metric} if metric else {})}
     return replace(address, options=options)

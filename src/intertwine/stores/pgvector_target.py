@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import Address
 from intertwine.stores.pgvector import PgvectorStore
 from intertwine.stores.pgvector_copy import send
 from intertwine.stores.pgvector_indexes import build_indexes
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line
-from intertwine.stores.store import check_metric
+from intertwine.stores.store import common_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from intertwine.arrays import Array
+    from intertwine.stores.address import Address
     from intertwine.stores.store import Batch, Mark
 
 # PostgreSQL's longest name.
@@ -44,12 +44,7 @@ def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
     InputError
         For another kind of store, another database or table, and the source itself.
     """
-    address = Address.parse(text)
-    if address.scheme != source.address.scheme:
-        raise InputError(
-            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
-            "a migration stays in one store, where payload cannot get lost"
-        )
+    address = source.address.beside(text)
     name = address.take("column")
     same = address.place == source.address.place and (
         address.options.get("table", source.address.options["table"])
@@ -67,11 +62,7 @@ def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
         or len((source.column.name + KEPT).encode()) > LONGEST_NAME
     ):
         raise InputError(f"got column {name!r}, expected at most {LONGEST_NAME} bytes")
-    metric = check_metric(address.options.get("metric"), address.shown)
-    if metric and source.metric and metric != source.metric:
-        raise InputError(
-            f"got metric {metric} for the target and {source.metric} for the source, expected one"
-        )
+    metric = common_metric(address.options.get("metric"), source.metric, address.shown)
     options = {**source.address.options, "column": name, **({"metric": metric} if metric else {})}
     connection = connect(source.uri, source.address.secrets)
     try:

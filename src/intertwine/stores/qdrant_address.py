@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import Address
 from intertwine.stores.qdrant_facts import EXTRA, aliases_of, one_line
 
 if TYPE_CHECKING:
+    from intertwine.stores.address import Address
     from intertwine.stores.qdrant import QdrantStore
     from intertwine.stores.store import Mark
 
@@ -86,12 +86,7 @@ def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
     InputError
         For another kind of store, another server or folder, an alias, and the source itself.
     """
-    address = Address.parse(text)
-    if address.scheme != source.address.scheme:
-        raise InputError(
-            f"got a target of kind {address.scheme}, expected {source.address.scheme} as the source: "
-            "a migration stays in one store, where payload cannot get lost"
-        )
+    address = source.address.beside(text)
     address.only(*OPTIONS)
     name, own = collection_name(address), source.collection
     if server_of(address) != server_of(source.address):

@@ -196,3 +196,19 @@ def check_metric(metric: str | None, name: str) -> Metric | None:
     if metric not in {None, *METRICS}:
         raise InputError(f"{name}: got metric {metric!r}, expected one of {', '.join(METRICS)}")
     return metric  # type: ignore[return-value] # it is one of the three
+
+
+def common_metric(asked: str | None, source: Metric | None, name: str) -> Metric | None:
+    """Return the metric of a target: what was asked for, or the source's.
+
+    Raises
+    ------
+    InputError
+        For an unknown one, and where the two differ.
+    """
+    metric = check_metric(asked, name)
+    if metric and source and metric != source:
+        raise InputError(
+            f"got metric {metric} for the target and {source} for the source, expected one"
+        )
+    return metric or source

@@ -17,6 +17,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.linear_map import LinearMap
+from intertwine.svd import svd
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -57,7 +58,7 @@ class HeadFactor:
         matrix = np.asarray(head.weight, np.float64)
         if form == "homogeneous":
             matrix = np.column_stack([matrix, np.asarray(head.bias, np.float64)])
-        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        left, values, right = svd(matrix)
         cut = max(matrix.shape) * np.finfo(np.float64).eps * values.max(initial=0.0)
         rank = int((values > cut).sum())
         return cls(head, form, left[:, :rank], values[:rank], right[:rank])

@@ -17,6 +17,7 @@ from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import MapPair
 from intertwine.spaces import Space
+from intertwine.svd import svd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +121,7 @@ def cca(
 def _pair(a: Whitening, b: Whitening, power: float, rank: int | None) -> MapPair:
     source, target = a.equations.source, b.equations.source
     left, right = a.basis(), b.basis()
-    u, rho, vt = np.linalg.svd(left.T @ a.equations.right(target) @ right, full_matrices=False)
+    u, rho, vt = svd(left.T @ a.equations.right(target) @ right)
     rho = np.clip(rho, 0.0, 1.0)  # a correlation; only rounding exceeds one
     k = min(len(rho), rank or len(rho))
     if k == 0:

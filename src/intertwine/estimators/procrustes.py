@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from intertwine.errors import InputError
 from intertwine.estimators.normal import NormalEquations
+from intertwine.svd import svd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +61,7 @@ def procrustes(
     maps = {}
     for target in targets:
         right = equations.right(target)
-        u, s, vt = np.linalg.svd(right, full_matrices=False)
+        u, s, vt = svd(right)
         coefficients = u @ vt
         factor = 1.0
         if gram is not None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.svd import svd
+
 if TYPE_CHECKING:
     from intertwine.arrays import Array
 
@@ -43,7 +45,7 @@ def singular_vectors(matrix: Array, *, quick: bool = False) -> tuple[Array, Arra
         them, may be lost; such vectors are zero.
     """
     if not quick:
-        u, values, vt = np.linalg.svd(matrix, full_matrices=False)
+        u, values, vt = svd(matrix)
         return u, values, vt.T
     if matrix.shape[0] > matrix.shape[1]:
         v, values, u = singular_vectors(matrix.T, quick=True)

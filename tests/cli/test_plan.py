@@ -88,7 +88,7 @@ def undrawn(monkeypatch):
         (["--metric", "ip"], lambda r: r["metric"] == "ip"),
         (["--accept", "0.99"], lambda r: r["accept"] == 0.99),
         (["--least", "0.1"], lambda r: r["least"] == 0.1),
-        (["--folds", "6"], lambda r: r["folds"] == 6),
+        (["--folds", "12"], lambda r: r["folds"] == 12),
         (["--rows", "60"], lambda r: r["n_pairs"] == 60),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -135,7 +135,7 @@ def test_the_exit_code_says_whether_to_reembed(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--folds", "2"], "got 2 folds, expected 6 to 25"),
+        (["--folds", "2"], "got 2 folds, expected 10 to 25"),
         (["--accept", "1.5"], "got least 0.5 and accept 1.5"),
         (["--rows", "10"], "got 10 rows, expected at least 50"),
         (["--target", "newest"], "no space 'newest'"),

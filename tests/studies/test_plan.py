@@ -147,6 +147,14 @@ def test_one_candidate_a_direction_is_chosen_by_recall(plain):
         assert fitted.source_directions is not None
 
 
+def test_fewer_pairs_than_dimensions_are_noted(write_folder, tmp_path):
+    """There the forecast may be too high, and says so."""
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((2, 60, 70))
+    _, found = study(write_folder(tmp_path / "few", {"old": a, "new": a @ b.T @ b[:60]}))
+    assert any("60 pairs are fewer than the dimensions" in note for note in found["notes"])
+
+
 def test_every_option_says_how_many_pairs_it_comes_from(plain):
     """Rows hold the number of pairs that their map was fitted on, or that were looked at."""
     _, found = plain
@@ -259,9 +267,9 @@ def test_other_metrics_have_their_own_neighbours(folders, plain, metric):
 
 def test_fewer_rows_and_other_folds_are_as_asked(folders):
     """The numbers of rows and folds, and the seed of their draws, reach the study."""
-    _, one = study(folders[0], rows=80, n_folds=6)
-    _, other = study(folders[0], rows=80, n_folds=6, seed=1)
-    assert (one["n_pairs"], one["folds"]) == (80, 6)
+    _, one = study(folders[0], rows=80, n_folds=12)
+    _, other = study(folders[0], rows=80, n_folds=12, seed=1)
+    assert (one["n_pairs"], one["folds"]) == (80, 12)
     assert "80 of 200 pairs" in one["notes"][0]
     assert one["pairs"] != other["pairs"]
 
@@ -271,7 +279,7 @@ def test_fewer_rows_and_other_folds_are_as_asked(folders):
     [
         ({"metric": "dot"}, "got metric 'dot', expected one of cosine, ip, l2"),
         ({"accept": 0.4}, "got least 0.5 and accept 0.4"),
-        ({"n_folds": 5}, "got 5 folds, expected 6 to 25"),
+        ({"n_folds": 9}, "got 9 folds, expected 10 to 25"),
         ({"n_folds": 26}, "got 26 folds"),
         ({"rows": 20}, "got 20 rows, expected at least 50"),
     ],

@@ -51,7 +51,7 @@ def plan(
     least: Annotated[
         float, typer.Option(help="Share below which a converted store is not worth repairing.")
     ] = 0.5,
-    folds: Annotated[int, typer.Option(help="Folds of pairs, at least 6.")] = 10,
+    folds: Annotated[int, typer.Option(help="Folds of pairs, at least 10.")] = 10,
     rows: Annotated[int, typer.Option(help="The most pairs that are used.")] = 5000,
     seed: Annotated[int, typer.Option(help="Of the draws of folds.")] = 0,
     json: common.JsonOption = False,

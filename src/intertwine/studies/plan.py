@@ -67,7 +67,7 @@ class PlanOptions:
     least
         Share below which a converted store is not worth repairing.
     n_folds
-        Folds of pairs, at least 6; a score is taken with a map that saw neither of its items.
+        Folds of pairs, at least 10; a score is taken with a map that saw neither of its items.
     rows
         The most pairs that are used, of the pairs and of the proxy.
     seed
@@ -215,6 +215,11 @@ def _notes(pairs: Pairs, proxy: Pairs | None, work: Work) -> list[str]:
         f"the forecast is for a gallery of {pairs.n} items: a larger store holds more that is near, "
         "and less of what is nearest is found"
     )
+    if pairs.n < max(pairs.source.dim, pairs.target.dim):
+        notes.append(
+            f"{pairs.n} pairs are fewer than the dimensions of a space: recall rises steeply with their "
+            "number there, and the forecast, which leaves some out, may be a point or two too high"
+        )
     rescaled = [
         each.direction.option
         for each in work.forecasts

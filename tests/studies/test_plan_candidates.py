@@ -3,9 +3,10 @@ import pytest
 from sklearn.linear_model import Ridge
 from tests.studies.plan_pairs_made import read_pairs, write_models
 
+from intertwine.lengths import unit
 from intertwine.studies.plan_candidates import Candidate, candidates, fits
 from intertwine.studies.plan_folds import FoldSums, moments_of
-from intertwine.studies.plan_scores import Direction, cross_tables, similarities, unit
+from intertwine.studies.plan_scores import Direction, cross_tables, similarities
 
 
 @pytest.fixture(scope="module")

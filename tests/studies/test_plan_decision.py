@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from intertwine.lengths import unit
 from intertwine.metrics.retrieval import Lists
 from intertwine.studies.plan_decision import Judge, reranked
 from intertwine.studies.plan_measure import Measure
-from intertwine.studies.plan_scores import unit
 
 N = 200
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intertwine.studies.plan_domain import FLOOR, Domain
+from intertwine.studies.plan_domain import FLOOR, Domain, compared
 
 
 def rows(n, seed=0, shift=0.0, spread=1.0):
@@ -23,7 +23,7 @@ def test_leverage_is_its_formula():
 @pytest.mark.parametrize("n", [50, 100, 1000])
 def test_rows_of_one_domain_are_of_one_domain(n):
     """Other rows of the same kind have the leverage of held-out ones, however few there are."""
-    found = Domain.of(rows(n)).compared(rows(4000, seed=1))
+    found = compared(rows(n), rows(4000, seed=1))
     assert found["ratio"] == pytest.approx(1, abs=0.15)
     assert found["shift"] is False
 
@@ -31,7 +31,7 @@ def test_rows_of_one_domain_are_of_one_domain(n):
 @pytest.mark.parametrize("other", [{"shift": 1.0}, {"spread": 1.5}])
 def test_rows_elsewhere_are_of_another(other):
     """Rows about another mean, or wider ones, have more leverage than held-out ones."""
-    found = Domain.of(rows(500)).compared(rows(500, seed=1, **other))
+    found = compared(rows(500), rows(500, seed=1, **other))
     assert found["ratio"] > 1.5
     assert found["shift"] is True
 
@@ -39,12 +39,12 @@ def test_rows_elsewhere_are_of_another(other):
 def test_a_narrow_domain_shows_from_its_own_side():
     """Rows well inside another set's are unlike them too: the wide ones have leverage under theirs."""
     wide, narrow = rows(500), rows(500, seed=1, spread=0.3)
-    assert Domain.of(wide).compared(narrow)["shift"] is False
-    assert Domain.of(narrow).compared(wide)["shift"] is True
+    assert compared(wide, narrow)["shift"] is False
+    assert compared(narrow, wide)["shift"] is True
 
 
 def test_the_unit_of_vectors_does_not_matter():
     """Vectors ten times as long have the same ratio."""
     own, others = rows(100), rows(70, seed=1)
-    expected = Domain.of(own).compared(others)["ratio"]
-    assert Domain.of(10 * own).compared(10 * others)["ratio"] == pytest.approx(expected)
+    expected = compared(own, others)["ratio"]
+    assert compared(10 * own, 10 * others)["ratio"] == pytest.approx(expected)

@@ -4,7 +4,7 @@ from tests.studies.plan_pairs_made import models, read_pairs, write_models
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
-from intertwine.studies.plan_pairs import is_unit, store_sample
+from intertwine.studies.plan_pairs import store_sample
 from intertwine.vectors import open_vectors
 
 
@@ -102,15 +102,6 @@ def test_a_proxy_of_other_spaces_is_refused(tmp_path, write_folder):
     folder = write_models(tmp_path / "proxy", write_folder, 60, prefix="other", d_old=20)
     with pytest.raises(SpaceMismatchError, match="dimension 20"):
         read_pairs(folder, without=pairs)
-
-
-def test_unit_vectors_are_recognised():
-    """Rows scaled to length 1 are told from others, float16's rounding notwithstanding."""
-    rows = models(60)[1]
-    scaled = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    assert is_unit(scaled)
-    assert is_unit(scaled.astype(np.float16).astype(np.float64))
-    assert not is_unit(rows)
 
 
 def test_a_store_is_sampled_evenly(tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from intertwine.lengths import unit
 from intertwine.studies import plan_tables as tables
+from intertwine.studies.plan_domain import least_known
 from intertwine.studies.plan_measure import Measure
-from intertwine.studies.plan_scores import unit
 
 N, K = 160, 10
 ITEMS = np.random.default_rng(0).standard_normal((N, 8))
@@ -50,7 +51,7 @@ def test_the_items_of_most_leverage_are_reembedded_first():
     """The columns that become native are those of the items farthest out, by their covariance."""
     old = ITEMS.copy()
     old[[5, 77]] *= 30
-    ((_, changed),) = tables.backfilled([(1.0, CONVERTED)], NATIVE, old, 2 / N)
+    ((_, changed),) = tables.backfilled([(1.0, CONVERTED)], NATIVE, least_known(old), 2 / N)
     differs = (changed != CONVERTED).any(axis=0)
     assert set(np.flatnonzero(differs)) == {5, 77}
     np.testing.assert_array_equal(changed[:, [5, 77]], NATIVE[:, [5, 77]])

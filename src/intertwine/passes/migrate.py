@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.files import sha256_file
+from intertwine.lengths import is_unit
 from intertwine.map_pair import load_map
-from intertwine.passes.migrate_batches import BatchMapper, Reservoir, all_unit, written
+from intertwine.passes.migrate_batches import BatchMapper, Reservoir, written
 from intertwine.passes.migrate_check import Natives, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
@@ -181,17 +182,13 @@ class _Run:
         self._scale(rows)
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)
-            if place.dim != self.linear_map.target.dim:
-                raise SpaceMismatchError(
-                    f"{place.name}: got dimension {place.dim}, expected {self.linear_map.target.dim}"
-                )
         if self.options.check is not None:
             self.natives = Natives.of(self.options.check, self.linear_map.target, sample.ids[0])
 
     def _scale(self, rows: Array) -> None:
         """Decide whether new vectors are scaled to length 1: as a plan saw, or as the old ones are."""
         plan = self.linear_map.info.get("plan") or {}
-        self.unit = bool(plan["unit"]) if "unit" in plan else all_unit(rows)
+        self.unit = bool(plan["unit"]) if "unit" in plan else is_unit(rows)
         if self.unit:
             why = "native ones do" if "unit" in plan else "old ones do"
             self.notes.append(f"new vectors get length 1, as {why}")
@@ -259,7 +256,10 @@ class _Run:
 
     def summary(self, *, switched: bool) -> dict[str, Any]:
         """Return what came of it."""
-        rows = self.place.count() if self.place.exists() else 0
+        if self.checks is not None:
+            rows = self.checks["items"]
+        else:
+            rows = self.place.count() if self.place.exists() else 0
         return {
             "source": self.store.name,
             "target": self.place.name,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.lengths import unit
 from intertwine.threads import ahead
 
 if TYPE_CHECKING:
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from intertwine.linear_map import LinearMap
     from intertwine.ready_map import ReadyMap
     from intertwine.stores import Batch, Target
-
-# Vectors whose lengths are this near to 1 are directions.
-UNIT_TOLERANCE = 1e-3
-
-
-def all_unit(rows: Array) -> bool:
-    """Return whether every row, (n, d), has length 1."""
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    return bool(np.abs(lengths - 1).max(initial=0) < UNIT_TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -53,11 +44,8 @@ class BatchMapper:
     name: str
     metric: str | None
     unit: bool
-
-    @cached_property
-    def _ready(self) -> dict[np.dtype[Any], ReadyMap]:
-        """The map for each type of number that batches came in."""
-        return {}
+    # For each type of number that batches came in.
+    _ready: dict[np.dtype[Any], ReadyMap] = field(default_factory=dict, repr=False)
 
     def mapped(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Array]]:
         """Give batches with their new vectors."""
@@ -89,8 +77,7 @@ class BatchMapper:
                 "stays"
             ) from error
         if self.unit:
-            length = np.linalg.norm(mapped, axis=1, keepdims=True)
-            np.divide(mapped, length, out=mapped, where=length > 0)
+            mapped = unit(mapped)
         if present.all():
             return mapped
         out = np.full((len(present), mapped.shape[1]), np.nan, number)

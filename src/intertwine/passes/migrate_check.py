@@ -15,6 +15,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.lengths import unit as directions
 from intertwine.metrics.intervals import proportion_interval
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _read_back(
     expected = old @ linear_map.weight.T + linear_map.bias
     if unit or place.metric == "cosine":
         # Some stores keep directions only.
-        expected, new = _directions(expected), _directions(new)
+        expected, new = directions(expected), directions(new)
     present = ~np.isnan(old[:, 0])
     error = np.linalg.norm(new - expected, axis=1)
     # An item without a vector there is as wrong as another vector.
@@ -177,10 +178,6 @@ def _read_back(
             "or change the old vectors meanwhile? Nothing was switched over"
         )
     return int(present.sum()), int(wrong.sum())
-
-
-def _directions(vectors: Array) -> Array:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _neighbours(store: Store, place: Target) -> tuple[int, int] | None:

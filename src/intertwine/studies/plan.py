@@ -7,11 +7,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
+from intertwine.lengths import is_unit
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.stores.store import METRICS
 from intertwine.studies import plan_tables as tables
 from intertwine.studies.plan_folds import MIN_FOLDS
 from intertwine.studies.plan_measure import K
-from intertwine.studies.plan_pairs import METRICS, MIN_PAIRS, Pairs, is_unit, store_sample
+from intertwine.studies.plan_pairs import MIN_PAIRS, Pairs, store_sample
 from intertwine.studies.plan_scores import BRIDGE, CONVERT
 from intertwine.studies.plan_work import Work
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.metrics.retrieval import Lists
+from intertwine.studies.plan_domain import least_known
 from intertwine.studies.plan_measure import combined, listed
 from intertwine.studies.plan_scores import BRIDGE, CONVERT
 from intertwine.studies.plan_tables import backfilled
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
     from intertwine.studies.plan_forecast import Forecast
-    from intertwine.studies.plan_measure import Estimate, Gains, Measure
+from intertwine.studies.plan_measure import Estimate, Gains, Measure
 
 REEMBED, REPAIR = "reembed", "convert-and-backfill"
 RERANKED = 50
@@ -176,8 +177,8 @@ class Judge:
         )
 
     def _backfilled(self, convert: Forecast) -> Gains:
-        a = convert.direction.pairs.a
-        return self.measure.of(backfilled(convert.tables, self.native, a, BACKFILLED))
+        order = least_known(convert.direction.pairs.a)
+        return self.measure.of(backfilled(convert.tables, self.native, order, BACKFILLED))
 
     def _estimate(self, gains: Gains) -> Estimate:
         return self.measure.estimate(self.quality(gains))

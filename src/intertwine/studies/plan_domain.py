@@ -29,45 +29,48 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Domain:
-    """The rows that a map is fitted on.
+    """The rows that a map is fitted on, as their moments.
 
     Parameters
     ----------
-    rows
-        (n, d) the rows.
     mean, factor
         μ, and the lower Cholesky factor of S/n + εI.
     """
 
-    rows: Array
     mean: Array
     factor: Array
 
     @classmethod
     def of(cls, rows: Array) -> Domain:
-        """Take the moments of some rows."""
+        """Take the moments of some rows, (n, d)."""
         mean = rows.mean(axis=0)
         about = rows - mean
         covariance = about.T @ about / len(rows)
         floor = FLOOR * float(np.trace(covariance)) / len(covariance)
         covariance[np.diag_indices_from(covariance)] += floor
-        return cls(rows, mean, np.linalg.cholesky(covariance))
+        return cls(mean, np.linalg.cholesky(covariance))
 
     def leverage(self, rows: Array) -> Array:
         """Return h of some rows, (n,)."""
         whitened = solve_triangular(self.factor, (rows - self.mean).T, lower=True)
         return np.asarray((whitened**2).sum(axis=0))
 
-    def compared(self, others: Array) -> dict[str, Any]:
-        """Return the ratio of other rows' mean leverage to that of held-out ones, and what it says.
 
-        Both are taken under the moments of the same folds, so that few rows make neither larger.
-        """
-        fold = np.arange(len(self.rows)) % FOLDS
-        theirs, own = [], []
-        for each in range(FOLDS):
-            rest = Domain.of(self.rows[fold != each])
-            theirs.append(rest.leverage(others).mean())
-            own.append(rest.leverage(self.rows[fold == each]).mean())
-        ratio = float(np.mean(theirs) / np.mean(own))
-        return {"ratio": ratio, "shift": ratio > SHIFT}
+def least_known(rows: Array) -> Array:
+    """Return the numbers of rows, (n,), those of the largest leverage first."""
+    return np.argsort(-Domain.of(rows).leverage(rows), kind="stable")
+
+
+def compared(rows: Array, others: Array) -> dict[str, Any]:
+    """Return the ratio of other rows' mean leverage to that of held-out ones, and what it says.
+
+    Both are taken under the moments of the same folds, so that few rows make neither larger.
+    """
+    fold = np.arange(len(rows)) % FOLDS
+    theirs, own = [], []
+    for each in range(FOLDS):
+        rest = Domain.of(rows[fold != each])
+        theirs.append(rest.leverage(others).mean())
+        own.append(rest.leverage(rows[fold == each]).mean())
+    ratio = float(np.mean(theirs) / np.mean(own))
+    return {"ratio": ratio, "shift": ratio > SHIFT}

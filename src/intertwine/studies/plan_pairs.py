@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from intertwine.spaces import Space
     from intertwine.vectors import VectorFile
 
-METRICS = ("cosine", "ip", "l2")
 MIN_PAIRS = 50
 STORE_ROWS = 5000
-# Rows as close to length 1 as this are taken to have been scaled to it.
-UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,6 @@ class Pairs:
             names=[path.name for path in feature_set.paths],
             notes=notes,
         )
-
-
-def is_unit(rows: Array) -> bool:
-    """Return whether all vectors have length 1, up to 1e-3."""
-    return bool(np.abs(np.linalg.norm(rows, axis=1) - 1).max() <= UNIT_TOLERANCE)
 
 
 def store_sample(store: VectorFile, source: Space, *, metric: str) -> Array:

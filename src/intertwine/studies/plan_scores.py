@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.estimators.baselines import identity
+from intertwine.lengths import is_unit, unit
 from intertwine.studies.plan_candidates import fits
-from intertwine.studies.plan_pairs import is_unit
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -45,12 +46,6 @@ def similarities(queries: Array, items: Array, metric: str) -> Array:
     if metric == "cosine":
         queries, items = unit(queries), unit(items)
     return np.asarray(queries.astype(np.float32) @ items.astype(np.float32).T)
-
-
-def unit(rows: Array) -> Array:
-    """Return vectors scaled to length 1; one of length zero stays as it is."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
 
 
 def without_self(table: Array) -> Array:
@@ -183,7 +178,5 @@ def stay_table(pairs: Pairs, metric: str) -> Array:
 
 def nothing_table(pairs: Pairs, metric: str) -> Array:
     """Return the scores of new queries with old vectors, zero-padded or cut to one dimension."""
-    items = np.zeros_like(pairs.b)
-    width = min(pairs.a.shape[1], pairs.b.shape[1])
-    items[:, :width] = pairs.a[:, :width]
+    items = identity(pairs.source, pairs.target).apply(pairs.a)
     return without_self(similarities(pairs.b, items, metric))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.studies.plan_domain import Domain
+from intertwine.studies.plan_domain import compared, least_known
 from intertwine.studies.plan_forecast import plain_recall
 from intertwine.studies.plan_measure import Estimate, Gains, K, listed
 from intertwine.studies.plan_pairs import MIN_PAIRS
@@ -87,7 +87,7 @@ def rerank_rows(measure: Measure, tables: Tables) -> list[Row]:
     ]
 
 
-def backfilled(tables: Tables, native: Array, a: Array, share: float) -> Tables:
+def backfilled(tables: Tables, native: Array, order: Array, share: float) -> Tables:
     """Return scores once a share of the items has been re-embedded.
 
     Parameters
@@ -96,13 +96,12 @@ def backfilled(tables: Tables, native: Array, a: Array, share: float) -> Tables:
         Of converted items.
     native
         Of re-embedded ones.
-    a
-        (n, d_source) old vectors: those of the largest leverage go first.
+    order
+        (n,) the numbers of items, in which they are re-embedded.
     share
         Share of the items.
     """
-    count = round(share * len(a))
-    worst = np.argsort(-Domain.of(a).leverage(a), kind="stable")[:count]
+    worst = order[: round(share * len(order))]
     changed = []
     for coefficient, table in tables:
         copy = table.copy()
@@ -113,10 +112,11 @@ def backfilled(tables: Tables, native: Array, a: Array, share: float) -> Tables:
 
 def backfill_rows(measure: Measure, tables: Tables, native: Array, a: Array) -> list[Row]:
     """Return recall by the share of items that are re-embedded."""
+    order = least_known(a)
     return [
         {
             "share": share,
-            **recall_row(measure, measure.of(backfilled(tables, native, a, share)).recall),
+            **recall_row(measure, measure.of(backfilled(tables, native, order, share)).recall),
         }
         for share in SHARES
     ]
@@ -162,13 +162,13 @@ def domain_rows(pairs: Pairs, proxy: Pairs | None, store: Array | None) -> list[
     """
     rows = []
     if proxy is not None:
-        rows.append({"of": "pairs", "under": "proxy", **Domain.of(proxy.a).compared(pairs.a)})
+        rows.append({"of": "pairs", "under": "proxy", **compared(proxy.a, pairs.a)})
     if store is not None:
-        rows.append({"of": "store", "under": "pairs", **Domain.of(pairs.a).compared(store)})
+        rows.append({"of": "store", "under": "pairs", **compared(pairs.a, store)})
         if len(store) >= MIN_PAIRS:
-            rows.append({"of": "pairs", "under": "store", **Domain.of(store).compared(pairs.a)})
+            rows.append({"of": "pairs", "under": "store", **compared(store, pairs.a)})
         if proxy is not None:
-            rows.append({"of": "store", "under": "proxy", **Domain.of(proxy.a).compared(store)})
+            rows.append({"of": "store", "under": "proxy", **compared(proxy.a, store)})
     return rows or None
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from intertwine.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HIDDEN = "***"
 SECRET_OPTIONS = ("password", "api_key")
@@ -54,7 +58,8 @@ class Address:
             options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
         except ValueError:
             raise InputError(
-                f"got a {scheme} store whose options are not NAME=VALUE&…; {rest_of(scheme)}"
+                f"got a {scheme} store whose options are not NAME=VALUE&…; write "
+                f"{scheme}:PLACE?NAME=VALUE&NAME=VALUE"
             ) from None
         return cls(scheme, place, options, unquote(part))
 
@@ -123,9 +128,11 @@ class Address:
         return f"{self.scheme}:{place}{'#' + self.part if self.part else ''}"
 
 
-def rest_of(scheme: str) -> str:
-    """Return a hint how to write the options of a scheme."""
-    return f"write {scheme}:PLACE?NAME=VALUE&NAME=VALUE"
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without the secrets that it may hold."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def _parts(place: str) -> SplitResult:

@@ -11,7 +11,6 @@ from intertwine.files import cannot_write, check_writable
 from intertwine.stores.file_switch import give_name
 from intertwine.stores.file_writing import write_like
 from intertwine.stores.row_target import RowTarget
-from intertwine.stores.store import common_metric
 from intertwine.stores.switched_files import common_folder
 from intertwine.vectors.tables import TableVectors
 
@@ -33,7 +32,6 @@ def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
     """
     address = source.address.beside(text)
     address.only("metric")
-    common_metric(address.options.get("metric"), source.metric, address.shown)
     if address.part not in {"", source.column}:
         raise InputError(
             f"got target column {address.part!r}, expected {source.column!r} as in the source, whose "

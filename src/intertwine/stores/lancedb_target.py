@@ -170,7 +170,7 @@ class LanceTarget(LanceStore):
     def switched(self) -> bool:
         """Whether the source's table bears our mark and what is kept."""
         found = self.source.mark()
-        return found is not None and found.kept is not None and found.switched(None) == self.made
+        return found is not None and found.after_switch_of(self.made)
 
     def switch(self) -> None:
         """Write these rows as the next version of the source's table, in one commit.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.stores.pgvector_wire import NUMBERS, to_array, to_sent
+from intertwine.stores.pgvector_wire import packed, to_array, to_sent, vector_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,8 @@ def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
     """Return a row of (id, vector) as it is sent; None where rows differ in length."""
     if column.id_type not in INTEGERS:
         return None
-    vector = np.dtype([("dim", ">u2"), ("unused", ">u2"), ("v", NUMBERS[column.kind], (dim,))])
     parts = [("fields", ">i2"), ("id_size", ">i4"), ("id", INTEGERS[column.id_type])]
-    return np.dtype([*parts, ("size", ">i4"), ("vector", vector)])
+    return np.dtype([*parts, ("size", ">i4"), ("vector", vector_type(column.kind, dim))])
 
 
 def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], Array]]:
@@ -73,7 +72,7 @@ def _rows(data: bytes | bytearray, kind: np.dtype[Any], dim: int) -> tuple[list[
             f"item {item}: got a vector of other than {dim} numbers, as the others have; a column of "
             "one dimension is needed"
         )
-    numbers = rows["vector"]["v"]
+    numbers = rows["vector"]["numbers"]
     return rows["id"].tolist(), numbers.astype(numbers.dtype.newbyteorder("="))
 
 
@@ -93,11 +92,5 @@ def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
         return
     rows = np.zeros(len(ids), kind)
     rows["fields"], rows["id_size"], rows["id"] = 2, kind["id"].itemsize, ids
-    rows["size"], rows["vector"]["dim"] = kind["vector"].itemsize, vectors.shape[1]
-    with np.errstate(over="ignore"):
-        rows["vector"]["v"] = vectors
-    if not np.isfinite(rows["vector"]["v"]).all():
-        raise InputError(
-            f"mapped vectors have numbers that do not fit a column of type {column.kind}"
-        )
+    rows["size"], rows["vector"] = kind["vector"].itemsize, packed(vectors, column.kind)
     copy.write(BEGIN + rows.tobytes() + END)

@@ -86,7 +86,7 @@ class PgvectorTarget(PgvectorStore):
     address
         Of this one.
     connection
-        A second one, on which this column is written while the source is read.
+        A second one, while the source is read; threads that write have others, made as needed.
     made
         The mark that it bears.
     """
@@ -126,12 +126,8 @@ class PgvectorTarget(PgvectorStore):
         kind = sql.SQL(f"{self.column.kind}({self.dim})")
         with one_line(self.address.secrets), self.connection.transaction():
             self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=kind)
-            self._note("{c}", self.made)
-
-    def _note(self, column: str, mark: Mark | None) -> None:
-        sql = import_extra("psycopg.sql", EXTRA)
-        text = sql.Literal(mark.to_text()) if mark else sql.SQL("NULL")
-        self.query(f"COMMENT ON COLUMN {{t}}.{column} IS {{text}}", text=text)
+            note = sql.Literal(self.made.to_text())
+            self.query("COMMENT ON COLUMN {t}.{c} IS {note}", note=note)
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Give rows that have an old vector and no new one."""
@@ -206,8 +202,7 @@ class PgvectorTarget(PgvectorStore):
         if self.switched():
             return
         self._rename({"{c}": "{kept}", "{new}": "{c}"})
-        with one_line(self.address.secrets):
-            self.column = replace(self.column, name=self.source.column.name)
+        self.column = replace(self.column, name=self.source.column.name)
 
     def rollback(self) -> None:
         """Give the columns their old names again in one transaction."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import HIDDEN
+from intertwine.stores.address import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,9 +104,7 @@ def one_line(secrets: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, OSError) as error:
-        text = " ".join(str(error).split())
-        for secret in secrets:
-            text = text.replace(secret, HIDDEN)
+        text = hidden(" ".join(str(error).split()), secrets)
         raise InputError(f"PostgreSQL: {text}; what was committed stays") from None
 
 
@@ -134,21 +132,36 @@ def to_array(values: Sequence[bytes | None], kind: str, dim: int, ids: Sequence[
     return np.frombuffer(data, number).reshape(-1, dim).astype(native)
 
 
-def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
-    """Return vectors, (n, d), as pgvector receives them; rows of NaN as NULL.
+def vector_type(kind: str, dim: int) -> np.dtype[Any]:
+    """Return a vector as it stands on the wire."""
+    return np.dtype([("dim", ">u2"), ("unused", ">u2"), ("numbers", NUMBERS[kind], (dim,))])
+
+
+def packed(vectors: Array, kind: str) -> Array:
+    """Return vectors, (n, d), as n of `vector_type`; rows of NaN stay such.
 
     Raises
     ------
     InputError
         For numbers that do not fit the column's type.
     """
-    n, d = vectors.shape
-    number = np.dtype(NUMBERS[kind])
-    rows = np.empty(n, [("dim", ">u2"), ("unused", ">u2"), ("numbers", number, (d,))])
-    rows["dim"], rows["unused"] = d, 0
+    rows = np.zeros(len(vectors), vector_type(kind, vectors.shape[1]))
+    rows["dim"] = vectors.shape[1]
     with np.errstate(over="ignore"):
         rows["numbers"] = vectors
-    absent = np.isnan(vectors[:, 0])
-    if not np.isfinite(rows["numbers"][~absent]).all():
+    if not (np.isfinite(rows["numbers"]).all(axis=1) | np.isnan(vectors[:, 0])).all():
         raise InputError(f"mapped vectors have numbers that do not fit a column of type {kind}")
-    return [None if gone else Sent(row.tobytes()) for row, gone in zip(rows, absent, strict=True)]
+    return rows
+
+
+def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
+    """Return vectors, (n, d), as pgvector receives them one by one; rows of NaN as NULL.
+
+    Raises
+    ------
+    InputError
+        For numbers that do not fit the column's type.
+    """
+    absent = np.isnan(vectors[:, 0])
+    rows = zip(packed(vectors, kind), absent, strict=True)
+    return [None if gone else Sent(row.tobytes()) for row, gone in rows]

@@ -108,4 +108,4 @@ def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
 def _is_switched(source: QdrantStore, mark: Mark) -> bool:
     """Whether an alias stands for what this very migration made, and what was before is noted."""
     found = source.mark()
-    return found is not None and found.kept is not None and found.switched(None) == mark
+    return found is not None and found.after_switch_of(mark)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError, IntertwineError
 from intertwine.extras import import_extra
-from intertwine.stores.address import HIDDEN
+from intertwine.stores.address import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -142,9 +142,7 @@ def one_line(secrets: Sequence[str]) -> Iterator[None]:
                 f"Qdrant refuses the API key, or there is none (status {status}); give api_key=… or "
                 "set QDRANT_API_KEY"
             ) from None
-        text = " ".join(str(error).split()) or type(error).__name__
-        for secret in secrets:
-            text = text.replace(secret, HIDDEN)
+        text = hidden(" ".join(str(error).split()) or type(error).__name__, secrets)
         raise InputError(f"Qdrant: {text[:LONGEST_MESSAGE]}; what was written stays") from None
 
 

@@ -13,7 +13,7 @@ from intertwine.errors import InputError
 from intertwine.features.npy import NpyFile
 from intertwine.stores.file_maker import FileMaker
 from intertwine.stores.file_switch import original, read_note, write_note
-from intertwine.stores.store import check_metric
+from intertwine.stores.store import common_metric
 from intertwine.stores.switched_files import SwitchedFiles
 from intertwine.stores.when_whole import WhenWhole
 from intertwine.threads import ahead
@@ -55,7 +55,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
     def __init__(self, source: RowStore, address: Address, outputs: list[Path], made: Mark) -> None:
         super().__init__(source, Path(address.place), outputs, made)
         self.address, self.name, self.dim = address, address.shown, made.target.dim
-        self.metric = source.metric or check_metric(address.options.get("metric"), self.name)
+        self.metric = common_metric(address.options.get("metric"), source.metric, self.name)
         self._inputs = read_note(self.place).get("inputs", {})
         self._parts: dict[int, PartialOutput] = {}
         self._makers: dict[int, FileMaker] = {}

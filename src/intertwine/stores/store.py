@@ -82,6 +82,10 @@ class Mark:
         except (ValueError, KeyError, TypeError):
             return None
 
+    def after_switch_of(self, made: Mark) -> bool:
+        """Whether this is the mark that a migration's own became by its switch."""
+        return self.kept is not None and self.switched(None) == made
+
     def switched(self, kept: str | None) -> Mark:
         """Return the mark after a switch, or before it with None."""
         return replace(self, kept=kept)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from intertwine.files import write_files
-from intertwine.report import draw
+from intertwine.files import json_bytes, write_files
+from intertwine.report import draw, render
 
 if TYPE_CHECKING:
     import os
@@ -66,3 +66,59 @@ def write_folder(
         if name not in files:
             (Path(folder) / name).unlink(missing_ok=True)
     return Path(folder) / "report.html"
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    result: Mapping[str, Any],
+    page: Any,
+    *,
+    template: str,
+    plots: Mapping[str, Callable[..., Figure]],
+    said: Mapping[str, str],
+    tables: Mapping[str, str],
+    head: Mapping[str, Callable[..., Figure]] | None = None,
+) -> Path:
+    """Write the report of a study whose page may show some figures or not.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    result
+        The study's JSON object.
+    page
+        What the page shows.
+    template
+        The page's.
+    plots
+        What draws each figure that is defined, by name, given a palette and a width.
+    said
+        What each figure shows, defined or not.
+    tables
+        Text files by name.
+    head
+        Figures that are files of their own and do not stand on the page.
+
+    Returns
+    -------
+    page
+        The path of `report.html`.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be written.
+    """
+    inline: dict[str, dict[str, str]] = {name: {} for name in said}
+    for name, plot in plots.items():
+        label = f"{said[name]}. {page.lede}"
+        inline[name] = draw.for_both_widths(plot, prefix=name, label=label)
+    html = render.html_page(template, page, inline)
+    files = {
+        "report.json": json_bytes(result),
+        **figure_files({**(head or {}), **plots}),
+        **{name: text.encode() for name, text in tables.items()},
+        "report.html": html.encode(),
+    }
+    return write_folder(folder, files, optional=figure_names(said))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes
 from intertwine.report import draw, render
 from intertwine.report.draw.rate_panels import rate_panels
-from intertwine.report.folder import figure_files, figure_names, write_folder
+from intertwine.report.folder import write_report
 from intertwine.report.summarise.linkage import summarise_linkage
 from intertwine.report.summarise.linkage_study import TPIR, LinkageStudy
 
@@ -39,7 +38,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "cmc": (*CONDITION, "rank", "rate", "chance"),
     "linkable": ("source", "target", "above_chance_from", "half_of_native_from", "reason"),
 }
-FIGURES = ("known", "cmc")
+# What each figure shows.
+SAID = {
+    "known": "Linkage over the number of known pairs",
+    "cmc": "Share of probes found over rank",
+}
 
 
 def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -67,17 +70,16 @@ def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[st
     """
     study = LinkageStudy.of(result)
     page = summarise_linkage(study)
-    plots = _plots(page)
-    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
-    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
-    html = render.html_page("linkage.html.jinja", page, inline)
-    files = {
-        "report.json": json_bytes(study.result),
-        **figure_files({"table": partial(draw.matrix, page.matrix), **plots}),
-        **_tables(study, page),
-        "report.html": html.encode(),
-    }
-    return write_folder(folder, files, optional=figure_names(FIGURES))
+    return write_report(
+        folder,
+        study.result,
+        page,
+        template="linkage.html.jinja",
+        plots=_plots(page),
+        said=SAID,
+        tables=_tables(study, page),
+        head={"table": partial(draw.matrix, page.matrix)},
+    )
 
 
 def _plots(page: LinkagePage) -> dict[str, Callable[..., Figure]]:
@@ -86,18 +88,10 @@ def _plots(page: LinkagePage) -> dict[str, Callable[..., Figure]]:
     return {name: partial(rate_panels, found) for name, found in panels.items() if found}
 
 
-def _inline(name: str, plot: Callable[..., Figure], page: LinkagePage) -> dict[str, str]:
-    said = {
-        "known": "Linkage over the number of known pairs",
-        "cmc": "Share of probes found over rank",
-    }
-    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
-
-
-def _tables(study: LinkageStudy, page: LinkagePage) -> dict[str, bytes]:
+def _tables(study: LinkageStudy, page: LinkagePage) -> dict[str, str]:
     files = {
         f"{name}.csv": render.csv_text(study.result[name], columns)
         for name, columns in COLUMNS.items()
     }
     files["table.tex"] = render.latex_table(page.matrix, label="tab:linkage")
-    return {name: text.encode() for name, text in files.items()}
+    return files

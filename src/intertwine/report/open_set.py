@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes
 from intertwine.report import draw, render
-from intertwine.report.folder import figure_files, figure_names, write_folder
+from intertwine.report.folder import write_report
 from intertwine.report.summarise import OpenSetStudy, summarise_open_set
 
 if TYPE_CHECKING:
@@ -59,7 +58,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "roc": ("source", "target", "far", "tar"),
 }
-FIGURES = ("roc", "det", "curve", "rank")
+# What each figure shows.
+SAID = {
+    "roc": "Genuine pairs accepted over impostors accepted",
+    "det": "Genuine pairs refused over impostors accepted",
+    "curve": "Change in accuracy over the number of fit rows",
+    "rank": "Change in accuracy over the rank of the map",
+}
 
 
 def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -87,17 +92,16 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
     """
     study = OpenSetStudy.of(result)
     page = summarise_open_set(study)
-    plots = _plots(page)
-    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
-    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
-    html = render.html_page("open_set.html.jinja", page, inline)
-    files = {
-        "report.json": json_bytes(study.result),
-        **figure_files({"table": partial(draw.matrix, page.matrix), **plots}),
-        **_tables(study, page),
-        "report.html": html.encode(),
-    }
-    return write_folder(folder, files, optional=figure_names(FIGURES))
+    return write_report(
+        folder,
+        study.result,
+        page,
+        template="open_set.html.jinja",
+        plots=_plots(page),
+        said=SAID,
+        tables=_tables(study, page),
+        head={"table": partial(draw.matrix, page.matrix)},
+    )
 
 
 def _plots(page: OpenSetPage) -> dict[str, Callable[..., Figure]]:
@@ -112,17 +116,7 @@ def _plots(page: OpenSetPage) -> dict[str, Callable[..., Figure]]:
     return plots
 
 
-def _inline(name: str, plot: Callable[..., Figure], page: OpenSetPage) -> dict[str, str]:
-    said = {
-        "roc": "Genuine pairs accepted over impostors accepted",
-        "det": "Genuine pairs refused over impostors accepted",
-        "curve": "Change in accuracy over the number of fit rows",
-        "rank": "Change in accuracy over the rank of the map",
-    }
-    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
-
-
-def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, bytes]:
+def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, str]:
     points = [
         {"source": row["source"], "target": row["target"], "far": far, "tar": tar}
         for row in study.result["roc"]
@@ -131,4 +125,4 @@ def _tables(study: OpenSetStudy, page: OpenSetPage) -> dict[str, bytes]:
     rows = {name: study.result[name] for name in COLUMNS} | {"roc": points}
     files = {f"{name}.csv": render.csv_text(rows[name], COLUMNS[name]) for name in COLUMNS}
     files["table.tex"] = render.latex_table(page.matrix, label="tab:open-set")
-    return {name: text.encode() for name, text in files.items()}
+    return files

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes
-from intertwine.report import draw, render
+from intertwine.report import render
 from intertwine.report.draw.options import options
 from intertwine.report.draw.rate_panels import rate_panels
-from intertwine.report.folder import figure_files, figure_names, write_folder
+from intertwine.report.folder import write_report
 from intertwine.report.render.latex_rows import latex_rows
 from intertwine.report.summarise.plan import summarise_plan
 from intertwine.report.summarise.plan_study import PlanStudy
@@ -42,7 +41,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "gallery": (*OPTION, "n_items", "recall_at_10"),
     "domain": (*PAIR, "of", "under", "ratio", "shift"),
 }
-FIGURES = ("options", "curve", "repair", "gallery")
+# What each figure shows.
+SAID = {
+    "options": "Every option on one axis",
+    "curve": "Recall over the number of pairs",
+    "repair": "Recall over the depth of re-ranking and the share re-embedded",
+    "gallery": "Recall over the number of items in the gallery",
+}
 
 
 def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -70,17 +75,15 @@ def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str])
     """
     study = PlanStudy.of(result)
     page = summarise_plan(study)
-    plots = _plots(page)
-    inline: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
-    inline |= {name: _inline(name, plot, page) for name, plot in plots.items()}
-    html = render.html_page("plan.html.jinja", page, inline)
-    files = {
-        "report.json": json_bytes(study.result),
-        **figure_files(plots),
-        **_tables(study, page),
-        "report.html": html.encode(),
-    }
-    return write_folder(folder, files, optional=figure_names(FIGURES))
+    return write_report(
+        folder,
+        study.result,
+        page,
+        template="plan.html.jinja",
+        plots=_plots(page),
+        said=SAID,
+        tables=_tables(study, page),
+    )
 
 
 def _plots(page: PlanPage) -> dict[str, Callable[..., Figure]]:
@@ -92,21 +95,11 @@ def _plots(page: PlanPage) -> dict[str, Callable[..., Figure]]:
     return plots | {name: partial(rate_panels, found) for name, found in panels.items() if found}
 
 
-def _inline(name: str, plot: Callable[..., Figure], page: PlanPage) -> dict[str, str]:
-    said = {
-        "options": "Every option on one axis",
-        "curve": "Recall over the number of pairs",
-        "repair": "Recall over the depth of re-ranking and the share re-embedded",
-        "gallery": "Recall over the number of items in the gallery",
-    }
-    return draw.for_both_widths(plot, prefix=name, label=f"{said[name]}. {page.lede}")
-
-
-def _tables(study: PlanStudy, page: PlanPage) -> dict[str, bytes]:
+def _tables(study: PlanStudy, page: PlanPage) -> dict[str, str]:
     files = {
         f"{name}.csv": render.csv_text(study.rows(name), columns)
         for name, columns in COLUMNS.items()
     }
     caption = f"{page.title}. {page.lede}"
     files["table.tex"] = latex_rows(page.tables["options"], caption=caption, label="tab:plan")
-    return {name: text.encode() for name, text in files.items()}
+    return files

@@ -70,18 +70,45 @@ def latex_table(content: Matrix, *, label: str) -> str:
         Three lines a source: accuracy, change, interval. Native cells are bold. A table that is
         too wide for a page is scaled to it.
     """
-    wide = _width(content) > TEXT_WIDTH
+    return table_environment(
+        _tabular(content),
+        caption=_caption(content),
+        label=label,
+        width=_width(content),
+        settings=[r"\setlength{\tabcolsep}{4pt}"],
+    )
+
+
+def table_environment(
+    lines: list[str], *, caption: str, label: str, width: float, settings: list[str] | None = None
+) -> str:
+    """Return a `table` environment about a `tabular` one, scaled where it is too wide for a page.
+
+    Parameters
+    ----------
+    lines
+        The `tabular`.
+    caption
+        As LaTeX.
+    label
+        What the paper's text refers to.
+    width
+        About how wide the table is, in points.
+    settings
+        Lines that hold for the table.
+    """
+    wide = width > TEXT_WIDTH
     return "\n".join(
         [
             r"% Needs \usepackage{booktabs,graphicx}.",
             r"\begin{table}",
             r"\centering",
-            f"\\caption{{{_caption(content)}}}",
+            f"\\caption{{{caption}}}",
             f"\\label{{{label}}}",
-            r"\setlength{\tabcolsep}{4pt}",
+            *(settings or []),
             r"\small",
             *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-            *_tabular(content),
+            *lines,
             *(["}"] if wide else []),
             r"\end{table}",
             "",

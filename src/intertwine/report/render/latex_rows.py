@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.report.render.latex import TEXT_WIDTH, escape
+from intertwine.report.render.latex import escape, table_environment
 
 if TYPE_CHECKING:
     from intertwine.report.summarise.shapes import Table
@@ -29,29 +29,18 @@ def latex_rows(content: Table, *, caption: str, label: str) -> str:
     text
         One line a row, numbers to the right. A table that is too wide for a page is scaled to it.
     """
-    wide = _width(content) > TEXT_WIDTH
     sides = "".join("r" if column.numeric else "l" for column in content.columns)
-    return "\n".join(
-        [
-            r"% Needs \usepackage{booktabs,graphicx}.",
-            r"\begin{table}",
-            r"\centering",
-            f"\\caption{{{escape(f'{caption} {content.caption}')}}}",
-            f"\\label{{{label}}}",
-            r"\small",
-            *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-            f"\\begin{{tabular}}{{@{{}}{sides}@{{}}}}",
-            r"\toprule",
-            _line([column.title for column in content.columns]),
-            r"\midrule",
-            *(_line([piece.text for piece in row]) for row in content.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(["}"] if wide else []),
-            r"\end{table}",
-            "",
-        ]
-    )
+    lines = [
+        f"\\begin{{tabular}}{{@{{}}{sides}@{{}}}}",
+        r"\toprule",
+        _line([column.title for column in content.columns]),
+        r"\midrule",
+        *(_line([piece.text for piece in row]) for row in content.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    said = escape(f"{caption} {content.caption}")
+    return table_environment(lines, caption=said, label=label, width=_width(content))
 
 
 def _line(texts: list[str]) -> str:

@@ -16,6 +16,7 @@ from intertwine.report.summarise.plan_study import (
     NOTHING,
     RECALL,
     REEMBED,
+    percents,
 )
 from intertwine.report.summarise.plan_words import MEASURES, OPTIONS, option_name, percent
 from intertwine.report.summarise.shapes import Line
@@ -106,7 +107,7 @@ def ordered(study: PlanStudy) -> list[Row]:
 
 
 def _dot(study: PlanStudy, row: Row, measure: str) -> Dot:
-    value, low, high = (None if row.get(key) is None else 100 * row[key] for key in ENDS[measure])
+    value, low, high = percents(row, measure)
     return Dot(
         name=option_name(study, row),
         text=plain(value, study.places),

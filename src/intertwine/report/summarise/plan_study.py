@@ -116,3 +116,8 @@ class PlanStudy(Report):
         if self.quality == RECALL:
             top = 1.0
         return None if value is None or not top else float(value) / top
+
+
+def percents(row: Row, measure: str) -> tuple[float | None, ...]:
+    """Return a measure of a row and the ends of its interval, in per cent."""
+    return tuple(None if row.get(key) is None else 100 * row[key] for key in ENDS[measure])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intertwine.report.summarise.numbers import interval, plain, scored, unit
-from intertwine.report.summarise.plan_study import ENDS, NDCG, PRECISION, PROXY, RECALL
+from intertwine.report.summarise.plan_study import NDCG, PRECISION, PROXY, RECALL, percents
 from intertwine.report.summarise.shapes import Text
 
 if TYPE_CHECKING:
@@ -71,5 +71,5 @@ def option_name(study: PlanStudy, row: Row) -> str:
 
 def rate(row: Row, measure: str, places: int) -> str:
     """Return a measure of a row in per cent with its interval in brackets."""
-    value, low, high = (None if row.get(key) is None else 100 * row[key] for key in ENDS[measure])
+    value, low, high = percents(row, measure)
     return scored(plain(value, places), interval(low, high, places))

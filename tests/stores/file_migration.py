@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
 
 import numpy as np
+from tests.stores import migration
 
 from intertwine.spaces import Space
 from intertwine.stores import Mark, open_store
-from intertwine.stores.store import require_ours
 
 OLD, NEW = 12, 7
 MATRIX = np.random.default_rng(5).standard_normal((OLD, NEW)).astype(np.float32)
@@ -24,12 +23,7 @@ def mapped(vectors):
 def begin(source, text, mark=MARK):
     """Return a store and a target that stands."""
     store = open_store(source)
-    target = store.target(text, mark)
-    if target.exists():
-        require_ours(target.mark(), mark, target.name)
-    else:
-        target.create()
-    return store, target
+    return store, migration.begin(store, text, mark)
 
 
 def migrate(source, text, *, size=100, most=None, mark=MARK):
@@ -37,8 +31,8 @@ def migrate(source, text, *, size=100, most=None, mark=MARK):
     store, target = begin(source, text, mark)
     written = 0
     try:
-        while batches := list(_write_some(target, size, most)):
-            written += sum(batches)
+        while count := migration.write_round(target, mapped, size=size, most=most):
+            written += count
             if most is not None:
                 return written
         target.finish()
@@ -46,11 +40,6 @@ def migrate(source, text, *, size=100, most=None, mark=MARK):
         target.close()
         store.close()
     return written
-
-
-def _write_some(target, size, most):
-    for batch in islice(target.pending(size), most):
-        yield target.write(batch, mapped(batch.vectors))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
 from lancedb.index import BTree, HnswSq, IvfFlat
+from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
 from intertwine.stores import Mark, lancedb_folder, lancedb_target, open_store
-from intertwine.stores.store import require_ours
 
 N, D, Q = 700, 16, 12
 NO_VECTOR = (3, 400)
@@ -76,18 +75,14 @@ def rows(folder, name):
 
 def migrate(source, text, *, mark=MARK, size=150, rounds=None):
     """Bring all of a source to a target, or some batches, and return the target."""
-    target = source.target(text, mark)
-    if target.exists():
-        require_ours(target.mark(), mark, target.name)
-    else:
-        target.create()
-    while True:
-        written = 0
-        for batch in islice(target.pending(size), rounds):
-            assert len(batch.ids) <= size
-            written += target.write(batch, batch.vectors.astype(np.float32) @ MATRIX)
-        if not written or rounds:
-            return target
+    return migration.migrate(
+        source,
+        text,
+        lambda vectors: vectors.astype(np.float32) @ MATRIX,
+        mark=mark,
+        size=size,
+        rounds=rounds,
+    )
 
 
 def test_facts_and_batches_of_a_store(folder, vectors):

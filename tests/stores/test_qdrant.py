@@ -8,11 +8,11 @@ import threading
 import uuid
 from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
+from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
@@ -20,7 +20,6 @@ from intertwine.stores import Mark, open_store, qdrant_target
 from intertwine.stores.address import Address
 from intertwine.stores.qdrant import QdrantStore
 from intertwine.stores.qdrant_facts import find_collection
-from intertwine.stores.store import require_ours
 
 N, D, Q = 230, 8, 6
 NO_VECTOR = 40
@@ -93,18 +92,9 @@ def folder(made_folder, tmp_path):
 
 def migrate(source, text, *, mark=MARK, size=50, rounds=None):
     """Bring all of a source to a target, or some batches, and return the target."""
-    target = source.target(text, mark)
-    if target.exists():
-        require_ours(target.mark(), mark, target.name)
-    else:
-        target.create()
-    while True:
-        written = 0
-        for batch in islice(target.pending(size), rounds):
-            assert len(batch.ids) <= size
-            written += target.write(batch, batch.vectors @ MATRIX)
-        if not written or rounds:
-            return target
+    return migration.migrate(
+        source, text, lambda vectors: vectors @ MATRIX, mark=mark, size=size, rounds=rounds
+    )
 
 
 def payloads(store):

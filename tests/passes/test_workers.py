@@ -28,18 +28,20 @@ def test_only_some_pieces_are_handed_out_at_a_time():
 
 def test_a_window_bounds_what_waits_for_the_first(tmp_path):
     """While the first piece is not done, no piece beyond the window is begun."""
-    pieces = [(i, str(tmp_path)) for i in range(20)]
-    with ThreadPoolExecutor(2) as executor:
+    pieces, go = [(i, str(tmp_path)) for i in range(20)], tmp_path / "go"
+    with ThreadPoolExecutor(2) as executor, ThreadPoolExecutor(1) as other:
         results = Workers(executor, count=2).run(wait_for, pieces, window=6)
-        found = [next(results) for _ in range(5)]
-        assert found == [(i, i) for i in range(1, 6)]
-        with ThreadPoolExecutor(1) as other:
+        try:
+            found = {next(results) for _ in range(5)}
             sixth = other.submit(next, results)
-            assert not wait([sixth], timeout=0.2).done
-            assert len(list(tmp_path.glob("begun *"))) == 6
-            (tmp_path / "go").touch()
-            assert sixth.result() == (0, 0)
+            early = wait([sixth], timeout=0.2).done
+            begun = len(list(tmp_path.glob("begun *")))
+        finally:
+            go.touch()  # or the executor would wait for the first piece for ever
+        assert sixth.result() == (0, 0)
         assert sorted(results) == [(i, i) for i in range(6, 20)]
+    assert found == {(i, i) for i in range(1, 6)}
+    assert (early, begun) == (set(), 6)
 
 
 class Gone(Executor):

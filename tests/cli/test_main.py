@@ -173,9 +173,11 @@ def test_ctrl_c_exits_130(networks, tmp_path, arguments):
     folders = ["--fit", tmp_path / "set", "--eval", tmp_path / "set"]
     # So many points take minutes.
     many = ["--curve-points", "2000", "--out", tmp_path / "report"]
+    # Python leaves Ctrl-C ignored where the tests run behind a shell's &.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     loaded = "from intertwine import cli; print('loaded', flush=True); cli.main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", loaded, "closed-set", *folders, *many, *arguments],
+        [sys.executable, "-c", f"{heard}; {loaded}", "closed-set", *folders, *many, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

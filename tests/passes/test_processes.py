@@ -41,6 +41,7 @@ def test_a_kill_ends_the_processes_too(tmp_path, write_folder):
     arguments = ["moments", folder, "--out", tmp_path / "out", "--workers", "2"]
     with subprocess.Popen([command, *arguments], stdout=subprocess.PIPE) as process:
         while not list(tmp_path.glob(".out.*.parts/part-*")):
+            assert process.poll() is None
             time.sleep(0.01)
         process.kill()
         assert process.communicate(timeout=60) == (b"", None)

@@ -315,6 +315,51 @@ def test_every_kind_of_id_comes_and_goes(database, opened, kind):
     assert len(rows) == N
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 16_384])
+def test_blocks_give_every_pending_row_once(database, opened, monkeypatch, blocks):
+    """Rows come once each from all blocks, also where they lie in another order than their ids."""
+    uri, connection = database
+    ids = fill(connection, "items", VECTORS)
+    connection.execute("UPDATE items SET body = repeat(body, 99) WHERE id % 2 = 0")
+    connection.execute("UPDATE items SET emb = NULL WHERE id % 5 = 0")
+    source = opened.store(address(uri, "items", "emb"))
+    target = opened.target(source, address(uri, "items", "new"), MARK)
+    target.create()
+    connection.execute("UPDATE items SET new = %s WHERE mod(id, 7) = 0", [str([1.0] * E)])
+    monkeypatch.setattr("intertwine.stores.pgvector_scan.STATEMENT_BLOCKS", blocks)
+    batches = list(target.pending(11))
+    assert connection.execute("SELECT pg_relation_size('items') / 8192").fetchone()[0] > 3
+    found = [item for batch in batches for item in batch.ids]
+    assert sorted(found) == [item for item in ids if item % 5 and item % 7]
+    assert found != sorted(found)
+    got = np.concatenate([batch.vectors for batch in batches])
+    np.testing.assert_array_equal(got, VECTORS[[item // 3 for item in found]])
+
+
+@pytest.mark.parametrize("kind", ["partitioned", "inherited"])
+def test_tables_with_parts_are_migrated_whole(database, opened, kind):
+    """Rows of the parts of a table are converted like others."""
+    uri, connection = database
+    connection.execute("DROP TABLE IF EXISTS whole CASCADE")
+    fill(connection, "items", VECTORS)
+    columns = f"id bigint PRIMARY KEY, emb vector({D})"
+    if kind == "partitioned":
+        connection.execute(f"CREATE TABLE whole ({columns}) PARTITION BY RANGE (id)")
+        connection.execute("CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (150)")
+        connection.execute("CREATE TABLE high PARTITION OF whole FOR VALUES FROM (150) TO (999)")
+        connection.execute("INSERT INTO whole SELECT id, emb FROM items")
+    else:
+        connection.execute(f"CREATE TABLE whole ({columns})")
+        connection.execute("CREATE TABLE low () INHERITS (whole)")
+        connection.execute("INSERT INTO whole SELECT id, emb FROM items WHERE id < 150")
+        connection.execute("INSERT INTO low SELECT id, emb FROM items WHERE id >= 150")
+    source = opened.store(address(uri, "whole", "emb"))
+    target = opened.target(source, address(uri, "whole", "new"), MARK)
+    assert migrate(target) == N
+    rows = connection.execute("SELECT new::real[] FROM whole ORDER BY id").fetchall()
+    np.testing.assert_allclose([row[0] for row in rows], MAPPED, rtol=1e-6)
+
+
 def test_numbers_beyond_half_precision_are_refused(database, opened):
     """A vector that a halfvec cannot hold is an error, not infinity."""
     uri, connection = database

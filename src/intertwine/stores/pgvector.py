@@ -9,8 +9,8 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector_copy import received
 from intertwine.stores.pgvector_facts import Column, find_column
+from intertwine.stores.pgvector_scan import by_id
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_array, to_sent
 from intertwine.stores.store import Batch, Mark, check_metric
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from intertwine.stores.pgvector_target import PgvectorTarget
 
 OPTIONS = ("table", "column", "id", "metric")
-# How many batches a statement reads: few enough that it soon lets rows that are gone be cleared away.
-STATEMENT_PAGES = 10
 OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
@@ -137,37 +135,7 @@ class PgvectorStore:
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
         """Give items in the order of their ids, those without a vector left out."""
-        yield from self.pages("{c} IS NOT NULL", size, after)
-
-    def pages(self, condition: str, size: int, after: Any = None, **names: Any) -> Iterator[Batch]:
-        """Give items that meet a condition, in the order of their ids, some pages a statement."""
-        most = STATEMENT_PAGES * size
-        found = most
-        while found == most:
-            found = 0
-            for batch in self._copied(condition, size, after, most, names):
-                found += len(batch.ids)
-                after = batch.ids[-1]
-                yield batch
-
-    def _copied(
-        self, condition: str, size: int, after: Any, most: int, names: dict[str, Any]
-    ) -> Iterator[Batch]:
-        """Give the first items behind one, as COPY sends them: in half the time that rows take."""
-        behind = "" if after is None else "AND {id} > %s"
-        text = self.sql(
-            f"COPY (SELECT {{id}}, {{c}} FROM {{t}} WHERE {condition} {behind} "  # noqa: S608 - ours
-            "ORDER BY {id} LIMIT %s) TO STDOUT (FORMAT BINARY)",
-            **names,
-        )
-        values = [most] if after is None else [after, most]
-        with (
-            one_line(self.address.secrets),
-            self.connection.cursor() as cursor,
-            cursor.copy(text, values) as copy,
-        ):
-            for ids, vectors in received(copy, self.column, size):
-                yield Batch(ids, vectors)
+        return by_id(self, "{c} IS NOT NULL", size, after)
 
     def batch(self, rows: list[tuple[Any, bytes | None]]) -> Batch:
         """Return rows of (id, vector) as a batch."""

@@ -12,6 +12,7 @@ from intertwine.extras import import_extra
 from intertwine.stores.pgvector import PgvectorStore
 from intertwine.stores.pgvector_copy import send
 from intertwine.stores.pgvector_indexes import build_indexes
+from intertwine.stores.pgvector_scan import any_row, by_block
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line
 from intertwine.stores.store import common_metric
 
@@ -130,20 +131,11 @@ class PgvectorTarget(PgvectorStore):
             self.query("COMMENT ON COLUMN {t}.{c} IS {note}", note=note)
 
     def pending(self, size: int) -> Iterator[Batch]:
-        """Give rows that have an old vector and no new one."""
-        if self.switched() or not self._lacks():
+        """Give rows that have an old vector and no new one, in the order that costs least."""
+        condition, new = "{c} IS NOT NULL AND {new} IS NULL", self.column.name
+        if self.switched() or not any_row(self.source, condition, new=new):
             return iter(())
-        return self.source.pages("{c} IS NOT NULL AND {new} IS NULL", size, new=self.column.name)
-
-    def _lacks(self) -> bool:
-        """Whether a row is pending, in the quickest order to look for one."""
-        condition = "{old} IS NOT NULL AND {c} IS NULL"
-        return bool(
-            self.query(
-                f"SELECT 1 FROM {{t}} WHERE {condition} LIMIT 1",  # noqa: S608 - ours
-                old=self.source.column.name,
-            )
-        )
+        return by_block(self.source, condition, size, new=new)
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Fill the new column of some rows in one transaction, where it is NULL still."""

@@ -33,9 +33,16 @@ from intertwine.metrics.intervals import proportion_interval
 from intertwine.passes.fit import fit_to_files
 from intertwine.stores import open_store
 
-KINDS = ("pgvector", "qdrant", "lancedb", "faiss", "parquet")
+KINDS = ("pgvector", "qdrant", "qdrant_server", "lancedb", "faiss", "parquet")
 # Qdrant's local mode, which the library itself advises against beyond 20,000 points.
 MOST_ROWS = {"qdrant": 20_000}
+# Stores that keep directions only, so that their maps are fitted on vectors of length 1.
+DIRECTIONS = ("qdrant", "qdrant_server")
+# What a store's result must not be taken for.
+NOTES = {
+    "qdrant_server": "a stand-in that speaks Qdrant's REST protocol over the client library's in-memory "
+    "mode, not Qdrant: requests, order of steps and kills are shown, speed is not"
+}
 K, QUERIES = 10, 500
 
 
@@ -120,6 +127,7 @@ def one_store(kind: str, data: dict[str, Any], given: argparse.Namespace) -> dic
         subprocess.run(line, check=True, capture_output=True)
         with closing(open_store(source)) as store:
             back = store.read(list(range(0, n, 97)))
+        result |= {"note": NOTES[kind]} if kind in NOTES else {}
         result["rolled_back"] = bool(np.allclose(_unit(back), _unit(old[::97]), atol=1e-5))
     return result
 
@@ -159,18 +167,20 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def load(given: argparse.Namespace) -> dict[str, Any]:
-    """Return vectors, texts and a map fitted on some rows."""
+def load(given: argparse.Namespace, kind: str) -> dict[str, Any]:
+    """Return vectors, texts and a map fitted on some rows, for a kind of store."""
     old = np.load(given.set / f"{given.source}.npy")
     new = np.load(given.set / f"{given.target}.npy")
     texts = (given.set / "sentences.txt").read_text(encoding="utf-8").splitlines()
-    pairs = given.work / "pairs"
+    if kind in DIRECTIONS:
+        old, new = _unit(old), _unit(new)
+    pairs = given.work / kind / "pairs"
     pairs.mkdir(parents=True, exist_ok=True)
     for name, vectors in ((given.source, old), (given.target, new)):
         np.save(pairs / f"{name}.npy", vectors[: given.fit_rows])
     names = {"source": given.source, "target": given.target}
-    fit_to_files([pairs], given.work / "maps", options=FitOptions(alpha="gcv"), **names)
-    file = given.work / "maps" / f"{given.source}--{given.target}.safetensors"
+    fit_to_files([pairs], given.work / kind / "maps", options=FitOptions(alpha="gcv"), **names)
+    file = given.work / kind / "maps" / f"{given.source}--{given.target}.safetensors"
     return {"old": old, "new": new, "texts": texts, "map": file, "fitted": LinearMap.load(file)}
 
 
@@ -191,12 +201,11 @@ def main() -> None:
     given = parser.parse_args()
     results = json.loads(given.json.read_text()) if given.json.exists() else {}
     given.work.mkdir(parents=True, exist_ok=True)
-    data = load(given) if given.set else {}
     for part in given.only:
         if part in results:
             continue
         if part in KINDS:
-            results[part] = one_store(part, data, given)
+            results[part] = one_store(part, load(given, part), given)
         else:
             results[part] = {"speed": speed, "memory": memory}[part](given.work, given.rows)
         print(part, json.dumps(results[part], indent=1), flush=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     Stores = tuple[str, str]
 
 LOAD = 5000
+STAND_IN = Path(__file__).parents[1] / "tests" / "qdrant_server.py"
 
 
 @contextmanager
@@ -64,10 +67,38 @@ def load_table(uri: str, table: str, vectors: np.ndarray, texts: list[str]) -> N
 @contextmanager
 def qdrant(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
     """Give an alias of a local Qdrant, and a collection beside."""
-    from qdrant_client import QdrantClient, models
+    from qdrant_client import QdrantClient
 
     folder = work / "qdrant"
-    client = QdrantClient(path=str(folder))
+    load_collection(QdrantClient(path=str(folder)), vectors, texts)
+    yield f"qdrant:{folder}#items", f"qdrant:{folder}#items_2"
+
+
+@contextmanager
+def qdrant_server(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
+    """Give an alias, and a collection beside, of a stand-in that speaks Qdrant's REST protocol.
+
+    It is not Qdrant, but a process over the client library's own in-memory mode: requests and the order
+    of steps are those of a server, speed and searches by an index are not.
+    """
+    from qdrant_client import QdrantClient
+
+    del work
+    line = [sys.executable, str(STAND_IN)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout  # noqa: S101 - it is asked for above
+            place = f"127.0.0.1:{int(process.stdout.readline())}"
+            load_collection(QdrantClient(url=f"http://{place}", timeout=600), vectors, texts)
+            yield f"qdrant://{place}/items", f"qdrant://{place}/items_2"
+        finally:
+            process.kill()
+
+
+def load_collection(client: Any, vectors: np.ndarray, texts: list[str]) -> None:
+    """Make a collection of ids, texts and vectors, and an alias of it."""
+    from qdrant_client import models
+
     size = models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)
     client.create_collection("items_1", vectors_config=size)
     for start in range(0, len(vectors), LOAD):
@@ -81,7 +112,6 @@ def qdrant(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores
     alias = models.CreateAlias(collection_name="items_1", alias_name="items")
     client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
     client.close()
-    yield f"qdrant:{folder}#items", f"qdrant:{folder}#items_2"
 
 
 @contextmanager
@@ -135,11 +165,15 @@ def payload(kind: str, place: str) -> list[str] | None:
         with psycopg.connect(uri) as connection:
             rows = connection.execute("SELECT body FROM items ORDER BY id").fetchall()
         return [row[0] for row in rows]
-    if kind == "qdrant":
+    if kind in {"qdrant", "qdrant_server"}:
         from qdrant_client import QdrantClient
 
-        folder, _, name = place.partition(":")[2].partition("#")
-        client = QdrantClient(path=folder)
+        where, mark, name = place.rpartition("#" if kind == "qdrant" else "/")
+        client = (
+            QdrantClient(path=where.partition(":")[2])
+            if mark == "#"
+            else QdrantClient(url=where.replace("qdrant:", "http:"), timeout=600)
+        )
         points, _ = client.scroll(name, limit=10**7, with_vectors=False)
         client.close()
         return [point.payload["text"] for point in sorted(points, key=lambda point: point.id)]

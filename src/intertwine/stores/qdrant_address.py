@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OPTIONS = ("vector", "https", "api_key")
 PORT = 6333
 SECONDS_TO_WAIT = 60
+# What is sent to these stays on this machine.
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def collection_name(address: Address) -> str:
@@ -59,7 +62,9 @@ def connect(address: Address) -> tuple[Any, tuple[str, ...]]:
     parts = urlsplit(address.place)
     key = address.options.get("api_key") or os.environ.get("QDRANT_API_KEY")
     secrets, host = (*address.secrets, *([key] if key else [])), parts.hostname or ""
-    with one_line(secrets):
+    with one_line(secrets), warnings.catch_warnings():
+        if host in LOCAL:
+            warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
         client = make(
             host=f"[{host}]" if ":" in host else host,
             port=parts.port or PORT,

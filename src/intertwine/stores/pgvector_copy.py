@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.stores.pgvector_wire import packed, to_array, to_sent, vector_type
+from intertwine.stores.pgvector_wire import pack, to_array, to_sent, vector_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,19 +50,20 @@ def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], 
             ids = [row[0] for row in some]
             yield ids, to_array([row[1] for row in some], column.kind, column.dim, ids)
         return
-    held, ready = bytearray(), len(BEGIN)
+    held, ready, whole = bytearray(), len(BEGIN), size * kind.itemsize
     for data in copy:
         held += data
-        if len(held) >= ready + size * kind.itemsize:
-            yield _rows(held[ready : ready + size * kind.itemsize], kind, column.dim)
-            del held[: ready + size * kind.itemsize]
+        if len(held) >= ready + whole:
+            # What came is looked at where it lies, not copied; so what is behind it begins anew.
+            came, held = memoryview(held), held[ready + whole :]
+            yield _rows(came[ready : ready + whole], kind, column.dim)
             ready = 0
-    rest = held[ready : len(held) - len(END)] if len(held) > ready else b""
+    rest = memoryview(held)[ready : len(held) - len(END)]
     if rest:
         yield _rows(rest, kind, column.dim)
 
 
-def _rows(data: bytes | bytearray, kind: np.dtype[Any], dim: int) -> tuple[list[Any], Array]:
+def _rows(data: memoryview, kind: np.dtype[Any], dim: int) -> tuple[list[Any], Array]:
     rows = np.frombuffer(data, kind, len(data) // kind.itemsize)
     expected = kind["vector"].itemsize
     if len(data) % kind.itemsize or (rows["size"] != expected).any() or (rows["fields"] != 2).any():
@@ -90,7 +91,11 @@ def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
         for row in zip(ids, to_sent(vectors, column.kind), strict=True):
             copy.write_row(row)
         return
-    rows = np.zeros(len(ids), kind)
+    stream = np.empty(len(BEGIN) + len(ids) * kind.itemsize + len(END), np.uint8)
+    parts = np.split(stream, [len(BEGIN), len(stream) - len(END)])
+    parts[0][:], parts[2][:] = (np.frombuffer(ends, np.uint8) for ends in (BEGIN, END))
+    rows = parts[1].view(kind)
     rows["fields"], rows["id_size"], rows["id"] = 2, kind["id"].itemsize, ids
-    rows["size"], rows["vector"] = kind["vector"].itemsize, packed(vectors, column.kind)
-    copy.write(BEGIN + rows.tobytes() + END)
+    rows["size"] = kind["vector"].itemsize
+    pack(rows["vector"], vectors, column.kind)
+    copy.write(stream.data)

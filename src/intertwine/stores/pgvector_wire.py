@@ -137,21 +137,20 @@ def vector_type(kind: str, dim: int) -> np.dtype[Any]:
     return np.dtype([("dim", ">u2"), ("unused", ">u2"), ("numbers", NUMBERS[kind], (dim,))])
 
 
-def packed(vectors: Array, kind: str) -> Array:
-    """Return vectors, (n, d), as n of `vector_type`; rows of NaN stay such.
+def pack(rows: Array, vectors: Array, kind: str) -> None:
+    """Write vectors, (n, d), into n of `vector_type`; rows of NaN stay such.
 
     Raises
     ------
     InputError
         For numbers that do not fit the column's type.
     """
-    rows = np.zeros(len(vectors), vector_type(kind, vectors.shape[1]))
-    rows["dim"] = vectors.shape[1]
     with np.errstate(over="ignore"):
-        rows["numbers"] = vectors
-    if not (np.isfinite(rows["numbers"]).all(axis=1) | np.isnan(vectors[:, 0])).all():
+        numbers = vectors.astype(np.dtype(NUMBERS[kind]).newbyteorder("="), copy=False)
+    finite = np.isfinite(numbers)
+    if not finite.all() and not (finite.all(axis=1) | np.isnan(vectors[:, 0])).all():
         raise InputError(f"mapped vectors have numbers that do not fit a column of type {kind}")
-    return rows
+    rows["dim"], rows["unused"], rows["numbers"] = vectors.shape[1], 0, numbers
 
 
 def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
@@ -162,6 +161,7 @@ def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
     InputError
         For numbers that do not fit the column's type.
     """
+    rows = np.empty(len(vectors), vector_type(kind, vectors.shape[1]))
+    pack(rows, vectors, kind)
     absent = np.isnan(vectors[:, 0])
-    rows = zip(packed(vectors, kind), absent, strict=True)
-    return [None if gone else Sent(row.tobytes()) for row, gone in rows]
+    return [None if gone else Sent(row.tobytes()) for row, gone in zip(rows, absent, strict=True)]

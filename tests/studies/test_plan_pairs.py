@@ -104,6 +104,26 @@ def test_a_proxy_of_other_spaces_is_refused(tmp_path, write_folder):
         read_pairs(folder, without=pairs)
 
 
+@pytest.mark.parametrize(("d_old", "d_new"), [(24, 90), (90, 24), (70, 90)])
+def test_compact_coordinates_keep_every_product(tmp_path, write_folder, d_old, d_new):
+    """A space of more dimensions than pairs gets as many as pairs, products of rows as they were."""
+    pairs = read_pairs(write_models(tmp_path / "set", write_folder, 60, d_old=d_old, d_new=d_new))
+    small = pairs.compact
+    for one, other, space in (
+        (small.a, pairs.a, small.source),
+        (small.b, pairs.b, small.target),
+    ):
+        assert one.shape == (60, min(60, other.shape[1])) == (60, space.dim)
+        np.testing.assert_allclose(one @ one.T, other @ other.T, atol=1e-11)
+    assert (small.source.name, small.target.name) == ("old", "new")
+
+
+def test_pairs_of_few_dimensions_are_compact_already(tmp_path, write_folder):
+    """Where neither space has more dimensions than there are pairs nothing is made anew."""
+    pairs = read_pairs(write_models(tmp_path / "set", write_folder, 60))
+    assert pairs.compact is pairs
+
+
 def test_a_store_is_sampled_evenly(tmp_path, monkeypatch):
     """Of a store with more vectors than are looked at, first and last are among those read."""
     monkeypatch.setattr("intertwine.studies.plan_pairs.STORE_ROWS", 50)

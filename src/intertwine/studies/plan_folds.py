@@ -9,12 +9,15 @@ fold a neighbour's as well, so that all are fitted on as many pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.features.feature_set import CHUNK_ROWS
 from intertwine.moments import Moments
+from intertwine.studies.plan_held_out import Smoother
+from intertwine.threads import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +34,32 @@ FEW_PAIRS = 1000
 DRAWS = 3
 
 
+class Whole:
+    """What all draws of folds share: ridge of all pairs that may be fitted on.
+
+    Parameters
+    ----------
+    pairs
+        The pairs.
+    first
+        How many of them may be fitted on, the first ones; all when omitted.
+    """
+
+    def __init__(self, pairs: Pairs, first: int | None = None) -> None:
+        self.pairs, self.first = pairs, pairs.n if first is None else first
+        self._smoothers: dict[str, Smoother] = {}
+
+    def smoother(self, source: str) -> Smoother:
+        """Return ridge from one space to the other, in compact coordinates."""
+        if source not in self._smoothers:
+            pairs = self.pairs.compact
+            x, y = (pairs.a, pairs.b) if source == pairs.source.name else (pairs.b, pairs.a)
+            # With one thread of BLAS, so that rounding does not depend on how many cores there are.
+            (made,) = one_by_one(lambda first: Smoother.of(x, y, first), [self.first])
+            self._smoothers[source] = made
+        return self._smoothers[source]
+
+
 class FoldSums:
     """Joint moments of pairs, with any two folds left out, by subtraction.
 
@@ -44,26 +73,56 @@ class FoldSums:
         How many of the pairs may be fitted on, the first ones; all when omitted.
     seed
         Of the draw of folds.
+    whole
+        What this draw shares with others; its own when omitted.
     """
 
     def __init__(
-        self, pairs: Pairs, n_folds: int, *, first: int | None = None, seed: Sequence[int] = (0, 0)
+        self,
+        pairs: Pairs,
+        n_folds: int,
+        *,
+        first: int | None = None,
+        seed: Sequence[int] = (0, 0),
+        whole: Whole | None = None,
     ) -> None:
         self.pairs, self.n_folds = pairs, n_folds
         # Among any n_folds neighbours each fold stands once: the first pairs are balanced too.
         draws = np.tile(np.arange(n_folds), (-(-pairs.n // n_folds), 1))
         draws = np.random.default_rng(list(seed)).permuted(draws, axis=1)
         self.fold = draws.ravel()[: pairs.n]
-        self.first = pairs.n if first is None else first
-        rows = np.arange(self.first)
-        self.parts = [moments_of(pairs, rows[self.fold[rows] == fold]) for fold in range(n_folds)]
-        self.total = self.parts[0].copy()
-        for part in self.parts[1:]:
-            self.total += part
+        self.whole = Whole(pairs, first) if whole is None else whole
+        self.first = self.whole.first
+        self._parts: dict[bool, tuple[list[Moments], Moments]] = {}
+        self._adding = Lock()
 
-    def without(self, f: int, g: int) -> Moments:
-        """Return the moments of all pairs but those of two folds."""
-        return self.total - (self.parts[f] + self.parts[g])
+    @property
+    def total(self) -> Moments:
+        """Moments of all that may be fitted on, in the dimensions that the models have."""
+        return self._parts_of(self.pairs)[1]
+
+    def rows(self, f: int, g: int) -> Array:
+        """Return the pairs of two folds that others may be fitted on, ascending."""
+        return np.flatnonzero(np.isin(self.fold[: self.first], (f, g)))
+
+    def without(self, f: int, g: int, *, compact: bool = False) -> Moments:
+        """Return the moments of all pairs but those of two folds, in compact coordinates if asked."""
+        parts, total = self._parts_of(self.pairs.compact if compact else self.pairs)
+        return total - (parts[f] + parts[g])
+
+    def _parts_of(self, pairs: Pairs) -> tuple[list[Moments], Moments]:
+        """Return the moments of each fold and of all, summed up when first asked for."""
+        as_they_are = pairs is self.pairs
+        with self._adding:
+            if as_they_are not in self._parts:
+                rows = np.arange(self.first)
+                folds = range(self.n_folds)
+                parts = [moments_of(pairs, rows[self.fold[rows] == fold]) for fold in folds]
+                total = parts[0].copy()
+                for part in parts[1:]:
+                    total += part
+                self._parts[as_they_are] = parts, total
+        return self._parts[as_they_are]
 
     def left_out(self) -> list[tuple[int, int, list[tuple[int, int]]]]:
         """Return each two folds to leave out, and the (query, item) folds that their map serves."""
@@ -123,8 +182,9 @@ class Folds:
             How many of the pairs may be fitted on, the first ones, in one draw; all when omitted.
         """
         draws = range(DRAWS if first is None and pairs.n <= FEW_PAIRS else 1)
+        whole = Whole(pairs, first)
         fine, coarse = (
-            [FoldSums(pairs, count, first=first, seed=(seed, draw)) for draw in draws]
+            [FoldSums(pairs, count, seed=(seed, draw), whole=whole) for draw in draws]
             for count in (n_folds, n_folds // 2)
         )
         return cls(fine, coarse)

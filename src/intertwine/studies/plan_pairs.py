@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from intertwine.arrays import check_finite
 from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
+from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,19 @@ class Pairs:
     def n(self) -> int:
         """Number of pairs."""
         return len(self.a)
+
+    @cached_property
+    def compact(self) -> Pairs:
+        """The same pairs in no more dimensions than there are pairs, these themselves if so already.
+
+        Lengths, inner products and distances stay, so ridge maps find the same. Procrustes does
+        only where its fit is unique: see `plan_fold_maps`.
+        """
+        if self.n >= max(self.source.dim, self.target.dim):
+            return self
+        a, b = side_by_side(in_their_span, (self.a, self.b))
+        source, target = replace(self.source, dim=a.shape[1]), replace(self.target, dim=b.shape[1])
+        return replace(self, source=source, target=target, a=a, b=b)
 
     @classmethod
     def of(
@@ -118,6 +133,16 @@ class Pairs:
             names=[path.name for path in feature_set.paths],
             notes=notes,
         )
+
+
+def in_their_span(rows: Array) -> Array:
+    """Return rows, (n, d), in an orthonormal basis of what they span, (n, n); as they are if d ≤ n.
+
+    The mean is in the span too, and products of any two rows stay.
+    """
+    if rows.shape[1] <= len(rows):
+        return rows
+    return np.ascontiguousarray(np.asarray(np.linalg.qr(rows.T, mode="r")).T)
 
 
 def store_sample(store: VectorFile, source: Space, *, metric: str) -> Array:

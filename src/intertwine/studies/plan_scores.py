@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.estimators.baselines import identity
 from intertwine.lengths import is_unit, unit
-from intertwine.studies.plan_candidates import fits
+from intertwine.studies.plan_fold_maps import FoldMaps
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -83,37 +84,60 @@ class Direction:
         """The space that the map leads to."""
         return (self.pairs.target if self.option == CONVERT else self.pairs.source).name
 
-    @property
+    @cached_property
     def unit(self) -> bool:
         """Whether the native vectors of the space that the map leads to have length 1."""
-        return is_unit(self.pairs.b if self.option == CONVERT else self.pairs.a)
+        return is_unit(self.native)
 
     @property
     def rescale(self) -> bool:
         """Whether mapped vectors are scaled to length 1, as the native ones are."""
         return self.metric != "cosine" and self.unit
 
-    def mapped(self, fitted: LinearMap, rows: Array) -> Array:
-        """Return some pairs' vectors as the map gives them, (k, d_target)."""
-        vectors = self.pairs.a if self.option == CONVERT else self.pairs.b
-        found = fitted.apply(vectors[rows])
+    @property
+    def vectors(self) -> Array:
+        """Every pair's vector in the space that the map leads from, (n, d_source)."""
+        return self.pairs.a if self.option == CONVERT else self.pairs.b
+
+    @property
+    def native(self) -> Array:
+        """Every pair's vector in the space that the map leads to, (n, d_target)."""
+        return self.pairs.b if self.option == CONVERT else self.pairs.a
+
+    def scaled(self, found: Array) -> Array:
+        """Return what a map gives, scaled where mapped vectors are."""
         return unit(found) if self.rescale else found
 
-    def scores(self, fitted: LinearMap, queries: Array, items: Array) -> Array:
-        """Return the scores of some pairs as queries with some as items."""
-        if self.option == CONVERT:
-            return similarities(self.pairs.b[queries], self.mapped(fitted, items), self.metric)
-        return similarities(self.mapped(fitted, queries), self.pairs.a[items], self.metric)
+    def mapped(self, fitted: LinearMap, rows: Array) -> Array:
+        """Return some pairs' vectors as the map gives them, (k, d_target)."""
+        return self.scaled(self.applied(fitted, rows))
 
-    def cosines(self, fitted: LinearMap, rows: Array) -> Array:
-        """Return the cosine of some mapped vectors with the native ones, (k,)."""
-        native = self.pairs.b if self.option == CONVERT else self.pairs.a
-        return np.asarray((unit(self.mapped(fitted, rows)) * unit(native[rows])).sum(axis=1))
+    def applied(self, fitted: LinearMap, rows: Array) -> Array:
+        """Return the same before any scaling."""
+        return fitted.apply(self.vectors[rows])
+
+    def scores(self, mapped: Array, others: Array) -> Array:
+        """Return the scores of every query with every item, (n_queries, n_items).
+
+        Parameters
+        ----------
+        mapped
+            Mapped vectors: of the items where these are converted, of the queries where they are.
+        others
+            The pairs whose native vectors are on the other side.
+        """
+        if self.option == CONVERT:
+            return similarities(self.native[others], mapped, self.metric)
+        return similarities(mapped, self.native[others], self.metric)
+
+    def cosines(self, mapped: Array, rows: Array) -> Array:
+        """Return the cosine of some pairs' mapped vectors with the native ones, (k,)."""
+        return np.asarray((unit(mapped) * unit(self.native[rows])).sum(axis=1))
 
     def whole(self, fitted: LinearMap) -> Array:
         """Return the table of one map for all pairs, (n, n): for a map that was fitted on others."""
         rows = np.arange(self.pairs.n)
-        return without_self(self.scores(fitted, rows, rows))
+        return without_self(self.scores(self.mapped(fitted, rows), rows))
 
 
 def cross_tables(
@@ -149,16 +173,19 @@ def cross_tables(
     members = [np.flatnonzero(sums.fold[:n] == fold) for fold in range(sums.n_folds)]
     tables = [np.empty((n, n), np.float32) for _ in chosen]
     cosines = np.empty((len(chosen), n))
+    maps = FoldMaps(direction, sums, chosen)
 
     def work(held: tuple[int, int, Blocks]) -> None:
         f, g, blocks = held
-        maps = fits(sums.without(f, g), direction.source, direction.target, chosen)
-        for number, fitted in enumerate(maps):
+        both = np.concatenate([members[f], members[g]])
+        for number, (where, mapped) in enumerate(maps.mapped(f, g, both)):
+            of = dict(zip((f, g), np.split(mapped, [len(members[f])]), strict=True))
             for query, item in blocks:
-                rows, columns = members[query], members[item]
-                tables[number][np.ix_(rows, columns)] = direction.scores(fitted, rows, columns)
+                moved, other = (item, query) if where.option == CONVERT else (query, item)
+                table = where.scores(of[moved], members[other])
+                tables[number][np.ix_(members[query], members[item])] = table
                 if query == item:
-                    cosines[number, rows] = direction.cosines(fitted, rows)
+                    cosines[number, members[query]] = where.cosines(of[query], members[query])
         step()
 
     side_by_side(work, sums.left_out())

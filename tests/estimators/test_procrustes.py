@@ -117,6 +117,36 @@ def test_the_map_says_when_it_is_one_of_many(case, rank, full, precision):
     assert info["notes"] == ([note] if rank < full else [])
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_partial_map_is_the_polar_factor_of_the_smallest_norm(case):
+    """It aligns as well as any R, turns as many directions as the rank, and sends the others to zero."""
+    a, b = make(case)
+    z, y = augmented(a, b, "free")
+    got = fit(a, b, partial=True)
+    rank, weight = got.info["rank"], got.weight
+    u, s, vt = np.linalg.svd(z.T @ y)
+    assert_close(weight.T, u[:, :rank] @ vt[:rank], 1e-6)
+    assert ((z @ weight.T) * y).sum() == pytest.approx(s.sum(), rel=1e-6)
+    assert_close(np.sort(np.linalg.svd(weight)[1])[::-1][:rank], np.ones(rank), 1e-12)
+    assert (weight**2).sum() == pytest.approx(rank)
+    full = fit(a, b)
+    if rank == min(z.shape[1], y.shape[1]):
+        assert_close(weight, full.weight, 1e-12)
+    else:
+        assert got.info["notes"] == [
+            f"the cross-scatter has rank {rank} of {min(weight.shape)}: R maps the rest to zero"
+        ]
+
+
+def test_a_partial_map_goes_with_its_coordinates():
+    """Of fewer rows than dimensions it is the same map in a basis of what they span."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((15, 40)), rng.standard_normal((15, 30))
+    basis = np.linalg.qr(a.T)[0]
+    whole, small = (fit(rows, b, partial=True, scale=True) for rows in (a, a @ basis))
+    assert_close(whole.weight, small.weight @ basis.T, 1e-10)
+
+
 def test_a_source_without_spread():
     """Where the source never varies the scale is zero and the map answers the mean."""
     a, b = make("tall")

@@ -19,6 +19,7 @@ def pairs(tmp_path_factory, write_folder):
 def test_two_folds_are_left_out(pairs, first):
     """Moments without two folds are those of the rows of the others, counted one by one."""
     sums = FoldSums(pairs, 6, first=first)
+    sums.sum_up()
     found = sums.without(1, 4)
     rows = np.flatnonzero(~np.isin(sums.fold[:first], [1, 4]))
     direct = moments_of(pairs, rows)

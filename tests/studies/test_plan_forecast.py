@@ -44,10 +44,10 @@ def test_the_candidate_of_best_recall_is_fitted_on_all(pairs, option):
     """The final map is that of the candidate with the best mean recall, on every pair."""
     direction, folds = Direction(pairs, option, "cosine"), Folds.of(pairs, 6)
     found = from_pairs(direction, folds, Measure(native_table(pairs, "cosine")))
-    chosen = candidates(folds.fine[0].total, direction.source)
+    chosen = candidates(folds.fine[0].whole.moments, direction.source)
     recalls, _ = compare(direction, folds.coarse[0], chosen)
     best = chosen[int(recalls.mean(axis=1).argmax())]
-    expected = best.fit(folds.fine[0].total, direction.source, direction.target)
+    expected = best.fit(folds.fine[0].whole.moments, direction.source, direction.target)
     assert found.candidate == best
     np.testing.assert_array_equal(found.final.weight, expected.weight)
     assert found.final.info["n"] == 60

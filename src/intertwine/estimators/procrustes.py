@@ -26,6 +26,7 @@ def procrustes(
     targets: Iterable[str],
     *,
     scale: bool = False,
+    partial: bool = False,
     intercept: str = "free",
 ) -> dict[str, LinearMap]:
     """Fit orthogonal maps from one source to several targets.
@@ -40,13 +41,17 @@ def procrustes(
         Names of the target spaces, of any dimensions.
     scale
         Whether to fit one positive scale besides, the least-squares one for the R found.
+    partial
+        Whether R maps to zero what the rows say nothing of, where S_AB is rank-deficient: it is then
+        the unitary factor of the canonical polar decomposition, which is unique, in place of one of
+        many. Higham, *Functions of Matrices* (2008), section 8.1.
     intercept
         `free` or `none`.
 
     Returns
     -------
     maps
-        By target; `info` holds the scale and the rank of S_AB, below which R is not unique.
+        By target; `info` holds the scale and the rank of S_AB.
 
     Raises
     ------
@@ -62,15 +67,17 @@ def procrustes(
     for target in targets:
         right = equations.right(target)
         u, s, vt = svd(right)
-        coefficients = u @ vt
+        rank = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
+        kept = rank if partial else len(s)
+        coefficients = u[:, :kept] @ vt[:kept]
         factor = 1.0
         if gram is not None:
             spread = float(((gram @ coefficients) * coefficients).sum())
             factor = float((coefficients * right).sum()) / spread if spread > 0 else 0.0
-        rank = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
         notes = []
-        if rank < min(right.shape):
-            notes.append(f"the cross-scatter has rank {rank} of {min(right.shape)}: one of many R")
+        if rank < len(s):
+            said = "R maps the rest to zero" if partial else "one of many R"
+            notes.append(f"the cross-scatter has rank {rank} of {len(s)}: {said}")
         maps[target] = equations.build(
             factor * coefficients, target, "procrustes", scale=factor, rank=rank, notes=notes
         )

@@ -9,7 +9,7 @@ fold a neighbour's as well, so that all are fitted on as many pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,7 @@ DRAWS = 3
 
 
 class Whole:
-    """What all draws of folds share: ridge of all pairs that may be fitted on.
+    """What all draws of folds share: all pairs that may be fitted on.
 
     Parameters
     ----------
@@ -48,6 +48,11 @@ class Whole:
     def __init__(self, pairs: Pairs, first: int | None = None) -> None:
         self.pairs, self.first = pairs, pairs.n if first is None else first
         self._smoothers: dict[str, Smoother] = {}
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Their joint moments."""
+        return moments_of(self.pairs, np.arange(self.first))
 
     def smoother(self, source: str) -> Smoother:
         """Return ridge from one space to the other, in compact coordinates."""
@@ -93,36 +98,26 @@ class FoldSums:
         self.fold = draws.ravel()[: pairs.n]
         self.whole = Whole(pairs, first) if whole is None else whole
         self.first = self.whole.first
-        self._parts: dict[bool, tuple[list[Moments], Moments]] = {}
-        self._adding = Lock()
+        self._parts: list[Moments] = []
 
-    @property
-    def total(self) -> Moments:
-        """Moments of all that may be fitted on, in the dimensions that the models have."""
-        return self._parts_of(self.pairs)[1]
+    def sum_up(self) -> None:
+        """Sum up the moments of each fold, in compact coordinates, for `without`."""
+        if self._parts:
+            return
+        rows, pairs = np.arange(self.first), self.pairs.compact
+        for fold in range(self.n_folds):
+            self._parts.append(moments_of(pairs, rows[self.fold[rows] == fold]))
+        self._sum = self._parts[0].copy()
+        for part in self._parts[1:]:
+            self._sum += part
 
     def rows(self, f: int, g: int) -> Array:
         """Return the pairs of two folds that others may be fitted on, ascending."""
         return np.flatnonzero(np.isin(self.fold[: self.first], (f, g)))
 
-    def without(self, f: int, g: int, *, compact: bool = False) -> Moments:
-        """Return the moments of all pairs but those of two folds, in compact coordinates if asked."""
-        parts, total = self._parts_of(self.pairs.compact if compact else self.pairs)
-        return total - (parts[f] + parts[g])
-
-    def _parts_of(self, pairs: Pairs) -> tuple[list[Moments], Moments]:
-        """Return the moments of each fold and of all, summed up when first asked for."""
-        as_they_are = pairs is self.pairs
-        with self._adding:
-            if as_they_are not in self._parts:
-                rows = np.arange(self.first)
-                folds = range(self.n_folds)
-                parts = [moments_of(pairs, rows[self.fold[rows] == fold]) for fold in folds]
-                total = parts[0].copy()
-                for part in parts[1:]:
-                    total += part
-                self._parts[as_they_are] = parts, total
-        return self._parts[as_they_are]
+    def without(self, f: int, g: int) -> Moments:
+        """Return the moments of all pairs but those of two folds, in compact coordinates, once summed up."""
+        return self._sum - (self._parts[f] + self._parts[g])
 
     def left_out(self) -> list[tuple[int, int, list[tuple[int, int]]]]:
         """Return each two folds to leave out, and the (query, item) folds that their map serves."""

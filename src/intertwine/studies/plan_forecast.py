@@ -87,7 +87,7 @@ def from_pairs(
     say
         Called with (what, done, total).
     """
-    total = folds.fine[0].total
+    total = folds.fine[0].whole.moments
     chosen = candidates(total, direction.source)
     recalls, cosines = compare(direction, folds.coarse[0], chosen, say)
     best = int(recalls.mean(axis=1).argmax())
@@ -129,10 +129,11 @@ def from_proxy(
     """Forecast an option with maps fitted on other pairs, chosen among these alone."""
     own = Direction(proxy, direction.option, direction.metric)
     sums = folds.coarse[0]
-    chosen = candidates(sums.total, own.source)
+    total = sums.whole.moments
+    chosen = candidates(total, own.source)
     recalls, cosines = compare(own, sums, chosen, say)
     best = int(recalls.mean(axis=1).argmax())
-    final = chosen[best].final(sums.total, own.source, own.target)
+    final = chosen[best].final(total, own.source, own.target)
     tables = [(1.0, direction.whole(final))]
     rows = _candidate_rows(own, chosen, recalls, cosines, best)
     return Forecast(direction, "proxy", tables, measure.of(tables), chosen[best], rows, final)

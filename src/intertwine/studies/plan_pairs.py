@@ -63,8 +63,7 @@ class Pairs:
     def compact(self) -> Pairs:
         """The same pairs in no more dimensions than there are pairs, these themselves if so already.
 
-        Lengths, inner products and distances stay, so ridge maps find the same. Procrustes does
-        only where its fit is unique: see `plan_fold_maps`.
+        Lengths, inner products and distances stay, so the maps of every candidate find the same.
         """
         if self.n >= max(self.source.dim, self.target.dim):
             return self

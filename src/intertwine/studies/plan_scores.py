@@ -178,14 +178,15 @@ def cross_tables(
     def work(held: tuple[int, int, Blocks]) -> None:
         f, g, blocks = held
         both = np.concatenate([members[f], members[g]])
-        for number, (where, mapped) in enumerate(maps.mapped(f, g, both)):
+        for number, mapped in enumerate(maps.mapped(f, g, both)):
             of = dict(zip((f, g), np.split(mapped, [len(members[f])]), strict=True))
             for query, item in blocks:
-                moved, other = (item, query) if where.option == CONVERT else (query, item)
-                table = where.scores(of[moved], members[other])
+                moved, other = (item, query) if direction.option == CONVERT else (query, item)
+                table = maps.compact.scores(of[moved], members[other])
                 tables[number][np.ix_(members[query], members[item])] = table
                 if query == item:
-                    cosines[number, members[query]] = where.cosines(of[query], members[query])
+                    rows = members[query]
+                    cosines[number, rows] = maps.compact.cosines(of[query], rows)
         step()
 
     side_by_side(work, sums.left_out())

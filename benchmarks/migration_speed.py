@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 D = 384
-REPEATS = 3
+REPEATS = 7
 GROUP = 20_000
 
 

@@ -1,7 +1,7 @@
 """What is found at k = 10, with everybody and without each of 20 to 50 groups of items.
 
 A group leaves both the queries and the gallery; the others' neighbours close up. Maps are not fitted
-again. A table enters with a coefficient: the forecast is a combination of two (see `plan_options`).
+again. A table enters with a coefficient: the forecast is a combination of two (see `plan_forecast`).
 """
 
 from __future__ import annotations

@@ -110,11 +110,7 @@ class Direction:
 
     def mapped(self, fitted: LinearMap, rows: Array) -> Array:
         """Return some pairs' vectors as the map gives them, (k, d_target)."""
-        return self.scaled(self.applied(fitted, rows))
-
-    def applied(self, fitted: LinearMap, rows: Array) -> Array:
-        """Return the same before any scaling."""
-        return fitted.apply(self.vectors[rows])
+        return self.scaled(fitted.apply(self.vectors[rows]))
 
     def scores(self, mapped: Array, others: Array) -> Array:
         """Return the scores of every query with every item, (n_queries, n_items).

@@ -20,6 +20,11 @@ def mapped(vectors):
     return vectors.astype(np.float32) @ MATRIX
 
 
+def convert(batch):
+    """Return what the map makes of a batch."""
+    return mapped(batch.vectors)
+
+
 def begin(source, text, mark=MARK):
     """Return a store and a target that stands."""
     store = open_store(source)

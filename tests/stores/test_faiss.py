@@ -10,7 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from tests.stores.file_migration import MARK, NEW, OLD, begin, mapped, migrate
+from tests.stores.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.stores import faiss_build, faiss_read, file_switch, open_store
@@ -209,7 +209,7 @@ def test_switch_and_rollback(address, tmp_path):
     old, text = (tmp_path / "items.index").read_bytes(), f"faiss:{tmp_path / 'b.index'}"
     migrate(address, text)
     _, target = begin(address, text)
-    target.switch()
+    target.switch(convert)
     after = open_store(address)
     assert (after.dim, after.mark()) == (NEW, MARK.switched("b.index"))
     _, again = begin(address, text)
@@ -234,12 +234,12 @@ def test_a_switch_that_was_killed(address, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(file_switch, "give_name", killed)
         with pytest.raises(KeyboardInterrupt):
-            begin(address, text)[1].switch()
+            begin(address, text)[1].switch(convert)
     assert (tmp_path / ".items.index.before-switch").exists()
     assert open_store(address).dim == OLD
     _, target = begin(address, text)
     assert not target.switched()
-    target.switch()
+    target.switch(convert)
     assert open_store(address).dim == NEW
 
 
@@ -252,7 +252,7 @@ def test_a_large_file_is_mapped(tmp_path, monkeypatch):
         text = f"faiss:{tmp_path / 'b.index'}"
         migrate(address, text)
         _, target = begin(address, text)
-        target.switch()
+        target.switch(convert)
         ids = ids_of(factory).tolist()
         np.testing.assert_array_equal(store.read(ids), ROWS)
         target.rollback()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.stores.file_migration import MARK, NEW, OLD, begin, mapped, migrate
+from tests.stores.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
 from tests.vectors_data import load_table, load_vectors, save_vectors
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
@@ -303,7 +303,7 @@ def test_a_source_that_changed_is_converted_anew(many, tmp_path):
     with pytest.raises(
         InputError, match=r"part-1.parquet is not finished, or the source has changed"
     ):
-        target.switch()
+        target.switch(convert)
     assert migrate(many, text) == 10
     np.testing.assert_allclose(open_store(text).read([300]), mapped(ROWS[:1]), rtol=1e-6)
 
@@ -315,8 +315,8 @@ def test_switch_and_rollback(many, tmp_path):
     migrate(many, text)
     store, target = begin(many, text)
     assert not target.switched()
-    target.switch()
-    target.switch()
+    target.switch(convert)
+    target.switch(convert)
     after = open_store(many)
     assert (after.dim, after.count()) == (NEW, N)
     assert after.mark().kept is not None
@@ -357,7 +357,7 @@ def test_a_switch_that_was_killed(many, tmp_path, step, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(file_switch, "give_name", killed)
             with pytest.raises(KeyboardInterrupt):
-                target.switch()
+                target.switch(convert)
         steps = iter([True] * {"note": 0, "one": 1, "two": 2}[step])
         store, target = begin(many, text)
         assert not target.switched()
@@ -365,7 +365,7 @@ def test_a_switch_that_was_killed(many, tmp_path, step, monkeypatch):
         np.testing.assert_array_equal(store.read(range(N)), ROWS)
         assert list(target.pending(100)) == []
         if ending == "switch":
-            target.switch()
+            target.switch(convert)
             assert open_store(many).dim == NEW
         elif step != "note":
             with pytest.raises(InputError, match="roll back first"):
@@ -388,7 +388,7 @@ def test_what_was_noted_of_the_old_content_comes_back(tmp_path):
     store, target = begin(source, text, second)
     for batch in target.pending(300):
         target.write(batch, batch.vectors)
-    target.switch()
+    target.switch(convert)
     assert open_store(source).mark() == second.switched("c.npy")
     target.rollback()
     assert store.mark() == MARK
@@ -403,7 +403,7 @@ def test_a_second_switch_does_not_lose_what_the_first_one_kept(tmp_path):
     migrate(source, text)
     (tmp_path / ".a.npy.before-switch").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"\.a\.npy.before-switch is in the way"):
-        begin(source, text)[1].switch()
+        begin(source, text)[1].switch(convert)
     assert (tmp_path / ".a.npy.before-switch").read_bytes() == b"mine"
 
 
@@ -421,7 +421,7 @@ def test_files_on_another_disk_are_copied(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     _, target = begin(source, text)
-    target.switch()
+    target.switch(convert)
     assert target.switched()
     assert not (tmp_path / "a.npy").samefile(tmp_path / "b.npy")
     target.rollback()

@@ -28,6 +28,13 @@ NEW = "qdrant::memory:#new"
 MARK = Mark("ab" * 32, Space("old", D), Space("new", Q))
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((D, Q)).astype(np.float32)
+
+
+def convert(batch):
+    """Return what the map makes of a batch."""
+    return batch.vectors @ MATRIX
+
+
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
 # Numbers and UUIDs, in Qdrant's order.
 IDS = [*range(100, 300), *sorted(str(uuid.UUID(int=7**i)) for i in range(30))]
@@ -231,7 +238,7 @@ def test_an_interrupted_migration_goes_on(folder, monkeypatch):
         assert payloads(target) == payloads(source)
         assert list(target.pending(10)) == []
         np.testing.assert_allclose(target.read(IDS[:5]), VECTORS[:5] @ MATRIX, rtol=1e-4)
-        target.switch()
+        target.switch(convert)
     with closing(open_store(f"qdrant:{folder}#live")) as source:
         assert (source.dim, source.count()) == (Q, FEW - 1)
         source.target(text, MARK).rollback()
@@ -291,8 +298,8 @@ def test_a_switch_and_back(opened):
     with pytest.raises(InputError, match="not switched over"):
         target.rollback()
     assert not target.switched()
-    target.switch()
-    target.switch()
+    target.switch(convert)
+    target.switch(convert)
     assert target.switched()
     assert list(target.pending(10)) == []
     assert target.finish() == []
@@ -303,7 +310,7 @@ def test_a_switch_and_back(opened):
     assert (fresh.dim, fresh.count(), fresh.mark()) == (Q, N - 1, MARK.switched("items"))
     again = fresh.target(text, MARK)
     assert again.switched()
-    again.switch()
+    again.switch(convert)
     again.rollback()
     assert not again.switched()
     assert again.mark() == MARK
@@ -317,7 +324,7 @@ def test_a_switch_and_back(opened):
 def test_a_plain_collection_is_not_switched(opened):
     """Without an alias there is no name that could stand for other vectors."""
     target = migrate(opened("items"), NEW)
-    for step in (target.switch, target.rollback):
+    for step in (lambda: target.switch(convert), target.rollback):
         with pytest.raises(InputError, match="create an alias"):
             step()
     assert not target.switched()
@@ -327,7 +334,7 @@ def test_no_switch_while_points_are_missing(opened):
     """An alias does not move to a collection that lacks points."""
     target = migrate(opened("live"), NEW, rounds=2)
     with pytest.raises(InputError, match="lacks points"):
-        target.switch()
+        target.switch(convert)
 
 
 def test_what_is_not_ours_is_left(opened):

@@ -53,7 +53,12 @@ def migrate(
         bool, typer.Option("--rollback", help="Let the old name stand for the old vectors again.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Map vectors even where they look like another space.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Map vectors even where they look like another space; with --rollback, go back even "
+            "where what was written since has to be kept aside.",
+        ),
     ] = False,
     json: common.JsonOption = False,
 ) -> None:

@@ -1,13 +1,13 @@
 """The pass that moves a vector store to a new space: beside the old vectors, resumable, reversible.
 
-What is done is told from the store itself: an item that has a vector in the new place is not touched
-again, whoever wrote it. So a killed run goes on, and items embedded natively meanwhile are kept.
+What is done is read from the store itself: an item that has a vector in the new place is not touched
+again unless the old one changed. So a killed run goes on, and items embedded natively meanwhile are kept.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.files import sha256_file
 from intertwine.lengths import is_unit
 from intertwine.map_pair import load_map
-from intertwine.passes.migrate_batches import BatchMapper, Reservoir, written
-from intertwine.passes.migrate_check import Natives, check_migration
+from intertwine.passes.migrate_batches import BatchMapper, written
+from intertwine.passes.migrate_check import Natives, ReadBack, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import require_ours
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 BATCH_ROWS = 2000
-# Items written by this run that are read back.
+# Items read back by a run that does not switch; one that does reads all.
 READ_BACK = 200
+# Looks at the store in which no write takes, before a run says so.
+FRUITLESS = 3
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class MigrateOptions:
     rollback
         Whether it shall stand for the old vectors again; nothing else is done then.
     force
-        Whether to map vectors even where they look like another space.
+        Whether to map vectors even where they look like another space, and to roll back even where
+        what was written since the switch cannot be carried along.
     check
         A feature set folder with ids and native vectors of the new model, to search with; or None.
     """
@@ -118,28 +121,8 @@ def migrate(
     mark = Mark.of(linear_map, sha256_file(map_file))
     with closing(open_store(source)) as store, closing(store.target(target, mark)) as place:
         run = _Run(store, place, linear_map, mark, options, progress or (lambda *_: None))
-        if options.rollback:
-            place.rollback()
-            return run.summary(switched=False)
-        if place.switched():
-            require_ours(place.mark(), mark, place.name)
-            run.notes.append(f"{store.name} stands for the new vectors already")
-            return run.summary(switched=True)
-        run.prepare()
-        if options.dry_run:
-            run.rehearse()
-            return run.summary(switched=False)
-        began = time.monotonic()
-        # A batch is little work for BLAS: threads that wait for more take cores from the store.
-        with threadpool_limits(1, user_api="blas"):
-            run.convert()
-        run.notes += place.finish()
-        run.seconds["convert"] = time.monotonic() - began
-        run.check()
-        run.seconds["check"] = time.monotonic() - began - run.seconds["convert"]
-        if options.switch:
-            place.switch()
-        return run.summary(switched=options.switch)
+        with nullcontext() if options.dry_run else place.lock():
+            return run.run()
 
 
 @dataclass
@@ -153,12 +136,67 @@ class _Run:
     options: MigrateOptions
     progress: Progress
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     written: int = 0
+    before: int = 0
     unit: bool = False
     checks: dict[str, Any] | None = None
     natives: Natives | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    sampled: Reservoir = field(default_factory=lambda: Reservoir(READ_BACK))
+
+    def run(self) -> dict[str, Any]:
+        """Do what the options ask for, and return the summary."""
+        options, place = self.options, self.place
+        if options.rollback:
+            self.notes += place.rollback(force=options.force)
+            return self.summary(switched=False)
+        if place.switched():
+            self.go_on_switched()
+            return self.summary(switched=True)
+        self.prepare()
+        if options.dry_run:
+            self.rehearse()
+            return self.summary(switched=False)
+        self.convert_all()
+        if options.switch:
+            self.notes += place.switch(self.mapper.map)
+            self._say_missing()
+        return self.summary(switched=options.switch)
+
+    def convert_all(self) -> None:
+        """Convert, build indexes, and check."""
+        began = time.monotonic()
+        # A batch is little work for BLAS: threads that wait for more take cores from the store.
+        with threadpool_limits(1, user_api="blas"):
+            self.convert()
+        self._say_before()
+        self.notes += self.place.finish()
+        self.seconds["convert"] = time.monotonic() - began
+        self.check()
+        self.seconds["check"] = time.monotonic() - began - self.seconds["convert"]
+
+    def go_on_switched(self) -> None:
+        """Convert what came without a new vector since the switch, and say what has none."""
+        require_ours(self.place.mark(), self.mark, self.place.name)
+        self.notes.append(f"{self.store.name} stands for the new vectors already")
+        if self.options.dry_run:
+            left = sum(len(batch.ids) for batch in self.place.pending(self.options.batch_size))
+            if left:
+                self.warnings.append(f"{left} items have an old vector only; run again to convert")
+        else:
+            self.convert()
+        if self.written:
+            self.warnings.append(
+                f"{self.written} items came without a new vector since the switch and are converted now"
+            )
+        self._say_missing()
+
+    def _say_missing(self) -> None:
+        missing = self.place.missing()
+        if missing:
+            self.warnings.append(
+                f"{missing} items of {self.store.name} have no vector; no search finds them"
+            )
 
     def prepare(self) -> None:
         """Raise for whatever can be told to be wrong before anything is written."""
@@ -180,6 +218,7 @@ class _Run:
         else:
             self.notes.append(require_source(self.linear_map, rows, name=store.name))
         self._scale(rows)
+        place.require_ready()
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)
         if self.options.check is not None:
@@ -199,59 +238,81 @@ class _Run:
         return BatchMapper(self.linear_map, self.store.name, self.store.metric, self.unit)
 
     def rehearse(self) -> None:
-        """Convert one batch and write nothing."""
-        rows = self.store.count()
-        done = self.place.count() if self.place.exists() else 0
-        first = next(iter(self.store.batches(self.options.batch_size)))
+        """Map all that is pending, as a run would, and write nothing."""
+        size, rows, done = self.options.batch_size, self.store.count(), 0
+        place = self.place
+        batches = place.pending(size) if place.exists() else self.store.batches(size)
         began = time.monotonic()
-        self.mapper.map(first)
-        seconds = (time.monotonic() - began) * (rows - done) / len(first.ids)
+        for batch, vectors in self.mapper.mapped(batches):
+            place.require_fits(batch, vectors)
+            done += len(batch.ids)
+            self.progress("rehearsing", min(done, rows), rows)
         self.notes.append(
-            f"dry run: {rows - done} of {rows} items would be written; the map alone takes about "
-            f"{seconds:.1f} s for them"
+            f"dry run: {done} of {rows} items would be written; reading and mapping them took "
+            f"{time.monotonic() - began:.1f} s"
         )
 
     def convert(self) -> None:
-        """Write what is missing until a look through the whole store finds nothing more."""
-        place, mapper = self.place, self.mapper
+        """Write what is pending until a look through the whole store finds nothing more.
+
+        Raises
+        ------
+        InputError
+            When items stay pending that no write takes.
+        """
+        place = self.place
         if not place.exists():
             place.create()
-        rows, before = self.store.count(), place.count()
-        began, tried = time.monotonic(), -1
-        while self.written > tried:
-            tried = self.written
-            mapped = mapper.mapped(place.pending(self.options.batch_size))
-            for batch, wrote in written(place, mapped):
-                self.written += wrote
-                if wrote == len(batch.ids):
-                    # Else something else wrote some of them first, and which is not known.
-                    self.sampled.add(batch.ids)
-                self.progress("migrating", min(rows, before + self.written), rows)
-                self._wait(began)
-        if before:
+        self.before = place.count() - self.written
+        fruitless = 0
+        while fruitless < FRUITLESS:
+            wrote, left = self._round()
+            if not left:
+                return
+            fruitless = 0 if wrote else fruitless + 1
+        raise InputError(
+            f"{place.name}: {len(left)} items or more, {left[0]} among them, take no vector: nothing "
+            "reports an error, but they are as before; is there a trigger, a rule, or another writer? "
+            "What was written stays"
+        )
+
+    def _round(self) -> tuple[int, list[Any]]:
+        """Write what is pending now; return how many items were written, and some that were pending."""
+        mapped = self.mapper.mapped(self.place.pending(self.options.batch_size))
+        rows, began, first = self.store.count(), time.monotonic(), self.written
+        left: list[Any] = []
+        for batch, wrote in written(self.place, mapped):
+            self.written += wrote
+            if len(batch.ids) > len(left):
+                left = batch.ids
+            self.progress("migrating", min(rows, self.before + self.written), rows)
+            self._wait(began, self.written - first)
+        return self.written - first, left
+
+    def _say_before(self) -> None:
+        if self.before:
             self.notes.append(
-                f"{before} items had vectors in {place.name} already, converted by an earlier run or "
-                "native; kept"
+                f"{self.before} items had vectors in {self.place.name} already, converted by an earlier "
+                "run or native; kept"
             )
 
-    def _wait(self, began: float) -> None:
+    def _wait(self, began: float, done: int) -> None:
         if self.options.rate is not None:
-            time.sleep(max(0.0, self.written / self.options.rate - (time.monotonic() - began)))
+            time.sleep(max(0.0, done / self.options.rate - (time.monotonic() - began)))
 
     def check(self) -> None:
         """Read back, and search."""
-        self.checks = check_migration(
-            self.store,
-            self.place,
-            self.linear_map,
-            ids=self.sampled.items,
-            unit=self.unit,
-            natives=self.natives,
-        )
+        read_back = ReadBack(self.store, self.place, self.linear_map, self.unit, again=self.convert)
+        if self.options.switch:
+            read_back.look_at_all(self.options.batch_size, self.progress)
+        else:
+            read_back.look_at(self.store.sample(READ_BACK))
+        self.checks = check_migration(self.store, self.place, read_back, natives=self.natives)
         if self.checks["differ"]:
-            self.notes.append(
-                f"{self.checks['differ']} items read back are not what the map makes of the old "
-                "vectors: embedded natively, or changed, meanwhile"
+            self.warnings.append(
+                f"{self.checks['differ']} of {self.checks['read_back']} items read back are not what the "
+                "map makes of the old vectors, and were not written by a migration: embedded natively, "
+                "or changed; kept"
             )
 
     def summary(self, *, switched: bool) -> dict[str, Any]:
@@ -271,5 +332,5 @@ class _Run:
             "checks": self.checks,
             "seconds": self.seconds,
             "forecast": self.linear_map.info.get("plan"),
-            "notes": self.notes,
+            "notes": [*self.warnings, *self.notes],
         }

@@ -1,11 +1,10 @@
-"""What a migration does with one batch: map it, and remember some of its items for a later look."""
+"""What a migration does with one batch: map it, and write it."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,31 +128,3 @@ def written(place: Target, mapped: Iterable[tuple[Batch, Array]]) -> Iterator[tu
         finally:
             for _, future in waiting:
                 future.cancel()
-
-
-@dataclass
-class Reservoir:
-    """A random sample of what passes by, every item with the same chance.
-
-    Vitter, *Random sampling with a reservoir*, ACM Transactions on Mathematical Software 11 (1985),
-    algorithm R.
-
-    Parameters
-    ----------
-    size
-        Most items kept.
-    """
-
-    size: int
-    items: list[Any] = field(default_factory=list)
-    seen: int = 0
-    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - nothing secret
-
-    def add(self, items: list[Any]) -> None:
-        """Let items pass by."""
-        for item in items:
-            self.seen += 1
-            if len(self.items) < self.size:
-                self.items.append(item)
-            elif (place := self._random.randrange(self.seen)) < self.size:
-                self.items[place] = item

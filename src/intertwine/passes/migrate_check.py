@@ -7,7 +7,7 @@ neighbours, and, with native vectors of the new model, is an item's new vector f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +20,23 @@ from intertwine.metrics.intervals import proportion_interval
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.spaces import Space
-    from intertwine.stores import Store, Target
+    from intertwine.stores import Batch, Store, Target
 
 K = 10
 # Items whose neighbours are looked at, and native vectors searched with.
 NEIGHBOUR_ITEMS, NATIVE_QUERIES = 12, 100
-# A vector read back may be off by so much of its length: a column of half precision rounds.
-TOLERANCE = 4e-3
-# Items that were embedded natively since they were written: above this share something is wrong.
+# Of numbers of 32 bits, which most vectors are computed in: error of a product, as a share of the
+# length that its terms can have.
+ARITHMETIC = 2e-6
+# Where a store cannot say who wrote a vector: above this share of others something is wrong.
 MOST_NATIVE = 0.1
+# Items that look wrong before they are converted again and looked at once more.
+SUSPECTS = 10_000
 # With fewer items chance finds too much to tell.
 LEAST_ITEMS = 100
 
@@ -87,16 +91,12 @@ class Natives:
         return cls(ids, found.read([space.name], rows)[space.name])
 
 
-def check_migration(
-    store: Store,
-    place: Target,
-    linear_map: LinearMap,
-    *,
-    ids: list[Any],
-    unit: bool,
-    natives: Natives | None,
-) -> dict[str, Any]:
-    """Read back and search.
+@dataclass
+class ReadBack:
+    """Compares vectors in the new place with what the map makes of the old ones.
+
+    What lacks a vector, or is wrong though a migration wrote it, may have come or changed a moment ago:
+    it is converted again, and wrong only if it still is then.
 
     Parameters
     ----------
@@ -104,10 +104,108 @@ def check_migration(
         Old and new vectors.
     linear_map
         What should lie between them.
-    ids
-        Items that this run wrote.
     unit
         Whether new vectors were scaled to length 1.
+    again
+        Converts what is pending.
+    compared, differ
+        Items compared so far, and those of them that somebody else wrote otherwise.
+    """
+
+    store: Store
+    place: Target
+    linear_map: LinearMap
+    unit: bool
+    again: Callable[[], None]
+    compared: int = 0
+    differ: int = 0
+    _suspects: list[Any] = field(default_factory=list, repr=False)
+
+    def look_at_all(self, size: int, progress: Callable[[str, int, int], None]) -> None:
+        """Compare every item of the store."""
+        rows = self.store.count()
+        for batch in self.store.batches(size):
+            self._compare(batch)
+            progress("reading back", min(self.compared, rows), rows)
+        self._end()
+
+    def look_at(self, batch: Batch) -> None:
+        """Compare some items."""
+        self._compare(batch)
+        self._end()
+
+    def _end(self) -> None:
+        self._look_again()
+        if self.differ > MOST_NATIVE * self.compared:
+            raise InputError(
+                f"{self.place.name}: {self.differ} of {self.compared} items read back are not what the "
+                "map makes of their old vectors; did something else write there, or change the old "
+                "vectors meanwhile? Nothing was switched over"
+            )
+
+    def _compare(self, batch: Batch) -> None:
+        wrong, lacks = self._wrong(batch.vectors, self.place.read(batch.ids))
+        ours = np.zeros(len(wrong), bool)
+        ours[wrong] = self.place.written_here([batch.ids[row] for row in np.flatnonzero(wrong)])
+        self._suspects += [batch.ids[row] for row in np.flatnonzero(lacks | (wrong & ours))]
+        self.differ += int((wrong & ~ours & ~lacks).sum())
+        self.compared += int((~np.isnan(batch.vectors[:, 0])).sum())
+        if len(self._suspects) >= SUSPECTS:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Convert suspects, and raise for those that are wrong still."""
+        suspects, self._suspects = self._suspects, []
+        if not suspects:
+            return
+        self.again()
+        wrong, lacks = self._wrong(self.store.read(suspects), self.place.read(suspects))
+        wrong[wrong] = self.place.written_here([suspects[row] for row in np.flatnonzero(wrong)])
+        for rows, said in (
+            (lacks, "have no vector there, though they have an old one"),
+            (
+                wrong,
+                "are not what the map makes of their old vectors, though a migration wrote them",
+            ),
+        ):
+            if rows.any():
+                item = suspects[int(np.flatnonzero(rows)[0])]
+                raise InputError(
+                    f"{self.place.name}: {int(rows.sum())} of {self.compared} items read back, item "
+                    f"{item} among them, {said}; does something else write there, such as a trigger? "
+                    "Nothing was switched over"
+                )
+
+    def _wrong(self, old: Array, new: Array) -> tuple[Array, Array]:
+        """Return which items are not what the map makes, and which have no new vector at all."""
+        old, new = np.asarray(old, np.float64), np.asarray(new, np.float64)
+        weight, bias = self.linear_map.weight, self.linear_map.bias
+        expected = old @ weight.T + bias
+        allowed = ARITHMETIC * (
+            np.linalg.norm(old, axis=1) * np.linalg.norm(weight) + np.linalg.norm(bias)
+        )
+        lengths = np.linalg.norm(expected, axis=1)
+        if self.unit or self.place.metric == "cosine":
+            # Some stores keep directions only.
+            allowed, lengths = allowed / np.maximum(lengths, np.finfo(float).tiny), 1.0
+            expected, new = directions(expected), directions(new)
+        error = np.linalg.norm(new - expected, axis=1)
+        there = ~np.isnan(old[:, 0])
+        lacks = there & np.isnan(new[:, 0])
+        return there & ~lacks & ~(error <= self.place.tolerance * lengths + allowed), lacks
+
+
+def check_migration(
+    store: Store, place: Target, read_back: ReadBack, *, natives: Natives | None
+) -> dict[str, Any]:
+    """Search, and return what came of it beside what was read back.
+
+    Parameters
+    ----------
+    store, place
+        Old and new vectors.
+    read_back
+        What was compared.
     natives
         Native vectors to search with, or None.
 
@@ -121,10 +219,9 @@ def check_migration(
     Raises
     ------
     InputError
-        When vectors are not what the map makes of the old ones, or searches find no more than chance
-        would.
+        When searches find no more than chance would.
     """
-    compared, differ = _read_back(store, place, linear_map, ids, unit=unit)
+    compared, differ = read_back.compared, read_back.differ
     n = place.count()
     checks: dict[str, Any] = {"read_back": compared, "differ": differ, "items": n, "k": K}
     checks["chance"] = None
@@ -152,32 +249,6 @@ def _share(name: str, counts: tuple[int, int] | None) -> dict[str, float | None]
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     low, high = proportion_interval(*counts)
     return {name: counts[0] / counts[1], f"{name}_low": low, f"{name}_high": high}
-
-
-def _read_back(
-    store: Store, place: Target, linear_map: LinearMap, ids: list[Any], *, unit: bool
-) -> tuple[int, int]:
-    """Compare items with what the map makes of their old vectors; return how many, and how many differ."""
-    if not ids:
-        return 0, 0
-    old = np.asarray(store.read(ids), np.float64)
-    new = np.asarray(place.read(ids), np.float64)
-    expected = old @ linear_map.weight.T + linear_map.bias
-    if unit or place.metric == "cosine":
-        # Some stores keep directions only.
-        expected, new = directions(expected), directions(new)
-    present = ~np.isnan(old[:, 0])
-    error = np.linalg.norm(new - expected, axis=1)
-    # An item without a vector there is as wrong as another vector.
-    wrong = present & ~(error <= TOLERANCE * np.linalg.norm(expected, axis=1))
-    if wrong.sum() > MOST_NATIVE * present.sum():
-        item = ids[int(np.flatnonzero(wrong)[0])]
-        raise InputError(
-            f"{place.name}: {int(wrong.sum())} of {len(ids)} items read back, item {item} among "
-            "them, are not what the map makes of their old vectors; did something else write there, "
-            "or change the old vectors meanwhile? Nothing was switched over"
-        )
-    return int(present.sum()), int(wrong.sum())
 
 
 def _neighbours(store: Store, place: Target) -> tuple[int, int] | None:

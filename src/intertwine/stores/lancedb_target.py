@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.lancedb import DISTANCES, LanceStore
 from intertwine.stores.lancedb_arrow import EMBEDDING, EXTRA, one_line, to_column
 from intertwine.stores.lancedb_folder import PAGE, require_distinct, tables_of, target_address
-from intertwine.stores.store import require_ours
+from intertwine.stores.store import HALF, SINGLE, require_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Batch, Mark
+    from intertwine.stores.store import Batch, Convert, Mark
 
 # Writes after which the index of ids is built again, and small files are joined.
 INDEX_EVERY = 50
@@ -63,9 +66,29 @@ class LanceTarget(LanceStore):
         columns = replace(source.columns, dim=made.target.dim, schema=schema)
         super().__init__(address, source.database, columns)
         self.metric = self.metric or source.metric
+        self.tolerance = HALF if self.columns.number.bit_width < 32 else SINGLE
 
     def _indexed(self) -> Any:
         return super()._indexed() if self.exists() else None
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold nothing yet."""
+        return nullcontext()
+
+    def require_ready(self) -> None:
+        """Raise nothing yet."""
+
+    def require_fits(self, batch: Batch, vectors: Array) -> None:
+        """Raise nothing yet."""
+
+    def written_here(self, ids: Sequence[Any]) -> Array:
+        """Return that none is known to be a migration's."""
+        return np.zeros(len(ids), bool)
+
+    def missing(self) -> int:
+        """Return how many rows of the source's table have no vector."""
+        with one_line():
+            return int(self.source.table.count_rows()) - self.source.count()
 
     def exists(self) -> bool:
         """Whether the folder has a table of that name."""
@@ -172,7 +195,7 @@ class LanceTarget(LanceStore):
         found = self.source.mark()
         return found is not None and found.after_switch_of(self.made)
 
-    def switch(self) -> None:
+    def switch(self, convert: Convert) -> list[str]:
         """Write these rows as the next version of the source's table, in one commit.
 
         Its indexes are rebuilt after that; until then searches look at all rows.
@@ -182,8 +205,9 @@ class LanceTarget(LanceStore):
         InputError
             Where rows are missing here, or somebody wrote to the source meanwhile.
         """
+        del convert
         if self.switched():
-            return
+            return []
         pinned, table = self.pinned(), self.source.table
         with one_line():
             version = int(table.version)
@@ -201,7 +225,7 @@ class LanceTarget(LanceStore):
                     f"{self.source.name} was written to during the switch, which is undone; migrate "
                     "what is new, and switch again"
                 )
-        self._build(new, old)
+        return self._build(new, old)
 
     def _overwrite(self, pinned: Any, mark: Mark) -> Any:
         """Write rows over the source's table, a page in memory at a time."""
@@ -221,12 +245,13 @@ class LanceTarget(LanceStore):
             on_bad_vectors="null",
         )
 
-    def rollback(self) -> None:
+    def rollback(self, *, force: bool = False) -> list[str]:
         """Make the old version the source's latest one again.
 
         What was written under the source's name after the switch is left behind with the new one.
         Open the source anew to read it.
         """
+        del force
         found = self.source.mark()
         if not self.switched() or found is None or found.kept is None:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
@@ -235,6 +260,7 @@ class LanceTarget(LanceStore):
             table.restore(int(found.kept))
             if tag_of(int(found.kept)) in table.tags.list():
                 table.tags.delete(tag_of(int(found.kept)))
+        return []
 
     def drop(self) -> None:
         """Remove the table."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -14,14 +16,14 @@ from intertwine.stores.pgvector_copy import send
 from intertwine.stores.pgvector_indexes import build_indexes
 from intertwine.stores.pgvector_scan import any_row, by_block
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line
-from intertwine.stores.store import common_metric
+from intertwine.stores.store import HALF, SINGLE, common_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Batch, Mark
+    from intertwine.stores.store import Batch, Convert, Mark
 
 # PostgreSQL's longest name.
 LONGEST_NAME = 63
@@ -107,9 +109,29 @@ class PgvectorTarget(PgvectorStore):
         self._free: LifoQueue[Any] = LifoQueue()
         self._writing: list[Any] = []
         self.metric = self.metric or source.metric
+        self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
         self.kept = source.column.name + KEPT
         if self.switched():
             self.column = replace(self.column, name=source.column.name)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold nothing yet."""
+        return nullcontext()
+
+    def require_ready(self) -> None:
+        """Raise nothing yet."""
+
+    def require_fits(self, batch: Batch, vectors: Array) -> None:
+        """Raise nothing yet."""
+
+    def written_here(self, ids: Sequence[Any]) -> Array:
+        """Return that none is known to be a migration's."""
+        return np.zeros(len(ids), bool)
+
+    def missing(self) -> int:
+        """Return how many rows have no vector in the column of the source's name."""
+        found = self._of_source("SELECT count(*) FROM {t} WHERE {c} IS NULL").fetchone()
+        return int(found[0])
 
     def exists(self) -> bool:
         """Whether the table has such a column, or the switch has given it the source's name."""
@@ -189,19 +211,23 @@ class PgvectorTarget(PgvectorStore):
         found = self.column_mark(self.source.column.name)
         return found is not None and found.kept == self.address.take("column")
 
-    def switch(self) -> None:
+    def switch(self, convert: Convert) -> list[str]:
         """Exchange the columns' names in one transaction."""
+        del convert
         if self.switched():
-            return
+            return []
         self._rename({"{c}": "{kept}", "{new}": "{c}"})
         self.column = replace(self.column, name=self.source.column.name)
+        return []
 
-    def rollback(self) -> None:
+    def rollback(self, *, force: bool = False) -> list[str]:
         """Give the columns their old names again in one transaction."""
+        del force
         if not self.switched():
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
         self._rename({"{c}": "{new}", "{kept}": "{c}"})
         self.column = replace(self.column, name=self.address.take("column"))
+        return []
 
     def _rename(self, names: dict[str, str]) -> None:
         """Rename columns of the source's table and note, at the new vectors, what is kept."""
@@ -218,9 +244,9 @@ class PgvectorTarget(PgvectorStore):
                 **pieces,
             )
 
-    def _of_source(self, text: str, /, **names: Any) -> None:
+    def _of_source(self, text: str, /, **names: Any) -> Any:
         """Run a statement here in which the column is the source's."""
-        self.connection.execute(self.source.sql(text, **names), ())
+        return self.connection.execute(self.source.sql(text, **names), ())
 
     def drop(self) -> None:
         """Remove the column."""

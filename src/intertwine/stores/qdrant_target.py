@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,14 @@ from intertwine.errors import InputError
 from intertwine.stores.qdrant import QdrantStore
 from intertwine.stores.qdrant_address import collection_name, target_address
 from intertwine.stores.qdrant_facts import NOTE, aliases_of, one_line, settings_like
-from intertwine.stores.store import require_ours
+from intertwine.stores.store import HALF, SINGLE, require_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Batch, Mark
+    from intertwine.stores.store import Batch, Convert, Mark
 
 # The first server that keeps metadata of a collection, where marks stand.
 OLDEST_SERVER = (1, 16)
@@ -66,9 +67,29 @@ class QdrantTarget(QdrantStore):
             source.collection, name=collection_name(address), alias=None, params=params
         )
         super().__init__(address, source.client, collection, source.secrets)
+        half = getattr(params.datatype, "value", None) == "float16"
+        self.tolerance = HALF if half else SINGLE
 
     def close(self) -> None:
         """Leave the connection to the source."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold nothing yet."""
+        return nullcontext()
+
+    def require_ready(self) -> None:
+        """Raise nothing yet."""
+
+    def require_fits(self, batch: Batch, vectors: Array) -> None:
+        """Raise nothing yet."""
+
+    def written_here(self, ids: Sequence[Any]) -> Array:
+        """Return that none is known to be a migration's."""
+        return np.zeros(len(ids), bool)
+
+    def missing(self) -> int:
+        """Return how many points have no vector."""
+        return int(self.ask("count", self.collection.name, exact=True).count) - self.count()
 
     def exists(self) -> bool:
         """Whether there is a collection of that name."""
@@ -187,7 +208,7 @@ class QdrantTarget(QdrantStore):
             )
         return alias
 
-    def switch(self) -> None:
+    def switch(self, convert: Convert) -> list[str]:
         """Let the source's alias stand for this collection, in one step for all readers.
 
         Raises
@@ -195,9 +216,10 @@ class QdrantTarget(QdrantStore):
         InputError
             Where the source was not addressed by an alias, or points are missing here.
         """
+        del convert
         alias = self._alias()
         if self.switched():
-            return
+            return []
         old = self.source.collection.name
         own, there = (
             self.ask("count", name, exact=True).count for name in (self.collection.name, old)
@@ -206,14 +228,17 @@ class QdrantTarget(QdrantStore):
             raise InputError(f"{self.name} lacks points of {self.source.name}; migrate them first")
         self._note(self.made.switched(old))
         self._point_alias(alias, self.collection.name)
+        return []
 
-    def rollback(self) -> None:
+    def rollback(self, *, force: bool = False) -> list[str]:
         """Let the alias stand for the old collection again; open the source anew to read that."""
+        del force
         alias, found = self._alias(), self.mark()
         if not self.switched() or found is None or found.kept is None:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
         self._point_alias(alias, found.kept)
         self._note(self.made.switched(None))
+        return []
 
     def _note(self, mark: Mark) -> None:
         self.ask("update_collection", self.collection.name, metadata={NOTE: mark.to_text()})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,14 +14,14 @@ from intertwine.errors import InputError
 from intertwine.features.npy import NpyFile
 from intertwine.stores.file_maker import FileMaker
 from intertwine.stores.file_switch import original, read_note, write_note
-from intertwine.stores.store import common_metric
+from intertwine.stores.store import HALF, SINGLE, common_metric
 from intertwine.stores.switched_files import SwitchedFiles
 from intertwine.stores.when_whole import WhenWhole
 from intertwine.threads import ahead
 from intertwine.vectors.partial_output import PartialOutput, partial_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.stores.address import Address
@@ -103,6 +104,23 @@ class RowTarget(SwitchedFiles, WhenWhole):
             if not self.is_finished(file):
                 yield from self.source.items(file, self._part(file).chunks(size))
 
+    def require_fits(self, batch: Batch, vectors: Array) -> None:
+        """Raise where the source's type of number cannot hold some vectors."""
+        self._numbers(batch, vectors)
+
+    def _numbers(self, batch: Batch, vectors: Array) -> Array:
+        """Return vectors as the source's type of number."""
+        file = next(self.source.by_file(batch.payload.start, batch.payload.stop))[0]
+        with np.errstate(over="ignore"):
+            numbers = np.ascontiguousarray(vectors, self.source.dtype_of(file))
+        if not np.isfinite(numbers).all():
+            at = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
+            raise InputError(
+                f"{self.name}: the mapped vector of item {batch.ids[at]} has numbers that are not "
+                f"finite, or too large for {numbers.dtype}, in which the source is"
+            )
+        return numbers
+
     def write(self, batch: Batch, vectors: Array) -> int:
         """Write vectors of rows that are not here, where they belong; return how many.
 
@@ -116,14 +134,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
         if self.is_finished(file):
             return 0
         part = self._part(file)
-        with np.errstate(over="ignore"):
-            numbers = np.ascontiguousarray(vectors, part.identity["dtype"])
-        if not np.isfinite(numbers).all():
-            at = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
-            raise InputError(
-                f"{self.name}: the mapped vector of item {batch.ids[at]} has numbers that are not "
-                f"finite, or too large for {numbers.dtype}, in which the source is"
-            )
+        numbers = self._numbers(batch, vectors)
         written = 0
         for low, high in part.done.missing(stop):
             if high > start:
@@ -160,6 +171,27 @@ class RowTarget(SwitchedFiles, WhenWhole):
         self._note()
         part.discard()
         self._let_go(file)
+
+    @property
+    def tolerance(self) -> float:
+        """How far the source's types of number round."""
+        sizes = {self.source.dtype_of(file).itemsize for file in range(len(self.outputs))}
+        return HALF if min(sizes, default=4) < 4 else SINGLE
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the files for one run."""
+        return nullcontext()
+
+    def require_ready(self) -> None:
+        """Raise where a switch would find a name taken."""
+
+    def written_here(self, ids: Sequence[Any]) -> Array:
+        """Return that all rows are a migration's: nobody else writes to these files."""
+        return np.ones(len(ids), bool)
+
+    def missing(self) -> int:
+        """Return 0: every row has a vector."""
+        return 0
 
     @abstractmethod
     def build(self, file: int, rows: NpyFile) -> None:

@@ -10,16 +10,21 @@ from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
 
     Metric = Literal["cosine", "ip", "l2"]
+    # Maps the vectors of a batch, a row of NaN where an item has none.
+    Convert = Callable[["Batch"], Array]
 
 METRICS = ("cosine", "ip", "l2")
 # Begins the note that tells a target of ours from anything else.
 SIGNATURE = "intertwine "
+# Largest relative error of a vector that was stored with so many bits a number.
+SINGLE, HALF = 1e-5, 4e-3
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,28 @@ class Target(Store, Protocol):
     reads_beside_writes: bool
     writers: int
 
+    @property
+    def tolerance(self) -> float:
+        """Largest relative error of a vector read back that the store's own precision explains."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold this target for one run; a kill releases it.
+
+        Raises
+        ------
+        InputError
+            When another run holds it, saying which.
+        """
+
+    def require_ready(self) -> None:
+        """Raise, before anything is written and in a dry run too, for what makes this harmful.
+
+        Raises
+        ------
+        InputError
+            Naming what makes the migration or its switch impossible or harmful.
+        """
+
     def exists(self) -> bool:
         """Whether there is something of that name."""
 
@@ -144,13 +171,27 @@ class Target(Store, Protocol):
         """Make the place, marked, with no vectors in it."""
 
     def pending(self, size: int) -> Iterator[Batch]:
-        """Give the source's items that are not here, with their vectors."""
+        """Yield the source's items that are not here, and those written here that have changed since.
+
+        An item has changed when its old vector, its payload or another vector of it has. After a switch
+        these are the items that have an old vector only.
+        """
+
+    def require_fits(self, batch: Batch, vectors: Array) -> None:
+        """Raise what `write` would for these vectors, and write nothing."""
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Write vectors of items, with their payload; return how many.
 
-        Whole or not at all, and never over what is there already.
+        Whole or not at all. Items that are absent are added, those that changed since a migration wrote
+        them are replaced; what somebody else wrote is never overwritten.
         """
+
+    def written_here(self, ids: Sequence[Any]) -> Array:
+        """Return (len(ids),) whether a migration wrote the item's vector, rather than somebody else."""
+
+    def missing(self) -> int:
+        """Return how many items of the name that stands for these vectors have none."""
 
     def finish(self) -> list[str]:
         """Build what searches need, such as the source's indexes; return notes."""
@@ -158,11 +199,24 @@ class Target(Store, Protocol):
     def switched(self) -> bool:
         """Whether the source's name stands for these vectors now."""
 
-    def switch(self) -> None:
-        """Make the source's name stand for these vectors; the old ones are kept."""
+    def switch(self, convert: Convert) -> list[str]:
+        """Make the source's name stand for these vectors; the old ones are kept; return notes.
 
-    def rollback(self) -> None:
-        """Make the source's name stand for the old vectors again; these are kept."""
+        In one transaction or critical section: what is still pending is converted, deletions and edits
+        are carried over, nothing is left pending, and only then the name is switched.
+        """
+
+    def rollback(self, *, force: bool = False) -> list[str]:
+        """Make the source's name stand for the old vectors again; these are kept; return notes.
+
+        What was added, edited or deleted since the switch is carried along and named in a note.
+
+        Raises
+        ------
+        InputError
+            Where the store cannot carry it along, unless forced; then the new content is kept beside
+            under a name that a note states.
+        """
 
     def drop(self) -> None:
         """Remove these vectors; not while the source's name stands for them."""

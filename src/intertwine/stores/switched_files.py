@@ -22,7 +22,7 @@ from intertwine.vectors.partial_output import partial_files
 
 if TYPE_CHECKING:
     from intertwine.stores.row_store import RowStore
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import Convert, Mark
 
 
 class SwitchedFiles:
@@ -62,33 +62,39 @@ class SwitchedFiles:
         """Whether all the source's names stand for these files."""
         return all(is_switched(path, self.kept) for path in self.source.paths)
 
-    def switch(self) -> None:
+    def switch(self, convert: Convert) -> list[str]:
         """Make the source's names stand for these files; `.NAME.before-switch` keeps the old content.
+
+        A source that has changed is refused, so that nothing is left to convert.
 
         Raises
         ------
         InputError
             Where files are missing, another switch keeps something, or a folder cannot be written.
         """
+        del convert
         self.require_made()
         for path in self.source.paths:
             if not is_switched(path, self.kept):
                 require_free(path)
         for path, output in zip(self.source.paths, self.outputs, strict=True):
             switch_file(path, output, self.made.switched(self.kept))
+        return []
 
     def require_made(self) -> None:
         """Raise unless all files are made of the source as it is."""
         raise NotImplementedError
 
-    def rollback(self) -> None:
+    def rollback(self, *, force: bool = False) -> list[str]:
         """Make the source's names stand for their old content again."""
+        del force
         switched = [path for path in self.source.paths if is_switched(path, self.kept)]
         if not switched:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
         for path in switched:
             rollback_file(path)
         self._settle()
+        return []
 
     def _settle(self) -> None:
         for path in self.source.paths:

@@ -231,7 +231,11 @@ def test_capitals_quotes_and_schemas_are_names_like_others(database, opened):
         ("", {"column": "nothing"}, "there is no such column, only id, body, facts, emb"),
         ("", {"column": "body"}, "holds text, expected vector or halfvec"),
         ("", {"metric": "l1"}, "got metric 'l1', expected one of cosine, ip, l2"),
-        ("ALTER TABLE bad DROP CONSTRAINT bad_pkey", {}, "no primary key of one column"),
+        (
+            "ALTER TABLE bad DROP CONSTRAINT bad_pkey",
+            {},
+            "the table has no primary key; name a unique column",
+        ),
         (
             "ALTER TABLE bad DROP CONSTRAINT bad_pkey; UPDATE bad SET id = 3 WHERE id = 6",
             {"id": "id"},

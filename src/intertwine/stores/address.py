@@ -135,6 +135,12 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def one_clean_line(text: str) -> str:
+    """Return a text as one line in which nothing steers a terminal."""
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _parts(place: str) -> SplitResult:
     try:
         parts = urlsplit(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector_facts import Column, find_column
 from intertwine.stores.pgvector_scan import by_id
-from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_array, to_sent
+from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, connect, one_line, to_array, to_sent
 from intertwine.stores.store import Batch, Mark, check_metric
 
 if TYPE_CHECKING:
@@ -55,11 +55,23 @@ def open_store(address: Address) -> PgvectorStore:
 def _uri(address: Address) -> str:
     """Return the address as libpq reads it."""
     rest = {name: value for name, value in address.options.items() if name not in OPTIONS}
-    return f"postgresql:{address.place}{'?' + urlencode(rest) if rest else ''}"
+    return f"postgresql:{address.place}{'?' + urlencode(rest, quote_via=quote) if rest else ''}"
 
 
 def _shown(address: Address, column: str) -> str:
     return f"{address.shown}?table={address.take('table')}&column={column}"
+
+
+def _piece(value: Any) -> Any:
+    """Return a piece of SQL, or a name to be quoted, with every % of what it spells written twice."""
+    sql = import_extra("psycopg.sql", EXTRA)
+    if isinstance(value, sql.Composed):
+        return sql.Composed([_piece(part) for part in value])
+    if isinstance(value, sql.SQL | sql.Placeholder):
+        return value
+    if not isinstance(value, sql.Composable):
+        value = sql.Identifier(*([value] if isinstance(value, str) else value))
+    return sql.SQL(value.as_string().replace("%", "%%"))
 
 
 class PgvectorStore:
@@ -111,23 +123,15 @@ class PgvectorStore:
             return list(cursor.fetchall()) if cursor.description else []
 
     def sql(self, text: str, /, **names: Any) -> Any:
-        """Return a statement with its names filled in, quoted."""
+        """Return a statement with its names filled in, quoted, and those of its key's `pieces`.
+
+        It is run with values, if only `()`: a % in a name or text is written twice.
+        """
         sql = import_extra("psycopg.sql", EXTRA)
         column = self.column
-        known = {"t": column.table, "c": column.name, "id": column.id, **names}
-        pieces = {
-            # Values are put in by %s, so that a % of a name is written twice.
-            key: piece
-            if isinstance(piece, sql.Composable)
-            else sql.Identifier(
-                *(
-                    part.replace("%", "%%")
-                    for part in ([piece] if isinstance(piece, str) else piece)
-                )
-            )
-            for key, piece in known.items()
-        }
-        return sql.SQL(text).format(**pieces)
+        table = sql.Identifier(*column.table)
+        known = {"t": table, "c": column.name, **column.key.pieces(table), **names}
+        return sql.SQL(text).format(**{key: _piece(value) for key, value in known.items()})
 
     def count(self) -> int:
         """Return the number of rows whose vector is not NULL."""
@@ -137,16 +141,16 @@ class PgvectorStore:
         """Give items in the order of their ids, those without a vector left out."""
         return by_id(self, "{c} IS NOT NULL", size, after)
 
-    def batch(self, rows: list[tuple[Any, bytes | None]]) -> Batch:
-        """Return rows of (id, vector) as a batch."""
-        ids = [row[0] for row in rows]
-        return Batch(ids, to_array([row[1] for row in rows], self.column.kind, self.dim, ids))
+    def batch(self, rows: list[tuple[Any, ...]]) -> Batch:
+        """Return rows of an id's values and a vector as a batch."""
+        ids = [self.column.key.item(row) for row in rows]
+        return Batch(ids, to_array([row[-1] for row in rows], self.column.kind, self.dim, ids))
 
     def sample(self, size: int) -> Batch:
         """Return the items whose ids have the smallest hashes."""
         rows = self.query(
-            "SELECT {id}, {c} FROM {t} WHERE {c} IS NOT NULL "
-            "ORDER BY hashtextextended({id}::text, 0), {id} LIMIT %s",
+            "SELECT {ids}, {c} FROM {t} WHERE {c} IS NOT NULL "
+            "ORDER BY hashtextextended({id_text}, 0), {id} LIMIT %s",
             size,
         )
         return self.batch(rows)
@@ -154,38 +158,38 @@ class PgvectorStore:
     def read(self, ids: Sequence[Any]) -> Array:
         """Return the vectors of items, a row of NaN where there is none."""
         found = self.query(
-            "SELECT w.i, {t}.{c} FROM unnest(%s::{kind}[]) WITH ORDINALITY AS w(id, i) "
-            "JOIN {t} ON {t}.{id} = w.id WHERE {t}.{c} IS NOT NULL ORDER BY w.i",
-            list(ids),
-            kind=self.id_type,
+            "SELECT b.i, {t}.{c} FROM unnest({sent_arrays}) WITH ORDINALITY AS b({sent_names}, i) "
+            "JOIN {t} ON {same} WHERE {t}.{c} IS NOT NULL ORDER BY b.i",
+            *self.column.key.by_column(ids),
         )
         vectors = np.full((len(ids), self.dim), np.nan, np.float32)
         if found:
             places = [row[0] - 1 for row in found]
             vectors[places] = to_array(
-                [row[1] for row in found], self.column.kind, self.dim, places
+                [row[1] for row in found], self.column.kind, self.dim, [ids[i] for i in places]
             )
         return vectors
 
-    @property
-    def id_type(self) -> Any:
-        """The type of the ids, as SQL."""
-        return import_extra("psycopg.sql", EXTRA).SQL(self.column.id_type)
-
     def search(self, queries: Array, k: int) -> list[list[Any]]:
         """Return the nearest items of each query, by the column's index where it has one."""
-        operator = import_extra("psycopg.sql", EXTRA).SQL(OPERATORS[self.metric or "cosine"])
-        kind = import_extra("psycopg.sql", EXTRA).SQL(self.column.kind)
+        sql, key = import_extra("psycopg.sql", EXTRA), self.column.key
+        place = sql.Identifier(self.column.extension.schema)
+        operator = sql.SQL(OPERATORS[self.metric or "cosine"])
+        # Arrays have no distances: they are compared as what pgvector makes of them.
+        kind = "vector" if self.column.kind in ARRAYS else self.column.kind
         found = []
-        for query in to_sent(queries, self.column.kind):
+        for query in to_sent(queries, kind):
             rows = self.query(
-                "SELECT {id} FROM {t} WHERE {c} IS NOT NULL ORDER BY {c} {op} %s::{kind} LIMIT %s",
+                "SELECT {ids} FROM {t} WHERE {c} IS NOT NULL "
+                "ORDER BY {c}{cast} OPERATOR({s}.{op}) %s::{kind} LIMIT %s",
                 query,
                 k,
+                s=place,
                 op=operator,
-                kind=kind,
+                kind=sql.SQL("{}.{}").format(place, sql.Identifier(kind)),
+                cast=sql.SQL("::{}.vector" if kind != self.column.kind else "").format(place),
             )
-            found.append([row[0] for row in rows])
+            found.append([key.item(row) for row in rows])
         return found
 
     def mark(self) -> Mark | None:

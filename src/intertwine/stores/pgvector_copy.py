@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.errors import InputError
-from intertwine.stores.pgvector_wire import pack, to_array, to_sent, vector_type
+from intertwine.stores.pgvector_wire import (
+    checked_numbers,
+    pack,
+    to_array,
+    to_sent,
+    vector_type,
+    wrong_length,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +34,10 @@ END = b"\xff\xff"
 
 def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
     """Return a row of (id, vector) as it is sent; None where rows differ in length."""
-    if column.id_type not in INTEGERS:
+    sent = column.key.sent
+    if len(sent) > 1 or sent[0] not in INTEGERS:
         return None
-    parts = [("fields", ">i2"), ("id_size", ">i4"), ("id", INTEGERS[column.id_type])]
+    parts = [("fields", ">i2"), ("id_size", ">i4"), ("id", INTEGERS[sent[0]])]
     return np.dtype([*parts, ("size", ">i4"), ("vector", vector_type(column.kind, dim))])
 
 
@@ -44,11 +51,11 @@ def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], 
     """
     kind = row_type(column, column.dim)
     if kind is None:
-        copy.set_types([column.id_type, column.kind])
+        copy.set_types(column.sent_types)
         rows = copy.rows()
         while some := list(islice(rows, size)):
-            ids = [row[0] for row in some]
-            yield ids, to_array([row[1] for row in some], column.kind, column.dim, ids)
+            ids = [column.key.item(row) for row in some]
+            yield ids, to_array([row[-1] for row in some], column.kind, column.dim, ids)
         return
     held, ready, whole = bytearray(), len(BEGIN), size * kind.itemsize
     for data in copy:
@@ -56,25 +63,22 @@ def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], 
         if len(held) >= ready + whole:
             # What came is looked at where it lies, not copied; so what is behind it begins anew.
             came, held = memoryview(held), held[ready + whole :]
-            yield _rows(came[ready : ready + whole], kind, column.dim)
+            yield _rows(came[ready : ready + whole], kind, column)
             ready = 0
     rest = memoryview(held)[ready : len(held) - len(END)]
     if rest:
-        yield _rows(rest, kind, column.dim)
+        yield _rows(rest, kind, column)
 
 
-def _rows(data: memoryview, kind: np.dtype[Any], dim: int) -> tuple[list[Any], Array]:
+def _rows(data: memoryview, kind: np.dtype[Any], column: Column) -> tuple[list[Any], Array]:
     rows = np.frombuffer(data, kind, len(data) // kind.itemsize)
     expected = kind["vector"].itemsize
     if len(data) % kind.itemsize or (rows["size"] != expected).any() or (rows["fields"] != 2).any():
         place = int(np.flatnonzero([*(rows["size"] != expected), True])[0])
         item = rows["id"][place] if place < len(rows) else "?"
-        raise InputError(
-            f"item {item}: got a vector of other than {dim} numbers, as the others have; a column of "
-            "one dimension is needed"
-        )
-    numbers = rows["vector"]["numbers"]
-    return rows["id"].tolist(), numbers.astype(numbers.dtype.newbyteorder("="))
+        raise wrong_length(item, column.dim, column.kind)
+    ids = rows["id"].tolist()
+    return ids, checked_numbers(rows["vector"], column.kind, ids)
 
 
 def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
@@ -87,9 +91,9 @@ def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
     """
     kind = row_type(column, vectors.shape[1])
     if kind is None or np.isnan(vectors[:, 0]).any():
-        copy.set_types([column.id_type, column.kind])
-        for row in zip(ids, to_sent(vectors, column.kind), strict=True):
-            copy.write_row(row)
+        copy.set_types(column.sent_types)
+        for item, vector in zip(ids, to_sent(vectors, column.kind), strict=True):
+            copy.write_row([*column.key.values(item), vector])
         return
     stream = np.empty(len(BEGIN) + len(ids) * kind.itemsize + len(END), np.uint8)
     parts = np.split(stream, [len(BEGIN), len(stream) - len(END)])

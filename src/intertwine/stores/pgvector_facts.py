@@ -7,37 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector_wire import EXTRA, NUMBERS
+from intertwine.stores.pgvector_attributes import Table, attributes_of, find_table, only_catalog
+from intertwine.stores.pgvector_index_facts import Index, indexes_of
+from intertwine.stores.pgvector_key import Key, find_key
+from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, KINDS, Extension, find_extension
 
 if TYPE_CHECKING:
+    from intertwine.stores.pgvector_attributes import Attribute
     from intertwine.stores.store import Metric
 
-# Ends of the names of pgvector's operator classes.
-CLASSES: dict[str, Metric] = {"_cosine_ops": "cosine", "_ip_ops": "ip", "_l2_ops": "l2"}
-
-
-@dataclass(frozen=True)
-class Index:
-    """An index of pgvector's over one column.
-
-    Parameters
-    ----------
-    method
-        `hnsw` or `ivfflat`.
-    opclass
-        Its operator class.
-    options
-        Such as `m=16`.
-    """
-
-    method: str
-    opclass: str
-    options: tuple[str, ...]
-
-    @property
-    def metric(self) -> Metric | None:
-        """What it goes by; None for what this program does not know."""
-        return next((CLASSES[end] for end in CLASSES if self.opclass.endswith(end)), None)
+# Of types that hold vectors and cannot be mapped: why not, and what to do.
+REFUSED = {
+    "bit": "binary codes have no directions to map",
+    "varbit": "binary codes have no directions to map",
+    "sparsevec": "sparse vectors are of words, which no map of a dense space fits",
+    "jsonb": "add a column of type vector and fill it from there first",
+    "json": "add a column of type vector and fill it from there first",
+    "text": "add a column of type vector and fill it from there first",
+    "_numeric": "change the column's type to real[] or vector first",
+}
 
 
 @dataclass(frozen=True)
@@ -50,23 +38,31 @@ class Column:
         Schema and name.
     name
         The column.
-    id, id_type
-        What tells rows apart, and its type.
+    key
+        What tells rows apart.
     kind
-        `vector` or `halfvec`.
+        `vector`, `halfvec`, `real[]` or `double precision[]`.
     dim
         Dimension.
     indexes
-        Those of pgvector.
+        All that read the column, of whatever method.
+    extension
+        Where pgvector is.
+    oid
+        The table's number.
+    relation
+        What the table is, as `Table` says.
     """
 
     table: tuple[str, str]
     name: str
-    id: str
-    id_type: str
+    key: Key
     kind: str
     dim: int
     indexes: tuple[Index, ...]
+    extension: Extension
+    oid: int
+    relation: str = "r"
 
     @property
     def qualified(self) -> str:
@@ -74,9 +70,28 @@ class Column:
         return ".".join('"' + part.replace('"', '""') + '"' for part in self.table)
 
     @property
+    def type(self) -> Any:
+        """The type of its vectors as SQL, with its schema and without a dimension."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        own = self.kind in ARRAYS
+        return sql.SQL(self.kind) if own else sql.Identifier(self.extension.schema, self.kind)
+
+    @property
+    def declared(self) -> Any:
+        """The type as a new column of these vectors is declared: with the dimension, where it has one."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        size = "" if self.kind in ARRAYS else f"({self.dim})"
+        return sql.SQL("{}{}").format(self.type, sql.SQL(size))
+
+    @property
+    def sent_types(self) -> list[int | str]:
+        """The types of rows of (id, vector) on the wire; pgvector's have no names to go by."""
+        return [*self.key.sent, self.extension.types[self.kind]]
+
+    @property
     def metric(self) -> Metric | None:
         """What its indexes go by; None without any, or where they differ."""
-        found = {index.metric for index in self.indexes}
+        found = {index.metric for index in self.indexes if index.is_search}
         return found.pop() if len(found) == 1 else None
 
 
@@ -90,7 +105,7 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
     table, column
         Their names; the table's may have its schema in front.
     key
-        The column that tells rows apart; the primary key when None.
+        The columns that tell rows apart; those of the primary key when None.
     name
         What to call the column in an error.
 
@@ -100,49 +115,61 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
         Where there is no such table or column, the column holds no vectors or several dimensions,
         or nothing tells rows apart.
     """
-    found = connection.execute(
-        "SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n "
-        "ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)",
-        [table],
-    ).fetchone()
-    if found is None:
-        raise InputError(f'{name}: there is no table {table!r} (capitals need "quotes")')
-    oid, place = found[0], (found[1], found[2])
-    kind, dim = _type(connection, oid, place, column, name)
-    identity, id_type = _identity(connection, oid, place, key, name)
-    return Column(place, column, identity, id_type, kind, dim, _indexes(connection, oid, column))
-
-
-def _type(
-    connection: Any, oid: int, place: tuple[str, str], column: str, name: str
-) -> tuple[str, int]:
-    attributes = {
-        row[0]: row[1:]
-        for row in connection.execute(
-            "SELECT attname, typname, atttypmod FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
-            "WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
-            [oid],
+    with connection.transaction():
+        found, extension = find_table(connection, table, name), find_extension(connection)
+        only_catalog(connection)
+        attributes = attributes_of(connection, found.oid)
+        if column not in attributes:
+            raise InputError(f"{name}: there is no such column, only {', '.join(attributes)}")
+        kind = _kind(attributes[column], extension.schema, name)
+        modifier = attributes[column].modifier
+        dim = modifier if kind not in ARRAYS and modifier > 0 else None
+        return Column(
+            found.place,
+            column,
+            find_key(connection, found, key, attributes, name),
+            kind,
+            dim or _common_dimension(connection, found, column, kind, name),
+            indexes_of(connection, found.oid, column),
+            extension,
+            found.oid,
+            found.relation,
         )
-    }
-    if column not in attributes:
-        raise InputError(f"{name}: there is no such column, only {', '.join(attributes)}")
-    kind, dim = attributes[column]
-    if kind not in NUMBERS:
-        raise InputError(f"{name}: holds {kind}, expected {' or '.join(NUMBERS)}")
-    return kind, dim if dim > 0 else _common_dimension(connection, place, column, name)
 
 
-def _common_dimension(connection: Any, place: tuple[str, str], column: str, name: str) -> int:
+def _kind(found: Attribute, schema: str, name: str) -> str:
+    """Return which of the types that can be mapped a column has."""
+    place = schema if found.base_name in KINDS else "pg_catalog"
+    kind = next((each for each, own in KINDS.items() if own == found.base_name), None)
+    if kind is not None and found.base_schema == place:
+        return kind
+    why = REFUSED.get(found.base_name)
+    raise InputError(
+        f"{name}: holds {found.type}, expected {' or '.join(KINDS)}{'; ' + why if why else ''}"
+    )
+
+
+def _common_dimension(connection: Any, table: Table, column: str, kind: str, name: str) -> int:
     """Return the dimension of vectors in a column that states none."""
     sql = import_extra("psycopg.sql", EXTRA)
+    # Of an array of several axes the number of all its numbers says nothing.
+    count = (
+        "CASE WHEN array_ndims({c}) > 1 THEN -array_ndims({c}) ELSE cardinality({c}) END"
+        if kind in ARRAYS
+        else "{v}.vector_dims({c})"
+    )
     rows = connection.execute(
         sql.SQL(
-            "SELECT vector_dims({c}) d, count(*) FROM {t} WHERE {c} IS NOT NULL GROUP BY d "
+            f"SELECT {count} d, count(*) FROM {{t}} WHERE {{c}} IS NOT NULL GROUP BY d "  # noqa: S608 - ours
             "ORDER BY count(*) DESC"
-        ).format(c=sql.Identifier(column), t=sql.Identifier(*place))
+        ).format(
+            c=sql.Identifier(column),
+            v=sql.Identifier(find_extension(connection).schema),
+            t=sql.Identifier(*table.place),
+        )
     ).fetchall()
-    if len(rows) != 1:
-        found = ", ".join(f"{count} of dimension {dim}" for dim, count in rows) or "none"
+    if len(rows) != 1 or rows[0][0] < 1:
+        found = ", ".join(f"{count} of {_dimension(dim)}" for dim, count in rows) or "none"
         raise InputError(
             f"{name}: got vectors of several dimensions, or none ({found}), expected one dimension; "
             "set what is not of this model to NULL"
@@ -150,54 +177,5 @@ def _common_dimension(connection: Any, place: tuple[str, str], column: str, name
     return int(rows[0][0])
 
 
-def _identity(
-    connection: Any, oid: int, place: tuple[str, str], key: str | None, name: str
-) -> tuple[str, str]:
-    """Return the column that tells rows apart and its type."""
-    keys = connection.execute(
-        "SELECT attname, format_type(atttypid, NULL), indnatts FROM pg_index "
-        "JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
-        "WHERE indrelid = %s AND indisunique AND indpred IS NULL "
-        "AND (indisprimary OR attname = %s) ORDER BY indisprimary DESC",
-        [oid, key],
-    ).fetchall()
-    alone = [(row[0], row[1]) for row in keys if row[2] == 1 and key in {None, row[0]}]
-    if alone:
-        return alone[0]
-    if key is None:
-        raise InputError(
-            f"{name}: the table has no primary key of one column; name a unique column: id=COLUMN"
-        )
-    sql = import_extra("psycopg.sql", EXTRA)
-    names = {"id": sql.Identifier(key), "t": sql.Identifier(*place)}
-    kind = connection.execute(
-        "SELECT format_type(atttypid, NULL) FROM pg_attribute "
-        "WHERE attrelid = %s AND attname = %s AND attnum > 0 AND NOT attisdropped",
-        [oid, key],
-    ).fetchone()
-    if kind is None:
-        raise InputError(f"{name}: there is no column {key!r} to be the id")
-    twice = connection.execute(
-        sql.SQL(
-            "SELECT {id}::text, count(*) FROM {t} GROUP BY {id} "
-            "HAVING count(*) > 1 OR {id} IS NULL LIMIT 1"
-        ).format(**names)
-    ).fetchone()
-    if twice is not None:
-        raise InputError(
-            f"{name}: id {twice[0]} stands in {twice[1]} rows, expected a column that tells rows apart"
-        )
-    return key, str(kind[0])
-
-
-def _indexes(connection: Any, oid: int, column: str) -> tuple[Index, ...]:
-    rows = connection.execute(
-        "SELECT amname, opcname, coalesce(i.reloptions, '{}') FROM pg_index x "
-        "JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am ON pg_am.oid = i.relam "
-        "JOIN pg_opclass o ON o.oid = x.indclass[0] "
-        "JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
-        "WHERE x.indrelid = %s AND a.attname = %s AND x.indisvalid AND x.indpred IS NULL "
-        "AND amname IN ('hnsw', 'ivfflat') ORDER BY i.relname",
-        [oid, column],
-    ).fetchall()
-    return tuple(Index(method, opclass, tuple(options)) for method, opclass, options in rows)
+def _dimension(found: int) -> str:
+    return f"dimension {found}" if found >= 0 else f"{-found} axes"

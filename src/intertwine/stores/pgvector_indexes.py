@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector_facts import find_column
+from intertwine.stores.pgvector_index_facts import indexes_of
 from intertwine.stores.pgvector_wire import EXTRA, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from intertwine.stores.pgvector import PgvectorStore
-    from intertwine.stores.pgvector_facts import Index
+    from intertwine.stores.pgvector_index_facts import Index
 
 
 def build_indexes(store: PgvectorStore, wanted: Sequence[Index]) -> list[str]:
@@ -32,18 +32,18 @@ def build_indexes(store: PgvectorStore, wanted: Sequence[Index]) -> list[str]:
     """
     sql = import_extra("psycopg.sql", EXTRA)
     _drop_unfinished(store)
-    own = store.column
+    wanted = [index for index in wanted if index.is_search and index.is_plain]
     with one_line(store.address.secrets):
-        found = find_column(store.connection, own.qualified, own.name, own.id, store.name)
+        found = indexes_of(store.connection, store.column.oid, store.column.name)
     notes = [] if wanted else ["the source has no index of pgvector's; built none"]
     for index in wanted:
-        if index in found.indexes:
+        if index.shape in {each.shape for each in found if each.is_plain and each.valid}:
             continue
         options = f"WITH ({', '.join(index.options)})" if index.options else ""
         store.query(
             "CREATE INDEX CONCURRENTLY ON {t} USING {how} ({c} {ops}) {options}",
             how=sql.SQL(index.method),
-            ops=sql.SQL(index.opclass),
+            ops=sql.Identifier(*index.opclass_place),
             options=sql.SQL(options),
         )
         notes.append(f"built an index as the source's: {index.method}, {index.opclass}")

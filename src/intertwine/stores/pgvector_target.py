@@ -146,9 +146,8 @@ class PgvectorTarget(PgvectorStore):
     def create(self) -> None:
         """Add the column, empty, with its mark as a comment."""
         sql = import_extra("psycopg.sql", EXTRA)
-        kind = sql.SQL(f"{self.column.kind}({self.dim})")
         with one_line(self.address.secrets), self.connection.transaction():
-            self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=kind)
+            self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=self.column.declared)
             note = sql.Literal(self.made.to_text())
             self.query("COMMENT ON COLUMN {t}.{c} IS {note}", note=note)
 
@@ -161,16 +160,13 @@ class PgvectorTarget(PgvectorStore):
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Fill the new column of some rows in one transaction, where it is NULL still."""
-        sql = import_extra("psycopg.sql", EXTRA)
         table = self.sql(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS intertwine_batch (id {i}, v {v}) "
+            "CREATE TEMPORARY TABLE IF NOT EXISTS intertwine_batch ({sent_columns}, v {v}) "
             "ON COMMIT DELETE ROWS",
-            i=sql.SQL(self.column.id_type),
-            v=sql.SQL(self.column.kind),
+            v=self.column.type,
         )
         update = self.sql(
-            "UPDATE {t} SET {c} = b.v FROM intertwine_batch b "
-            "WHERE {t}.{id} = b.id AND {t}.{c} IS NULL"
+            "UPDATE {t} SET {c} = b.v FROM intertwine_batch b WHERE {same} AND {t}.{c} IS NULL"
         )
         with one_line(self.address.secrets), self._lent() as connection, connection.transaction():
             connection.execute(table, ())

@@ -1,26 +1,35 @@
-"""pgvector's binary format, and errors of PostgreSQL as one line without secrets."""
+"""Vectors in PostgreSQL's binary formats, and its errors as one line without secrets."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import hidden
+from intertwine.stores.address import hidden, one_clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from intertwine.arrays import Array
 
 EXTRA = "pgvector"
-# What numbers of each of pgvector's dense types are on the wire.
-NUMBERS = {"vector": ">f4", "halfvec": ">f2"}
-# Two bytes of dimension, two unused.
-HEADER = 4
+# The types of columns that can be mapped, as users write them and as PostgreSQL calls them.
+KINDS = {
+    "vector": "vector",
+    "halfvec": "halfvec",
+    "real[]": "_float4",
+    "double precision[]": "_float8",
+}
+# What numbers of each are on the wire.
+NUMBERS = {"vector": ">f4", "halfvec": ">f2", "real[]": ">f4", "double precision[]": ">f8"}
+# Arrays, with the number of the type of their elements, and their own.
+ARRAYS = {"real[]": 700, "double precision[]": 701}
+ARRAY_TYPES = {"real[]": 1021, "double precision[]": 1022}
 SECONDS_TO_CONNECT = 15
 
 
@@ -42,7 +51,13 @@ def connect(uri: str, secrets: Sequence[str]) -> Any:
     """
     psycopg = import_extra("psycopg", EXTRA)
     with one_line(secrets):
-        connection = psycopg.connect(uri, autocommit=True, connect_timeout=SECONDS_TO_CONNECT)
+        connection = psycopg.connect(
+            uri,
+            autocommit=True,
+            connect_timeout=SECONDS_TO_CONNECT,
+            # Behind a pooler the next statement may reach a session that has prepared nothing.
+            prepare_threshold=None,
+        )
     try:
         with one_line(secrets):
             _teach(connection)
@@ -52,9 +67,43 @@ def connect(uri: str, secrets: Sequence[str]) -> Any:
     return connection
 
 
+@dataclass(frozen=True)
+class Extension:
+    """Where pgvector is in a database.
+
+    Parameters
+    ----------
+    schema
+        Of its types and operators, on the search path or not.
+    types
+        Numbers of the types of vectors that the database has, arrays too, by kind.
+    """
+
+    schema: str
+    types: Mapping[str, int]
+
+
+def find_extension(connection: Any) -> Extension:
+    """Look pgvector up.
+
+    Raises
+    ------
+    InputError
+        Where the database has none.
+    """
+    rows = connection.execute(
+        "SELECT n.nspname, t.typname, t.oid FROM pg_catalog.pg_extension e "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
+        "JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname IN ('vector', 'halfvec') "
+        "WHERE e.extname = 'vector'"
+    ).fetchall()
+    if not rows:
+        raise InputError("the database has no pgvector; run CREATE EXTENSION vector in it first")
+    return Extension(rows[0][0], {**{name: oid for _, name, oid in rows}, **ARRAY_TYPES})
+
+
 def _teach(connection: Any) -> None:
-    """Register pgvector's types on a connection."""
-    types = import_extra("psycopg.types", EXTRA)
+    """Register types of vectors on a connection, all by their numbers."""
     adapt = import_extra("psycopg.adapt", EXTRA)
     binary = import_extra("psycopg.pq", EXTRA).Format.BINARY
 
@@ -74,21 +123,11 @@ def _teach(connection: Any) -> None:
         def dump(self, obj: Sent) -> bytes:
             return obj
 
-    known = []
-    for name in NUMBERS:
-        info = types.TypeInfo.fetch(connection, name)
-        if info is None:
-            if name == "vector":
-                raise InputError(
-                    "the database has no pgvector; run CREATE EXTENSION vector in it first"
-                )
-            continue
-        info.register(connection)
-        connection.adapters.register_loader(info.oid, Load)
-        known.append(type(f"Dump{name}", (Dump,), {"oid": info.oid}))
+    for kind, oid in find_extension(connection).types.items():
+        connection.adapters.register_loader(oid, Load)
+        connection.adapters.register_dumper(Sent, type(f"Dump {kind}", (Dump,), {"oid": oid}))
     # The last one serves parameters, whose type the statement says.
-    for dumper in (*known, Dump):
-        connection.adapters.register_dumper(Sent, dumper)
+    connection.adapters.register_dumper(Sent, Dump)
 
 
 @contextmanager
@@ -103,8 +142,8 @@ def one_line(secrets: Sequence[str]) -> Iterator[None]:
     psycopg = import_extra("psycopg", EXTRA)
     try:
         yield
-    except (psycopg.Error, OSError) as error:
-        text = hidden(" ".join(str(error).split()), secrets)
+    except (psycopg.Error, OSError, UnicodeError) as error:
+        text = one_clean_line(hidden(str(error), secrets))
         raise InputError(f"PostgreSQL: {text}; what was committed stays") from None
 
 
@@ -114,27 +153,63 @@ def to_array(values: Sequence[bytes | None], kind: str, dim: int, ids: Sequence[
     Raises
     ------
     InputError
-        For a vector of another dimension, naming the item.
+        For a vector of another dimension, or with numbers that are none, naming the item.
     """
-    number = np.dtype(NUMBERS[kind])
-    size = HEADER + dim * number.itemsize
-    missing = np.nan * np.ones(dim, number)
-    absent = missing.tobytes()
+    form = vector_type(kind, dim)
+    absent = np.zeros(1, form)
+    numbers_of(absent, kind)[:] = np.nan
+    blank = absent.tobytes()
     for item, value in zip(ids, values, strict=True):
-        if value is not None and len(value) != size:
-            got = int.from_bytes(value[:2], "big")
+        if value is not None and len(value) != form.itemsize:
+            raise wrong_length(item, dim, kind)
+    rows = np.frombuffer(b"".join(blank if value is None else value for value in values), form)
+    present = np.array([value is not None for value in values], bool)
+    return checked_numbers(rows, kind, ids, present)
+
+
+def wrong_length(item: Any, dim: int, kind: str) -> InputError:
+    """Return the error of a vector that is not as the others."""
+    none = ", none of them NULL" if kind in ARRAYS else ""
+    return InputError(
+        f"item {item}: got a vector of other than {dim} numbers{none}, as the others have; a column "
+        "of one dimension is needed"
+    )
+
+
+def checked_numbers(
+    rows: Array, kind: str, ids: Sequence[Any], present: Array | None = None
+) -> Array:
+    """Return the numbers of rows of `vector_type`, (n, dim), in native byte order.
+
+    Raises
+    ------
+    InputError
+        Where an array holds what pgvector never does: infinity, or no number.
+    """
+    numbers = numbers_of(rows, kind)
+    found = numbers.astype(numbers.dtype.newbyteorder("="))
+    if kind in ARRAYS:
+        bad = ~np.isfinite(found).all(axis=1) & (True if present is None else present)
+        if bad.any():
+            item = ids[int(np.flatnonzero(bad)[0])]
             raise InputError(
-                f"item {item}: got a vector of {got} numbers, expected {dim} as in the others; a "
-                "column of one dimension is needed"
+                f"item {item}: its vector holds NaN or infinity; set it to NULL, or embed it again"
             )
-    data = b"".join(absent if value is None else value[HEADER:] for value in values)
-    native = number.newbyteorder("=")
-    return np.frombuffer(data, number).reshape(-1, dim).astype(native)
+    return found
 
 
 def vector_type(kind: str, dim: int) -> np.dtype[Any]:
     """Return a vector as it stands on the wire."""
-    return np.dtype([("dim", ">u2"), ("unused", ">u2"), ("numbers", NUMBERS[kind], (dim,))])
+    if kind not in ARRAYS:
+        return np.dtype([("dim", ">u2"), ("unused", ">u2"), ("numbers", NUMBERS[kind], (dim,))])
+    element = [("size", ">i4"), ("number", NUMBERS[kind])]
+    head = [(name, ">i4") for name in ("axes", "flags", "element", "length", "first")]
+    return np.dtype([*head, ("items", element, (dim,))])
+
+
+def numbers_of(rows: Array, kind: str) -> Array:
+    """Return the numbers of rows of `vector_type`, (n, dim), where they stand."""
+    return rows["items"]["number"] if kind in ARRAYS else rows["numbers"]
 
 
 def pack(rows: Array, vectors: Array, kind: str) -> None:
@@ -150,11 +225,18 @@ def pack(rows: Array, vectors: Array, kind: str) -> None:
     finite = np.isfinite(numbers)
     if not finite.all() and not (finite.all(axis=1) | np.isnan(vectors[:, 0])).all():
         raise InputError(f"mapped vectors have numbers that do not fit a column of type {kind}")
-    rows["dim"], rows["unused"], rows["numbers"] = vectors.shape[1], 0, numbers
+    dim = vectors.shape[1]
+    if kind in ARRAYS:
+        rows["axes"], rows["flags"], rows["element"] = 1, 0, ARRAYS[kind]
+        rows["length"], rows["first"] = dim, 1
+        rows["items"]["size"] = np.dtype(NUMBERS[kind]).itemsize
+    else:
+        rows["dim"], rows["unused"] = dim, 0
+    numbers_of(rows, kind)[:] = numbers
 
 
 def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
-    """Return vectors, (n, d), as pgvector receives them one by one; rows of NaN as NULL.
+    """Return vectors, (n, d), as the server receives them one by one; rows of NaN as NULL.
 
     Raises
     ------

@@ -1,0 +1,108 @@
+"""The columns of a table of PostgreSQL, with their types looked up by number, not by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from intertwine.errors import InputError
+
+# A domain is resolved to what it is made of: that is what travels.
+_ATTRIBUTES = """
+SELECT a.attname, a.attnum, a.attnotnull, format_type(a.atttypid, a.atttypmod), base.oid,
+       base.typname, n.nspname, base.modifier
+FROM pg_catalog.pg_attribute a
+CROSS JOIN LATERAL (
+    WITH RECURSIVE chain AS (
+        SELECT t.oid, t.typname, t.typnamespace, t.typtype, t.typbasetype, t.typtypmod,
+               a.atttypmod AS modifier
+        FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid
+        UNION ALL
+        SELECT t.oid, t.typname, t.typnamespace, t.typtype, t.typbasetype, t.typtypmod,
+               chain.typtypmod
+        FROM chain JOIN pg_catalog.pg_type t ON t.oid = chain.typbasetype
+        WHERE chain.typtype = 'd'
+    )
+    SELECT * FROM chain WHERE typtype <> 'd'
+) base
+JOIN pg_catalog.pg_namespace n ON n.oid = base.typnamespace
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, or what looks like one.
+
+    Parameters
+    ----------
+    oid
+        Its number.
+    place
+        Schema and name.
+    relation
+        `r` a table, `p` one of partitions, `v` a view, `m` a materialised view, `f` a foreign table.
+    """
+
+    oid: int
+    place: tuple[str, str]
+    relation: str
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column of a table.
+
+    Parameters
+    ----------
+    name, number
+        What it is called, and which one it is.
+    not_null
+        Whether NULL is refused there.
+    type
+        Its type as SQL, with its modifiers and, where it is none of PostgreSQL's own, its schema.
+    base, base_name, base_schema
+        Number, name and schema of its type, or of what that is a domain over.
+    modifier
+        Of the base, such as a dimension; -1 for none.
+    """
+
+    name: str
+    number: int
+    not_null: bool
+    type: str
+    base: int
+    base_name: str
+    base_schema: str
+    modifier: int
+
+
+def find_table(connection: Any, text: str, name: str) -> Table:
+    """Look a table up, on the search path unless its schema stands in front.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    found = connection.execute(
+        "SELECT c.oid, n.nspname, c.relname, c.relkind::text FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s) "
+        "AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        [text],
+    ).fetchone()
+    if found is None:
+        raise InputError(f'{name}: there is no table {text!r} (capitals need "quotes")')
+    return Table(found[0], (found[1], found[2]), found[3])
+
+
+def attributes_of(connection: Any, oid: int) -> dict[str, Attribute]:
+    """Return a table's columns by name; in a transaction that `only_catalog` began."""
+    rows = connection.execute(_ATTRIBUTES, [oid]).fetchall()
+    return {row[0]: Attribute(*row) for row in rows}
+
+
+def only_catalog(connection: Any) -> None:
+    """Make the server write other names than its own with their schema, until the transaction ends."""
+    connection.execute("SET LOCAL search_path = pg_catalog")

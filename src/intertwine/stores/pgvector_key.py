@@ -1,0 +1,269 @@
+"""What tells the rows of a table of PostgreSQL apart: one column or several."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+from intertwine.stores.pgvector_wire import EXTRA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from intertwine.stores.pgvector_attributes import Attribute, Table
+
+# Types that psycopg reads and writes in binary with nothing lost, and as what they travel. Ids of
+# all others travel as text, which the server reads and writes.
+NATIVE = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "oid": "oid",
+    "float4": "double precision",
+    "float8": "double precision",
+    "numeric": "numeric",
+    "bool": "boolean",
+    "text": "text",
+    "varchar": "text",
+    "name": "text",
+    "uuid": "uuid",
+    "bytea": "bytea",
+    "date": "date",
+    "timestamp": "timestamp",
+    "timestamptz": "timestamptz",
+    "inet": "inet",
+}
+TEXT = "text"
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """One of the columns that tell rows apart.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    type
+        Schema and name of its type, or of what that is a domain over.
+    sent
+        The type as which its values come and go.
+    """
+
+    name: str
+    type: tuple[str, str]
+    sent: str
+
+    @classmethod
+    def of(cls, attribute: Attribute) -> KeyColumn:
+        """Return a column of a table as a part of its key."""
+        own = attribute.base_schema == "pg_catalog"
+        sent = NATIVE.get(attribute.base_name, TEXT) if own else TEXT
+        return cls(attribute.name, (attribute.base_schema, attribute.base_name), sent)
+
+    def back(self, value: Any) -> Any:
+        """Return a value of type `sent`, a piece of SQL, as one that is compared with the column.
+
+        No length is named, at which the server would cut it off.
+        """
+        sql = import_extra("psycopg.sql", EXTRA)
+        if self.type[1] in NATIVE and self.type[1] != "float4" and self.type[0] == "pg_catalog":
+            return value
+        return sql.SQL("{}::{}").format(value, sql.Identifier(*self.type))
+
+
+@dataclass(frozen=True)
+class Key:
+    """The columns that tell rows apart; an id is their value, or a tuple of several.
+
+    Parameters
+    ----------
+    columns
+        At least one.
+    """
+
+    columns: tuple[KeyColumn, ...]
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The types as which values come and go."""
+        return tuple(column.sent for column in self.columns)
+
+    def values(self, item: Any) -> list[Any]:
+        """Return an id's values, one a column."""
+        return list(item) if len(self.columns) > 1 else [item]
+
+    def item(self, row: Sequence[Any]) -> Any:
+        """Return the id that a row begins with."""
+        return tuple(row[: len(self.columns)]) if len(self.columns) > 1 else row[0]
+
+    def by_column(self, items: Sequence[Any]) -> list[list[Any]]:
+        """Return the values of ids, a list a column."""
+        return [list(part) for part in zip(*map(self.values, items), strict=True)] or [
+            [] for _ in self.columns
+        ]
+
+    def pieces(self, table: Any) -> dict[str, Any]:
+        """Return what statements say of the key, by the names that `PgvectorStore.sql` knows.
+
+        Parameters
+        ----------
+        table
+            The table, quoted.
+
+        Returns
+        -------
+        pieces
+            `id` (the columns, to order by), `ids` (what to select), `behind` (a condition of rows
+            behind an id whose `values` are put in), `id_text` (one text an id), `sent_columns`
+            (columns `k0, k1, …` of a table of ids, with their types), `sent_names` (only their
+            names), `sent_arrays` (those columns as arrays to be put in, `by_column`), `same` (that
+            a row of the table is that of row `b` of such a table).
+        """
+        sql = import_extra("psycopg.sql", EXTRA)
+        names = [sql.Identifier(column.name) for column in self.columns]
+        sent = [sql.SQL(column.sent) for column in self.columns]
+        comma, places = sql.SQL(", "), [sql.Identifier(f"k{i}") for i in range(len(names))]
+
+        def joined(template: str, by: Any, *parts: list[Any]) -> Any:
+            return by.join(sql.SQL(template).format(*part) for part in zip(*parts, strict=True))
+
+        whole = comma.join(names)
+        given = [column.back(sql.SQL(f"%s::{column.sent}")) for column in self.columns]
+        came = [
+            column.back(sql.SQL("b.{}").format(place))
+            for column, place in zip(self.columns, places, strict=True)
+        ]
+        return {
+            "id": whole,
+            "ids": joined("{}::{}", comma, names, sent),
+            "behind": sql.SQL("({}) > ({})").format(whole, comma.join(given)),
+            "id_text": sql.SQL("{}::text" if len(names) == 1 else "ROW({})::text").format(whole),
+            "sent_columns": joined("{} {}", comma, places, sent),
+            "sent_names": comma.join(places),
+            "sent_arrays": joined("%s::{}[]", comma, sent),
+            "same": joined("{}.{} = {}", sql.SQL(" AND "), [table] * len(names), names, came),
+        }
+
+
+def named_columns(text: str, attributes: Mapping[str, Attribute], name: str) -> list[str]:
+    """Return the columns that `id=…` names: one, or several with commas between.
+
+    Raises
+    ------
+    InputError
+        For a column that is not there, or named twice.
+    """
+    found = [text] if text in attributes else next(csv.reader([text], skipinitialspace=True))
+    for column in found:
+        if column not in attributes:
+            raise InputError(f"{name}: there is no column {column!r} to be the id")
+    if len(set(found)) < len(found):
+        raise InputError(f"{name}: id={text} names a column twice")
+    return found
+
+
+def find_key(
+    connection: Any,
+    table: Table,
+    asked: str | None,
+    attributes: Mapping[str, Attribute],
+    name: str,
+) -> Key:
+    """Return what tells the rows of a table apart.
+
+    Parameters
+    ----------
+    connection
+        To the database.
+    table
+        The table.
+    asked
+        The columns that `id=…` names; those of the primary key when None.
+    attributes
+        The table's columns.
+    name
+        What to call the store in an error.
+
+    Raises
+    ------
+    InputError
+        Where there is no primary key, no such column, or the columns are NULL or alike in some rows.
+    """
+    unique = _unique_columns(connection, table.oid)
+    if asked is None:
+        if not unique or not unique[0][1]:
+            raise InputError(
+                f"{name}: the table has no primary key; name a unique column, or several that tell "
+                "rows apart together: id=COLUMN or id=COLUMN,COLUMN"
+            )
+        columns = unique[0][0]
+    else:
+        columns = named_columns(asked, attributes, name)
+    # An index of a table says nothing of the tables that inherit from it.
+    known = any(set(found) == set(columns) for found, _ in unique) and not _has_heirs(
+        connection, table.oid
+    )
+    _require_no_null(connection, table, [c for c in columns if not attributes[c].not_null], name)
+    key = Key(tuple(KeyColumn.of(attributes[column]) for column in columns))
+    if not known:
+        _require_distinct(connection, table, columns, name)
+    return key
+
+
+def _unique_columns(connection: Any, oid: int) -> list[tuple[list[str], bool]]:
+    """Return the columns of whole, valid unique indexes, the primary key's first and marked."""
+    rows = connection.execute(
+        "SELECT array(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(n, i) "
+        "JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.n "
+        "WHERE k.i <= x.indnkeyatts ORDER BY k.i), x.indisprimary FROM pg_index x "
+        "WHERE x.indrelid = %s AND x.indisunique AND x.indisvalid AND x.indpred IS NULL "
+        "AND x.indexprs IS NULL ORDER BY x.indisprimary DESC",
+        [oid],
+    )
+    return [(list(columns), primary) for columns, primary in rows]
+
+
+def _has_heirs(connection: Any, oid: int) -> bool:
+    rows = connection.execute(
+        "SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent "
+        "WHERE c.oid = %s AND c.relkind <> 'p' LIMIT 1",
+        [oid],
+    )
+    return rows.fetchone() is not None
+
+
+def _require_no_null(connection: Any, table: Table, columns: Sequence[str], name: str) -> None:
+    """Raise where a column of the key is NULL: such rows cannot be told apart."""
+    sql = import_extra("psycopg.sql", EXTRA)
+    for column in columns:
+        text = sql.SQL("SELECT count(*) FROM {t} WHERE {c} IS NULL").format(
+            t=sql.Identifier(*table.place), c=sql.Identifier(column)
+        )
+        (count,) = connection.execute(text).fetchone()
+        if count:
+            raise InputError(
+                f"{name}: id column {column!r} is NULL in {count} rows, which cannot be told apart; "
+                "set it there, or name another column: id=COLUMN"
+            )
+
+
+def _require_distinct(connection: Any, table: Table, columns: Sequence[str], name: str) -> None:
+    """Raise where two rows have one id."""
+    sql = import_extra("psycopg.sql", EXTRA)
+    names = [sql.Identifier(column) for column in columns]
+    text = sql.SQL(
+        "SELECT concat_ws(',', {shown}), count(*) FROM {t} GROUP BY {id} HAVING count(*) > 1 LIMIT 1"
+    ).format(
+        shown=sql.SQL(", ").join(sql.SQL("{}::text").format(each) for each in names),
+        t=sql.Identifier(*table.place),
+        id=sql.SQL(", ").join(names),
+    )
+    twice = connection.execute(text).fetchone()
+    if twice is not None:
+        raise InputError(
+            f"{name}: id {twice[0]} stands in {twice[1]} rows, expected a column that tells rows apart"
+        )

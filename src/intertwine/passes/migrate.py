@@ -218,7 +218,7 @@ class _Run:
         else:
             self.notes.append(require_source(self.linear_map, rows, name=store.name))
         self._scale(rows)
-        place.require_ready()
+        self.warnings += place.require_ready(force=self.options.force)
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)
         if self.options.check is not None:
@@ -253,7 +253,9 @@ class _Run:
         )
 
     def convert(self) -> None:
-        """Write what is pending until a look through the whole store finds nothing more.
+        """Write what is pending until a look through the whole store finds less than a batch more.
+
+        Where others write all the time there is always something more; the switch converts that.
 
         Raises
         ------
@@ -264,10 +266,11 @@ class _Run:
         if not place.exists():
             place.create()
         self.before = place.count() - self.written
-        fruitless = 0
+        fruitless, rounds = 0, 0
         while fruitless < FRUITLESS:
-            wrote, left = self._round()
-            if not left:
+            found, wrote, left = self._round()
+            rounds += 1
+            if not left or (rounds > 1 and wrote == found < self.options.batch_size):
                 return
             fruitless = 0 if wrote else fruitless + 1
         raise InputError(
@@ -276,18 +279,19 @@ class _Run:
             "What was written stays"
         )
 
-    def _round(self) -> tuple[int, list[Any]]:
-        """Write what is pending now; return how many items were written, and some that were pending."""
+    def _round(self) -> tuple[int, int, list[Any]]:
+        """Write what is pending now; return how many items were pending, were written, and some."""
         mapped = self.mapper.mapped(self.place.pending(self.options.batch_size))
         rows, began, first = self.store.count(), time.monotonic(), self.written
-        left: list[Any] = []
+        found, left = 0, list[Any]()
         for batch, wrote in written(self.place, mapped):
+            found += len(batch.ids)
             self.written += wrote
             if len(batch.ids) > len(left):
                 left = batch.ids
             self.progress("migrating", min(rows, self.before + self.written), rows)
             self._wait(began, self.written - first)
-        return self.written - first, left
+        return found, self.written - first, left
 
     def _say_before(self) -> None:
         if self.before:

@@ -118,8 +118,10 @@ class PgvectorTarget(PgvectorStore):
         """Hold nothing yet."""
         return nullcontext()
 
-    def require_ready(self) -> None:
+    def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise nothing yet."""
+        del force
+        return []
 
     def require_fits(self, batch: Batch, vectors: Array) -> None:
         """Raise nothing yet."""

@@ -182,8 +182,10 @@ class RowTarget(SwitchedFiles, WhenWhole):
         """Hold the files for one run."""
         return nullcontext()
 
-    def require_ready(self) -> None:
+    def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise where a switch would find a name taken."""
+        del force
+        return []
 
     def written_here(self, ids: Sequence[Any]) -> Array:
         """Return that all rows are a migration's: nobody else writes to these files."""

@@ -155,8 +155,10 @@ class Target(Store, Protocol):
             When another run holds it, saying which.
         """
 
-    def require_ready(self) -> None:
+    def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise, before anything is written and in a dry run too, for what makes this harmful.
+
+        Where it is forced what is harmful, but possible, is returned as warnings.
 
         Raises
         ------

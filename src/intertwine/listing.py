@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from intertwine.arrays import Array
+
+
+# Folders that systems and programs make on their own, in lower case; so are all with a dot first.
+_OWN = frozenset(
+    {
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "@eadir",
+        "@recycle",
+        "@tmp",
+        "__macosx",
+        "__pycache__",
+        "lost+found",
+        "system volume information",
+    }
+)
+# Files beside the shards of a table or of tars that are no shards.
+_BESIDE_NAMES = (
+    "_",
+    "citation",
+    "desktop.ini",
+    "licence",
+    "license",
+    "notice",
+    "readme",
+    "thumbs.db",
+)
+_BESIDE_ENDINGS = (".crc", ".idx", ".index", ".md5", ".sha1", ".sha256", ".sha512")
 
 
 @dataclass(frozen=True)
@@ -35,6 +64,8 @@ class RowList:
         Names of the classes, where the input names them.
     places
         (n,) int64: where each row stands in the input, before any were left out.
+    notes
+        What whoever lists them should know before anything else, such as files passed over.
     """
 
     path: Path
@@ -43,6 +74,7 @@ class RowList:
     labels: Array | None
     classes: list[str] | None
     places: Array
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,13 +129,24 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
+def hidden(name: str) -> bool:
+    """Return whether a file or folder of a name is no part of the data, as `.git` and `@eaDir`."""
+    return name.startswith(".") or name.lower() in _OWN
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as text on one line that can be printed, other characters escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
+
+
 def files_only(folder: Path, *endings: str) -> list[Path]:
     """Return a folder's files by name when all of them end so, else nothing.
 
     Parameters
     ----------
     folder
-        A folder; what is hidden in it does not count.
+        A folder; what is hidden in it does not count, nor do the marks, sums and descriptions that
+        programs leave beside data: `_SUCCESS`, `README.md`, `0.parquet.crc`.
     endings
         Such as `.tar`, in lower case.
 
@@ -113,12 +156,17 @@ def files_only(folder: Path, *endings: str) -> list[Path]:
         Sorted; empty when a folder or a file of another kind lies among them.
     """
     try:
-        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        names = sorted(path.name for path in folder.iterdir() if not hidden(path.name))
     except OSError:
         # Whoever reads the folder next says what is wrong with it.
         return []
     # Names alone tell in most folders, which may hold a great many files.
-    if not all(name.lower().endswith(endings) for name in names):
+    shards = [name for name in names if name.lower().endswith(endings)]
+    if not shards or not all(_beside(name) for name in set(names).difference(shards)):
         return []
     files = [folder / name for name in names]
-    return files if all(file.is_file() for file in files) else []
+    return [folder / name for name in shards] if all(file.is_file() for file in files) else []
+
+
+def _beside(name: str) -> bool:
+    return name.lower().startswith(_BESIDE_NAMES) or name.lower().endswith(_BESIDE_ENDINGS)

@@ -39,6 +39,19 @@ def test_bad_image(intertwine, arguments, tmp_path):
     assert intertwine(*arguments, "--json").json()["left_out"] == {"count": 1, "ids": ["0003.png"]}
 
 
+def test_note_first(intertwine, arguments, tmp_path):
+    """What is doubtful about the input is the first line, and stands in the JSON."""
+    images = tmp_path / "images"
+    (images / "labels.txt").unlink()
+    for row, name in enumerate(["cat", "dog", "cat", "dog"]):
+        (images / name).mkdir(exist_ok=True)
+        (images / f"{row:04d}.png").rename(images / name / f"{row}.png")
+    first = intertwine(*arguments).err.splitlines()[0]
+    assert "no labels: 2 folders hold images (cat, dog)" in first
+    assert "because 0004.png lies beside them, as do 7 more" in first
+    assert intertwine(*arguments, "--json").json()["notes"] == [first]
+
+
 def test_fill(intertwine, arguments, tmp_path):
     """Parts filled one by one are one set."""
     for part in ("5:12", "0:5"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from intertwine.errors import InputError
 from intertwine.images import decode as module
@@ -122,6 +124,84 @@ def test_bomb(tmp_path, monkeypatch, sides):
             patch.setattr(*limits, 100)
             with pytest.raises(InputError, match="has more than 89478485 pixels"):
                 decode(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [
+        ("avif", "AVIF"),
+        ("jfif", "JPEG"),
+        ("jpe", "JPEG"),
+        ("mpo", "MPO"),
+        ("apng", "PNG"),
+        ("pbm", "PPM"),
+        ("webp", "WEBP"),
+    ],
+)
+def test_formats(tmp_path, suffix, kind):
+    """Every format that is listed is read as Pillow reads it."""
+    image = Image.fromarray(PIXELS).convert("1" if suffix == "pbm" else "RGB")
+    image.save(tmp_path / f"a.{suffix}", kind)
+    want = np.asarray(Image.open(tmp_path / f"a.{suffix}").convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(decode(tmp_path / f"a.{suffix}")), want)
+
+
+def as_format(kind):
+    """Return an image in a format of Pillow's, as bytes."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, kind)
+    return file.getvalue()
+
+
+FITS = b"SIMPLE  =                    T".ljust(2880)
+OTHERS = {
+    "eps": as_format("EPS"),
+    "jpeg2000": as_format("JPEG2000"),
+    "ico": as_format("ICO"),
+    "icns": as_format("ICNS"),
+    "dds": as_format("DDS"),
+    "pcx": as_format("PCX"),
+    "sgi": as_format("SGI"),
+    "tga": as_format("TGA"),
+    "blp": b"BLP2" + bytes(200),
+    "psd": b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\4\0\0\0\4\0\x08\0\3" + bytes(200),
+    "fits": FITS,
+}
+
+
+@pytest.fixture
+def no_process():
+    """Fail when anything starts a process."""
+    started, watching = [], [True]
+    begins = ("subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system")
+    sys.addaudithook(
+        lambda event, facts: started.append(facts) if watching and event in begins else None
+    )
+    yield
+    watching.clear()
+    assert not started
+
+
+@pytest.mark.usefixtures("no_process")
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_other_formats(tmp_path, monkeypatch, kind, as_bytes):
+    """A format that is not promised is not opened, whatever it is called, and starts no program."""
+    # Where Ghostscript is not there, Pillow asks for it no further.
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", sys.executable)
+    (tmp_path / "a.png").write_bytes(OTHERS[kind])
+    source = BytesIO(OTHERS[kind]) if as_bytes else tmp_path / "a.png"
+    with pytest.raises(UnreadableImageError, match=r"of no known format.*expected AVIF, BMP, GIF"):
+        decode(source, name="a.png")
+
+
+def test_pipe(tmp_path):
+    """A pipe, which may never end, is refused by name; so is a device."""
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(UnreadableImageError, match=rf"{name[0]}\.png: .*no regular file"):
+            decode(tmp_path / name)
 
 
 class TestResize:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -91,6 +92,126 @@ class TestFolder:
         """One folder, a loose image or a deeper folder are no class folders."""
         touch(tmp_path, *names)
         assert list_images(tmp_path).labels is None
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            ".ipynb_checkpoints/0.png",
+            ".Trash-0/0.png",
+            ".git/a/0.png",
+            "@eaDir/0.png",
+            "__MACOSX/cat/0.png",
+            "cat/.ipynb_checkpoints/0.png",
+            "cat/@eaDir/x/SYNOPHOTO_THUMB.jpg",
+            "dog/.thumbnails/0.png",
+            ".loose.png",
+        ],
+    )
+    def test_hidden(self, tmp_path, extra):
+        """What is hidden is neither a class nor an image, and shifts no label."""
+        touch(tmp_path, "cat/0.png", "cat/1.png", "dog/0.png", extra)
+        images = list_images(tmp_path)
+        assert (images.classes, images.labels.tolist()) == (["cat", "dog"], [0, 0, 1])
+        assert (len(images), images.notes) == (3, ())
+
+    @pytest.mark.parametrize(
+        ("stray", "where"),
+        [("montage.png", "montage.png lies beside them"), ("cat/x/2.png", "cat/x/2.png lies deep")],
+    )
+    def test_stray(self, tmp_path, stray, where):
+        """One image that lies elsewhere than in a class is named beside the classes given up."""
+        touch(tmp_path, "cat/0.png", "dog/0.png", "eel/0.png", stray)
+        images = list_images(tmp_path)
+        assert (len(images), images.labels) == (4, None)
+        (note,) = images.notes
+        assert note.startswith(f"{tmp_path}: no labels: 3 folders hold images (cat, dog, eel)")
+        assert where in note
+
+    def test_linked_class(self, tmp_path):
+        """A class whose folder is a link counts as one that is not, links inside it too."""
+        touch(tmp_path, "there/0.png", "there/1.png", "more/9.png", "set/cat/0.png")
+        (tmp_path / "set" / "dog").symlink_to(tmp_path / "there")
+        (tmp_path / "set" / "eel").mkdir()
+        (tmp_path / "set" / "eel" / "9.png").symlink_to(tmp_path / "more" / "9.png")
+        images = list_images(tmp_path / "set")
+        assert images.ids == ["cat/0.png", "dog/0.png", "dog/1.png", "eel/9.png"]
+        assert (images.labels.tolist(), images.notes) == ([0, 1, 1, 2], ())
+
+    def test_link_loops(self, tmp_path):
+        """Links back to where they lie end, and add nothing."""
+        touch(tmp_path, "set/cat/0.png", "set/dog/0.png")
+        (tmp_path / "set" / "cat" / "up").symlink_to(tmp_path / "set")
+        (tmp_path / "set" / "dog" / "self").symlink_to(".")
+        (tmp_path / "set" / "around").symlink_to(tmp_path)
+        images = list_images(tmp_path / "set")
+        assert images.ids == ["cat/0.png", "dog/0.png"]
+
+    def test_maze_of_links(self, tmp_path):
+        """Folders that all link to one another are refused by name, not followed for ever."""
+        names = [f"{number}" for number in range(12)]
+        for name in names:
+            touch(tmp_path, f"{name}/0.png")
+            for other in names:
+                (tmp_path / name / f"to{other}").symlink_to(tmp_path / other)
+        with pytest.raises(InputError, match="a link inside 5 others"):
+            list_images(tmp_path)
+
+    def test_broken_link(self, tmp_path):
+        """A class folder that is a link to nowhere is named."""
+        touch(tmp_path, "cat/0.png", "eel/0.png")
+        (tmp_path / "dog").symlink_to(tmp_path / "gone")
+        (note,) = list_images(tmp_path).notes
+        assert "the link dog leads nowhere" in note
+
+    def test_class_without_images(self, tmp_path):
+        """A folder beside the classes that holds no image is named, since it gets no label."""
+        touch(tmp_path, "cat/0.png", "dog/notes.txt", "eel/0.png")
+        images = list_images(tmp_path)
+        assert images.classes == ["cat", "eel"]
+        (note,) = images.notes
+        assert "folder dog holds no image, so there are 2 classes" in note
+
+    def test_unreadable_folder(self, tmp_path, monkeypatch):
+        """A folder that cannot be read is named, not left out."""
+        touch(tmp_path, "cat/0.png", "dog/0.png")
+        scan = os.scandir
+
+        def closed(path):
+            if str(path).endswith("dog"):
+                raise PermissionError(13, "Permission denied")
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", closed)
+        with pytest.raises(InputError, match=r"dog: cannot be read \(Permission denied\)"):
+            list_images(tmp_path)
+
+    def test_more_endings(self, tmp_path):
+        """All endings that Pillow reads here count; those of other images are named and counted."""
+        touch(tmp_path, *(f"a.{e}" for e in ("avif", "jfif", "jpe", "mpo", "PNG", "apng", "pbm")))
+        touch(tmp_path, "b.heic", "c.HEIC", "d.jp2", "e.svg", "notes.txt")
+        images = list_images(tmp_path)
+        assert len(images) == 7
+        (note,) = images.notes
+        assert "4 files of formats that are not read are passed over (2 .heic, 1 .jp2, 1" in note
+        assert "such as b.heic" in note
+
+    def test_other_endings_alone(self, tmp_path):
+        """Where there is no image the endings that are there are named."""
+        touch(tmp_path, "a.heic", "b.heic", "c.txt")
+        with pytest.raises(InputError, match=r"got 3 other files: \.heic \(2\), \.txt \(1\)"):
+            list_images(tmp_path)
+
+    @pytest.mark.parametrize(
+        "beside", ["_SUCCESS", "README.md", "0.parquet.crc", "@eaDir/x", "_metadata"]
+    )
+    def test_beside_shards(self, tmp_path, beside):
+        """Marks and descriptions beside shards of a table or of tars are passed over."""
+        touch(tmp_path, f"table/{beside}", f"tars/{beside}")
+        parquet.write_table(pa.table({"path": ["a.png"]}), tmp_path / "table" / "0.parquet")
+        with tarfile.open(tmp_path / "tars" / "0.tar", "w") as tar:
+            tar.addfile(tarfile.TarInfo("a.png"))
+        assert list_images(tmp_path / "table").kind == "table"
+        assert list_images(tmp_path / "tars").kind == "webdataset"
 
     def test_labels_file(self, tmp_path):
         """A labels.txt says which images, in which order, with which labels."""

@@ -63,6 +63,17 @@ def test_shards(tmp_path, listed):
     assert read == [*data.values()] * 3
 
 
+def test_hidden_folders(listed):
+    """What lies in hidden folders is no sample."""
+    images = listed(
+        ("cat/1.png", b""),
+        (".ipynb_checkpoints/1.png", b""),
+        ("cat/@eaDir/1.png", b""),
+        ("__MACOSX/cat/2.png", b""),
+    )
+    assert images.ids == ["cat/1"]
+
+
 class TestLabels:
     def test_json(self, listed):
         """A label may stand in a JSON file; text becomes classes."""
@@ -138,8 +149,19 @@ class TestImages:
             (["a\nb.jpg"], Columns(), r"0\.tar: row 0: got id 'a\\nb', expected text on one line"),
             (["1.jpg"], Columns(id="key"), "ids are the keys of the samples; name no id column"),
             (["README"], Columns(), "holds no image, expected files such as KEY.jpg"),
+            (
+                ["img.v1.0001.png", "img.v1.0002.png"],
+                Columns(),
+                "key ends at the first dot of its name, so rename files such as v1.0001.png",
+            ),
+            (["img.v1.0001.png"], Columns(), "key ends at the first dot of its name"),
+            (["1.heic", "1.cls"], Columns(), r"\.heic is not read here; convert it"),
+            (["1.jp2"], Columns(), r"\.jp2 is not read here; convert it"),
         ],
-        ids=["two", "none", "not named", "apart", "twice", "two lines", "id column", "no sample"],
+        ids=[
+            *("two", "none", "not named", "apart", "twice", "two lines", "id column", "no sample"),
+            *("dots", "a dot", "heic", "jp2"),
+        ],
     )
     def test_errors(self, listed, files, columns, message):
         """A sample that is not one image with what belongs to it is refused."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 
 import pytest
@@ -90,6 +93,15 @@ class TestMembers:
         (tmp_path / "a.tar").write_bytes(b"\x1f\x8b" * 2000)
         with pytest.raises(FileFormatError, match=r"a\.tar: cut short, damaged or not a plain tar"):
             list(tar_members(tmp_path / "a.tar"))
+
+    @pytest.mark.parametrize(
+        ("pack", "tool"), [(gzip, "gunzip"), (bz2, "bunzip2"), (lzma, "unxz")], ids=str
+    )
+    def test_compressed_inside(self, tar_path, pack, tool):
+        """A tar that is compressed under a plain name is refused with what unpacks it."""
+        tar_path.write_bytes(pack.compress(tar_path.read_bytes()))
+        with pytest.raises(FileFormatError, match=rf"compressed, expected a plain tar.*{tool}"):
+            list(tar_members(tar_path))
 
     def test_bytes_that_end_before(self, tar_path):
         """A read past the end is an error, not fewer bytes."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,3 +191,46 @@ class TestSkipBad:
             damage(file, "corrupt")
         with pytest.raises(InputError, match="all 26 rows are bad, expected at least one"):
             extract(images, uris, tmp_path / "set", **OPTIONS, skip_bad=True)
+
+
+class TestNames:
+    """Names of files that are no text cannot be ids."""
+
+    @pytest.fixture(params=[b"caf\xe9.png", b"two\nlines.png"])
+    def named(self, request, tmp_path, write_images):
+        """Return a folder of four images, one of them by such a name, and how that is shown."""
+        folder = write_images(tmp_path / "named", 3, labels=False)
+        odd = Path(os.fsdecode(bytes(folder) + b"/" + request.param))
+        odd.write_bytes((folder / "0000.png").read_bytes())
+        return folder, odd.name.split("\udce9")[0].split("\n")[0]
+
+    def test_stops(self, named, inputs, tmp_path):
+        """Without more the file is named, and what to do."""
+        folder, shown = named
+        with pytest.raises(InputError, match=rf"named: {shown}\\.*rename it, or .*--skip-bad"):
+            extract(folder, inputs[1], tmp_path / "set", **OPTIONS)
+        assert not (tmp_path / "set").exists()
+
+    def test_skipped(self, named, inputs, tmp_path):
+        """--skip-bad leaves it out, with a note that is said before anything else, each time."""
+        folder, shown = named
+        for _ in range(2):
+            said = []
+            summary = extract(
+                folder, inputs[1], tmp_path / "set", skip_bad=True, say=said.append, **OPTIONS
+            )
+            assert summary["rows"] == 3
+            assert said == summary["notes"]
+            assert f"named: {shown}" in said[0]
+            assert "left out, because its name is not UTF-8 text" in said[0]
+        assert (tmp_path / "set" / "ids.txt").read_text() == "0000.png\n0001.png\n0002.png\n"
+
+    def test_in_a_tar(self, inputs, tmp_path):
+        """So it is for the names in a tar."""
+        with tarfile.open(tmp_path / "0.tar", "w", errors="surrogateescape") as tar:
+            tar.add(inputs[0] / "0000.png", "a.png")
+            tar.add(inputs[0] / "0001.png", "caf\udce9.png")
+        with pytest.raises(InputError, match=r"0\.tar: caf\\udce9: its name is no id"):
+            extract(tmp_path / "0.tar", inputs[1], tmp_path / "set", **OPTIONS)
+        done = extract(tmp_path / "0.tar", inputs[1], tmp_path / "set", skip_bad=True, **OPTIONS)
+        assert (done["rows"], len(done["notes"])) == (1, 1)

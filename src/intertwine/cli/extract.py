@@ -101,6 +101,7 @@ def extract(
             workers=pool,
             threads=threads,
             progress=lambda done, total: report("extracting", done, total),
+            say=common.say,
         )
     if json:
         common.print_json(summary)

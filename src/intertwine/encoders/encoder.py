@@ -56,6 +56,8 @@ class Encoder:
         Accuracy (0 to 1) that the paper measured for this network, or None.
     precision
         Of the network's products.
+    notes
+        What whoever uses its features should know before anything else.
     run
         From a preprocessed batch, or a list of texts, to (n, d) features.
     """
@@ -71,6 +73,7 @@ class Encoder:
     reported_top1: float | None = None
     paper_top1: float | None = None
     precision: str = "float32"
+    notes: tuple[str, ...] = field(default=(), compare=False)
     run: Callable[[Any], Array] = field(kw_only=True, repr=False, compare=False)
 
     @property

@@ -89,6 +89,12 @@ def left_out(folder: Path) -> list[str]:
     return [entry["id"] for entry in read_manifest(folder / MANIFEST).get("left_out", ())]
 
 
+def is_line(value: str) -> bool:
+    """Return whether a value is text that can stand on a line; the name of a file may be neither."""
+    # What str.splitlines cuts at, readers may cut at too.
+    return value.splitlines() == [value] and not _NO_TEXT.search(value)
+
+
 def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
     """Return the bytes of ids.txt.
 
@@ -101,8 +107,7 @@ def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
         raise InputError(f"{path}: got {len(ids)} ids, expected {n}, one a row")
     seen: set[str] = set()
     for row, value in enumerate(ids):
-        # What str.splitlines cuts at, readers may cut at too; a name of a file may be no text.
-        if not value or value.splitlines() != [value] or _NO_TEXT.search(value):
+        if not is_line(value):
             raise InputError(f"{path}: row {row}: got id {value!r}, expected text on one line")
         if value in seen:
             raise InputError(f"{path}: the id {value!r} stands more than once")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+from io import IOBase
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +14,6 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 
 if TYPE_CHECKING:
-    import os
     from typing import BinaryIO
 
     from PIL.Image import Image
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 # Pillow's own limit: a quarter of a gigabyte of RGB.
 MAX_PIXELS = 89_478_485
+# All that is ever opened, by content, whatever a file is called: Pillow would start Ghostscript for
+# EPS, and knows dozens of formats more.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _TOO_LARGE = f"has more than {MAX_PIXELS} pixels"
 
 
@@ -44,7 +50,8 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
     """Read an image file as RGB.
 
     Transparency is dropped, of an animation the first frame is taken, and the orientation a
-    camera recorded is not applied, as in the usual ImageNet pipelines.
+    camera recorded is not applied, as in the usual ImageNet pipelines. What is in the file says
+    which of `FORMATS` it is, not its name; no other is opened.
 
     Parameters
     ----------
@@ -69,7 +76,8 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
     pillow = import_extra("PIL.Image", "onnx")
     name = name or str(source)
     try:
-        with pillow.open(source) as image:
+        _check_kind(source, name)
+        with pillow.open(source, "r", _formats()) as image:
             _check(image, name)
             return _to_rgb(image)
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
@@ -80,7 +88,29 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
         # Pillow's readers raise whatever they met in broken bytes.
         known = not isinstance(error, pillow.UnidentifiedImageError)
         reason = (getattr(error, "strerror", None) or str(error)) if known else "of no known format"
-        raise UnreadableImageError(name, f"not a readable image ({reason})") from error
+        advice = "repair it or leave it out" if known else f"expected {', '.join(FORMATS)}"
+        raise UnreadableImageError(name, f"not a readable image ({reason})", advice) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return those of the formats that this Pillow reads."""
+    pillow = import_extra("PIL.Image", "onnx")
+    pillow.init()
+    return tuple(name for name in FORMATS if name in pillow.OPEN)
+
+
+def _check_kind(source: str | os.PathLike[str] | BinaryIO, name: str) -> None:
+    """Raise for a pipe or a device, which may never end."""
+    if isinstance(source, IOBase):
+        return
+    try:
+        mode = os.stat(source).st_mode  # type: ignore[arg-type]  # noqa: PTH116
+    except OSError:
+        # Pillow says what is wrong with it.
+        return
+    if not S_ISREG(mode) and not S_ISDIR(mode):
+        raise UnreadableImageError(name, "not a readable image (no regular file)")
 
 
 def _check(image: Image, name: str) -> None:

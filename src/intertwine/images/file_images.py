@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -10,15 +11,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.listing import absolute
+from intertwine.features.record import is_line
+from intertwine.listing import absolute, hidden, shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from intertwine.arrays import Array
 
 LABELS_FILE = "labels.txt"
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+# Endings of what `intertwine.images.decode.FORMATS` names, the usual ones first.
+SUFFIXES = (
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".apng", ".avif", ".avifs", ".jfif", ".jpe", ".mpo", ".pbm", ".pnm"),
 )
+# Endings of images of other formats, which are not read but named.
+_OTHER_SUFFIXES = (
+    ".arw .bpg .cr2 .cr3 .dcm .dds .dib .dng .emf .eps .exr .fits .flif .hdr .heic .heics .heif"
+    " .heifs .hif .icns .ico .iiq .j2c .j2k .jng .jp2 .jpc .jpf .jpm .jpx .jxl .jxr .mng .nef .orf"
+    " .pam .pcx .pef .pfm .psb .psd .qoi .raf .ras .raw .rw2 .sgi .srw .svg .svgz .svs .tga .wbmp"
+    " .wdp .wmf .xbm .xcf .xpm"
+)
+OTHER_SUFFIXES = frozenset(_OTHER_SUFFIXES.split())
+# Links to folders inside one another: more are taken for a maze.
+MAX_LINKS = 5
+# Names that a note lists.
+SHOWN = 3
 
 
 @dataclass
@@ -37,6 +55,8 @@ class FileImages:
         (n,) int64, or None.
     classes
         Names of the classes, where folders name them.
+    notes
+        What is doubtful about the list.
     """
 
     kind: str
@@ -44,6 +64,7 @@ class FileImages:
     ids: list[str]
     labels: Array | None
     classes: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
     def open(self, place: int) -> Path:
         """Return an image's file."""
@@ -108,6 +129,8 @@ def _parse_line(line: str, where: str) -> tuple[str, int]:
 def walk(path: Path) -> FileImages:
     """List all images below a folder, sorted; folders right below it may be their classes.
 
+    What is hidden is passed over, folders included; links are followed.
+
     Parameters
     ----------
     path
@@ -116,23 +139,149 @@ def walk(path: Path) -> FileImages:
     Raises
     ------
     InputError
-        When it holds no image.
+        When it holds no image, a folder in it cannot be read, or the name of a class is no text.
     """
     root = absolute(path)
-    ids = sorted(
-        (Path(folder) / name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-    )
+    broken: list[str] = []
+    files = sorted(_files(root, broken))
+    ids = [name for name in files if _suffix(name) in SUFFIXES]
     if not ids:
         raise InputError(
-            f"{path}: holds no image, expected files ending in {' '.join(sorted(SUFFIXES))}"
+            f"{path}: holds no image, expected files ending in {_found_instead(files)}"
         )
+    notes = _other_images(path, files) + _broken_links(path, broken)
     tops = [name.split("/")[0] for name in ids]
     classes = sorted(set(tops))
-    if len(classes) < 2 or any(name.count("/") != 1 for name in ids):
-        return FileImages("folder", root, ids, None)
+    strays = [name for name in ids if name.count("/") != 1]
+    if len(classes) < 2 or strays:
+        return FileImages("folder", root, ids, None, notes=notes + _given_up(path, ids, strays))
+    unfit = next((name for name in classes if not is_line(name)), None)
+    if unfit is not None:
+        raise InputError(
+            f"{shown_path(root / unfit)}: the name of a class, expected UTF-8 text on one line; "
+            "rename the folder"
+        )
     number = {name: label for label, name in enumerate(classes)}
     labels = np.array([number[top] for top in tops], np.int64)
-    return FileImages("class-folders", root, ids, labels, classes)
+    notes += _without_images(root, classes)
+    return FileImages("class-folders", root, ids, labels, classes, notes)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a path costs many times more
+
+
+def _files(root: Path, broken: list[str]) -> Iterator[str]:
+    """Yield every file below a folder, relative to it, but for hidden ones; follow links.
+
+    Links that lead nowhere and are not called images are added to `broken`.
+    """
+    # A folder, the real folders that it lies in and is, and the links on the way to it.
+    waiting: list[tuple[str, tuple[str, ...], int]] = [("", (os.path.realpath(root),), 0)]
+    while waiting:
+        inner, above, links = waiting.pop()
+        for entry in _entries(root / inner):
+            name = f"{inner}{entry.name}"
+            if not _is_folder(entry):
+                yield name
+                if entry.is_symlink() and _suffix(name) not in SUFFIXES and _leads_nowhere(entry):
+                    broken.append(name)
+                continue
+            own, links_here = f"{above[-1]}/{entry.name}", links
+            if entry.is_symlink():
+                own, links_here = os.path.realpath(entry.path), links + 1
+            if links_here > MAX_LINKS:
+                raise InputError(
+                    f"{shown_path(entry.path)}: a link inside {MAX_LINKS} others; take links to "
+                    "folders that hold such links away"
+                )
+            # A link back to where it lies holds nothing new.
+            if own not in above:
+                waiting.append((f"{name}/", (*above, own), links_here))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not hidden(entry.name)]
+    except OSError as error:
+        raise InputError(
+            f"{shown_path(folder)}: cannot be read ({error.strerror}); make it readable or move it "
+            "away"
+        ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # Links in a circle; what is wrong is said when it is read.
+        return False
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return not os.path.exists(entry.path)  # noqa: PTH110
+
+
+def _found_instead(files: Sequence[str]) -> str:
+    """Return what files were expected to end in, and what those that are there end in."""
+    found = Counter(_suffix(name) or "no ending" for name in files).most_common(SHOWN)
+    shown = ", ".join(f"{ending} ({count})" for ending, count in found)
+    hint = f"; got {len(files)} other files: {shown}" if files else ""
+    return " ".join(SUFFIXES) + hint
+
+
+def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about images of formats that are not read, if there are any."""
+    others = [name for name in files if _suffix(name) in OTHER_SUFFIXES]
+    if not others:
+        return ()
+    counts = Counter(map(_suffix, others)).most_common()
+    shown = ", ".join(f"{count} {ending}" for ending, count in counts)
+    note = (
+        f"{path}: {len(others)} files of formats that are not read are passed over ({shown}), such "
+        f"as {shown_path(others[0])}; convert them to PNG or JPEG to take them in"
+    )
+    return (note,)
+
+
+def _broken_links(path: Path, broken: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about links that may stand for a folder of images that is gone, if any."""
+    if not broken:
+        return ()
+    more = f", as do {len(broken) - 1} more" if len(broken) > 1 else ""
+    note = (
+        f"{path}: the link {shown_path(min(broken))} leads nowhere{more}, so nothing of it is read; "
+        "mend it or take it away"
+    )
+    return (note,)
+
+
+def _given_up(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about the images because of which folders are not taken for classes, if any."""
+    folders = sorted({name.split("/")[0] for name in ids if name.count("/") == 1})
+    if len(folders) < 2:
+        return ()
+    where = "lies beside them" if "/" not in strays[0] else "lies deeper"
+    more = f", as do {len(strays) - 1} more" if len(strays) > 1 else ""
+    shown = ", ".join(map(shown_path, folders[:SHOWN])) + (", …" if len(folders) > SHOWN else "")
+    note = (
+        f"{path}: no labels: {len(folders)} folders hold images ({shown}) but are not taken for "
+        f"classes, because {shown_path(strays[0])} {where}{more}; move it away if they are classes"
+    )
+    return (note,)
+
+
+def _without_images(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a note about folders beside the classes that hold no image, if there are any."""
+    known = set(classes)
+    folders = [entry for entry in _entries(root) if _is_folder(entry) and not entry.is_symlink()]
+    empty = sorted(entry.name for entry in folders if entry.name not in known)
+    if not empty:
+        return ()
+    more = f", nor do {len(empty) - 1} more" if len(empty) > 1 else ""
+    note = (
+        f"{root}: folder {shown_path(empty[0])} holds no image{more}, so there are "
+        f"{len(known)} classes and no label for it"
+    )
+    return (note,)

@@ -29,7 +29,7 @@ class ImageSource(Protocol):
 
     Parameters
     ----------
-    kind, ids, labels, classes
+    kind, ids, labels, classes, notes
         As in `ImageList`.
     """
 
@@ -37,6 +37,7 @@ class ImageSource(Protocol):
     ids: list[str]
     labels: Array | None
     classes: list[str] | None
+    notes: tuple[str, ...]
 
     def open(self, place: int) -> Path | BytesIO:
         """Return an image's file, or its bytes."""
@@ -84,8 +85,9 @@ def list_images(path: str | os.PathLike[str], *, columns: Columns | None = None)
     A folder with `labels.txt` (lines `file label`) is what that file says, in its order. A folder
     of nothing but `.parquet` or `.tar` files is one table or WebDataset, and one that
     `Dataset.save_to_disk` wrote is that dataset. In any other folder all images below it count,
-    sorted; when each lies in one of two or more folders right below it, these are the classes,
-    numbered in sorted order. A `.csv` or `.parquet` file is a table of paths, or of images'
+    sorted, those behind links too and hidden ones not; when each lies in one of two or more folders
+    right below it, these are the classes, numbered in sorted order, and when only some do, a note
+    says so. A `.csv` or `.parquet` file is a table of paths, or of images'
     bytes; a `.tar` file, or several as `shards-{000..012}.tar`, a WebDataset. Any other file is a
     manifest: lines `file label`. Paths are relative to the folder of the file that names them.
 
@@ -111,7 +113,14 @@ def list_images(path: str | os.PathLike[str], *, columns: Columns | None = None)
     source = _source(path, columns or Columns())
     places = np.arange(len(source.ids))
     return ImageList(
-        absolute(path), source.kind, source.ids, source.labels, source.classes, places, source
+        absolute(path),
+        source.kind,
+        source.ids,
+        source.labels,
+        source.classes,
+        places,
+        source,
+        notes=source.notes,
     )
 
 

@@ -40,6 +40,8 @@ class TableImages:
         twice or not on one line, or a label is unfit.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, table: Table, columns: Columns) -> None:
         self._table = table
         self.kind = table.kind

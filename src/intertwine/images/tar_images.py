@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from intertwine.errors import InputError
 from intertwine.features.record import ids_text
 from intertwine.images.decode import UnreadableImageError
-from intertwine.images.file_images import SUFFIXES
+from intertwine.images.file_images import OTHER_SUFFIXES, SUFFIXES
 from intertwine.images.tar_index import Member, read_member, tar_members
 from intertwine.tables.columns import LABEL, Columns, read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 LABEL_ENDING = "cls"
@@ -51,6 +51,7 @@ class TarImages:
     """
 
     kind = "webdataset"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, shards: Sequence[Path], columns: Columns) -> None:
         if columns.id is not None:
@@ -72,7 +73,9 @@ class TarImages:
                 raise InputError(f"{shard}: cannot be read ({error.strerror})") from error
         if not self.ids:
             raise InputError(f"{shards[0]}: holds no image, expected files such as KEY.jpg")
-        ids_text(self.ids, len(self.ids), shards[0])
+        # Bytes that are no UTF-8 pass here: extraction may leave such samples out.
+        keys = [key.encode(errors="backslashreplace").decode() for key in self.ids]
+        ids_text(keys, len(keys), shards[0])
         self.labels, self.classes = None, None
         if columns.label is not None or any(value is not None for value in values):
             self._check_labels(values)
@@ -139,10 +142,24 @@ def _image(where: str, files: dict[str, Member], ending: str | None) -> Member:
         fit = [name for name in files if f".{name}" in SUFFIXES]
     if len(fit) != 1:
         raise InputError(
-            f"{where}: got files ending in {', '.join(files)}, expected one image; "
-            "name its ending with --column"
+            f"{where}: got files ending in {', '.join(files)}, expected one image; {_advice(files)}"
         )
     return files[fit[0]]
+
+
+def _advice(files: Iterable[str]) -> str:
+    """Return what to do about a sample of files of some endings that is not one image."""
+    last = {f".{ending.rpartition('.')[2]}" for ending in files}
+    if any("." in ending for ending in files) and last & set(SUFFIXES):
+        return (
+            "a sample's key ends at the first dot of its name, so rename files such as v1.0001.png "
+            "to v1_0001.png, or name the ending with --column where samples hold several images"
+        )
+    if last & OTHER_SUFFIXES:
+        return (
+            f"{' '.join(sorted(last & OTHER_SUFFIXES))} is not read here; convert it to JPEG or PNG"
+        )
+    return "name its ending with --column"
 
 
 def _label(shard: Path, file: BinaryIO, files: dict[str, Member], named: str | None) -> Any:

@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.listing import files_only
+from intertwine.listing import files_only, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+# What compressed files begin with, and what unpacks them.
+_MAGIC = {
+    b"\x1f\x8b\x08": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"PK\x03\x04": "unzip",
+}
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _BLOCK = bytes(tarfile.BLOCKSIZE)
 # What reading a damaged header can raise.
@@ -78,7 +86,8 @@ def _expanded(name: str) -> Iterator[Path]:
 def tar_members(path: Path) -> Iterator[Member]:
     """Yield the regular files of a tar in their order.
 
-    Links, sparse files, and names that are absolute or contain `..` are passed over.
+    Links, sparse files, what lies in hidden folders, and names that are absolute or contain `..` are
+    passed over.
 
     Parameters
     ----------
@@ -91,6 +100,7 @@ def tar_members(path: Path) -> Iterator[Member]:
         When it is no tar, cut short or damaged.
     """
     try:
+        _check_plain(path)
         length = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:
@@ -110,8 +120,21 @@ def tar_members(path: Path) -> Iterator[Member]:
         ) from error
 
 
+def _check_plain(path: Path) -> None:
+    """Raise when a file is compressed, whatever it is called."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    tool = next((tool for magic, tool in _MAGIC.items() if start.startswith(magic)), None)
+    if tool is not None:
+        raise FileFormatError(
+            f"{path}: compressed, expected a plain tar, whose images are read where they lie; "
+            f"decompress it with {tool}"
+        )
+
+
 def _inside(name: str) -> bool:
-    return not name.startswith("/") and ".." not in name.split("/")
+    parts = name.removeprefix("./").split("/")
+    return not name.startswith("/") and ".." not in parts and not any(map(hidden, parts[:-1]))
 
 
 def read_member(file: BinaryIO, offset: int, size: int) -> bytes:

@@ -18,7 +18,13 @@ from intertwine.images.face_cache import FaceCache
 from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
 from intertwine.passes.batches import plan, read_texts
-from intertwine.passes.extract_facts import crops_faces, space_record, summarise, summarise_faces
+from intertwine.passes.extract_facts import (
+    crops_faces,
+    nameable,
+    space_record,
+    summarise,
+    summarise_faces,
+)
 from intertwine.passes.extract_run import ExtractRun
 from intertwine.passes.pixels import read_images
 from intertwine.texts.listing import TextList, list_texts
@@ -50,6 +56,7 @@ def extract(
     leave_out: Collection[str] = (),
     columns: Columns | None = None,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run images or texts through encoders into a feature set.
 
@@ -85,18 +92,20 @@ def extract(
         others; a last call without it makes one set of what they did. All when omitted.
     skip_bad
         Whether an image that cannot be read is left out of every space, and listed as `left_out` in
-        feature_set.json. Otherwise the pass stops at it, and the same call goes on from there.
+        feature_set.json; so is one whose name is no text, which a note names. Otherwise the pass stops at it, and the same call goes on from there.
     leave_out
         Ids of rows of the input that the set does not have.
     columns
         Which columns of a table to read.
     progress
         Called with (done, total) rows.
+    say
+        Called with each note before any network runs.
 
     Returns
     -------
     summary
-        JSON-ready: `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
+        JSON-ready: `notes` (what is doubtful about the input or an encoder), `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
         a second of running them, null where there were none), `left_out` (`count` of images, and the first
         `ids`) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
         encoder crops faces, `faces` with `detector`, `file`, `undetected` (count) and
@@ -123,7 +132,10 @@ def extract(
     ]
     in_parts = "--fill" if fill is not None else "workers" if workers is not None else None
     crops = crops_faces(encoders, in_parts)
-    listed = _list(input, encoders, columns, rows)
+    listed = nameable(_list(input, encoders, columns, rows), skip_bad=skip_bad)
+    notes = [*listed.notes, *(note for encoder in encoders for note in encoder.notes)]
+    for note in notes:
+        (say or _silent)(note)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
     if workers is not None:
@@ -168,7 +180,8 @@ def extract(
             run.leave_out_bad()
     seconds = (time.monotonic() - began, run.seconds)
     summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
-    return {**summary, "faces": None if faces is None else summarise_faces(faces, listed.ids)}
+    found = None if faces is None else summarise_faces(faces, listed.ids)
+    return {"notes": notes, **summary, "faces": found}
 
 
 def _share_out(
@@ -196,8 +209,8 @@ def _fill(
     return rows[1] - rows[0]
 
 
-def _silent(done: int, total: int) -> None:
-    del done, total
+def _silent(*_: object) -> None:
+    pass
 
 
 def _check(encoder_uris: Sequence[str], batch_size: int, dtype: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.errors import InputError
-from intertwine.features.record import SpaceRecord, left_out
+from intertwine.features.record import SpaceRecord, is_line, left_out
+from intertwine.listing import RowList, shown_path
 
 if TYPE_CHECKING:
     import os
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # Ids of images that the summary names; the set's own files list all.
 SHOWN = 10
+
+Rows = TypeVar("Rows", bound=RowList)
 
 
 def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
@@ -32,9 +36,41 @@ def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
         "paper_top1": encoder.paper_top1,
         "precision": encoder.precision,
     }
+    if encoder.notes:
+        facts["notes"] = list(encoder.notes)
     if isinstance(encoder.preprocessing, Preprocessing):
         facts["crop"] = list(encoder.preprocessing.size)
     return SpaceRecord(encoder.name, encoder.dim, dtype, encoder.head, facts)
+
+
+def nameable(listed: Rows, *, skip_bad: bool) -> Rows:
+    """Return a list without the rows whose ids are no text on one line, with a note about them.
+
+    Parameters
+    ----------
+    listed
+        The rows; ids may be names of files, which may be any bytes.
+    skip_bad
+        Whether such rows are left out; otherwise the first is an error.
+
+    Raises
+    ------
+    InputError
+        When there is such a row and it is not left out, or nothing else.
+    """
+    unfit = [row for row, name in enumerate(listed.ids) if not is_line(name)]
+    if not unfit:
+        return listed
+    where = f"{listed.path}: {shown_path(listed.ids[unfit[0]])}"
+    if not skip_bad:
+        raise InputError(
+            f"{where}: its name is no id, expected UTF-8 text on one line; rename it, or leave such "
+            "files out with --skip-bad"
+        )
+    more = f", as are {len(unfit) - 1} more" if len(unfit) > 1 else ""
+    note = f"{where}: left out, because its name is not UTF-8 text on one line{more}"
+    kept = listed.without({listed.ids[row] for row in unfit})
+    return replace(kept, notes=(*listed.notes, note))
 
 
 def summarise(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from intertwine.accumulators import precisions
 from intertwine.linear_map import LinearMap
 from intertwine.map_pair import load_map
 
@@ -112,6 +113,36 @@ def test_bad_options_are_one_line_and_write_nothing(
     done = intertwine("fit", study_folders / "fit", "--out", tmp_path / "maps", *arguments)
     assert message in done.error()
     assert not (tmp_path / "maps").exists()
+
+
+@pytest.mark.parametrize("units", [[], ["AMX"]], ids=["no units", "units"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--fast-error", "0"], "got fast error 0.0"),
+        (["fit", "--fast-error", "nan"], "got fast error nan"),
+        (["fit", "--alpha", "-1"], "got alpha -1"),
+        (["moments", "--fast-error", "1e-9"], "got fast error 1e-09"),
+        (["moments", "--rows", "7"], "got --rows '7'"),
+        (["closed-set", "--alpha", "-1"], "got alpha -1"),
+        (["linkage", "--alpha", "best"], "expected a number of at least 0"),
+        (["open-set", "--rank", "0", "--method", "reduced-rank"], "got rank 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_value_is_wrong_on_every_machine(
+    intertwine, study_folders, tmp_path, monkeypatch, units, arguments, message
+):
+    """What was typed is checked before the machine is, so one command has one error everywhere."""
+    monkeypatch.setattr(precisions, "matrix_units", lambda: units)
+    command, *options = arguments
+    folders = {
+        "closed-set": ["--fit", study_folders / "fit", "--eval", study_folders / "eval"],
+        "linkage": ["--gallery", study_folders / "fit", "--probe", study_folders / "eval"],
+        "open-set": [study_folders / "fit", "--pairs", study_folders / "pairs.csv"],
+    }.get(command, [study_folders / "fit"])
+    out = ["--out", tmp_path / "out", "--precision", "fast"]
+    assert message in intertwine(command, *folders, *out, *options).error()
 
 
 def test_moments_that_are_none_are_refused(intertwine, tmp_path):

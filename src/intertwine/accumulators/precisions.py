@@ -30,11 +30,22 @@ class Products:
         Largest relative rounding of a feature, as a difference from the origin, that `fast` may
         make: it chooses between one, two and three bfloat16 halves.
 
+    Raises
+    ------
+    InputError
+        For an error that three halves do not reach, whatever the machine.
     """
 
     precision: str
     device: str = "cpu"
     fast_error: float = DEFAULT_FAST_ERROR
+
+    def __post_init__(self) -> None:
+        if not self.fast_error >= HALF_ERRORS[-1]:
+            raise InputError(
+                f"got fast error {self.fast_error}, expected at least {HALF_ERRORS[-1]:.1e}, which "
+                "three halves reach; use float32 or float64"
+            )
 
     def require(self) -> None:
         """Raise where this machine cannot take such products.
@@ -42,14 +53,8 @@ class Products:
         Raises
         ------
         InputError
-            For a device or matrix units that are not there, and an error that three halves do not
-            reach.
+            For a device or matrix units that are not there.
         """
-        if not self.fast_error >= HALF_ERRORS[-1]:
-            raise InputError(
-                f"got fast error {self.fast_error}, expected at least {HALF_ERRORS[-1]:.1e}, which "
-                "three halves reach; use float32 or float64"
-            )
         if self.device != "cpu":
             to_device(np.zeros(1), self.device)  # refuses what is not there
         elif self.precision == "fast":

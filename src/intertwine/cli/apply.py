@@ -40,8 +40,8 @@ def apply(
     from intertwine.passes.apply import apply_file
     from intertwine.passes.workers import open_workers
 
-    common.check_device(device)
     _check_precision(precision)
+    common.check_device(device)
     with common.progress() as report, open_workers(workers, scheduler) as pool:
         summary = apply_file(
             map_file,

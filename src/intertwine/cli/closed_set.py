@@ -50,10 +50,10 @@ def closed_set(
     from intertwine.report import require_report_extra
     from intertwine.studies.closed_set import closed_set as study
 
-    common.check_device(device, precision)
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
+    common.check_device(device, precision)
     check_writable(out)
     require_report_extra()
     controls = list(control or [])

@@ -134,18 +134,23 @@ def fit_options(
     )
 
 
-def check_device(device: str, precision: Precision = Precision.auto) -> None:
+def check_device(
+    device: str, precision: Precision = Precision.auto, fast_error: float = FAST_ERROR
+) -> None:
     """Raise before long work when this machine lacks what it was told to work on.
+
+    Commands check what was typed first: what is wrong with it is wrong on every machine.
 
     Raises
     ------
     InputError
-        For a device that is not there, and for precision fast without matrix units.
+        For an error that no precision reaches, then for a device that is not there, and for
+        precision fast without matrix units.
     """
-    if device != "cpu" or precision is Precision.fast:
+    if device != "cpu" or precision is Precision.fast or fast_error != FAST_ERROR:
         from intertwine.accumulators import Products
 
-        Products(precision.value, device).require()
+        Products(precision.value, device, fast_error).require()
 
 
 def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:

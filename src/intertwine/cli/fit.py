@@ -36,10 +36,10 @@ def fit(
     from intertwine.passes.fit import fit_to_files
     from intertwine.passes.workers import open_workers
 
-    common.check_device(device, precision)
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
+    common.check_device(device, precision, fast_error)
     with common.progress() as report, open_workers(workers, scheduler) as pool:
         summary = fit_to_files(
             feature_set,

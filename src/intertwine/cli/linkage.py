@@ -52,9 +52,9 @@ def linkage(
     from intertwine.report.linkage import write_linkage_report
     from intertwine.studies.linkage import linkage as study
 
-    common.check_device(device, precision)
     options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
     counts = None if known is None else [_count(text) for text in known.split(",")]
+    common.check_device(device, precision)
     check_writable(out)
     require_report_extra()
     with common.progress() as say:

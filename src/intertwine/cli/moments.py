@@ -33,12 +33,13 @@ def moments(
     from intertwine.passes.moments_file import moments_to_file
     from intertwine.passes.workers import open_workers
 
-    common.check_device(device, precision)
+    chosen = None if rows is None else common.row_range(rows)
+    common.check_device(device, precision, fast_error)
     with common.progress() as report, open_workers(workers, scheduler) as pool:
         summary = moments_to_file(
             feature_set,
             out,
-            rows=None if rows is None else common.row_range(rows),
+            rows=chosen,
             names=space,
             precision=precision.value,
             fast_error=fast_error,

@@ -110,7 +110,6 @@ def open_set(
     from intertwine.studies.open_set import open_set as study
     from intertwine.studies.open_set_options import OpenSetOptions
 
-    common.check_device(device, precision)
     if protocol is not None:
         _refuse_decided(context, protocol)
     if protocol is Protocol.paper:
@@ -126,6 +125,7 @@ def open_set(
         refit=refit,
         curve_points=curve_points,
     )
+    common.check_device(device, precision)
     check_writable(out)
     require_report_extra()
     rows, listed = FeatureSet.open(*feature_set), read_pairs(pairs)

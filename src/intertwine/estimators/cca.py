@@ -63,6 +63,20 @@ class Whitening:
         return np.asarray(self.eigen.vectors / np.sqrt(self.eigen.values + self.alpha))
 
 
+def check_options(alpha: float | str, rank: int | None) -> None:
+    """Raise for a λ or a rank that is none.
+
+    Raises
+    ------
+    InputError
+        Saying what was expected.
+    """
+    if isinstance(alpha, str) or not (np.isfinite(alpha) and alpha >= 0):
+        raise InputError(f"got alpha {alpha}, expected a number of at least 0: CCA has no GCV")
+    if rank is not None and rank < 1:
+        raise InputError(f"got rank {rank}, expected at least 1")
+
+
 def cca(
     moments: Moments,
     source: str,
@@ -102,10 +116,7 @@ def cca(
     InputError
         For a bad option, an unknown space, or fewer than two rows.
     """
-    if isinstance(alpha, str) or not (np.isfinite(alpha) and alpha >= 0):
-        raise InputError(f"got alpha {alpha}, expected a number of at least 0: CCA has no GCV")
-    if rank is not None and rank < 1:
-        raise InputError(f"got rank {rank}, expected at least 1")
+    check_options(alpha, rank)
     NormalEquations(moments, source).require_rows()
     known = {} if whitenings is None else whitenings
 

@@ -24,6 +24,21 @@ MIN_FREE_SHARE = 0.01
 MIN_RESIDUAL_SHARE = 1e-6
 
 
+def check_grid(alphas: Array) -> Array:
+    """Return a grid of λ as float64.
+
+    Raises
+    ------
+    InputError
+        For an empty grid, or one that is not positive and ascending.
+    """
+    alphas = np.asarray(alphas, np.float64)
+    positive = np.isfinite(alphas).all() and (alphas > 0).all()
+    if alphas.size == 0 or not positive or (np.diff(alphas) <= 0).any():
+        raise InputError(f"got alphas {alphas.tolist()}, expected positive ascending numbers")
+    return alphas
+
+
 @dataclass(frozen=True)
 class GCV:
     """GCV scores over a grid of λ, for one source and one target space.
@@ -76,10 +91,7 @@ class GCV:
         InputError
             For an empty grid, or one that is not positive and ascending.
         """
-        alphas = np.asarray(alphas, np.float64)
-        positive = np.isfinite(alphas).all() and (alphas > 0).all()
-        if alphas.size == 0 or not positive or (np.diff(alphas) <= 0).any():
-            raise InputError(f"got alphas {alphas.tolist()}, expected positive ascending numbers")
+        alphas = check_grid(alphas)
         shrunk = eigen.values + alphas[:, None]  # (n_alphas, rank)
         explained = ((shrunk + alphas[:, None]) / shrunk**2) @ rotated**2
         df = eigen.df(alphas) + unpenalised

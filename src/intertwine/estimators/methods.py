@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from intertwine.errors import InputError
 from intertwine.estimators.analytic import HeadFactor, analytic
 from intertwine.estimators.baselines import identity, mean_vector
-from intertwine.estimators.cca import Whitening, cca
-from intertwine.estimators.gcv import ALPHAS
-from intertwine.estimators.procrustes import procrustes
-from intertwine.estimators.reduced_rank import reduced_rank
+from intertwine.estimators.cca import Whitening, cca, check_options
+from intertwine.estimators.gcv import ALPHAS, check_grid
+from intertwine.estimators.procrustes import check_intercept, procrustes
+from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
 
 if TYPE_CHECKING:
@@ -60,12 +60,22 @@ class FitOptions:
     alphas: Array = field(default_factory=lambda: ALPHAS)
 
     def __post_init__(self) -> None:
+        """Raise for what no data could make right, before any are read."""
         if self.method not in METHODS:
             raise InputError(f"got method {self.method!r}, expected one of {', '.join(METHODS)}")
         if self.prior not in {None, "analytic"} or (self.prior and self.method != "ridge"):
             raise InputError(
                 f"got prior {self.prior!r} for method {self.method}, expected analytic, with ridge"
             )
+        check_grid(self.alphas)
+        if self.method == "reduced-rank" and self.rank is not None:
+            check_rank(self.rank)
+        if self.method == "procrustes":
+            check_intercept(self.intercept)
+        if self.method == "cca":
+            if self.intercept != "free" or isinstance(self.rank, str):
+                raise InputError("method cca takes intercept free and a rank that is a number")
+            check_options(self.alpha, self.rank)
 
     @property
     def needs_heads(self) -> bool:
@@ -159,15 +169,13 @@ def _reduced_rank(fitter: Fitter, moments: Moments, source: str, targets: list[s
 
 def _cca(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
     options = fitter.options
-    if options.intercept != "free" or isinstance(options.rank, str):
-        raise InputError("method cca takes intercept free and a rank that is a number")
     return cca(
         moments,
         source,
         targets,
         alpha=options.alpha,
         power=options.power,
-        rank=options.rank,
+        rank=None if options.rank is None else int(options.rank),
         whitenings=fitter.whitenings,
     )
 

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from intertwine.moments import Moments
 
 
+def check_intercept(intercept: str) -> None:
+    """Raise for an intercept that a rotation cannot have.
+
+    Raises
+    ------
+    InputError
+        Naming those it can have.
+    """
+    if intercept == "homogeneous":
+        raise InputError("method procrustes has no homogeneous form; use intercept free or none")
+
+
 def procrustes(
     moments: Moments,
     source: str,
@@ -58,8 +70,7 @@ def procrustes(
     InputError
         For intercept `homogeneous`, an unknown space, or fewer than two rows.
     """
-    if intercept == "homogeneous":
-        raise InputError("method procrustes has no homogeneous form; use intercept free or none")
+    check_intercept(intercept)
     equations = NormalEquations(moments, source, intercept)
     equations.require_rows()
     gram = equations.gram() if scale else None

@@ -68,13 +68,24 @@ def reduced_rank(
     InputError
         For a bad rank or alpha, an unknown space, or fewer than two rows.
     """
-    if rank != "gcv" and (isinstance(rank, str) or rank < 1 or rank % 1):
-        raise InputError(f"got rank {rank}, expected a whole number of at least 1, or gcv")
+    check_rank(rank)
     factored = _factored(moments, source, targets, alpha, intercept, alphas)
     return {
         target: each.build(each.best_rank() if rank == "gcv" else int(rank))
         for target, each in factored
     }
+
+
+def check_rank(rank: int | str) -> None:
+    """Raise for a rank that is none.
+
+    Raises
+    ------
+    InputError
+        Saying what was expected.
+    """
+    if rank != "gcv" and (isinstance(rank, str) or rank < 1 or rank % 1):
+        raise InputError(f"got rank {rank}, expected a whole number of at least 1, or gcv")
 
 
 def rank_path(

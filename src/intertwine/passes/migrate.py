@@ -119,7 +119,10 @@ def migrate(
     options = options or MigrateOptions()
     linear_map = load_map(map_file)
     mark = Mark.of(linear_map, sha256_file(map_file))
-    with closing(open_store(source)) as store, closing(store.target(target, mark)) as place:
+    with (
+        closing(open_store(source, before_switch=options.rollback)) as store,
+        closing(store.target(target, mark)) as place,
+    ):
         run = _Run(store, place, linear_map, mark, options, progress or (lambda *_: None))
         with nullcontext() if options.dry_run else place.lock():
             return run.run()

@@ -29,12 +29,15 @@ class Address:
         Values by name.
     part
         What stands behind `#`, or nothing.
+    before
+        Whether files are to be shown as they were before a switch, as a rollback needs them.
     """
 
     scheme: str
     place: str
     options: dict[str, str]
     part: str
+    before: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -108,3 +111,18 @@ class FaissTarget(RowTarget):
     def opened(self) -> FaissStore:
         """Return the finished index as a store."""
         return FaissStore(self.address, self.outputs[0])
+
+    def described(self, path: Path) -> str:
+        """Return which ids a file holds that were not switched in, in words."""
+        index = FaissStore(replace(self.address, place=str(path), options={}), path)
+        known = self._index.ids if self._index.ids is not None else np.arange(self._index.count())
+        there = index.ids if index.ids is not None else np.arange(index.count())
+        said = [
+            f"{len(ids)} {what}, such as {ids[0]}"
+            for what, ids in (
+                ("added", np.setdiff1d(there, known)),
+                ("removed", np.setdiff1d(known, there)),
+            )
+            if len(ids)
+        ]
+        return f"it holds {index.count()} items now ({'; '.join(said) or 'of the same ids'})"

@@ -2,7 +2,8 @@
 
 The old content of `NAME` is kept as `.NAME.before-switch`, a hard link made first. Then the name is given
 to the new content in one step. Up to that step both names are one file, which is how a run that was
-killed in between is told from one that came to its end.
+killed in between is told from one that came to its end. The note beside the name says what the switch
+put there, so that a rollback sees what was written since.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError, InputError
+from intertwine.file_state import FileState
 from intertwine.files import cannot_write, read_json, write_json
 from intertwine.stores.store import Mark
 
@@ -21,11 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BEFORE = ".before-switch"
+# What was written under a name since a switch, once a rollback was forced.
+SINCE = ".since-switch"
 
 
 def give_name(there: Path, path: Path) -> None:
     """Give a file another name in one step, whoever had it; to a copy where links do not reach."""
-    if path.exists() and _one_file(there, path):
+    if path.exists() and one_file(there, path):
         return
     temporary = path.with_name(f".tmp-{path.name[:100]}-switch")
     temporary.unlink(missing_ok=True)
@@ -67,6 +72,35 @@ def before_switch(path: Path) -> Path:
     return path.with_name(f".{path.name}{BEFORE}")
 
 
+def name_of(before: Path) -> Path:
+    """Return the name whose old content is kept somewhere."""
+    return before.with_name(before.name[1 : -len(BEFORE)])
+
+
+def stands_whole(root: Path, paths: list[Path]) -> bool:
+    """Return whether every name of a switch stands for its new content, those too that are gone since.
+
+    Parameters
+    ----------
+    root
+        The folder below which a source has its files.
+    paths
+        The files there now.
+    """
+    switched = [path for path in paths if is_switched(path)]
+    if not switched:
+        return False
+    mark = read_mark(switched[0])
+    names = switched_names(root / mark.kept) if mark is not None and mark.kept else None
+    return all(is_switched(path) for path in ([root / name for name in names] if names else paths))
+
+
+def switched_names(place: Path) -> list[str]:
+    """Return which names, below the source's root, a switch to a place is about; none before one."""
+    names = read_note(place).get("names", [])
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
 def is_switched(path: Path, kept: str | None = None) -> bool:
     """Return whether a name stands for new content.
 
@@ -80,7 +114,7 @@ def is_switched(path: Path, kept: str | None = None) -> bool:
     mark = read_mark(path)
     if mark is None or mark.kept is None or kept not in {None, mark.kept}:
         return False
-    return before_switch(path).exists() and not _one_file(path, before_switch(path))
+    return before_switch(path).exists() and not one_file(path, before_switch(path))
 
 
 def original(path: Path) -> Path:
@@ -97,13 +131,13 @@ def require_free(path: Path) -> None:
         Naming it.
     """
     before = before_switch(path)
-    if before.exists() and not _one_file(path, before):
+    if before.exists() and not one_file(path, before):
         raise InputError(
             f"{before} is in the way, kept by another switch; move it elsewhere or remove it first"
         )
 
 
-def switch_file(path: Path, new: Path, mark: Mark) -> None:
+def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
     """Make a name stand for new content; once more after a kill is right.
 
     Parameters
@@ -114,25 +148,62 @@ def switch_file(path: Path, new: Path, mark: Mark) -> None:
         Where the content is; it stays there too, as a hard link where that can be.
     mark
         To note, with what is kept.
+    state
+        Of the new content, to note as well.
 
     Raises
     ------
     InputError
-        Where another switch keeps something, and where the folder cannot be written.
+        Where another switch keeps something, the folder cannot be written, and where the old content is
+        written to meanwhile; then the name stands for it again.
     """
     if is_switched(path, mark.kept):
         return
     require_free(path)
     before, note = before_switch(path), note_of(path)
     with _told(path):
+        old = _facts(path)
         if not before.exists():
             os.link(path, before)
         known = read_mark(path)
         if note.exists() and (known is None or known.kept != mark.kept):
             # What was noted of the old content goes with it.
             give_name(note, note_of(before))
-        write_note(path, mark)
-        give_name(new, path)
+        write_note(path, mark, content=asdict(state))
+        if _facts(path) == old:
+            give_name(new, path)
+        if _facts(before) == old:
+            return
+        give_name(before, path)
+    settle(path)
+    raise InputError(f"{path} was written to during the switch, which is undone for it; go on")
+
+
+def _facts(path: Path) -> tuple[int, int, int]:
+    """Return what writing changes and a further link does not."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def switched_state(path: Path) -> FileState | None:
+    """Return the content that a switch put under a name; None where that is not noted."""
+    return FileState.from_json(read_note(path).get("content"))
+
+
+def keep_since(path: Path) -> Path:
+    """Give what stands under a name a hidden name beside as well, and return that."""
+    number = 1
+    while True:
+        aside = path.with_name(f".{path.name}{SINCE}{f'-{number}' if number > 1 else ''}")
+        if one_file(path, aside):
+            return aside
+        with _told(path):
+            try:
+                os.link(path, aside)
+            except FileExistsError:
+                number += 1
+            else:
+                return aside
 
 
 def rollback_file(path: Path) -> None:
@@ -145,7 +216,7 @@ def rollback_file(path: Path) -> None:
 def settle(path: Path) -> None:
     """Remove what a switch that never came to its end, or was undone, left beside a file."""
     before = before_switch(path)
-    if not (before.exists() and path.exists() and _one_file(path, before)):
+    if not (before.exists() and path.exists() and one_file(path, before)):
         return
     with _told(path):
         if note_of(before).exists():
@@ -161,7 +232,8 @@ def _copy(there: Path, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _one_file(a: Path, b: Path) -> bool:
+def one_file(a: Path, b: Path) -> bool:
+    """Return whether two names are of one file."""
     return a.exists() and b.exists() and a.samefile(b)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatch
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,6 @@ from intertwine.files import cannot_write, check_writable
 from intertwine.stores.file_switch import give_name
 from intertwine.stores.file_writing import write_like
 from intertwine.stores.row_target import RowTarget
-from intertwine.stores.switched_files import common_folder
 from intertwine.vectors.tables import TableVectors
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def outputs_at(source: RowStore, place: Path) -> list[Path]:
     elif place.suffix and not place.is_dir() and len(source.paths) == 1:
         raise InputError(f"got target {place}, expected a folder or a name that ends in {suffix}")
     else:
-        common = common_folder(source.paths)
-        outputs = [place / path.absolute().relative_to(common) for path in source.paths]
+        outputs = [place / path.relative_to(source.root) for path in source.paths]
     require_others(source, outputs)
     return outputs
 
@@ -79,7 +79,23 @@ def require_others(source: RowStore, outputs: list[Path]) -> None:
     for output in outputs:
         if output.resolve() in given:
             raise InputError(f"{output} is the source itself; name another file or folder")
+        if finds(source.address.place, output):
+            raise InputError(
+                f"{output} would be one of the files of {source.name}; name a target outside of it"
+            )
     check_writable(outputs[0].parent)
+
+
+def finds(place: str, path: Path) -> bool:
+    """Return whether an address's files will be found to hold a path, too."""
+    if Path(place).is_dir():
+        return path.absolute().is_relative_to(Path(place).absolute())
+    if not has_magic(place):
+        return False
+    wanted, parts = Path(place).absolute().parts, path.absolute().parts
+    if "**" in wanted:
+        return fnmatch(str(path.absolute()), str(Path(place).absolute()))
+    return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))
 
 
 class FileTarget(RowTarget):
@@ -118,3 +134,7 @@ class FileTarget(RowTarget):
     def opened(self) -> FileStore:
         """Return the finished files as a store."""
         return type(self._files)(self.address, self.outputs, self.metric)
+
+    def described(self, path: Path) -> str:
+        """Return how many rows a file holds, in words."""
+        return f"it holds {self._files.open_path(path).n_rows} rows now"

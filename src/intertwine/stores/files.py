@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.stores.exact_search import exact_search
-from intertwine.stores.file_switch import original
+from intertwine.stores.file_switch import BEFORE, before_switch, name_of, original
 from intertwine.stores.row_store import RowStore
 from intertwine.stores.store import check_metric
 from intertwine.vectors.arrays import NpyVectors
@@ -59,10 +59,15 @@ def find_files(address: Address) -> list[Path]:
     place, suffixes = Path(address.place), SUFFIXES[address.scheme]
     if place.is_dir():
         found = [path for path in place.rglob("*") if path.suffix in suffixes]
+        kept = list(place.rglob(f".*{BEFORE}")) if address.before else []
+        found += [path for path in map(name_of, kept) if path.suffix in suffixes]
     elif has_magic(address.place) and not place.exists():
         found = [Path(name) for name in glob(address.place, recursive=True)]  # noqa: PTH207 - may be absolute
+        names = glob(str(before_switch(place)), recursive=True) if address.before else []  # noqa: PTH207 - as above
+        found += [name_of(Path(name)) for name in names]
     else:
-        found = [place] if place.exists() else []
+        there = place.exists() or (address.before and before_switch(place).exists())
+        found = [place] if there else []
     found = [path for path in found if path.name[0] != "."]
     if not found:
         raise InputError(f"{address.shown}: no such files; give a file, a folder or 'FOLDER/*'")
@@ -71,7 +76,7 @@ def find_files(address: Address) -> list[Path]:
         raise InputError(
             f"got {wrong[0]} as {address.scheme}, expected names that end in {' or '.join(suffixes)}"
         )
-    return sorted(found, key=str)
+    return sorted(set(found), key=str)
 
 
 class FileStore(RowStore):
@@ -112,10 +117,14 @@ class FileStore(RowStore):
     def open_file(self, file: int) -> NpyVectors | TableVectors:
         """Return a file's vectors, opened anew."""
         path = self.paths[file]
-        path = original(path) if self.shows_old else path
+        return self.open_path(original(path) if self.shows_old else path)
+
+    def open_path(self, path: Path) -> NpyVectors | TableVectors:
+        """Return the vectors of a file that holds such, or held them before a switch."""
         if self.address.scheme == "npy":
             return NpyVectors(path)
-        return TableVectors(path, self.column, suffix=self.paths[file].suffix)
+        suffix = name_of(path).suffix if path.name.endswith(BEFORE) else path.suffix
+        return TableVectors(path, self.column, suffix=suffix)
 
     def dtype_of(self, file: int) -> np.dtype[Any]:
         """Return what a file's numbers are, in native byte order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ MODULES = {
 }
 
 
-def open_store(text: str) -> Store:
+def open_store(text: str, *, before_switch: bool = False) -> Store:
     """Open a vector store.
 
     Parameters
@@ -40,7 +41,7 @@ def open_store(text: str) -> Store:
     MissingExtraError
         Where the store's library is not installed.
     """
-    address = Address.parse(text)
+    address = replace(Address.parse(text), before=before_switch)
     if address.scheme not in MODULES:
         raise InputError(
             f"got a store of kind {address.scheme!r}, expected one of {', '.join(MODULES)}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from itertools import accumulate
+from glob import has_magic
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intertwine.row_grid import cut_on_grid
-from intertwine.stores.file_switch import is_switched, read_mark
+from intertwine.stores.file_switch import before_switch, is_switched, read_mark, stands_whole
 from intertwine.stores.store import Batch
 from intertwine.threads import ahead
 
@@ -34,7 +35,7 @@ class RowStore(ABC):
     address
         Where they are.
     paths
-        The files, in the order of their rows.
+        The files found, in the order of their rows.
     metric
         What searches go by, where that is known.
     """
@@ -43,11 +44,13 @@ class RowStore(ABC):
     sizes: list[int]
 
     def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
-        self.address, self.paths, self.metric = address, paths, metric
-        self.name = address.shown
-        switched = [is_switched(path) for path in paths]
+        self.address, self.found, self.metric = address, paths, metric
+        self.name, self.root = address.shown, root_of(address)
         # Where a switch was cut off the old vectors are all there still, and only they.
-        self.shows_old = not all(switched)
+        self.shows_old = address.before or not stands_whole(self.root, paths)
+        kept = [path for path in paths if before_switch(path).exists()]
+        # What was added since a switch is none of the old content.
+        self.paths = (kept if address.before else []) or paths
 
     @property
     def edges(self) -> list[int]:
@@ -130,7 +133,8 @@ class RowStore(ABC):
 
     def mark(self) -> Mark | None:
         """Return what the notes beside all files, or the one beside their folder, say alike."""
-        marks = {read_mark(path) for path in self.paths}
+        switched = [] if self.shows_old else [path for path in self.paths if is_switched(path)]
+        marks = {read_mark(path) for path in switched or self.paths}
         if len(marks) != 1 or self.cut_off:
             return None
         return marks.pop() or read_mark(Path(self.address.place))
@@ -142,3 +146,14 @@ class RowStore(ABC):
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of nothing: files are open only while they are read."""
+
+
+def root_of(address: Address) -> Path:
+    """Return the folder below which an address finds files, whichever there are now."""
+    place = Path(address.place)
+    if place.is_dir():
+        return place
+    if has_magic(address.place) and not place.exists():
+        fixed = takewhile(lambda part: not has_magic(part), place.parts)
+        return Path(*fixed)
+    return place.parent

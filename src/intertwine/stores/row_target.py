@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.features.npy import NpyFile
+from intertwine.file_state import FileState, stamp_of
 from intertwine.stores.file_maker import FileMaker
 from intertwine.stores.file_switch import original, read_note, write_note
 from intertwine.stores.store import HALF, SINGLE, common_metric
@@ -34,7 +35,8 @@ class RowTarget(SwitchedFiles, WhenWhole):
 
     Rows so far stand in a hidden `.npy` beside the file to be, with a record of those on disk; the file
     itself appears when all its rows are there. A note beside the file or folder says which map made it,
-    and from which state of the source's files: where one has changed since, its file is made anew.
+    from which state of the source's files, and what was written: where a file of the source has changed
+    since, its file is made again; where a file here has, it is somebody else's and stays.
 
     Parameters
     ----------
@@ -57,35 +59,86 @@ class RowTarget(SwitchedFiles, WhenWhole):
         super().__init__(source, Path(address.place), outputs, made)
         self.address, self.name, self.dim = address, address.shown, made.target.dim
         self.metric = common_metric(address.options.get("metric"), source.metric, self.name)
-        self._inputs = read_note(self.place).get("inputs", {})
+        self._read_note()
         self._parts: dict[int, PartialOutput] = {}
         self._makers: dict[int, FileMaker] = {}
         self._whole: RowStore | None = None
 
     def create(self) -> None:
         """Write the note; files come with their rows."""
-        self._inputs = {}
-        self._note()
+        self._facts.clear()
+        self._making.clear()
+        self.note()
 
-    def _note(self) -> None:
-        write_note(self.place, self.made, inputs=self._inputs)
+    def _read_note(self) -> None:
+        """Read what is made, from what, and what was being made when a run ended."""
+        value = read_note(self.place)
+        facts, making = value.get("files", {}), value.get("making", [])
+        self._facts: dict[str, dict[str, FileState]] = {}
+        for name, states in facts.items() if isinstance(facts, dict) else ():
+            both = {side: FileState.from_json(states.get(side)) for side in ("input", "output")}
+            self._facts[name] = {side: state for side, state in both.items() if state is not None}
+        self._making = set(making if isinstance(making, list) else [])
+        self._seen: dict[str, tuple[list[list[int]], bool]] = {}
 
-    def _state(self, file: int) -> list[int]:
-        """Return what tells one state of a file of the source from another."""
-        status = original(self.source.paths[file]).stat()
-        return [status.st_size, status.st_mtime_ns]
+    def note(self) -> None:
+        """Write the note."""
+        root = self.source.root
+        write_note(
+            self.place,
+            self.made,
+            files={
+                name: {side: asdict(state) for side, state in states.items()}
+                for name, states in self._facts.items()
+            },
+            making=sorted(self._making),
+            names=[str(path.relative_to(root)) for path in self.names],
+        )
+
+    def _name(self, file: int) -> str:
+        """Return what a file is called below the source's root."""
+        return str(self.source.paths[file].relative_to(self.source.root))
+
+    def _input(self, file: int) -> Path:
+        """Return where the content of a file of the source is."""
+        return original(self.source.paths[file])
 
     def is_finished(self, file: int) -> bool:
-        """Whether a file is made, from the source's file as it is."""
-        known = self._inputs.get(str(file)) == self._state(file)
-        return known and self.outputs[file].exists()
+        """Whether a file is made, from the source's file as it is.
+
+        Raises
+        ------
+        InputError
+            Where somebody else wrote to it since, or made it.
+        """
+        name, output = self._name(file), self.outputs[file]
+        if not output.exists():
+            return False
+        stamps = [stamp_of(self._input(file)), stamp_of(output)]
+        if name not in self._seen or self._seen[name][0] != stamps:
+            self._seen[name] = stamps, self._look_at(file)
+        return self._seen[name][1]
+
+    def _look_at(self, file: int) -> bool:
+        """Compare a file, and the one that it was made from, with what was noted of them."""
+        name, output = self._name(file), self.outputs[file]
+        facts = self._facts.get(name, {})
+        if name in self._making:
+            return False
+        if "output" not in facts or not facts["output"].is_of(output):
+            what = "was changed by something else since it was made"
+            raise InputError(
+                f"{output} {what if facts else 'was not made by this migration'}; move it elsewhere, "
+                "and go on"
+            )
+        return "input" in facts and facts["input"].is_of(self._input(file))
 
     def _part(self, file: int) -> PartialOutput:
         """Return the rows so far of a file that is not made yet."""
         if file not in self._parts:
             identity = {
                 "map_sha256": self.made.map_sha256,
-                "input": [str(self.source.paths[file].resolve()), *self._state(file)],
+                "input": [str(self.source.paths[file].resolve()), *stamp_of(self._input(file))],
                 "output": self.outputs[file].name,
                 "shape": [self.source.sizes[file], self.dim],
                 "dtype": self.source.dtype_of(file).name,
@@ -151,6 +204,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
 
     def _maker(self, file: int) -> FileMaker:
         if file not in self._makers:
+            self._begin_making(file)
             build = partial(self.build, file)
             self._makers[file] = FileMaker(build, self._part(file).array)
         return self._makers[file]
@@ -162,30 +216,43 @@ class RowTarget(SwitchedFiles, WhenWhole):
         if left:
             raise InputError(f"{self.outputs[file]}: {left} rows are not converted yet; go on")
         part.sync()
+        name, rows = self._name(file), self.source.sizes[file]
+        self._begin_making(file)
         maker = self._makers.pop(file, None)
         if maker is None:
             self.build(file, NpyFile(part.array))
         else:
             maker.finish()
-        self._inputs[str(file)] = part.identity["input"][1:]
-        self._note()
+        state = FileState.of(self._input(file), rows)
+        self._require_same(file, part, state)
+        self._facts[name] = {"input": state, "output": FileState.of(self.outputs[file], rows)}
+        self._making.discard(name)
+        self._seen.pop(name, None)
+        self.note()
         part.discard()
         self._let_go(file)
+
+    def _begin_making(self, file: int) -> None:
+        """Note that a file is in the making: should a run end there, it is ours."""
+        if self._name(file) not in self._making:
+            self._making.add(self._name(file))
+            self.note()
+
+    def _require_same(self, file: int, part: PartialOutput, state: FileState) -> None:
+        """Raise when a file of the source was written to while its rows were read."""
+        if state.stamp != part.identity["input"][1:]:
+            part.discard()
+            self._let_go(file)
+            raise InputError(
+                f"{self.source.paths[file]} has changed while it was converted; go on with the "
+                "migration, which starts with it again"
+            )
 
     @property
     def tolerance(self) -> float:
         """How far the source's types of number round."""
         sizes = {self.source.dtype_of(file).itemsize for file in range(len(self.outputs))}
         return HALF if min(sizes, default=4) < 4 else SINGLE
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the files for one run."""
-        return nullcontext()
-
-    def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise where a switch would find a name taken."""
-        del force
-        return []
 
     def written_here(self, ids: Sequence[Any]) -> Array:
         """Return that all rows are a migration's: nobody else writes to these files."""
@@ -216,14 +283,33 @@ class RowTarget(SwitchedFiles, WhenWhole):
         left = [file for file in range(len(self.outputs)) if not self.is_finished(file)]
         for file in left:
             self._make(file)
-        return self.notes()
+        return self._forget_removed() + self.notes()
+
+    def _forget_removed(self) -> list[str]:
+        """Remove what was made of files that the source has no more; return notes of it."""
+        there = {self._name(file) for file in range(len(self.outputs))}
+        notes = []
+        for name in sorted(self._facts.keys() - there):
+            output = self.place / name
+            state = self._facts.pop(name).get("output")
+            if state is not None and state.is_of(output):
+                output.unlink()
+                notes.append(f"{output}: removed, as {name} is not in {self.source.name} any more")
+            elif output.exists():
+                notes.append(
+                    f"{output} was made of a file that is not in {self.source.name} any more, and "
+                    "changed since; it is kept"
+                )
+        if notes:
+            self.note()
+        return notes
 
     def notes(self) -> list[str]:
         """Return what is worth telling of the finished files."""
         return []
 
-    def require_made(self) -> None:
-        """Raise unless all files are made of the source as it is.
+    def require_made(self) -> list[FileState]:
+        """Raise unless all files are made of the source as it is; return what each holds.
 
         Raises
         ------
@@ -236,6 +322,14 @@ class RowTarget(SwitchedFiles, WhenWhole):
                     f"{output} is not finished, or the source has changed since; go on with the "
                     "migration first"
                 )
+        return [self._facts[self._name(file)]["output"] for file in range(len(self.outputs))]
+
+    def require_ready(self, *, force: bool = False) -> list[str]:
+        """Raise where a name is taken, or a file here is somebody else's."""
+        if self.exists() and self.mark() is not None:
+            for file in range(len(self.outputs)):
+                self.is_finished(file)
+        return super().require_ready(force=force)
 
     def whole(self) -> RowStore:
         """Return the finished files as a store."""
@@ -246,6 +340,8 @@ class RowTarget(SwitchedFiles, WhenWhole):
 
     def count(self) -> int:
         """Return the number of rows that are here."""
+        if self.switched():
+            return self.source.count()
         return sum(self._here(file) for file in range(len(self.outputs)))
 
     def _here(self, file: int) -> int:
@@ -260,7 +356,9 @@ class RowTarget(SwitchedFiles, WhenWhole):
         """Remove these files, rows so far, and the note; not while they are switched to."""
         self.close()
         super().drop()
-        self._inputs, self._whole = {}, None
+        for known in (self._facts, self._making, self._seen):
+            known.clear()
+        self._whole = None
 
     def _let_go(self, file: int) -> None:
         self._parts.pop(file).__exit__()

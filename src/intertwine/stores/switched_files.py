@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from intertwine.errors import InputError
+from intertwine.errors import InputError, IntertwineError
 from intertwine.files import cannot_write, forget_temporary
+from intertwine.locks import one_run
 from intertwine.stores.file_switch import (
+    before_switch,
+    give_name,
     is_switched,
+    keep_since,
     note_of,
+    one_file,
     read_mark,
     require_free,
     rollback_file,
     settle,
     switch_file,
+    switched_names,
+    switched_state,
 )
 from intertwine.vectors.partial_output import partial_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from intertwine.file_state import FileState
     from intertwine.stores.row_store import RowStore
     from intertwine.stores.store import Convert, Mark
 
@@ -45,7 +55,15 @@ class SwitchedFiles:
 
     def __init__(self, source: RowStore, place: Path, outputs: list[Path], made: Mark) -> None:
         self.source, self.place, self.outputs, self.made = source, place, outputs, made
-        self.kept = os.path.relpath(place, common_folder(source.paths))
+        self.kept = os.path.relpath(place, source.root)
+        # Names that a switch is about, those that are gone by now too.
+        self.names = [source.root / name for name in switched_names(place)]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold these files for one run."""
+        with one_run(self.place):
+            yield
 
     def exists(self) -> bool:
         """Whether there is a note of ours, or anything where a file is to be."""
@@ -60,7 +78,16 @@ class SwitchedFiles:
 
     def switched(self) -> bool:
         """Whether all the source's names stand for these files."""
-        return all(is_switched(path, self.kept) for path in self.source.paths)
+        names = self.names or self.source.paths
+        return all(is_switched(path, self.kept) for path in names)
+
+    def require_ready(self, *, force: bool = False) -> list[str]:
+        """Raise where a name is taken by what another switch keeps."""
+        del force
+        for path in self.source.paths:
+            if not is_switched(path, self.kept):
+                require_free(path)
+        return []
 
     def switch(self, convert: Convert) -> list[str]:
         """Make the source's names stand for these files; `.NAME.before-switch` keeps the old content.
@@ -73,32 +100,135 @@ class SwitchedFiles:
             Where files are missing, another switch keeps something, or a folder cannot be written.
         """
         del convert
-        self.require_made()
-        for path in self.source.paths:
-            if not is_switched(path, self.kept):
-                require_free(path)
-        for path, output in zip(self.source.paths, self.outputs, strict=True):
-            switch_file(path, output, self.made.switched(self.kept))
+        with one_run(self.source.paths[0]):
+            states = self.require_made()
+            self.require_ready()
+            self._note_names(self.source.paths)
+            for path, output, state in zip(self.source.paths, self.outputs, states, strict=True):
+                switch_file(path, output, self.made.switched(self.kept), state)
         return []
 
-    def require_made(self) -> None:
-        """Raise unless all files are made of the source as it is."""
+    def _note_names(self, paths: list[Path]) -> None:
+        """Note which names a switch is about."""
+        self.names = paths
+        self.note()
+
+    def note(self) -> None:
+        """Write the note beside the place."""
+        raise NotImplementedError
+
+    def require_made(self) -> list[FileState]:
+        """Raise unless all files are made of the source as it is; return what each holds."""
+        raise NotImplementedError
+
+    def described(self, path: Path) -> str:
+        """Return how many rows a file holds, in words."""
         raise NotImplementedError
 
     def rollback(self, *, force: bool = False) -> list[str]:
-        """Make the source's names stand for their old content again."""
-        del force
-        switched = [path for path in self.source.paths if is_switched(path, self.kept)]
-        if not switched:
+        """Make the source's names stand for their old content again.
+
+        Raises
+        ------
+        InputError
+            When there was no switch, and when something was written under the names since, unless
+            forced: then that is kept beside as `.NAME.since-switch`.
+        """
+        names = [path for path in self.names or self.source.paths if self._is_ours(path)]
+        if not names:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
-        for path in switched:
-            rollback_file(path)
-        self._settle()
+        with one_run(self.source.paths[0]):
+            return self._roll_back_all(names, force=force)
+
+    def _roll_back_all(self, names: list[Path], *, force: bool) -> list[str]:
+        changed = {path: said for path in names if (said := self._since(path))}
+        known = {path.absolute() for path in self.names}
+        added = [path for path in self.source.found if known and path.absolute() not in known]
+        if (changed or added) and not force:
+            raise InputError(self._refusal(changed, added))
+        notes = [self._put_aside(path) for path in added]
+        for path in names:
+            notes += self._roll_back(path, changed.get(path))
+        self._note_names([])
+        return notes
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether our switch keeps the old content of a name, or was cut off there."""
+        if not before_switch(path).exists():
+            return False
+        mark = read_mark(path)
+        cut_off = one_file(path, before_switch(path))
+        return cut_off or (mark is not None and mark.kept == self.kept)
+
+    def _since(self, path: Path) -> str:
+        """Return in words what came under a name since the switch; nothing where nothing did."""
+        if one_file(path, before_switch(path)):
+            return ""
+        if not path.exists():
+            return f"{path} was removed since the switch"
+        state = switched_state(path)
+        if state is None:
+            return f"{path} was switched by an older version, which did not note its content"
+        if state.is_of(path):
+            return ""
+        return f"{path} was written since the switch: {self._compared(path, state)}"
+
+    def _compared(self, path: Path, state: FileState) -> str:
+        try:
+            found = self.described(path)
+        except IntertwineError as error:
+            return f"it held {state.rows} rows and cannot be read now ({error})"
+        return f"{found}, where {state.rows} rows were switched in"
+
+    def _refusal(self, changed: dict[Path, str], added: list[Path]) -> str:
+        said = [*changed.values(), *(f"{path} was added since the switch" for path in added)]
+        more = f" (and {len(said) - 3} more files)" if len(said) > 3 else ""
+        return (
+            f"{'; '.join(said[:3])}{more}; nothing was rolled back: copy what is new elsewhere, or add "
+            "--force to go back and keep it beside, hidden"
+        )
+
+    def _put_aside(self, path: Path) -> str:
+        aside = keep_since(path)
+        path.unlink()
+        return f"{path} was added since the switch; it is kept as {aside}"
+
+    def _roll_back(self, path: Path, said: str | None) -> list[str]:
+        """Roll a name back; return a note of what is kept beside."""
+        if one_file(path, before_switch(path)):
+            settle(path)
+            return []
+        notes = []
+        if said and path.exists():
+            aside = keep_since(path)
+            notes.append(f"{said}; that is kept as {aside}")
+            notes += self._part_from(aside)
+        elif said:
+            notes.append(f"{said}; the old content stands there again")
+        else:
+            self._keep_output(path)
+        rollback_file(path)
+        return notes
+
+    def _output_of(self, path: Path) -> Path | None:
+        where = dict(zip(self.source.paths, self.outputs, strict=True))
+        return where.get(path)
+
+    def _part_from(self, aside: Path) -> list[str]:
+        """Remove the name of a converted file through which somebody else's content shows."""
+        for output in self.outputs:
+            if one_file(output, aside):
+                output.unlink()
+                return [f"{output} was one file with it and is to be made again"]
         return []
 
-    def _settle(self) -> None:
-        for path in self.source.paths:
-            settle(path)
+    def _keep_output(self, path: Path) -> None:
+        """Keep converted vectors under their own name too, where only the source's name has them."""
+        output = self._output_of(path)
+        if output is not None and not output.exists():
+            with suppress(OSError):
+                output.parent.mkdir(parents=True, exist_ok=True)
+                give_name(path, output)
 
     def drop(self) -> None:
         """Remove these files, rows so far, and the note.
@@ -110,7 +240,8 @@ class SwitchedFiles:
         """
         if any(is_switched(path, self.kept) for path in self.source.paths):
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
-        self._settle()
+        for path in self.source.paths:
+            settle(path)
         try:
             for output in self.outputs:
                 for path in (*partial_files(output), output):
@@ -123,8 +254,3 @@ class SwitchedFiles:
             if folder.is_relative_to(self.place):
                 with suppress(OSError):  # it holds something else
                     folder.rmdir()
-
-
-def common_folder(paths: list[Path]) -> Path:
-    """Return the folder that holds all of some files."""
-    return Path(os.path.commonpath([path.absolute().parent for path in paths]))

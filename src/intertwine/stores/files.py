@@ -105,11 +105,12 @@ class FileStore(RowStore):
         first = self.open_file(0)
         self.column, self.dim = getattr(first, "column", None), first.dim
         self.sizes, self._dtypes = [first.n_rows], [first.dtype]
-        for number in range(1, len(paths)):
+        for number in range(1, len(self.paths)):
             file = self.open_file(number)
             if file.dim != self.dim:
                 raise InputError(
-                    f"{paths[number]}: got dimension {file.dim}, expected {self.dim} as in {paths[0]}"
+                    f"{self.paths[number]}: got dimension {file.dim}, expected {self.dim} as in "
+                    f"{self.paths[0]}"
                 )
             self.sizes.append(file.n_rows)
             self._dtypes.append(file.dtype)

@@ -1,0 +1,357 @@
+"""Files that somebody writes to before, between and after a migration, its switch and its rollback."""
+
+import os
+import shutil
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tests.stores.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
+from tests.vectors_data import load_vectors, save_vectors
+
+from intertwine.errors import InputError
+from intertwine.stores import file_switch, open_store
+
+N = 300
+ROWS = np.random.default_rng(3).standard_normal((N, OLD)).astype(np.float32)
+NATIVE = np.random.default_rng(4).standard_normal((N + 50, NEW)).astype(np.float32)
+CUTS = (0, 100, 120, N)
+
+
+def save_many(folder):
+    """Write rows as three files, one of them in a folder of its own; return their paths."""
+    paths = [folder / "a/x.parquet", folder / "b.parquet", folder / "c.parquet"]
+    for path, start, stop in zip(paths, CUTS, CUTS[1:], strict=False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_vectors(path, ROWS[start:stop])
+    return paths
+
+
+@pytest.fixture
+def switched(tmp_path):
+    """Return the address and files of a source that stands for new vectors, and the target's."""
+    paths = save_many(tmp_path / "data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    return source, text, paths
+
+
+def replace(path, rows):
+    """Write a file of vectors beside and give it a name in one step."""
+    save_vectors(path.with_name("x.tmp.parquet"), rows).replace(path)
+
+
+def rewrite(path, rows):
+    """Write a file of vectors in place."""
+    path.write_bytes(save_vectors(path.with_name("x.tmp.parquet"), rows).read_bytes())
+    path.with_name("x.tmp.parquet").unlink()
+
+
+def with_old_times(write):
+    """Return a way to write that puts back the file's times."""
+
+    def written(path, rows):
+        status = path.stat()
+        write(path, rows)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return written
+
+
+WAYS = [replace, rewrite, with_old_times(replace), with_old_times(rewrite)]
+NAMES = ["replaced", "in place", "replaced, old times", "in place, old times"]
+
+
+def roll_back(source, text, **options):
+    """Roll back as the pass does, and return the notes."""
+    return open_store(source, before_switch=True).target(text, MARK).rollback(**options)
+
+
+@pytest.mark.parametrize("write", WAYS, ids=NAMES)
+@pytest.mark.parametrize("more", [50, 0])
+def test_a_file_written_since_the_switch_is_not_lost(switched, write, more):
+    """A rollback refuses and names it; forced, it keeps the new content under the name that it says."""
+    source, text, paths = switched
+    fresh = NATIVE[: 180 + more]
+    write(paths[2], fresh)
+    with pytest.raises(InputError, match=rf"c\.parquet was written .* holds {180 + more} rows now"):
+        roll_back(source, text)
+    np.testing.assert_array_equal(load_vectors(paths[2]), fresh)
+    (note,) = [note for note in roll_back(source, text, force=True) if "kept as" in note]
+    aside = Path(note.rpartition(" ")[2])
+    assert aside.name == ".c.parquet.since-switch"
+    shutil.copy(aside, paths[2].with_name("seen.parquet"))
+    np.testing.assert_array_equal(load_vectors(paths[2].with_name("seen.parquet")), fresh)
+    paths[2].with_name("seen.parquet").unlink()
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+    with pytest.raises(InputError, match="nothing to roll back"):
+        roll_back(source, text)
+    assert migrate(source, text) in {0, 180}
+    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6)
+
+
+def test_what_is_kept_is_never_written_over(switched):
+    """A second forced rollback takes another name."""
+    source, text, paths = switched
+    for rows in (NATIVE[:5], NATIVE[5:12]):
+        replace(paths[0], rows)
+        roll_back(source, text, force=True)
+        migrate(source, text)
+        begin(source, text)[1].switch(convert)
+    kept = sorted(paths[0].parent.glob(".*since-switch*"))
+    assert [path.name for path in kept] == [".x.parquet.since-switch", ".x.parquet.since-switch-2"]
+    assert [pq.read_metadata(path).num_rows for path in kept] == [5, 7]
+
+
+def test_files_added_since_the_switch_are_named_and_put_aside(switched, tmp_path):
+    """Rows of the new model in a file of their own do not mix with the old ones."""
+    source, text, paths = switched
+    (tmp_path / "data/d").mkdir()
+    save_vectors(tmp_path / "data/d/new.parquet", NATIVE[:7])
+    assert open_store(source).count() == N + 7
+    with pytest.raises(InputError, match=r"d/new\.parquet was added since the switch"):
+        roll_back(source, text)
+    notes = roll_back(source, text, force=True)
+    assert any("new.parquet.since-switch" in note for note in notes)
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+    assert open_store(source).count() == N
+    assert pq.read_metadata(tmp_path / "data/d/.new.parquet.since-switch").num_rows == 7
+    assert paths[0].exists()
+
+
+def test_a_file_removed_since_the_switch_does_not_come_back_unasked(switched):
+    """Its removal is named; forced, the old content stands there again."""
+    source, text, paths = switched
+    paths[1].unlink()
+    assert open_store(source).dim == NEW
+    assert begin(source, text)[1].switched()
+    with pytest.raises(InputError, match=r"b\.parquet was removed since the switch"):
+        roll_back(source, text)
+    assert not paths[1].exists()
+    roll_back(source, text, force=True)
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+
+
+def test_one_file_that_is_gone_can_be_rolled_back(tmp_path):
+    """Where nothing stands under the only name, the address still finds what is kept."""
+    path = save_vectors(tmp_path / "in.parquet", ROWS)
+    source, text = f"parquet:{path}", f"parquet:{tmp_path / 'new.parquet'}"
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    path.unlink()
+    with pytest.raises(InputError, match="was removed since the switch"):
+        roll_back(source, text)
+    roll_back(source, text, force=True)
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+
+
+def test_what_cannot_be_read_any_more_can_be_rolled_back(switched):
+    """A file that was cut since the switch is refused, kept when forced, and the old one is back."""
+    source, text, paths = switched
+    paths[1].write_bytes(b"PAR1 no more")
+    with pytest.raises(InputError, match="held 20 rows and cannot be read now"):
+        roll_back(source, text)
+    roll_back(source, text, force=True)
+    assert (paths[1].parent / ".b.parquet.since-switch").read_bytes() == b"PAR1 no more"
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+
+
+def test_converted_vectors_outlive_their_own_folder(switched, tmp_path):
+    """Where only the source's names have them, a rollback gives them their own names again."""
+    source, text, _ = switched
+    shutil.rmtree(tmp_path / "new")
+    assert roll_back(source, text) == []
+    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_rollback_that_was_killed_goes_on(switched, monkeypatch, steps):
+    """After any of its steps the next one ends it, and says the same of what was written since."""
+    source, text, paths = switched
+    replace(paths[1], NATIVE[:9])
+    left = iter([True] * steps)
+
+    def counted(step):
+        def run(*given):
+            if not next(left, False):
+                raise KeyboardInterrupt
+            return step(*given)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_switch, "give_name", counted(file_switch.give_name))
+        for name in ("settle", "keep_since"):
+            step = counted(getattr(file_switch, name))
+            patch.setattr(file_switch, name, step)
+            patch.setattr(f"intertwine.stores.switched_files.{name}", step)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(source, text, force=True)
+    if steps < 3:
+        with pytest.raises(InputError, match="holds 9 rows now"):
+            roll_back(source, text)
+    roll_back(source, text, force=True)
+    assert pq.read_metadata(paths[1].parent / ".b.parquet.since-switch").num_rows == 9
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+    assert [path.name for path in paths[1].parent.rglob(".*")] == [".b.parquet.since-switch"]
+
+
+@pytest.mark.parametrize("write", WAYS, ids=NAMES)
+def test_a_file_of_the_source_that_changes_is_converted_again(tmp_path, write):
+    """Of one size, and with the times of the old one put back, too; rights and links change nothing."""
+    paths = save_many(tmp_path / "data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    migrate(source, text)
+    paths[0].chmod(0o600)
+    os.link(paths[2], tmp_path / "backup")
+    os.utime(paths[2])
+    assert migrate(source, text) == 0
+    write(paths[1], -ROWS[100:120])
+    with pytest.raises(InputError, match=r"b\.parquet is not finished, or the source has changed"):
+        begin(source, text)[1].switch(convert)
+    assert migrate(source, text) == 20
+    begin(source, text)[1].switch(convert)
+    expected = mapped(ROWS)
+    expected[100:120] *= -1
+    np.testing.assert_allclose(open_store(source).read(range(N)), expected, rtol=1e-6)
+
+
+def test_a_file_that_changes_while_it_is_converted_is_not_finished(tmp_path):
+    """What was read before and after does not end up in one file."""
+    path = save_vectors(tmp_path / "in.npy", ROWS)
+    source, text = f"npy:{path}", f"npy:{tmp_path / 'new.npy'}"
+    migrate(source, text, size=100, most=2)
+    with_old_times(np.save)(path, -ROWS)
+    assert migrate(source, text) == N
+    np.testing.assert_allclose(load_vectors(tmp_path / "new.npy"), mapped(-ROWS), rtol=1e-6)
+    path, text = save_vectors(tmp_path / "b.npy", ROWS), f"npy:{tmp_path / 'c.npy'}"
+    _, target = begin(f"npy:{path}", text)
+    batches = list(target.pending(200))
+    target.write(batches[0], convert(batches[0]))
+    with_old_times(np.save)(path, -ROWS)
+    with pytest.raises(InputError, match="has changed while it was converted"):
+        target.write(batches[1], convert(batches[1]))
+    target.close()
+    assert not (tmp_path / "c.npy").exists() or migrate(f"npy:{path}", text) == N
+    np.testing.assert_allclose(load_vectors(tmp_path / "c.npy"), mapped(-ROWS), rtol=1e-6)
+
+
+def test_files_that_come_and_go_between_runs(tmp_path):
+    """A new file is converted alone; what was made of one that is gone goes, and is not switched to."""
+    paths = save_many(tmp_path / "data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    migrate(source, text)
+    save_vectors(tmp_path / "data/a/w.parquet", -ROWS[:11])
+    paths[2].unlink()
+    with pytest.raises(InputError, match="not finished, or the source has changed"):
+        begin(source, text)[1].switch(convert)
+    assert migrate(source, text) == 11
+    assert not (tmp_path / "new/c.parquet").exists()
+    begin(source, text)[1].switch(convert)
+    expected = np.concatenate([-mapped(ROWS[:11]), mapped(ROWS[:120])])
+    np.testing.assert_allclose(open_store(source).read(range(131)), expected, rtol=1e-6)
+
+
+def test_a_folder_that_grows_beside_the_only_one_moves_nothing(tmp_path):
+    """Names below the address's own folder, not below what its files have in common."""
+    (tmp_path / "data/x").mkdir(parents=True)
+    (tmp_path / "data/y").mkdir()
+    save_vectors(tmp_path / "data/x/1.parquet", ROWS[:50])
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    migrate(source, text)
+    save_vectors(tmp_path / "data/y/1.parquet", ROWS[50:80])
+    assert migrate(source, text) == 30
+    begin(source, text)[1].switch(convert)
+    assert {
+        str(p.relative_to(tmp_path / "new")) for p in (tmp_path / "new").rglob("*.parquet")
+    } == {
+        "x/1.parquet",
+        "y/1.parquet",
+    }
+    np.testing.assert_allclose(open_store(source).read(range(80)), mapped(ROWS[:80]), rtol=1e-6)
+
+
+def test_a_target_that_somebody_else_wrote_to_is_left_alone(tmp_path):
+    """A file that changed, or that stands where one is to be, is refused by name and stays."""
+    paths = save_many(tmp_path / "data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    migrate(source, text)
+    mine = save_vectors(tmp_path / "new/b.parquet", NATIVE[:20]).read_bytes()
+    for step in (
+        begin(source, text)[1].require_ready,
+        lambda: begin(source, text)[1].switch(convert),
+        lambda: migrate(source, text),
+    ):
+        with pytest.raises(InputError, match=r"new/b\.parquet was changed by something else"):
+            step()
+    save_vectors(paths[1], -ROWS[100:120])
+    with pytest.raises(InputError, match=r"new/b\.parquet was changed by something else"):
+        migrate(source, text)
+    assert (tmp_path / "new/b.parquet").read_bytes() == mine
+    (tmp_path / "new/b.parquet").unlink()
+    assert migrate(source, text) == 20
+    (tmp_path / "new/d.parquet").write_bytes(mine)
+    save_vectors(tmp_path / "data/d.parquet", ROWS[:9])
+    with pytest.raises(InputError, match=r"new/d\.parquet was not made by this migration"):
+        migrate(source, text)
+    assert (tmp_path / "new/d.parquet").read_bytes() == mine
+
+
+@pytest.mark.parametrize("place", ["data/new", "data/a/b"])
+def test_a_target_among_the_sources_own_files_is_refused(tmp_path, place):
+    """The next run would take it for files to convert."""
+    save_many(tmp_path / "data")
+    with pytest.raises(InputError, match="would be one of the files of"):
+        begin(f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / place}")
+    pattern = f"parquet:{tmp_path / 'data'}/**/*.parquet"
+    with pytest.raises(InputError, match="would be one of the files of"):
+        begin(pattern, f"parquet:{tmp_path / place}")
+
+
+def index_of(path, rows, ids=None):
+    """Write a FAISS index with ids of its own; return its address."""
+    index = faiss.IndexIDMap2(faiss.IndexFlatIP(rows.shape[1]))
+    index.add_with_ids(rows, np.arange(len(rows)) * 3 if ids is None else ids)
+    faiss.write_index(index, str(path))
+    return f"faiss:{path}"
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_index_written_since_the_switch_is_not_lost(tmp_path, in_place):
+    """Added and removed ids are named; forced, the new index is kept, and the old one is whole."""
+    source, text = index_of(tmp_path / "a.index", ROWS), f"faiss:{tmp_path / 'b.index'}"
+    old = (tmp_path / "a.index").read_bytes()
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    index = faiss.read_index(str(tmp_path / "a.index"))
+    index.remove_ids(np.array([3]))
+    index.add_with_ids(NATIVE[:100], 1000 + np.arange(100))
+    there = tmp_path / ("a.index" if in_place else "tmp.index")
+    faiss.write_index(index, str(there))
+    there.replace(tmp_path / "a.index")
+    with pytest.raises(
+        InputError, match=r"399 items now \(100 added, such as 1000; 1 removed, such as 3"
+    ):
+        roll_back(source, text)
+    roll_back(source, text, force=True)
+    assert (tmp_path / "a.index").read_bytes() == old
+    kept = faiss.read_index(str(tmp_path / ".a.index.since-switch"))
+    np.testing.assert_allclose(kept.reconstruct(1005), NATIVE[5])
+    migrate(source, text)
+    ids = np.arange(N) * 3
+    np.testing.assert_allclose(open_store(text).read(ids), mapped(ROWS), rtol=1e-6)
+
+
+def test_an_index_with_other_vectors_of_the_same_ids_is_not_lost(tmp_path):
+    """Of one size and with the times put back, it is told by its content."""
+    source, text = index_of(tmp_path / "a.index", ROWS), f"faiss:{tmp_path / 'b.index'}"
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    status = (tmp_path / "a.index").stat()
+    index_of(tmp_path / "a.index", NATIVE[:N])
+    os.utime(tmp_path / "a.index", ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(InputError, match=r"300 items now .of the same ids.*, where 300 rows were"):
+        roll_back(source, text)

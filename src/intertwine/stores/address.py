@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from intertwine.errors import InputError
+from intertwine.stores.masking import HIDDEN, forms_of, printable, secrets_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-HIDDEN = "***"
-SECRET_OPTIONS = ("password", "api_key")
+# What others call pgvector's addresses.
+POSTGRES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "psql")
+# Only these take a user's name, and only with // in front.
+WITH_USER = ("pgvector",)
+# Buckets of Azure are written CONTAINER@ACCOUNT.
+WITH_CONTAINER = ("abfs", "abfss", "wasb", "wasbs")
+# Options whose values may hold a plain @.
+MAY_HOLD_AT = ("table", "column", "id", "vector", "user", "options", "application_name", "password")
+CODES = (
+    "write '@', '/', '?', '#', '%', '[', ']' of a name or password as % codes (%40 %2F %3F %23 %25 "
+    "%5B %5D), or leave the password out and set PGPASSWORD"
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9_+.-]*", re.IGNORECASE)
+_BUCKET = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_BAD_CODE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+# A path of no directory that begins as a user and a password do.
+_LOOKS_SECRET = re.compile(r"/?[^/:@]*:.*@", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,11 @@ class Address:
         Raises
         ------
         InputError
-            Where there is no scheme or place; the text, which may hold a password, is not shown.
+            Where there is no scheme or place, or a password may be read in two ways; the text, which
+            may hold one, is not shown.
         """
         scheme, colon, rest = text.partition(":")
+        _require_safe(scheme, rest)
         rest, _, part = rest.partition("#")
         place, _, query = rest.partition("?")
         if not colon or not scheme or not place:
@@ -57,13 +73,7 @@ class Address:
                 "pgvector://host/database?table=items&column=embedding, qdrant://host:6333/items, "
                 "lancedb:folder#table, faiss:items.index or parquet:items.parquet#embedding"
             )
-        try:
-            options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-        except ValueError:
-            raise InputError(
-                f"got a {scheme} store whose options are not NAME=VALUE&…; write "
-                f"{scheme}:PLACE?NAME=VALUE&NAME=VALUE"
-            ) from None
+        options = _options(scheme, query)
         return cls(scheme, place, options, unquote(part))
 
     def beside(self, text: str) -> Address:
@@ -116,9 +126,9 @@ class Address:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no error may show: the password, as typed and as meant, and keys among the options."""
-        found = [self.password, *(self.options.get(name) for name in SECRET_OPTIONS)]
-        return tuple({form for secret in found if secret for form in (secret, unquote(secret))})
+        """What no error may show: the password and keys among the options, in every form."""
+        found = [*secrets_of(self.options), *([self.password] if self.password else [])]
+        return tuple({form for secret in found for form in forms_of(secret)})
 
     @property
     def shown(self) -> str:
@@ -128,20 +138,77 @@ class Address:
         if parts.password is not None:
             who = f"{parts.username or ''}:{HIDDEN}@{parts.netloc.rpartition('@')[2]}"
             place = urlunsplit(parts._replace(netloc=who))
-        return f"{self.scheme}:{place}{'#' + self.part if self.part else ''}"
+        return printable(f"{self.scheme}:{place}{'#' + self.part if self.part else ''}")
 
 
-def hidden(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without the secrets that it may hold."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return text
+def _options(scheme: str, query: str) -> dict[str, str]:
+    """Return the options behind a question mark."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise InputError(
+            f"got a {printable(scheme)} store whose options are not NAME=VALUE&…; write "
+            f"{printable(scheme)}:PLACE?NAME=VALUE&NAME=VALUE"
+        ) from None
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"got option {name!r} twice, expected one value")
+    return dict(pairs)
 
 
-def one_clean_line(text: str) -> str:
-    """Return a text as one line in which nothing steers a terminal."""
-    text = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _require_safe(scheme: str, rest: str) -> None:
+    """Raise where a secret stands, or may stand, where a library would take it for something else.
+
+    Raises
+    ------
+    InputError
+        With nothing of the address but its scheme.
+    """
+    if scheme.lower() in POSTGRES:
+        raise InputError(f"got a {scheme}:// address; write pgvector:// in place of {scheme}://")
+    if not rest or not _SCHEME.fullmatch(scheme):
+        return
+    bucket = _BUCKET.match(rest)
+    if rest.startswith("//") or bucket:
+        _require_safe_authority(scheme, bucket[1].lower() if bucket else "", rest)
+    elif scheme in WITH_USER:
+        raise InputError(f"got a {scheme} address without //, expected {scheme}://HOST/DATABASE?…")
+    elif _LOOKS_SECRET.match(rest) and not Path(rest.partition("?")[0].partition("#")[0]).exists():
+        raise InputError(
+            f"got a {scheme} address that looks like USER:PASSWORD@HOST, expected a path, with ./ in "
+            "front where it has ':' and '@', or // before a host"
+        )
+
+
+def _require_safe_authority(scheme: str, bucket: str, rest: str) -> None:
+    """Raise unless who and where, between // and the next /, can be read in one way only."""
+    found = re.fullmatch(
+        r"[^/]*//(?P<who>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(#(?P<part>.*))?",
+        rest,
+        re.DOTALL,
+    )
+    assert found is not None  # noqa: S101 - every text with // is of this form
+    user, at, _ = found["who"].rpartition("@")
+    # A name with @ or / in front of the = is a password's rest; so is a ? in a value with @.
+    strange = [
+        pair
+        for pair in (found["query"] or "").split("&")
+        if "@" in pair and (pair.partition("=")[0] not in MAY_HOLD_AT or "?" in pair)
+    ]
+    part = found["part"] or ""
+    behind = "@" in found["path"] or strange or ("@" in part and ":" in found["who"])
+    if "@" in user or behind or (part and not bucket):
+        raise InputError(
+            f"got a {scheme} address with an '@' or '#' that is not where one may be; {CODES}"
+        )
+    if _BAD_CODE.search(user) or set("[]") & set(user) or not rest.isprintable():
+        raise InputError(f"got a {scheme} address with a sign that needs a % code; {CODES}")
+    if at and scheme not in WITH_USER and not (bucket in WITH_CONTAINER and ":" not in user):
+        raise InputError(
+            f"got a {scheme} address with a user or a password before its host; "
+            f"{'expected an API key: api_key=…' if scheme == 'qdrant' else 'give keys in the environment'}"
+        )
 
 
 def _parts(place: str) -> SplitResult:

@@ -10,6 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError, IntertwineError
 from intertwine.extras import import_extra
+from intertwine.stores.masking import hidden, one_clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -198,5 +199,5 @@ def one_line() -> Iterator[None]:
         TypeError,
         arrow.ArrowException,
     ) as error:
-        text = " ".join((str(error).splitlines() or [type(error).__name__])[0].split())
+        text = one_clean_line(hidden((str(error).splitlines() or [type(error).__name__])[0], ()))
         raise InputError(f"LanceDB: {text[:LONGEST_MESSAGE]}; what was committed stays") from None

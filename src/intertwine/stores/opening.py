@@ -43,9 +43,13 @@ def open_store(text: str, *, before_switch: bool = False) -> Store:
     """
     address = replace(Address.parse(text), before=before_switch)
     if address.scheme not in MODULES:
-        raise InputError(
-            f"got a store of kind {address.scheme!r}, expected one of {', '.join(MODULES)}"
-        )
+        raise InputError(_unknown(address.scheme))
     module = import_module(f"intertwine.stores.{MODULES[address.scheme]}")
     store: Store = module.open_store(address)
     return store
+
+
+def _unknown(scheme: str) -> str:
+    """Return what to say of a scheme that is none; other text, which may be a secret, is not shown."""
+    shown = f"of kind {scheme!r}" if scheme.isidentifier() else "of unknown kind"
+    return f"got a store {shown}, expected one of {', '.join(MODULES)}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.stores.masking import printable
 from intertwine.stores.pgvector_facts import Column, find_column
 from intertwine.stores.pgvector_scan import by_id
 from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, connect, one_line, to_array, to_sent
@@ -36,9 +37,10 @@ def open_store(address: Address) -> PgvectorStore:
     InputError
         Where the server, the table or the column cannot be used, in one line without the password.
     """
-    connection = connect(_uri(address), address.secrets)
+    _require_known(address)
+    connection = connect(_uri(address), address.secrets, address.shown)
     try:
-        with one_line(address.secrets):
+        with one_line(address.secrets, address.shown):
             column = find_column(
                 connection,
                 address.take("table"),
@@ -58,8 +60,21 @@ def _uri(address: Address) -> str:
     return f"postgresql:{address.place}{'?' + urlencode(rest, quote_via=quote) if rest else ''}"
 
 
+def _require_known(address: Address) -> None:
+    """Raise for an option that libpq does not know, which may be the rest of a password."""
+    known = [each.keyword for each in import_extra("psycopg.pq", EXTRA).Conninfo.get_defaults()]
+    names = {*OPTIONS, *(name.decode() for name in known)}
+    unknown = [name for name in address.options if name not in names]
+    if unknown:
+        shown = "of no known name" if address.secrets else repr(unknown[0])
+        raise InputError(
+            f"{address.shown}: got an option, {shown}, expected {', '.join(OPTIONS)}, or one of libpq's "
+            "such as host, sslmode"
+        )
+
+
 def _shown(address: Address, column: str) -> str:
-    return f"{address.shown}?table={address.take('table')}&column={column}"
+    return printable(f"{address.shown}?table={address.take('table')}&column={column}")
 
 
 def _piece(value: Any) -> Any:

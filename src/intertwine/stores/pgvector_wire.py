@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.address import hidden, one_clean_line
+from intertwine.stores.masking import hidden, one_clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +39,17 @@ class Sent(bytes):
     __slots__ = ()
 
 
-def connect(uri: str, secrets: Sequence[str]) -> Any:
+def connect(uri: str, secrets: Sequence[str], name: str = "") -> Any:
     """Return a connection that reads and writes vectors as bytes.
+
+    Parameters
+    ----------
+    uri
+        As libpq reads it.
+    secrets
+        What no error may show.
+    name
+        What to call the database in an error.
 
     Raises
     ------
@@ -50,7 +59,7 @@ def connect(uri: str, secrets: Sequence[str]) -> Any:
         When psycopg is not installed.
     """
     psycopg = import_extra("psycopg", EXTRA)
-    with one_line(secrets):
+    with one_line(secrets, name):
         connection = psycopg.connect(
             uri,
             autocommit=True,
@@ -59,7 +68,7 @@ def connect(uri: str, secrets: Sequence[str]) -> Any:
             prepare_threshold=None,
         )
     try:
-        with one_line(secrets):
+        with one_line(secrets, name):
             _teach(connection)
     except InputError:
         connection.close()
@@ -131,8 +140,15 @@ def _teach(connection: Any) -> None:
 
 
 @contextmanager
-def one_line(secrets: Sequence[str]) -> Iterator[None]:
+def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
     """Turn what PostgreSQL says into an error of one line, in which passwords are hidden.
+
+    Parameters
+    ----------
+    secrets
+        What the line may not show.
+    name
+        Of what is asked.
 
     Raises
     ------
@@ -144,7 +160,8 @@ def one_line(secrets: Sequence[str]) -> Iterator[None]:
         yield
     except (psycopg.Error, OSError, UnicodeError) as error:
         text = one_clean_line(hidden(str(error), secrets))
-        raise InputError(f"PostgreSQL: {text}; what was committed stays") from None
+        at = f"{name}: " if name else ""
+        raise InputError(f"PostgreSQL: {at}{text}; what was committed stays") from None
 
 
 def to_array(values: Sequence[bytes | None], kind: str, dim: int, ids: Sequence[Any]) -> Array:

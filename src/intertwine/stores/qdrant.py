@@ -40,7 +40,7 @@ def open_store(address: Address) -> QdrantStore:
     asked = collection_name(address)
     client, secrets = connect(address)
     try:
-        with one_line(secrets):
+        with one_line(secrets, address.shown):
             found = find_collection(client, asked, address.options.get("vector"), address.shown)
         return QdrantStore(address, client, found, secrets)
     except BaseException:
@@ -82,7 +82,7 @@ class QdrantStore:
 
     def ask(self, what: str, *values: Any, **names: Any) -> Any:
         """Call a method of the client, with its errors as one line."""
-        with one_line(self.secrets):
+        with one_line(self.secrets, self.address.shown):
             return getattr(self.client, what)(*values, **names)
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError, IntertwineError
 from intertwine.extras import import_extra
-from intertwine.stores.address import hidden
+from intertwine.stores.masking import hidden, one_clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -120,8 +120,10 @@ def aliases_of(client: Any) -> dict[str, str]:
 
 
 @contextmanager
-def one_line(secrets: Sequence[str]) -> Iterator[None]:
+def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
     """Turn what Qdrant says into an error of one line, in which keys are hidden.
+
+    `name` is what to call the place in the error.
 
     Raises
     ------
@@ -142,8 +144,9 @@ def one_line(secrets: Sequence[str]) -> Iterator[None]:
                 f"Qdrant refuses the API key, or there is none (status {status}); give api_key=… or "
                 "set QDRANT_API_KEY"
             ) from None
-        text = hidden(" ".join(str(error).split()) or type(error).__name__, secrets)
-        raise InputError(f"Qdrant: {text[:LONGEST_MESSAGE]}; what was written stays") from None
+        text = one_clean_line(hidden(str(error), secrets)) or type(error).__name__
+        at = f"{name}: " if name else ""
+        raise InputError(f"Qdrant: {at}{text[:LONGEST_MESSAGE]}; what was written stays") from None
 
 
 def settings_like(config: Any, collection: Collection, note: str) -> dict[str, Any]:

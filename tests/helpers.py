@@ -110,3 +110,23 @@ def assert_refuses_damage(path, load) -> None:
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
     path.write_bytes(whole)
+
+
+# Scales of 24 features; `one` is what massive activations look like.
+SCALES = {
+    "rising": np.logspace(-6, 6, 24),
+    "falling": np.logspace(6, -6, 24),
+    "mixed": np.random.default_rng(8).permutation(np.logspace(-6, 6, 24)),
+    "one": np.r_[np.ones(23), 3e3],
+    "one huge": np.r_[np.ones(23), 1e8],
+    "half tiny": np.repeat([1.0, 1e-7], 12),
+    "one tiny": np.r_[1e-9, np.ones(23)],
+}
+
+
+def scaled_case(name: str, n: int = 600):
+    """Return related (n, 24) and (n, 10) features, and the scales that the first are to have."""
+    rng = np.random.default_rng(7)
+    a = rng.standard_normal((n, 24)) + 0.5 * rng.standard_normal((n, 1)) + rng.uniform(-2, 2, 24)
+    b = a @ rng.standard_normal((24, 10)) + 2 * rng.standard_normal((n, 10)) + 1
+    return a, b, SCALES[name]

@@ -105,7 +105,7 @@ def smallest(array: Any, count: int) -> Any:
     Parameters
     ----------
     array
-        (rows, n) array of any library; no two numbers of a row are equal.
+        (rows, n) array of any library.
     count
         How many, at most n.
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tests.helpers import CASES, assert_close, augmented, make, moments_of
+from tests.helpers import CASES, SCALES, assert_close, augmented, make, moments_of, scaled_case
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators.normal import INTERCEPTS, Eigen, NormalEquations, largest_eigenvalue
@@ -149,3 +149,45 @@ def test_priors_that_do_not_fit_are_refused():
         equations.coefficients_of(LinearMap(weight, 0 * bias, Space("x", 12), b, "prior"), "b")
     with pytest.raises(SpaceMismatchError, match="got space x of dimension 7, expected b"):
         equations.coefficients_of(LinearMap(weight, 0 * bias, a, Space("x", 7), "prior"), "b")
+
+
+@pytest.mark.parametrize("intercept", INTERCEPTS)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", SCALES)
+def test_no_feature_is_lost_beside_larger_ones(name, precision, intercept):
+    """However unequal the scales, G comes back from its eigenvectors to rounding feature by feature."""
+    a, b, scale = scaled_case(name)
+    moments = moments_of(a * scale, b, precision=precision)
+    equations = NormalEquations(moments, "a", intercept)
+    gram = equations.gram()
+    eigen = Eigen.of(equations)
+    assert eigen.rank == equations.rank(gram) == len(gram)
+    own = np.sqrt(gram.diagonal())
+    back = (eigen.vectors * eigen.values) @ eigen.vectors.T
+    assert np.abs(back / own / own[:, None] - gram / own / own[:, None]).max() < 1e-7
+    assert np.abs(eigen.vectors.T @ eigen.vectors - np.eye(len(gram))).max() < 1e-7
+    assert (np.diff(eigen.values) >= 0).all()
+
+
+@pytest.mark.parametrize("few_rows", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", SCALES)
+def test_null_directions_are_found_beside_larger_features(name, precision, few_rows):
+    """Copies, a constant and a dead feature are null at any scale of the others, and stay so."""
+    a, b, scale = scaled_case(name)
+    a[:, 5], a[:, 20] = a[:, 4], a[:, 3] - a[:, 2]
+    a[:, 11], a[:, 12] = 0.7, 0
+    equations = NormalEquations(moments_of(a * scale, b, precision=precision), "a")
+    eigen = Eigen.of(equations, few_rows=few_rows)
+    assert eigen.rank == equations.rank(equations.gram()) == 20
+    assert np.abs(eigen.vectors[[11, 12]]).max() < 1e-15
+    assert np.abs(eigen.vectors.T @ eigen.vectors - np.eye(20)).max() < 1e-7
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_fewer_rows_than_features_have_one_rank_at_any_scale(name):
+    """Of 15 rows there are 14 directions, whatever the scales."""
+    a, b, scale = scaled_case(name, n=15)
+    equations = NormalEquations(moments_of(a * scale, b), "a")
+    assert Eigen.of(equations).rank == Eigen.of(equations, few_rows=True).rank == 14
+    assert equations.rank(equations.gram()) == 14

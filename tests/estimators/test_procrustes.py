@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes as shape_distance
-from tests.helpers import CASES, assert_close, augmented, make, moments_of
+from tests.helpers import CASES, SCALES, assert_close, augmented, make, moments_of, scaled_case
 
 from intertwine.errors import InputError
 from intertwine.estimators import procrustes
@@ -164,3 +164,13 @@ def test_what_it_cannot_do_is_refused():
         fit(a[:1], b[:1])
     with pytest.raises(InputError, match="got space 'x'"):
         procrustes(moments_of(a, b), "a", ["x"])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", SCALES)
+def test_a_small_feature_is_no_null_direction(name, precision):
+    """The cross-scatter has full rank, and R is the only one, whatever the scales of features."""
+    a, b, scale = scaled_case(name)
+    fitted = fit(a * scale, b, precision=precision)
+    assert fitted.info["rank"] == 10
+    assert fitted.info["notes"] == []

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import r2_score
 from tests.helpers import (
     CASES,
+    SCALES,
     assert_close,
     assert_same_map,
     augmented,
     coefficients,
     make,
     moments_of,
+    scaled_case,
 )
 
 from intertwine.errors import InputError, SpaceMismatchError
@@ -401,3 +404,40 @@ def test_unknown_spaces_are_refused():
         ridge(moments, "x", ["b"])
     with pytest.raises(InputError, match="got space 'x', expected one of"):
         ridge(moments, "a", ["x"])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("alpha", [0.0, 1e-3, 1.0, "gcv", "gcv-per-target"])
+@pytest.mark.parametrize("intercept", ["free", "homogeneous"])
+def test_one_large_feature_drops_no_other(intercept, alpha, precision):
+    """Beside a feature 3,000 times as large the others predict held-out rows as in scikit-learn."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((1500, 60))
+    b = a @ rng.standard_normal((60, 20)) / 8 + 0.3 * rng.standard_normal((1500, 20))
+    a[:, 7] *= 3000
+    fitted = ridge(
+        moments_of(a[:1000], b[:1000], precision=precision),
+        "a",
+        ["b"],
+        alpha=alpha,
+        intercept=intercept,
+    )["b"]
+    expected = Ridge(1.0).fit(a[:1000], b[:1000]).predict(a[1000:])
+    right = r2_score(b[1000:], expected, multioutput="variance_weighted")
+    got = r2_score(b[1000:], fitted.apply(a[1000:]), multioutput="variance_weighted")
+    assert right > 0.8
+    assert got == pytest.approx(right, abs=2e-3)
+    assert fitted.info["rank"] == 60 + (intercept == "homogeneous")
+    assert not any("rank" in note for note in fitted.info["notes"])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", SCALES)
+def test_least_squares_does_not_depend_on_the_scale_of_features(name, precision):
+    """With λ = 0 predictions are those of features of equal scale, found from the rows by LAPACK."""
+    a, b, scale = scaled_case(name)
+    fitted = ridge(moments_of(a * scale, b, precision=precision), "a", ["b"], alpha=0.0)["b"]
+    design = np.column_stack([a, np.ones(len(a))])
+    expected = design @ np.linalg.lstsq(design, b)[0]
+    rounding = 1e-9 if precision == "float64" else 1e-4
+    assert_close(fitted.weight @ (a * scale).T + fitted.bias[:, None], expected.T, rounding)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import inv, qr, sqrtm
 from sklearn.cross_decomposition import CCA
-from tests.helpers import CASES, assert_close, make, moments_of
+from tests.helpers import CASES, SCALES, assert_close, make, moments_of, scaled_case
 
 from intertwine.errors import InputError
 from intertwine.moments import Moments
@@ -225,3 +225,27 @@ def test_undefined_correlations_are_refused(measure):
             measure(moments, *pair)
     with pytest.raises(InputError, match="got space 'x', expected one of"):
         measure(moments_of(a, b), "a", "x")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-7), ("float32", 2e-4)])
+@pytest.mark.parametrize("name", SCALES)
+def test_the_scale_of_features_does_not_matter(name, precision, tolerance):
+    """CCA ignores the scale of every feature of either space: correlations are those of the rows."""
+    a, b, scale = scaled_case(name)
+    _, _, expected = qr_cca(centred(a), centred(b))
+    moments = moments_of(a * scale, b * scale[:10], precision=precision)
+    assert_close(canonical_correlations(moments, "a", "b"), expected, tolerance)
+    assert_close(canonical_correlations(moments, "b", "a"), expected, tolerance)
+    # The target's scale does not matter to PWCCA either.
+    plain = pwcca(moments_of(a, b, precision=precision), "a", "b")
+    own = pwcca(moments_of(a, b * scale[:10], precision=precision), "a", "b")
+    assert own == pytest.approx(plain, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_copies_and_dead_features_change_nothing_at_any_scale(name):
+    """A copy, a constant and a dead feature among unequal ones leave the correlations as they are."""
+    a, b, scale = scaled_case(name)
+    a[:, 5], a[:, 11], a[:, 12] = a[:, 4], 0.7, 0
+    _, _, expected = qr_cca(centred(a), centred(b))
+    assert_close(canonical_correlations(moments_of(a * scale, b), "a", "b"), expected, 1e-7)

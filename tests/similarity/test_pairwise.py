@@ -5,6 +5,7 @@ from scipy.spatial.distance import cdist
 from tests.helpers import CASES, make
 
 from intertwine.errors import InputError
+from intertwine.similarity import pairwise
 from intertwine.similarity.pairwise import BLOCK, RowView, require_same_rows
 
 
@@ -56,23 +57,78 @@ def test_the_unit_of_the_features_does_not_matter(scale):
     assert np.sum(got**2) == pytest.approx(30)
 
 
-def test_nearest_rows_are_those_of_a_stable_sort():
-    """Neighbours come nearest first and, in features full of ties, by row order."""
+def as_matrix(near, m):
+    """Return the shares of neighbours as an (m, m) matrix."""
+    shares = np.zeros((m, m))
+    shares[near.rows, near.columns] = near.shares
+    return shares
+
+
+def test_nearest_rows_come_nearest_first():
+    """Without ties neighbours are those of a sort, in its order, each a whole one."""
+    for m in (50, BLOCK + 30):
+        features = np.random.default_rng(0).standard_normal((m, 3))
+        squares = cdist(features, features, "sqeuclidean")
+        np.fill_diagonal(squares, np.inf)
+        near = RowView.of(features, name="a").nearest(7)
+        assert (near.rows == np.repeat(np.arange(m), 7)).all()
+        assert (near.columns == np.argsort(squares, axis=1)[:, :7].ravel()).all()
+        assert (near.shares == 1).all()
+
+
+def test_rows_at_one_distance_share_the_last_places():
+    """Shares are what breaking ties at random gives on average, and sum to k."""
     rng = np.random.default_rng(0)
     for m, levels in ((50, 3), (BLOCK + 30, 4)):
         features = rng.integers(0, levels, (m, 3)).astype(float)
         squares = ((features[:, None] - features) ** 2).sum(axis=2)
         np.fill_diagonal(squares, np.inf)
-        expected = np.argsort(squares, axis=1, kind="stable")[:, :7]
-        assert (RowView.of(features, name="a").nearest(7) == expected).all()
+        last = np.sort(squares, axis=1)[:, 6:7]
+        closer, tied = squares < last, squares == last
+        places = 7 - closer.sum(axis=1, keepdims=True)
+        expected = closer + tied * (places / tied.sum(axis=1, keepdims=True))
+        got = as_matrix(RowView.of(features, name="a").nearest(7), m)
+        assert got == pytest.approx(expected, abs=1e-14)
+        assert got.sum(axis=1) == pytest.approx(np.full(m, 7.0))
+
+
+@pytest.mark.parametrize("factor", [10.0, 1e3, 1e6])
+def test_far_rows_have_their_own_nearest_rows(factor):
+    """Rows beyond any number of median distances are told apart as near ones are."""
+    features = np.random.default_rng(1).standard_normal((300, 20))
+    features[:15] *= factor
+    squares = cdist(features, features, "sqeuclidean")
+    np.fill_diagonal(squares, np.inf)
+    near = RowView.of(features, name="a").nearest(5)
+    assert (near.shares == 1).all()
+    assert (near.columns.reshape(300, 5) == np.argsort(squares, axis=1)[:, :5]).all()
+
+
+def test_steps_of_far_distances_keep_their_order():
+    """Steps rise with distance at any scale, and noise in the last digits makes no new step."""
+    view = RowView.of(np.random.default_rng(0).standard_normal((60, 3)), name="a")
+    squares = view.median_distance**2 * np.logspace(-3, 30, 2000)
+    steps = view.tie_steps(squares)
+    assert (np.diff(steps) > 0).all()
+    # In the middle of a step: what rounding does there stays within it.
+    assert (view.tie_steps(steps * (view.median_distance**2 / 2**40)) == steps).all()
+
+
+def test_more_ties_than_memory_holds_are_no_neighbours(monkeypatch):
+    """Above the limit nothing comes back, in place of memory running out."""
+    monkeypatch.setattr(pairwise, "MOST_NEIGHBOURS", 200)
+    features = np.random.default_rng(0).standard_normal((40, 2))
+    assert RowView.of(features, name="a").nearest(5) is not None
+    features[5:] = features[5]
+    assert RowView.of(features, name="a").nearest(5) is None
 
 
 def test_no_row_is_its_own_neighbour():
     """With all other rows asked for, every row but itself comes back."""
     features = np.random.default_rng(0).standard_normal((6, 2))
     features[3:] = features[:3]
-    nearest = RowView.of(features, name="a").nearest(5)
-    assert [sorted([i, *row]) for i, row in enumerate(nearest.tolist())] == [list(range(6))] * 6
+    near = RowView.of(features, name="a").nearest(5)
+    assert (as_matrix(near, 6) == 1 - np.eye(6)).all()
 
 
 def test_the_median_of_mostly_equal_rows_is_of_the_rest():

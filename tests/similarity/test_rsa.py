@@ -96,3 +96,30 @@ def test_an_unknown_dissimilarity_is_refused():
     a, b = views(np.eye(5), np.eye(5))
     with pytest.raises(InputError, match="got dissimilarity 'cosine', expected one of euclidean"):
         rsa(a, b, dissimilarity="cosine")
+
+
+@pytest.mark.parametrize("n_collinear", [40, 39])
+def test_rows_on_one_line_have_no_order_of_correlations(n_collinear):
+    """Multiples and offsets of one pattern correlate by 1 all: no RSA, unless one row differs."""
+    rng = np.random.default_rng(0)
+    pattern, other = rng.standard_normal(95), rng.standard_normal((40, 95))
+    features = rng.uniform(1, 5, (40, 1)) * pattern + rng.standard_normal((40, 1))
+    features[n_collinear:] = rng.standard_normal((40 - n_collinear, 95))
+    x, y = RowView.of(features, name="x"), RowView.of(other, name="y")
+    found = rsa(x, y, dissimilarity="correlation")
+    if n_collinear == 40:
+        assert found.reasons == ("x has one correlation, 1, for all pairs of 40 rows",)
+        return
+    ours, theirs = pdist(features, "correlation").round(9), pdist(other, "correlation")
+    assert found.score == pytest.approx(spearmanr(ours, theirs).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize(("factor", "rounding"), [(30.0, 1e-12), (1e3, 1e-12), (1e5, 1e-7)])
+def test_far_rows_are_ranked_by_their_distances(factor, rounding):
+    """Rows far beyond the median distance are told apart, as SciPy tells them apart."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((200, 20)), rng.standard_normal((200, 20))
+    a[:10] *= factor
+    b[:10] *= factor
+    found = rsa(RowView.of(a, name="a"), RowView.of(b, name="b")).score
+    assert found == pytest.approx(spearmanr(pdist(a), pdist(b)).statistic, abs=rounding)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from intertwine.errors import InputError
 from intertwine.estimators.normal import NormalEquations
 from intertwine.svd import svd
@@ -16,6 +18,7 @@ from intertwine.svd import svd
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.moments import Moments
 
@@ -78,7 +81,7 @@ def procrustes(
     for target in targets:
         right = equations.right(target)
         u, s, vt = svd(right)
-        rank = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
+        rank = _rank(equations, target, right, s)
         kept = rank if partial else len(s)
         coefficients = u[:, :kept] @ vt[:kept]
         factor = 1.0
@@ -93,3 +96,15 @@ def procrustes(
             factor * coefficients, target, "procrustes", scale=factor, rank=rank, notes=notes
         )
     return maps
+
+
+def _rank(equations: NormalEquations, target: str, right: Array, values: Array) -> int:
+    """Return how many singular values of S_AB are above rounding, as it is or on features' scales."""
+    rounding = equations.rounding(max(right.shape))
+    rank = int((values > rounding * values.max(initial=0.0)).sum())
+    if rank == len(values):
+        return rank
+    lengths = [np.sqrt(equations.power(name)) for name in (equations.source, target)]
+    own = [np.where(length > 0, length, 1.0) for length in lengths]
+    equal = np.linalg.svd(right / own[0][:, None] / own[1], compute_uv=False)
+    return max(rank, int((equal > rounding * equal.max(initial=0.0)).sum()))

@@ -14,7 +14,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.estimators.device_solve import Cholesky
 from intertwine.estimators.gcv import ALPHAS, GCV
-from intertwine.estimators.normal import Eigen, NormalEquations, largest_eigenvalue
+from intertwine.estimators.normal import Eigen, NormalEquations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from intertwine.moments import Moments
 
 GCV_CHOICES = ("gcv", "gcv-per-target")
-# A λ above this share of the largest eigenvalue keeps half of float64's digits in null directions.
-_SAFE_SHARE = float(np.sqrt(np.finfo(np.float64).eps))
 
 
 def check_alpha(alpha: float | str) -> float | str:
@@ -118,7 +116,7 @@ class _Solver:
             # stand far above the rounding of G, only the eigenvectors can tell the two apart.
             # Dead features are no such direction: they are exactly zero in G and in R.
             alive = np.count_nonzero(self.gram.diagonal())
-            if self.rank == alive or alpha > self._safe():
+            if self.rank == alive or equations.bears(self.gram, alpha):
                 shifted = self.gram.copy()
                 shifted[np.diag_indices_from(shifted)] += alpha
                 factor = Cholesky(shifted, equations.device)
@@ -126,11 +124,6 @@ class _Solver:
             factor = Eigen.of(equations, self.gram)
             self.rank = factor.rank
         self.factor = factor
-
-    def _safe(self) -> float:
-        """Return a λ above which no null direction shows."""
-        tolerance = self.equations.tolerance(self.gram)
-        return max(tolerance, _SAFE_SHARE * largest_eigenvalue(self.gram))
 
     def fit(self, target: str, prior: LinearMap | None) -> LinearMap:
         equations = self.equations

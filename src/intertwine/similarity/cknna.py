@@ -37,7 +37,7 @@ def cknna(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Est
     -------
     estimate
         −1 … 1, larger is more similar; its null is about k/(m − 1). See `neighbours.alignment`
-        for the interval, the null, and where it is undefined.
+        for ties, the interval, the null, and where it is undefined.
 
     Raises
     ------

@@ -2,7 +2,8 @@
 
 Overlap = mean over rows of ``|N_A(i) ∩ N_B(i)| / k``. Huh, Cheung, Wang & Isola, *The Platonic
 Representation Hypothesis*, ICML 2024. They take neighbours by inner product of unit rows; here they
-are Euclidean, so that the overlap ignores shift, rotation and one scale.
+are Euclidean, so that the overlap ignores shift, rotation and one scale. Rows at equal distances
+share the last places (see `neighbours`).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -
     Returns
     -------
     estimate
-        0 … 1, larger is more similar; its null is k/(m − 1). See `neighbours.alignment` for the
-        interval, the null's variance, and where it is undefined.
+        0 … 1, larger is more similar; its null is k/(m − 1). See `neighbours.alignment` for ties,
+        the interval, the null's variance, and where it is undefined.
 
     Raises
     ------

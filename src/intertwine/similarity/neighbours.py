@@ -1,9 +1,14 @@
 """Alignment of two spaces over the pairs of rows that are neighbours in both.
 
-With N_A(i) the k nearest other rows of row i in A, Euclidean, equal distances by row order, and a
-value s_ij for each neighbour (t_ij in B),
+With N_A(i) the k nearest other rows of row i in A, Euclidean, and a value s_ij for each neighbour
+(t_ij in B),
 
     alignment = Σ_{j ∈ N_A(i) ∩ N_B(i)} s_ij t_ij / √(Σ_{j ∈ N_A(i)} s_ij² · Σ_{j ∈ N_B(i)} t_ij²).
+
+Rows at equal distances share the last places, in each space for itself: a sum over N_A(i) ∩ N_B(i)
+is weighted by both shares, one over N_A(i) by its own. That is what each sum is on average when the
+ties of either space are broken at random, so unrelated spaces score the null however many ties
+they have; and a space with ties for the last place scores less than 1 against itself.
 
 Huh, Cheung, Wang & Isola, *The Platonic Representation Hypothesis*, ICML 2024, appendix. With s = 1
 it is the mutual nearest-neighbour overlap (`mutual_knn`), with centred linear kernels CKNNA
@@ -68,7 +73,8 @@ def alignment(
     Returns
     -------
     estimate
-        Undefined for m < 3, and where a space is constant or its neighbours' kernels are all 0.
+        Undefined for m < 3, and where a space is constant, its neighbours' kernels are all 0, or
+        so many of its distances are equal that memory does not hold the ties.
 
     Raises
     ------
@@ -86,12 +92,15 @@ def alignment(
         if view.constant:
             return Estimate.undefined(1.0, f"{view.name} is constant over these {m} rows")
     left, right = _Graph.of(a, k, values, seed), _Graph.of(b, k, values, seed)
+    if left is None or right is None:
+        name = a.name if left is None else b.name
+        return Estimate.undefined(1.0, f"{name} has too many equal distances between its {m} rows")
     for view, graph in ((a, left), (b, right)):
-        if graph.sums.squares <= m * k * _ROUNDING:
+        if graph.own <= m * k * _ROUNDING:
             reason = f"the nearest neighbours of {view.name} have no kernel but 0"
             return Estimate.undefined(1.0, reason)
     mutual = left.matrix.multiply(right.matrix).tocsr()
-    own = sqrt(left.sums.squares * right.sums.squares)
+    own = sqrt(left.own * right.own)
     score = float(mutual.sum()) / own
     draws = sum_over_draws(mutual, row_counts(m, seed))
     excess = _excess(mutual / own, left, right, score)
@@ -109,50 +118,59 @@ class _Graph:
     Parameters
     ----------
     matrix
-        (m, m) with s_ij where j is a neighbour of i; m k entries are stored.
+        (m, m) with s_ij times the share where j is a neighbour of i.
     squares
-        (m, m) with s_ij².
+        (m, m) with s_ij² times the share.
+    own
+        Σ of `squares`.
     sums
         What the null needs.
     own_draws
-        Σ s_ij² over each draw of rows, (draws,).
+        Σ of `squares` over each draw of rows, (draws,).
     """
 
     matrix: sparse.csr_array
     squares: sparse.csr_array
+    own: float
     sums: PairSums
     own_draws: Array
 
     @classmethod
-    def of(cls, view: RowView, k: int, values: str, seed: int) -> _Graph:
-        """Return the neighbours of a space that varies, made once."""
+    def of(cls, view: RowView, k: int, values: str, seed: int) -> _Graph | None:
+        """Return the neighbours of a space that varies, made once; None of too many ties."""
 
-        def make() -> _Graph:
-            columns = view.once(("nearest", k), lambda: view.nearest(k)).ravel()
-            rows = np.repeat(np.arange(view.m), k)
-            weights = np.ones(len(rows)) if values == "ones" else _kernel(view, columns, k)
-            matrix = sparse.csr_array((weights, (rows, columns)), shape=(view.m, view.m))
+        def make() -> _Graph | None:
+            near = view.once(("nearest", k), lambda: view.nearest(k))
+            if near is None:
+                return None
+            rows, columns = near.rows, near.columns
+            each = np.ones(len(rows)) if values == "ones" else _kernel(view, rows, columns)
+            weights, shape = near.shares * each, (view.m, view.m)
+            matrix = sparse.csr_array((weights, (rows, columns)), shape=shape)
             sums = PairSums.sparse(view.m, rows, columns, weights)
-            squares = matrix.multiply(matrix).tocsr()
-            return cls(matrix, squares, sums, sum_over_draws(squares, row_counts(view.m, seed)))
+            plain = sparse.csr_array((each, (rows, columns)), shape=shape)
+            squares = matrix.multiply(plain).tocsr()
+            draws = sum_over_draws(squares, row_counts(view.m, seed))
+            return cls(matrix, squares, float(weights @ each), sums, draws)
 
         return view.once(("graph", k, values, seed), make)
 
 
 def _excess(mutual: sparse.csr_array, left: _Graph, right: _Graph, score: float) -> float:
     """Return 4 Σ e_ij² over pairs, e = what i, j and j, i add on average to first order."""
-    own = left.squares / left.sums.squares + right.squares / right.sums.squares
+    own = left.squares / left.own + right.squares / right.own
     added = mutual - score / 2 * own
     both = (added + added.T) / 2
     return 4 * float(both.multiply(both).sum())
 
 
-def _kernel(view: RowView, columns: Array, k: int) -> Array:
-    """Return z_i·z_j of every row with its k neighbours, (m k,), in blocks of rows."""
+def _kernel(view: RowView, rows: Array, columns: Array) -> Array:
+    """Return z_i·z_j of every row with its neighbours, (entries,), in blocks of rows."""
     xp = namespace(view.features)
     parts = []
-    for rows in view.blocks():
-        chosen = columns[rows.start * k : rows.stop * k].reshape(-1, k)
-        products = view.features[rows, :] @ view.features.T
-        parts.append(to_numpy(xp.take_along_axis(products, like(chosen, products), axis=1)))
-    return np.concatenate(parts).ravel()
+    for block in view.blocks():
+        own = slice(*np.searchsorted(rows, [block.start, block.stop]))
+        products = view.features[block, :] @ view.features.T
+        place = (rows[own] - block.start) * view.m + columns[own]
+        parts.append(to_numpy(xp.take(xp.reshape(products, (-1,)), like(place, products))))
+    return np.concatenate(parts)

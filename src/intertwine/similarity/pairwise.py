@@ -33,10 +33,32 @@ T = TypeVar("T")
 BLOCK = 512
 # What the difference of norms and products leaves of equal rows, over the norms.
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
-# Distances that differ by less than 2⁻⁴⁰ of the median are equal: that much is rounding.
+# Squared distances that differ by less than 2⁻⁴⁰ of the median's are equal: that much is rounding.
 _TIE_BITS = 40
-# Squared distances above 2¹⁰ medians all rank last.
-_HEAD_BITS = 10
+# Those above 2¹⁰ of it are known to 44 bits instead.
+_FAR_BITS, _FAR_DIGITS = 50, 44
+# Neighbours of all rows together, ties included, that memory is made to hold.
+MOST_NEIGHBOURS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k nearest other rows of every row, where rows at equal distances share the last places.
+
+    Of t rows that tie for the last p of k places each is a neighbour to p/t: what breaking the tie
+    at random gives on average. So every row's shares sum to k.
+
+    Parameters
+    ----------
+    rows, columns
+        (entries,) a row, and a neighbour of it; nearest first within a row.
+    shares
+        (entries,) how much of a neighbour it is, above 0 and at most 1.
+    """
+
+    rows: Array
+    columns: Array
+    shares: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,44 +176,48 @@ class RowView:
             median = float(np.median(squares[squares > 0]))
         return median
 
-    def tie_steps(self, squares: Any, bits: int = _TIE_BITS) -> Any:
+    def tie_steps(self, squares: Any) -> Any:
         """Return squared distances as whole numbers, so that rounding neither makes nor ends ties.
 
         Parameters
         ----------
         squares
             Squared distances of any shape.
-        bits
-            The median's square is 2^bits.
         """
         xp = namespace(squares)
-        limit = 2.0 ** (bits + _HEAD_BITS)
-        steps = xp.round(squares * (2.0**bits / self.median_distance**2))
-        return xp.astype(xp.where(steps < limit, steps, limit), xp.int64)
+        steps = xp.round(squares * (2.0**_TIE_BITS / self.median_distance**2))
+        far = steps >= 2.0**_FAR_BITS
+        if not bool(xp.any(far)):
+            return steps
+        # Whole numbers beyond 2⁵³ would keep more digits of a distance than it has.
+        grid = 2.0 ** (xp.floor(xp.log2(xp.where(far, steps, 1.0))) - _FAR_DIGITS)
+        return xp.where(far, xp.round(steps / grid) * grid, steps)
 
-    def nearest(self, k: int) -> Array:
-        """Return the k nearest other rows of every row, nearest first, equals by row order.
+    def nearest(self, k: int) -> Neighbours | None:
+        """Return the k nearest other rows of every row, or None of more ties than memory holds.
 
         Parameters
         ----------
         k
             How many, at most m − 1.
-
-        Returns
-        -------
-        nearest
-            (m, k) row numbers, NumPy.
         """
         xp = namespace(self.features)
-        every = like(np.arange(self.m), self.features)
-        # Distance and row number share 62 bits of one key, which then has no ties.
-        bits = min(_TIE_BITS, 62 - _HEAD_BITS - self.m.bit_length())
-        parts = []
+        parts: list[tuple[Array, Array, Array]] = []
         for rows in self.blocks():
-            keys = self.tie_steps(self.squared_distances(rows), bits) * self.m + every[None, :]
-            keys = xp.where(self.diagonal(rows), 2**62, keys)
-            parts.append(to_numpy(smallest(keys, k)) % self.m)
-        return np.concatenate(parts)
+            squares = xp.where(self.diagonal(rows), np.inf, self.squared_distances(rows))
+            last = smallest(squares, k)[:, -1:]
+            tie = self.median_distance**2 / 2.0**_TIE_BITS
+            slack = tie + _ROUNDING / 4 * (self._norms[rows, None] + last)
+            near = squares <= last + slack
+            count = int(xp.sum(xp.astype(near, xp.int64)))
+            if count + sum(len(part[0]) for part in parts) > MOST_NEIGHBOURS:
+                return None
+            i, j = (to_numpy(index) for index in xp.nonzero(near))
+            found = to_numpy(squares[near])
+            shares = _shares(i, found < to_numpy(last - slack)[i, 0], k)
+            order = np.lexsort((found, i))
+            parts.append((i[order] + rows.start, j[order], shares[order]))
+        return Neighbours(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     @cached_property
     def _norms(self) -> Any:
@@ -210,6 +236,12 @@ def require_same_rows(a: RowView, b: RowView) -> None:
             f"got {a.name} on {a.first.device} as {type(a.features).__name__} and {b.name} on "
             f"{b.first.device} as {type(b.features).__name__}; prepare both with one device"
         )
+
+
+def _shares(rows: Array, closer: Array, k: int) -> Array:
+    """Return how much of a neighbour each entry is: 1 if closer than the last, else its share."""
+    sure, all_found = np.bincount(rows[closer], minlength=rows[-1] + 1), np.bincount(rows)
+    return np.where(closer, 1.0, ((k - sure) / (all_found - sure).clip(1))[rows])
 
 
 def _standardised(features: Array) -> tuple[Array, Array]:

@@ -123,10 +123,13 @@ class _Ranks:
             features = features + to_numpy(view.mean)
             features = features - features.mean(axis=1, keepdims=True)
             norms = np.linalg.norm(features, axis=1, keepdims=True)
-            if norms.min() <= _ROUNDING * (1 + np.linalg.norm(to_numpy(view.mean))):
+            rounding = _ROUNDING * (1 + float(np.linalg.norm(to_numpy(view.mean))))
+            if norms.min() <= rounding:
                 return f"{view.name} has rows whose features are all equal: no correlation"
             # Of unit rows 1 − correlation is half the squared distance: one order for both.
             features = features / norms
+            if np.ptp(features, axis=0).max() <= rounding / norms.min():
+                return f"{view.name} has one correlation, 1, for all pairs of {m} rows"
         drawn = RowView.of(like(features, view.features), name=view.name)
         matrix = None if drawn.constant else _rank_matrix(drawn)
         if matrix is None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import lapack
 
 from intertwine.errors import InputError
 from intertwine.estimators.normal import Eigen, NormalEquations
@@ -55,7 +54,7 @@ class Spectrum:
             raise InputError(f"{name} does not vary over {moments.n} rows")
         equations = NormalEquations(moments, name)
         few = 2 * (moments.n - 1) < moments.spaces[name].dim
-        eigen = _of_few_rows(equations) if few else Eigen.of(equations)
+        eigen = Eigen.of(equations, few_rows=few)
         # n centred rows span at most n − 1 dimensions; more is rounding.
         kept = min(eigen.rank, max(moments.n - 1, 0))
         if kept == 0:
@@ -86,21 +85,3 @@ def spectrum_of(moments: Moments, name: str, known: dict[str, Spectrum] | None) 
     if name not in known:
         known[name] = Spectrum.of(moments, name)
     return known[name]
-
-
-def _of_few_rows(equations: NormalEquations) -> Eigen:
-    """Return the eigenvectors of a scatter of few rows, from its pivoted Cholesky factor.
-
-    S = L Lᵀ with L (d, r), r < n, costs d r² in place of d³; with LᵀL = Q diag(s) Qᵀ the eigenvectors
-    are L Q diag(s)^(−1/2).
-    """
-    gram = equations.gram()
-    tolerance = equations.tolerance(gram)
-    if tolerance <= 0:
-        return Eigen(np.empty(0), np.empty((len(gram), 0)))
-    factor, pivots, rank, _ = lapack.dpstrf(gram, tol=tolerance, lower=1)
-    lower = np.zeros((len(gram), rank))
-    lower[pivots - 1] = np.tril(factor)[:, :rank]
-    values, vectors = np.linalg.eigh(lower.T @ lower)
-    kept = values > tolerance
-    return Eigen(values[kept], lower @ (vectors[:, kept] / np.sqrt(values[kept])))

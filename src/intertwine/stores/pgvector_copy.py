@@ -30,6 +30,8 @@ INTEGERS = {"smallint": ">i2", "integer": ">i4", "bigint": ">i8"}
 # What a stream begins with: a signature, flags, the length of an extension; and how it ends.
 BEGIN = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 END = b"\xff\xff"
+# Bytes of what stands beside a vector that a migration writes.
+STAMP = 16
 
 
 def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
@@ -81,8 +83,10 @@ def _rows(data: memoryview, kind: np.dtype[Any], column: Column) -> tuple[list[A
     return ids, checked_numbers(rows["vector"], column.kind, ids)
 
 
-def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
-    """Send rows of (id, vector) to a COPY FROM; a row of NaN as NULL.
+def send(
+    copy: Any, column: Column, ids: list[Any], vectors: Array, stamps: list[bytes | None]
+) -> None:
+    """Send rows of (id, vector, stamp) to a COPY FROM; a row of NaN as NULL, which has no stamp.
 
     Raises
     ------
@@ -90,16 +94,19 @@ def send(copy: Any, column: Column, ids: list[Any], vectors: Array) -> None:
         For numbers that do not fit the column's type.
     """
     kind = row_type(column, vectors.shape[1])
-    if kind is None or np.isnan(vectors[:, 0]).any():
-        copy.set_types(column.sent_types)
-        for item, vector in zip(ids, to_sent(vectors, column.kind), strict=True):
-            copy.write_row([*column.key.values(item), vector])
+    if kind is None or None in stamps:
+        copy.set_types([*column.sent_types, "bytea"])
+        sent = to_sent(vectors, column.kind)
+        for item, vector, stamp in zip(ids, sent, stamps, strict=True):
+            copy.write_row([*column.key.values(item), vector, stamp])
         return
+    kind = np.dtype([*kind.descr, ("stamp_size", ">i4"), ("stamp", f"V{STAMP}")])
     stream = np.empty(len(BEGIN) + len(ids) * kind.itemsize + len(END), np.uint8)
     parts = np.split(stream, [len(BEGIN), len(stream) - len(END)])
     parts[0][:], parts[2][:] = (np.frombuffer(ends, np.uint8) for ends in (BEGIN, END))
     rows = parts[1].view(kind)
-    rows["fields"], rows["id_size"], rows["id"] = 2, kind["id"].itemsize, ids
-    rows["size"] = kind["vector"].itemsize
+    rows["fields"], rows["id_size"], rows["id"] = 3, kind["id"].itemsize, ids
+    rows["size"], rows["stamp_size"] = kind["vector"].itemsize, STAMP
+    rows["stamp"] = np.frombuffer(b"".join(stamp or b"" for stamp in stamps), f"V{STAMP}")
     pack(rows["vector"], vectors, column.kind)
     copy.write(stream.data)

@@ -1,0 +1,84 @@
+"""What a converted vector was made of, noted beside it: how a later change of either is known.
+
+Beside a new column stands another, of 16 bytes a row: half of a hash of the old vector as it was
+read, half of one of the new vector as it was written. Where there is none, somebody else wrote the
+vector; where the second half no longer fits, somebody else has replaced it; where only the first no
+longer fits, the old vector has changed and is converted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from intertwine.extras import import_extra
+from intertwine.stores.pgvector_names import fitting
+from intertwine.stores.pgvector_wire import EXTRA, to_sent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.arrays import Array
+
+HALF = 8
+ENDING = "_intertwine"
+SIGNATURE = "intertwine: "
+
+
+def stamp_name(column: str) -> str:
+    """Return the name of the column of stamps beside a new column."""
+    return fitting(column, ENDING)
+
+
+def stamp_note(column: str) -> str:
+    """Return the comment of a column of stamps."""
+    return f"{SIGNATURE}what the vectors of {column} were converted from; remove both together"
+
+
+def stamps(old: Array, new: Array, kinds: tuple[str, str]) -> list[bytes | None]:
+    """Return stamps of old and new vectors, (n, d) each, of two types; None for a row of NaN."""
+    read, sent = (to_sent(rows, kind) for rows, kind in zip((old, new), kinds, strict=True))
+    return [
+        None if before is None or after is None else _half(before) + _half(after)
+        for before, after in zip(read, sent, strict=True)
+    ]
+
+
+def _half(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:HALF]
+
+
+def conditions(columns: Sequence[Any], sends: Sequence[str]) -> dict[str, Any]:
+    """Return conditions of a row, by the names that statements use.
+
+    Parameters
+    ----------
+    columns
+        Those of old vectors, of new ones and of stamps, as SQL.
+    sends
+        The functions that write the two types of vectors in binary, as SQL.
+
+    Returns
+    -------
+    pieces
+        `changed` (the old vector is another than that was converted), `ours` (a migration wrote the
+        new vector), `replaced` (somebody has replaced what a migration wrote); and `first`, `now`:
+        the stamp's half for the old vector, and the one that the new vector has now.
+    """
+    sql = import_extra("psycopg.sql", EXTRA)
+    old, new, stamp = columns
+    hashed = [
+        sql.SQL(f"substr(sha256({send}({{}})), 1, {HALF})").format(column)
+        for send, column in zip(sends, (old, new), strict=True)
+    ]
+    first, second = (
+        sql.SQL(f"substr({{}}, {start}, {HALF})").format(stamp) for start in (1, 1 + HALF)
+    )
+    pieces = {"before": hashed[0], "now": hashed[1], "first": first, "second": second, "s": stamp}
+    return {
+        "first": first,
+        "now": hashed[1],
+        "changed": sql.SQL("({s} IS NOT NULL AND {first} <> {before})").format(**pieces),
+        "ours": sql.SQL("({s} IS NOT NULL AND {second} = {now})").format(**pieces),
+        "replaced": sql.SQL("({s} IS NOT NULL AND {second} <> {now})").format(**pieces),
+    }

@@ -31,7 +31,9 @@ TRUNK = [
 ]
 
 
-def write(path, tail, weights, *, trunk=TRUNK, shape=("n", 3, 8, 8), out="logits", dtype=1):
+def write(
+    path, tail, weights, *, trunk=TRUNK, shape=("n", 3, 8, 8), out="logits", dtype=1, opset=17
+):
     """Write a network: the trunk, then the nodes and weights of a tail."""
     rng = np.random.default_rng(1)
     own = {
@@ -42,11 +44,11 @@ def write(path, tail, weights, *, trunk=TRUNK, shape=("n", 3, 8, 8), out="logits
         [*trunk, *tail],
         "g",
         [helper.make_tensor_value_info("image", dtype, list(shape))],
-        [onnx.ValueInfoProto(name=out)],
+        [onnx.ValueInfoProto(name=name) for name in out.split()],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in {**own, **weights}.items()],
     )
-    opset = helper.make_opsetid("", 17)
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.save(model, path)
     return path
 
 
@@ -176,6 +178,199 @@ def test_fixed_batch(tmp_path):
     open_path = write(tmp_path / "open.onnx", tail, weights)
     got = open_encoder(f"onnx:{path}").encode(IMAGES)
     np.testing.assert_allclose(got, open_encoder(f"onnx:{open_path}").encode(IMAGES), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_fixed_batch_above_one(tmp_path, size):
+    """A file for several images at a time takes any number; the last part is filled up."""
+    tail, weights = HEADS["gemm"]
+    path = write(tmp_path / "net.onnx", tail, weights, shape=(size, 3, 8, 8))
+    open_path = write(tmp_path / "open.onnx", tail, weights)
+    encoder, want = open_encoder(f"onnx:{path}"), open_encoder(f"onnx:{open_path}").encode(IMAGES)
+    for n in (1, 2, 3, 4, 5):
+        np.testing.assert_allclose(encoder.encode(IMAGES[:n]), want[:n], rtol=1e-5)
+
+
+def test_batch_of_one_within(tmp_path):
+    """A graph whose shapes inside hold for one image, though its input does not say so, is run so."""
+    tail = [node("Reshape", "pool shape", "r"), node("Gemm", "r w b", "logits")]
+    weights = {"w": W.T, "b": B, "shape": np.array([1, D])}
+    path = write(tmp_path / "net.onnx", tail, weights)
+    open_path = write(tmp_path / "open.onnx", *HEADS["gemm"])
+    want = open_encoder(f"onnx:{open_path}").encode(IMAGES)
+    np.testing.assert_allclose(open_encoder(f"onnx:{path}").encode(IMAGES), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "query", "count"),
+    [
+        (("n", 1, 8, 8), "", 1),
+        (("n", 4, 8, 8), "", 4),
+        (("n", 8, 8, 1), "", 1),
+        (("n", 1, "h", "w"), "", 1),
+        (("n", 5, 8, 8), "", "other than three"),
+        (("n", 1, 8, 8), "?layout=nchw", 1),
+    ],
+)
+def test_other_channels(tmp_path, shape, query, count):
+    """A network of grey or of four channels is refused in these words, not by asking for a layout."""
+    path = write(tmp_path / "net.onnx", *HEADS["gemm"], shape=shape)
+    with pytest.raises(InputError, match=f"has {count} channels, expected three, of RGB"):
+        open_encoder(f"onnx:{path}{query}")
+
+
+class TestOutputs:
+    """A head is that of the output taken, and makes it."""
+
+    ADD = (node("MatMul", "flat w", "m"), node("Add", "m b", "logits"))
+
+    @pytest.mark.parametrize(
+        ("tail", "out"),
+        [
+            ([*ADD, node("ReduceMax", "m", "top", axes=[1])], "logits top"),
+            ([*ADD, node("Softmax", "m", "scores")], "logits scores"),
+            ([*ADD, node("Relu", "m", "other")], "logits other"),
+            ([node("Gemm", "flat wt c", "logits"), node("Add", "logits b", "more")], "logits more"),
+            ([node("Gemm", "flat wt", "logits"), node("Add", "logits b", "more")], "logits"),
+        ],
+        ids=["bias, used twice", "raw scores", "side branch", "sum beside", "sum unused"],
+    )
+    def test_bias_on_the_way(self, tmp_path, tail, out):
+        """A sum belongs to the head if and only if it leads to the output."""
+        weights = {"w": W.T, "wt": W.T, "b": B, "c": 2 * B}
+        path = write(tmp_path / "net.onnx", tail, weights, out=out)
+        encoder = open_encoder(f"onnx:{path}")
+        got = encoder.head.logits(encoder.encode(IMAGES))
+        np.testing.assert_allclose(got, own_output(path), atol=1e-5)
+
+    @pytest.fixture
+    def chained(self, tmp_path):
+        """Return a network whose first output is an embedding of which its second makes classes."""
+        v = RNG.standard_normal((3, K)).astype(np.float32)
+        tail = [
+            node("Gemm", "flat w b", "embedding"),
+            node("Relu", "embedding", "r"),
+            node("Gemm", "r v", "logits"),
+        ]
+        return write(
+            tmp_path / "net.onnx", tail, {"w": W.T, "b": B, "v": v.T}, out="embedding logits"
+        )
+
+    def test_embedding_first(self, chained):
+        """Which of the two are the classes is asked, and the answer is followed."""
+        with pytest.raises(InputError, match="give output=embedding or output=logits"):
+            open_encoder(f"onnx:{chained}")
+        encoder = open_encoder(f"onnx:{chained}?output=logits")
+        assert (encoder.dim, encoder.head.n_classes) == (K, 3)
+        encoder = open_encoder(f"onnx:{chained}?output=embedding")
+        np.testing.assert_array_equal(encoder.head.weight, W)
+        only = open_encoder(f"onnx:{chained}?output=embedding&head=none")
+        np.testing.assert_allclose(only.encode(IMAGES), own_output(chained), atol=1e-5)
+
+    def test_unknown(self, chained):
+        """An output that is not there is answered with those there are."""
+        with pytest.raises(InputError, match="no output x; it has embedding, logits"):
+            open_encoder(f"onnx:{chained}?output=x")
+
+    def test_two_heads(self, tmp_path):
+        """Of two heads side by side the first is taken, and a note says so."""
+        tail = [
+            node("Gemm", "flat w b", "logits"),
+            node("Relu", "flat", "r"),
+            node("Gemm", "r v", "aux"),
+        ]
+        weights = {"w": W.T, "b": B, "v": W[:3].T}
+        path = write(tmp_path / "net.onnx", tail, weights, out="logits aux")
+        encoder = open_encoder(f"onnx:{path}")
+        assert encoder.head.n_classes == K
+        assert "first output, logits (4 values); aux (3 values) has another" in encoder.notes[0]
+        assert open_encoder(f"onnx:{path}?output=aux").notes == ()
+
+    @pytest.mark.parametrize(
+        ("tail", "opset", "message"),
+        [
+            (
+                [
+                    node("Conv", "relu wc b", "c"),
+                    node("Sigmoid", "c", "s"),
+                    node("GlobalAveragePool", "s", "p"),
+                    node("Flatten", "p", "logits"),
+                ],
+                17,
+                "Sigmoid stands between",
+            ),
+            (
+                [node("Conv", "pool wc b", "c"), node("Softmax", "c", "logits", axis=3)],
+                17,
+                "does not make the network's own output",
+            ),
+            (
+                [
+                    node("Gemm", "flat w b", "g"),
+                    node("Reshape", "g pairs", "r"),
+                    node("Softmax", "r", "logits", axis=2),
+                ],
+                17,
+                "does not make the network's own output",
+            ),
+            (
+                [node("Gemm", "flat w b", "g"), node("Cast", "g", "logits", to=TensorProto.INT32)],
+                17,
+                "does not make the network's own output",
+            ),
+        ],
+        ids=["pooled scores", "over positions", "by pairs", "whole numbers"],
+    )
+    def test_refused(self, tmp_path, tail, opset, message):
+        """A head whose logits do not lead to the output is refused with what to do."""
+        weights = {
+            "w": W.T,
+            "wc": W[:, :, None, None],
+            "b": B,
+            "pairs": np.array([0, K // 2, 2]),
+        }
+        path = write(tmp_path / "net.onnx", tail, weights, opset=opset)
+        with pytest.raises(InputError, match=f"{message}.*head=none"):
+            open_encoder(f"onnx:{path}")
+
+    def test_named_layer_beside(self, tmp_path):
+        """A layer named that is not on the way to the output has its own bias."""
+        tail = [
+            node("Gemm", "flat w", "logits"),
+            node("MatMul", "flat w", "m"),
+            node("Add", "m b", "aux"),
+        ]
+        path = write(tmp_path / "net.onnx", tail, {"w": W.T, "b": B}, out="logits aux")
+        np.testing.assert_allclose(open_encoder(f"onnx:{path}?layer=m").head.bias, B)
+
+    @pytest.mark.parametrize("integers", [False, True])
+    def test_rounded_output(self, tmp_path, integers):
+        """Logits that are rounded to eight bits, and clipped, leave the head as it is before."""
+        tail = [node("Gemm", "flat w b", "g"), node("QuantizeLinear", "g scale zero", "q")]
+        tail += [] if integers else [node("DequantizeLinear", "q scale zero", "logits")]
+        weights = {"w": W.T, "b": B, "scale": np.float32(0.02), "zero": np.uint8(100)}
+        path = write(tmp_path / "net.onnx", tail, weights, out="q" if integers else "logits")
+        encoder = open_encoder(f"onnx:{path}")
+        np.testing.assert_array_equal(encoder.head.weight, W)
+
+    def test_half_precision(self, tmp_path):
+        """A head in half precision is compared within its own rounding."""
+        tail = [
+            node("Cast", "flat", "f", to=TensorProto.FLOAT16),
+            node("Gemm", "f w b", "logits"),
+        ]
+        weights = {"w": W.T.astype(np.float16), "b": B.astype(np.float16)}
+        path = write(tmp_path / "net.onnx", tail, weights)
+        encoder = open_encoder(f"onnx:{path}")
+        assert encoder.head.n_classes == K
+
+    def test_not_finite(self, tmp_path):
+        """Logits of noise that are not finite are not compared but refused."""
+        tail = [node("Mul", "flat big", "f"), node("Gemm", "f w b", "logits")]
+        weights = {"w": W.T, "b": B, "big": np.float32(3e38)}
+        path = write(tmp_path / "net.onnx", tail, weights)
+        with pytest.raises(InputError, match="not finite; give the mean=, std="):
+            open_encoder(f"onnx:{path}")
 
 
 def test_channels_last(tmp_path):
@@ -471,6 +666,44 @@ def test_one_position(tmp_path):
     np.testing.assert_allclose(
         encoder.head.logits(encoder.encode(IMAGES)), own_output(path), atol=1e-5
     )
+
+
+def test_external_weights_stay_outside(tmp_path, network, monkeypatch):
+    """Weights beside the file are never put into the model, which may be too large for that."""
+    path = tmp_path / "out" / "net.onnx"
+    path.parent.mkdir()
+    onnx.save(
+        onnx.load(network), path, save_as_external_data=True, size_threshold=0, location="w.bin"
+    )
+    seen = []
+    plain = onnxruntime.InferenceSession
+
+    def limited(model, *arguments, **options):
+        seen.append(len(model))
+        return plain(model, *arguments, **options)
+
+    want = open_encoder(f"onnx:{network}")
+    limit = network.stat().st_size
+    assert path.stat().st_size < limit
+    monkeypatch.setattr(onnxruntime, "InferenceSession", limited)
+    monkeypatch.chdir(tmp_path)
+    got = open_encoder(f"onnx:{path}")
+    assert max(seen) < limit
+    np.testing.assert_array_equal(got.encode(IMAGES), want.encode(IMAGES))
+    np.testing.assert_array_equal(got.head.weight, want.head.weight)
+    drawn = [open_encoder(f"onnx:{p}?weights=random:3").encode(IMAGES) for p in (path, network)]
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_too_large_to_change(network, monkeypatch):
+    """A model that cannot be put together again is refused in one line."""
+
+    def fail(_):
+        raise ValueError("exceeds maximum protobuf size of 2GB")
+
+    monkeypatch.setattr("intertwine.encoders.onnx_graph.onnx_bytes", fail)
+    with pytest.raises(InputError, match=r"more than 2 GB .*leave weights=random out"):
+        open_encoder(f"onnx:{network}")
 
 
 def test_external_weights(tmp_path, network):

@@ -125,3 +125,34 @@ def test_parse_makes_head_path_absolute(network, monkeypatch):
         network.parent / "h.tflite"
     )
     assert parse_uri("tflite:tiny.onnx?head=none").options["head"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "options"),
+    [
+        ("onnx:~/net.onnx", "net.onnx", {}),
+        ("tflite:~/net.onnx?head=~/net.onnx", "net.onnx", {"head": "net.onnx"}),
+        ("timm:resnet18?weights=~/net.onnx", None, {"weights": "net.onnx"}),
+        ("keras:~/net.onnx?weights=~/net.onnx", "net.onnx", {"weights": "net.onnx"}),
+        ("hf:~/folder", "folder", {}),
+        ("st:~/folder", "folder", {}),
+        ("tfhub:~/folder", "folder", {}),
+        ("python:~/net.onnx", "net.onnx", {}),
+        ("facenet:~/net.onnx", "net.onnx", {}),
+    ],
+)
+def test_home(network, monkeypatch, tmp_path, text, path, options):
+    """A tilde is the user's folder in every scheme, in paths of options too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "net.onnx").write_bytes(Path(network).read_bytes())
+    (tmp_path / "folder").mkdir()
+    uri = parse_uri(text)
+    assert uri.path == ("resnet18" if path is None else str(tmp_path / path))
+    assert dict(uri.options) == {key: str(tmp_path / value) for key, value in options.items()}
+
+
+def test_home_not_there(monkeypatch, tmp_path):
+    """A file that is not there under a tilde is not there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no file"):
+        parse_uri("onnx:~/net.onnx")

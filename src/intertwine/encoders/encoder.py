@@ -181,7 +181,7 @@ def probe_dim(features: Array, *, where: str, head: Head | None) -> int:
     return int(features.shape[1])
 
 
-def explains(head: Head, features: Array, logits: Array) -> bool:
+def explains(head: Head, features: Array, logits: Array, *, slack: float = 0.0) -> bool:
     """Return whether a head makes a network's own output of its features.
 
     Parameters
@@ -192,12 +192,25 @@ def explains(head: Head, features: Array, logits: Array) -> bool:
         (n, d) array.
     logits
         (n, K) array, or one that has as many numbers an image.
+    slack
+        What they may differ by beyond `TOLERANCE`, as where the network rounds.
     """
     own = logits.reshape(len(logits), -1)
     if features.shape != (len(own), head.dim) or own.shape[1] != head.n_classes:
         return False
-    error = np.abs(head.logits(features) - own).max()
-    return bool(error <= TOLERANCE * np.abs(own).max())
+    return same_output(head.logits(features), own, slack=slack)
+
+
+def same_output(got: Array, own: Array, *, slack: float = 0.0) -> bool:
+    """Return whether an array is a network's own output, both (n, K), but for rounding."""
+    if got.shape != own.shape:
+        return False
+    # Half precision is rounded before it can be compared.
+    share = max(TOLERANCE, 8 * np.finfo(own.dtype).eps) if own.dtype.kind == "f" else TOLERANCE
+    own = own.astype(np.float64)
+    error: Array = np.abs(got.astype(np.float64) - own).max()
+    # NaN is not explained by anything.
+    return bool(error <= share * np.abs(own).max() + slack)
 
 
 def drop_background(head: Head | None, uri: EncoderUri) -> Head | None:

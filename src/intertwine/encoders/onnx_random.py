@@ -11,6 +11,8 @@ from intertwine.encoders.onnx_graph import LINEAR, Graph
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from intertwine.arrays import Array
 
 # Normalising layers at their usual start: inputs 1… are these constants.
@@ -24,7 +26,7 @@ _NORMALISERS = {
 _UNSUPPORTED = ("QLinear", "ConvInteger", "MatMulInteger", "LSTM", "GRU", "RNN")
 
 
-def randomise(model: Any, seed: int, where: str) -> dict[str, Array]:
+def randomise(model: Any, seed: int, where: str, folder: Path) -> dict[str, Array]:
     """Give every layer of a model fresh weights, in place.
 
     Convolutions and fully connected layers, the head included, are drawn He-normal: variance
@@ -39,6 +41,8 @@ def randomise(model: Any, seed: int, where: str) -> dict[str, Array]:
         Seed of the draw; the same seed gives the same weights.
     where
         What to call the model in an error.
+    folder
+        Where weights lie that are stored beside its file.
 
     Returns
     -------
@@ -50,7 +54,7 @@ def randomise(model: Any, seed: int, where: str) -> dict[str, Array]:
     InputError
         When the model has layers whose weights cannot be drawn anew, or none at all.
     """
-    graph = Graph(model, where)
+    graph = Graph(model, where, folder)
     draw = _Draw(graph, np.random.default_rng(seed))
     for node in graph.nodes:
         if node.op_type.startswith(_UNSUPPORTED):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from intertwine.encoders.encoder import COMMON_OPTIONS, IMAGE_OPTIONS, Encoder
 from intertwine.encoders.execution import Execution
-from intertwine.encoders.uri import EncoderUri
+from intertwine.encoders.uri import EncoderUri, absolute_path
 from intertwine.encoders.weights import RANDOM
 from intertwine.errors import InputError
 from intertwine.spaces import check_space_name
@@ -108,7 +108,7 @@ SCHEMES: dict[str, Scheme] = {
         "intertwine.encoders.onnx",
         "a network in an ONNX file",
         "onnx",
-        ("background", "head", "layer", "layout", "weights"),
+        ("background", "head", "layer", "layout", "output", "weights"),
     ),
     "tflite": Scheme(
         "intertwine.encoders.tflite",
@@ -187,13 +187,14 @@ def parse_uri(text: str) -> EncoderUri:
 
 def _is_name(uri: EncoderUri, opens: str) -> bool:
     """Return whether a URI names a network rather than a file or folder, which then is there."""
-    if opens == "name" or (opens == "name or file" and not Path(uri.path).exists()):
+    path = Path(absolute_path(uri.path))
+    if opens == "name" or (opens == "name or file" and not path.exists()):
         # What looks like a path is one; `owner/name` is a name all the same.
         if not uri.path.startswith((".", "/", "~")):
             return True
         opens = "file or folder"
-    there = Path(uri.path).is_dir() if opens == "folder" else Path(uri.path).exists()
-    if not there or (opens == "file" and not Path(uri.path).is_file()):
+    there = path.is_dir() if opens == "folder" else path.exists()
+    if not there or (opens == "file" and not path.is_file()):
         raise InputError(f"encoder {uri}: no {opens} {uri.path}")
     return False
 

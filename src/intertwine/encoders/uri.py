@@ -159,5 +159,8 @@ class EncoderUri:
 
 
 def absolute_path(path: str) -> str:
-    """Return a path from the root, without `..`, links kept since their names name spaces."""
-    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    """Return a path from the root, `~` as the user's folder, without `..`.
+
+    Links are kept, since their names name spaces.
+    """
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolve() follows links

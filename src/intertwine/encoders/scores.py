@@ -1,0 +1,34 @@
+"""Functions of logits that keep the order of the classes, as graphs of ONNX and TF Lite have them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scipy import special
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from intertwine.arrays import Array
+
+
+def softmax(logits: Array) -> Array:
+    """Return softmax(z) of each row."""
+    return special.softmax(logits, axis=1)
+
+
+def log_softmax(logits: Array) -> Array:
+    """Return log softmax(z) of each row."""
+    return special.log_softmax(logits, axis=1)
+
+
+def sigmoid(logits: Array) -> Array:
+    """Return 1/(1 + e^−z)."""
+    return special.expit(logits)
+
+
+SCORES: dict[str, Callable[[Array], Array]] = {
+    "LogSoftmax": log_softmax,
+    "Sigmoid": sigmoid,
+    "Softmax": softmax,
+}

@@ -92,6 +92,22 @@ FAMILIES = {
         {"projection_dim": 12, "vision_config": PATCHES, "text_config": TEXTS},
         ("CLIP", {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
     ),
+    "clip-projection": (
+        "CLIPVisionModelWithProjection",
+        {**PATCHES, "projection_dim": 24},
+        ("CLIP", {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
+    ),
+    "clip-tower": (
+        "CLIPVisionModel",
+        PATCHES,
+        ("CLIP", {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
+    ),
+    "masked": ("ViTForMaskedImageModeling", PATCHES, SQUARE),
+    "segments": (
+        "SegformerForSemanticSegmentation",
+        {"depths": [1] * 4, "hidden_sizes": [8, 16, 24, 32], "num_attention_heads": [1, 1, 2, 2]},
+        ("Segformer", {"size": {"height": 64, "width": 64}}),
+    ),
     "mae": (
         "ViTMAEForPreTraining",
         {
@@ -216,6 +232,90 @@ class TestBare:
             hidden = module.vision_model(pixel_values=batch).pooler_output
             want = module.visual_projection(hidden)
         np.testing.assert_allclose(encoder.encode(images), want, atol=1e-5)
+
+    def test_projection(self, saved, tmp_path):
+        """A tower that ends in a projection gives what that makes, whatever weights it is given."""
+        folder, module = saved("clip-projection")
+        encoder = open_encoder(f"hf:{folder}")
+        images, batch = pixels(encoder)
+        with torch.no_grad():
+            output = module(batch)
+        assert (encoder.dim, output.image_embeds.shape[1]) == (24, 24)
+        np.testing.assert_allclose(encoder.encode(images), output.image_embeds, atol=1e-5)
+        save_file(module.state_dict(), tmp_path / "w.safetensors")
+        again = open_encoder(f"hf:{folder}?weights={tmp_path / 'w.safetensors'}")
+        np.testing.assert_array_equal(again.encode(images), encoder.encode(images))
+        assert open_encoder(f"hf:{folder}?weights=random:0").dim == 24
+        first = open_encoder(f"hf:{folder}?pool=first").encode(images)
+        np.testing.assert_allclose(first, output.last_hidden_state[:, 0], atol=1e-5)
+
+    def test_tower(self, saved):
+        """A tower without a projection gives its pooled output."""
+        folder, module = saved("clip-tower")
+        encoder = open_encoder(f"hf:{folder}")
+        images, batch = pixels(encoder)
+        with torch.no_grad():
+            want = module(batch).pooler_output
+        np.testing.assert_allclose(encoder.encode(images), want, atol=1e-5)
+
+    def test_projection_is_missing(self, copied):
+        """A projection that the file lacks is not drawn at random."""
+        folder = copied("clip-projection")
+        weights = load_file(folder / "model.safetensors")
+        del weights["visual_projection.weight"]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(InputError, match=r"lacks 1 weights .* visual_projection\.weight"):
+            open_encoder(f"hf:{folder}")
+
+    @pytest.mark.parametrize(
+        ("architecture", "more"),
+        [
+            ("CLIPVisionModel", "visual_projection.weight"),
+            (None, "visual_projection.weight"),
+            ("CLIPVisionModelWithProjection", "adapter.down.weight"),
+        ],
+    )
+    def test_unused_weights(self, copied, architecture, more):
+        """Weights that the network would leave out are named, unless a place to take is said."""
+        folder = copied("clip-projection")
+        config = json.loads((folder / "config.json").read_text())
+        config["architectures"] = None if architecture is None else [architecture]
+        (folder / "config.json").write_text(json.dumps(config))
+        weights = load_file(folder / "model.safetensors")
+        save_file(
+            {**weights, more: torch.ones(24, 32)},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
+        with pytest.raises(InputError, match=rf"holds 1 weights, such as {more}, that CLIPVisionMo"):
+            open_encoder(f"hf:{folder}")
+        assert open_encoder(f"hf:{folder}?pool=mean").dim == 32
+
+    @pytest.mark.parametrize("family", ["masked", "segments"])
+    def test_other_heads(self, saved, family):
+        """A network saved with a head of another kind says what it lacks or leaves out."""
+        with pytest.raises(InputError, match="lacks|no pooled output|does not use"):
+            open_encoder(f"hf:{saved(family)[0]}")
+        assert open_encoder(f"hf:{saved(family)[0]}?pool=mean").dim == 32
+
+    def test_unused_weights_of_a_classifier(self, copied):
+        """So it is for a classifier."""
+        folder = copied()
+        weights = load_file(folder / "model.safetensors")
+        save_file(
+            {**weights, "extra.weight": torch.ones(3)},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
+        with pytest.raises(InputError, match=r"such as extra\.weight, that ViTForImageClassific"):
+            open_encoder(f"hf:{folder}")
+
+    def test_adapter(self, copied):
+        """An adapter beside the network is not left out without a word."""
+        folder = copied()
+        (folder / "adapter_config.json").write_text("{}")
+        with pytest.raises(InputError, match="holds an adapter .*merge it"):
+            open_encoder(f"hf:{folder}")
 
     @pytest.mark.parametrize("pool", ["mean", "first"])
     def test_last_hidden_state(self, saved, pool):

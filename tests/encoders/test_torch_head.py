@@ -141,6 +141,73 @@ def test_call():
         split(several())
 
 
+class Query(nn.Module):
+    """A pool by attention: a learned query goes into a linear layer as wide as the output."""
+
+    def __init__(self, shape, width=8):
+        super().__init__()
+        self.latent = nn.Parameter(torch.randn(shape))
+        self.q, self.kv = nn.Linear(8, width), nn.Linear(8, width)
+
+    def forward(self, tokens):
+        """Return (n, width)."""
+        query = self.q(self.latent).reshape(1, 1, -1).expand(len(tokens), -1, -1)
+        keys = self.kv(tokens)
+        return nn.functional.scaled_dot_product_attention(query, keys, keys)[:, 0]
+
+
+class Normed(nn.Linear):
+    """A linear layer by its class that divides by the length of what it reads."""
+
+    def forward(self, x):
+        """Return cosines."""
+        return super().forward(nn.functional.normalize(x, dim=-1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8), (1, 8), (8,)])
+def test_learned_query(shape):
+    """A parameter that goes into a linear layer as wide as the output is no head, nor a crash."""
+    net = Net(lambda net, x: net.pool(net.tokens(x)), pool=Query(shape)).eval()
+    with pytest.raises(InputError, match=r"has no linear head.*give head=none"):
+        split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+
+
+def test_head_after_a_learned_query():
+    """A head behind such a pool is found."""
+
+    def way(net, x):
+        return net.fc(net.pool(net.tokens(x)))
+
+    net = Net(way, pool=Query((1, 1, 8), width=5), fc=nn.Linear(5, 5)).eval()
+    split = split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+    with torch.inference_mode():
+        features, logits = split.forward(BATCH), net(BATCH)
+    assert split.name == "fc"
+    np.testing.assert_allclose(split.head.logits(features.numpy()), logits.numpy(), atol=1e-5)
+
+
+def test_layer_called_by_keyword():
+    """A layer that is called by keyword is watched as well."""
+    net = plain(lambda net, x: net.fc(input=net.tokens(x).mean(1))).eval()
+    split = split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+    with torch.inference_mode():
+        assert split.forward(BATCH).shape == (5, 8)
+
+
+def test_layer_that_does_more():
+    """A layer asked for by name that is not its weights alone is no head."""
+    net = Net(lambda net, x: net.fc(net.tokens(x).mean(1)).relu(), fc=Normed(8, 5)).eval()
+    with pytest.raises(InputError, match="is not its weights and bias alone"):
+        split_network(net, EncoderUri("timm", "x", {"layer": "fc"}), EXAMPLE)
+
+
+def test_layer_whose_rows_are_no_images():
+    """A layer asked for by name must run on the images."""
+    net = Net(lambda net, x: net.pool(net.tokens(x)), pool=Query((1, 1, 8))).eval()
+    with pytest.raises(InputError, match=r"layer pool\.q makes \(1, 1, 8\) of 2 images"):
+        split_network(net, EncoderUri("timm", "x", {"layer": "pool.q"}), EXAMPLE)
+
+
 class TestOptions:
     def test_no_head(self):
         """With head=none the features are the network's output."""

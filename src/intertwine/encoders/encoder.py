@@ -116,13 +116,20 @@ class Encoder:
         Raises
         ------
         InputError
-            When they are no texts, or images of another size or type.
+            When they are no texts, or images of another size or type; or when the network does not
+            make one vector of each.
         """
         try:
             ready = cast("Any", self.preprocessing).apply(batch)
         except InputError as error:
             raise InputError(f"encoder {self.name}: {error}") from error
-        return np.asarray(self.run(ready), np.float32).reshape(len(batch), self.dim)
+        features = np.asarray(self.run(ready), np.float32)
+        if features.shape[:1] != (len(batch),) or features.size != len(batch) * self.dim:
+            raise InputError(
+                f"encoder {self.name}: made features {features.shape} of {len(batch)} {self.reads}, "
+                f"expected ({len(batch)}, {self.dim}); choose another layer to split at"
+            )
+        return features.reshape(len(batch), self.dim)
 
 
 class Accuracies(TypedDict):

@@ -5,8 +5,9 @@
 is unpickled.
 
 An image classifier is split at its head, see `intertwine.encoders.torch_head`. Another network has
-no head: its features are its own pooled output (of one that reads texts too, that of the image),
-or, with `pool=`, its last hidden state.
+no head: its features are its own pooled output (of one that reads texts too, or that ends in a
+projection, the embedding of the image), or, with `pool=`, its last hidden state. Weights in the file
+that the network would not use are an error, unless `pool=` or `layer=` says what to take.
 
 weights=FILE          other weights, `.safetensors` or `.pt`, named as in the network
 weights=random:SEED   fresh weights, as the network's own class starts with
@@ -45,6 +46,8 @@ PROCESSORS = (PROCESSOR, "processor_config.json")
 # What must be said where no processor says it.
 NEEDED = ("crop", "mean", "std", "scale")
 CLASSIFIER = "ForImageClassification"
+# Classes that no Auto class gives, such as CLIPVisionModelWithProjection.
+PROJECTION = "WithProjection"
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
@@ -68,7 +71,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     config = _auto(uri, "AutoConfig", "from_pretrained", folder)
     classifies = any(CLASSIFIER in name for name in config.architectures or ())
     prepared = _preprocessing(uri, folder)
-    module = _network(uri, folder, config, classifies=classifies)
+    module, unused = _network(uri, folder, config, classifies=classifies)
     encoder = open_module(
         uri if classifies else uri.replace(head=uri.options.get("head", "none")),
         module,
@@ -76,6 +79,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         preprocessing=prepared,
         call=_logits if classifies else _pooling(uri),
     )
+    _check_used(unused, module, config, uri)
     encoder = replace(encoder, uri=str(uri))
     # Some mask a part of the image at random, in eval mode too.
     check_repeatable(encoder, module, where=uri.where)
@@ -94,18 +98,25 @@ def _auto(uri: EncoderUri, name: str, method: str, *arguments: Any, **options: A
     )
 
 
-def _network(uri: EncoderUri, folder: Path, config: Any, *, classifies: bool) -> Any:
-    """Return the network in float32, with the weights that the URI asks for."""
+def _network(
+    uri: EncoderUri, folder: Path, config: Any, *, classifies: bool
+) -> tuple[Any, list[str]]:
+    """Return the network in float32 with the weights asked for, and names of those it leaves unused."""
     auto = "AutoModelForImageClassification" if classifies else "AutoModel"
+    own = _projection(config)
     weights = asked_weights(uri)
     if "weights" in uri.options:
-        module = fresh(lambda: _auto(uri, auto, "from_config", config), weights.seed).float()
+
+        def make() -> Any:
+            return attempt(uri, own, config) if own else _auto(uri, auto, "from_config", config)
+
+        module = fresh(make, weights.seed).float()
         if weights.file is not None:
             load_strict(module, read_state(weights.file), where=uri.where)
-        return module
+        return module, []
     module, report = _auto(
         uri,
-        auto,
+        own.__name__ if own else auto,
         "from_pretrained",
         folder,
         config=config,
@@ -114,7 +125,24 @@ def _network(uri: EncoderUri, folder: Path, config: Any, *, classifies: bool) ->
         output_loading_info=True,
     )
     _check_complete(sorted(report["missing_keys"]), uri)
-    return module.float()
+    return module.float(), sorted(report["unexpected_keys"])
+
+
+def _projection(config: Any) -> Any | None:
+    """Return the class of a network that ends in a projection, which no Auto class makes, or None."""
+    names = [name for name in config.architectures or () if name.endswith(PROJECTION)]
+    return getattr(import_extra("transformers", EXTRA), names[0], None) if names else None
+
+
+def _check_used(unused: list[str], module: Any, config: Any, uri: EncoderUri) -> None:
+    """Raise when weights of the file would have no part in the features, and nobody asked for that."""
+    if unused and not uri.options.keys() & {"layer", "pool"}:
+        named = ", ".join(config.architectures or ()) or "another class"
+        raise InputError(
+            f"{uri.where}: its file is of {named} and holds {len(unused)} weights, such as "
+            f"{unused[0]}, that {type(module).__name__} does not use; give pool=mean or pool=first "
+            "for the last hidden state, or layer=NAME, to go without them"
+        )
 
 
 def _check_complete(missing: list[str], uri: EncoderUri) -> None:
@@ -160,7 +188,9 @@ def _pooling(uri: EncoderUri) -> Callable[[Any, Any], Any]:
         # Of networks that read texts too.
         images = getattr(module, "get_image_features", module)
         output = images(pixel_values=batch, return_dict=True)
-        pooled = None if whole else getattr(output, "pooler_output", None)
+        names = ("image_embeds", "pooler_output")
+        found = (getattr(output, name, None) for name in names if not whole)
+        pooled = next((value for value in found if value is not None), None)
         if pooled is not None:
             return pooled.flatten(1)
         if not whole:

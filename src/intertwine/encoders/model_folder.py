@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from intertwine.encoders.uri import EncoderUri
 
+ADAPTER = "adapter_config.json"
 # No pickles and no code: only these are fetched.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
 
@@ -44,7 +45,8 @@ def model_folder(
     Raises
     ------
     InputError
-        When there is no such folder or repository, it cannot be reached, or it lacks a file.
+        When there is no such folder or repository, it cannot be reached, it lacks a file, or it holds
+        an adapter to a network, which would be left out.
     """
     files = ", ".join([*needs, *takes])
     if not uri.named:
@@ -54,6 +56,13 @@ def model_folder(
     else:
         name = f"{owner}/{uri.path}" if owner and "/" not in uri.path else uri.path
         folder = _fetched(name, uri, extra, files)
+    adapters = [folder / ADAPTER, *sorted(folder.glob(f"*_*/{ADAPTER}"))]
+    adapter = next((path for path in adapters if path.is_file()), None)
+    if adapter is not None:
+        raise InputError(
+            f"{uri.where}: holds an adapter ({adapter.relative_to(folder)}), which is not put on the "
+            "network here; merge it with peft's merge_and_unload() and save the whole network"
+        )
     absent = [name for name in needs if not _holds(folder, name)]
     if absent:
         raise InputError(

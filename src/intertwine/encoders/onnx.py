@@ -187,7 +187,7 @@ def _layout(graph: Graph, shape: list[int], uri: EncoderUri) -> str:
     other = [count for count in channels.values() if count in _OTHER_CHANNELS]
     known = all(count > 0 for count in channels.values())
     if (asked and channels[asked] not in {0, 3}) or (not shown and (known or other)):
-        count = channels[asked] if asked else (other or ["other than three"])[0]
+        count = channels[asked] if asked else next(iter(other), "other than three")
         raise InputError(
             f"{graph.where}: its input shape {shape} has {count} channels, expected three, of RGB "
             "images; put a layer before it that makes them of RGB"

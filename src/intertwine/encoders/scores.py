@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import special
 
 if TYPE_CHECKING:
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
 
 def softmax(logits: Array) -> Array:
     """Return softmax(z) of each row."""
-    return special.softmax(logits, axis=1)
+    return np.asarray(special.softmax(logits, axis=1))
 
 
 def log_softmax(logits: Array) -> Array:
     """Return log softmax(z) of each row."""
-    return special.log_softmax(logits, axis=1)
+    return np.asarray(special.log_softmax(logits, axis=1))
 
 
 def sigmoid(logits: Array) -> Array:
     """Return 1/(1 + e^−z)."""
-    return special.expit(logits)
+    return np.asarray(special.expit(logits))
 
 
 SCORES: dict[str, Callable[[Array], Array]] = {

@@ -154,15 +154,36 @@ def _asked_head(
     _, ran = watch({name: layer}, lambda: call(module, example), uri.where)
     if name not in ran:
         raise InputError(f"{uri.where}: layer {name} does not run just once on an image")
-    return [name], _head([layer])
+    own = ran[name].output
+    if not _is_batch(layer, own) or len(own) != len(example):
+        raise InputError(
+            f"{uri.where}: layer {name} makes {tuple(own.shape)} of {len(example)} images, expected "
+            f"({len(example)}, …); choose a layer whose rows are images"
+        )
+    head = _explains([name], ran, over_positions(layer, own))
+    if head is None:
+        raise InputError(
+            f"{uri.where}: layer {name} is not its weights and bias alone: what it puts out differs "
+            "from what they make; give head=none to take that as features"
+        )
+    return [name], head
 
 
 def _explains(names: Sequence[str], ran: Mapping[str, Ran], logits: Any) -> Head | None:
     """Return the mean of some layers as a head when it makes the network's output, else None."""
     layers = [ran[name].layer for name in names]
+    reads = [ran[name].input for name in names]
+    rows = {len(value) for layer, value in zip(layers, reads, strict=True) if _is_batch(layer, value)}
+    if rows != {len(logits)} or not all(map(_is_batch, layers, reads)):
+        return None
     head = _head(layers)
-    features = _side_by_side(layers, [ran[name].input for name in names])
+    features = _side_by_side(layers, reads)
     return head if explains(head, features.float().numpy(), logits.numpy()) else None
+
+
+def _is_batch(layer: Any, value: Any) -> bool:
+    """Return whether what a linear layer reads or puts out has an axis of images."""
+    return bool(value.ndim == 4 if layer.weight.ndim == 4 else value.ndim >= 2)
 
 
 def _head(layers: Sequence[Any]) -> Head:

@@ -62,11 +62,16 @@ def watch(
     ran: dict[str, Ran] = {}
     times: Counter[str] = Counter()
 
-    def seen(name: str, layer: Any, inputs: Any, output: Any) -> None:
+    def seen(name: str, layer: Any, inputs: Any, named: Any, output: Any) -> None:
         times[name] += 1
-        ran[name] = Ran(layer, inputs[0].float(), output.float())
+        # A learned query, which is a parameter, may be what it reads.
+        read = _first(inputs, named).detach()
+        ran[name] = Ran(layer, read.float(), output.detach().float())
 
-    hooks = [layer.register_forward_hook(partial(seen, name)) for name, layer in layers.items()]
+    hooks = [
+        layer.register_forward_hook(partial(seen, name), with_kwargs=True)
+        for name, layer in layers.items()
+    ]
     try:
         output = run_alone(run)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
@@ -75,6 +80,11 @@ def watch(
         for hook in hooks:
             hook.remove()
     return output, {name: one for name, one in ran.items() if times[name] == 1}
+
+
+def _first(inputs: Any, named: Any) -> Any:
+    """Return the first argument of a layer, by place or by name."""
+    return inputs[0] if inputs else next(iter(named.values()))
 
 
 def run_alone(run: Callable[[], Any]) -> Any:
@@ -137,7 +147,9 @@ class RunUntil:
         self._seen = threading.local()
         for layer in layers:
             if inputs:
-                layer.register_forward_pre_hook(lambda _, values: self._take(values[0]))
+                layer.register_forward_pre_hook(
+                    lambda _, values, named: self._take(_first(values, named)), with_kwargs=True
+                )
             else:
                 layer.register_forward_hook(lambda _, __, output: self._take(output))
 

@@ -287,14 +287,16 @@ class TestBare:
             folder / "model.safetensors",
             metadata={"format": "pt"},
         )
-        with pytest.raises(InputError, match=rf"holds 1 weights, such as {more}, that CLIPVisionMo"):
+        with pytest.raises(
+            InputError, match=rf"holds 1 weights, such as {more}, that CLIPVisionMo"
+        ):
             open_encoder(f"hf:{folder}")
         assert open_encoder(f"hf:{folder}?pool=mean").dim == 32
 
     @pytest.mark.parametrize("family", ["masked", "segments"])
     def test_other_heads(self, saved, family):
         """A network saved with a head of another kind says what it lacks or leaves out."""
-        with pytest.raises(InputError, match="lacks|no pooled output|does not use"):
+        with pytest.raises(InputError, match=r"lacks|no pooled output|does not use"):
             open_encoder(f"hf:{saved(family)[0]}")
         assert open_encoder(f"hf:{saved(family)[0]}?pool=mean").dim == 32
 
@@ -314,7 +316,7 @@ class TestBare:
         """An adapter beside the network is not left out without a word."""
         folder = copied()
         (folder / "adapter_config.json").write_text("{}")
-        with pytest.raises(InputError, match="holds an adapter .*merge it"):
+        with pytest.raises(InputError, match=r"holds an adapter .*merge it"):
             open_encoder(f"hf:{folder}")
 
     @pytest.mark.parametrize("pool", ["mean", "first"])
@@ -327,6 +329,8 @@ class TestBare:
             hidden = module(batch).last_hidden_state
         want = hidden.mean(1) if pool == "mean" else hidden[:, 0]
         np.testing.assert_allclose(encoder.encode(images), want, atol=1e-5)
+        said = "pool=mean averages all tokens, cls_token with the patches"
+        assert [note.endswith(said) for note in encoder.notes] == ([True] if pool == "mean" else [])
 
     def test_pooler_is_missing(self, copied):
         """A pooler that the file lacks is not drawn at random; without it the rest can be used."""

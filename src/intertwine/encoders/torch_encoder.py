@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
     from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
+
+
+# What networks call learned tokens that stand for no patch of the image.
+_EXTRA_TOKENS = frozenset(
+    {
+        "class_embedding",
+        "class_token",
+        "cls_token",
+        "dist_token",
+        "distillation_token",
+        "reg_token",
+        "register_tokens",
+    }
+)
 
 
 def open_weights(
@@ -133,7 +148,7 @@ def open_module(
     torch: Any = import_extra("torch", EXTRA)
     example = torch.from_numpy(preprocessing.apply(preprocessing.noise(2)))
     split = split_network(module.eval(), uri, example, call=call)
-    return module_encoder(
+    encoder = module_encoder(
         uri,
         module,
         execution,
@@ -142,6 +157,19 @@ def open_module(
         weights_sha256=weights_sha256,
         workers=workers,
     )
+    return replace(encoder, notes=_notes(module, uri))
+
+
+def _notes(module: Any, uri: EncoderUri) -> tuple[str, ...]:
+    """Return a note where tokens that stand for no patch are averaged with those that do."""
+    if uri.options.get("pool") != "mean":
+        return ()
+    names = (name.rpartition(".")[2] for name, _ in module.named_parameters())
+    extra = [name for name in dict.fromkeys(names) if name in _EXTRA_TOKENS]
+    if not extra:
+        return ()
+    note = f"{uri.where}: pool=mean averages all tokens, {' and '.join(extra)} with the patches"
+    return (note,)
 
 
 def module_encoder(

@@ -173,7 +173,9 @@ def _explains(names: Sequence[str], ran: Mapping[str, Ran], logits: Any) -> Head
     """Return the mean of some layers as a head when it makes the network's output, else None."""
     layers = [ran[name].layer for name in names]
     reads = [ran[name].input for name in names]
-    rows = {len(value) for layer, value in zip(layers, reads, strict=True) if _is_batch(layer, value)}
+    rows = {
+        len(value) for layer, value in zip(layers, reads, strict=True) if _is_batch(layer, value)
+    }
     if rows != {len(logits)} or not all(map(_is_batch, layers, reads)):
         return None
     head = _head(layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 HEADER_KEY = "intertwine"
 FORMAT_VERSION = 1
+# Characters of a file's name that go into the names of its temporaries.
+LONGEST_NAME = 100
 
 
 @contextmanager
@@ -69,12 +72,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def forget_temporary(path: Path) -> None:
     """Remove what runs that were killed while they wrote a file left beside it."""
-    for stale in path.parent.glob(f"{escape(_temporary_prefix(path))}*"):
-        stale.unlink(missing_ok=True)
+    prefix, suffix = _temporary_prefix(path), path.suffix
+    # Exactly what mkstemp makes: `a` leaves alone what `a-b`, which may be in the making, has.
+    ours = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}" + re.escape(suffix))
+    for stale in path.parent.glob(f"{escape(prefix)}*"):
+        if ours.fullmatch(stale.name):
+            stale.unlink(missing_ok=True)
 
 
 def _temporary_prefix(path: Path) -> str:
-    return f".tmp-{path.name[:100]}-"
+    name = path.name
+    if len(name) > LONGEST_NAME:
+        # Names that begin alike must not share what is in the making.
+        name = f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f".tmp-{name}-"
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:

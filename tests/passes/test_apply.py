@@ -288,7 +288,7 @@ def test_an_interrupted_run_leaves_no_output_and_goes_on(tmp_path, small, long):
     with pytest.raises(Stop):
         apply_file(small[1], long[0], tmp_path / "out.npy", progress=interrupt_after(130))
     assert not (tmp_path / "out.npy").exists()
-    assert hidden(tmp_path) == [".out.partial.json", ".out.partial.npy"]
+    assert hidden(tmp_path) == [".out.npy.partial.json", ".out.npy.partial.npy"]
     seen = []
     apply_file(small[1], long[0], tmp_path / "out.npy", progress=lambda done, _: seen.append(done))
     assert seen == [256, 320, 384, 448, 500]
@@ -332,11 +332,11 @@ def test_a_damaged_partial_result_is_done_again_or_refused(tmp_path, small, long
     with pytest.raises(Stop):
         apply_file(small[1], long[0], tmp_path / "out.npy", progress=interrupt_after(130))
     if damage == "record":
-        (tmp_path / ".out.partial.json").write_text('{"identity"')
+        (tmp_path / ".out.npy.partial.json").write_text('{"identity"')
         apply_file(small[1], long[0], tmp_path / "out.npy")
         assert (tmp_path / "out.npy").read_bytes() == long[1]
     else:
-        (tmp_path / ".out.partial.npy").write_bytes(b"cut")
+        (tmp_path / ".out.npy.partial.npy").write_bytes(b"cut")
         with pytest.raises(InputError, match="has another size"):
             apply_file(small[1], long[0], tmp_path / "out.npy")
         assert not (tmp_path / "out.npy").exists()
@@ -382,7 +382,7 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
             assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
             (tmp_path / "out.npy").unlink()
             continue
-        record = tmp_path / ".out.partial.json"
+        record = tmp_path / ".out.npy.partial.json"
         resumed += record.exists() and bool(json.loads(record.read_text())["done"])
     with start("out.npy") as process:
         assert process.wait() == 0

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from intertwine.cli import common
 from intertwine.cli.apply import apply
 from intertwine.cli.closed_set import closed_set
 from intertwine.cli.convert_checkpoint import convert_checkpoint
@@ -63,7 +64,8 @@ def main() -> NoReturn:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(arguments)
+        with common.held:
+            app(arguments)
     except (Exception, KeyboardInterrupt) as error:
         if _interrupted(error):
             sys.exit(130)

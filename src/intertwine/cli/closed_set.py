@@ -55,6 +55,7 @@ def closed_set(
     )
     common.check_device(device, precision)
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     controls = list(control or [])
     with common.progress() as report, open_workers(workers, scheduler) as pool:

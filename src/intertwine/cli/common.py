@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -179,6 +180,23 @@ def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output."""
     print(json.dumps(value, allow_nan=False))
+
+
+# Outputs that the command holds; `main` releases them.
+held = ExitStack()
+
+
+def hold(output: Path) -> None:
+    """Hold a file or folder to write until the command ends.
+
+    Raises
+    ------
+    InputError
+        When another run holds it, saying which.
+    """
+    from intertwine.locks import one_run
+
+    held.enter_context(one_run(output))
 
 
 def deliver(

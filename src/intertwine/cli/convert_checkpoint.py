@@ -27,6 +27,7 @@ def convert_checkpoint(
     """Write a checkpoint of arcface-tf2 or of slim's Inception-v2 for torch; needs TensorFlow."""
     from intertwine.passes.convert_checkpoint import convert_checkpoint as run
 
+    common.hold(out)
     summary = run(checkpoint, out, arch=arch)
     if json:
         common.print_json(summary)

@@ -43,6 +43,7 @@ def demo(
 
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     found = find_sample(imagenet.FILE, sample)
     people = find_sample(face_sample.FILE, faces, option="--faces")

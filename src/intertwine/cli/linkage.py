@@ -56,6 +56,7 @@ def linkage(
     counts = None if known is None else [_count(text) for text in known.split(",")]
     common.check_device(device, precision)
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     with common.progress() as say:
         result = study(

@@ -127,6 +127,7 @@ def open_set(
     )
     common.check_device(device, precision)
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     rows, listed = FeatureSet.open(*feature_set), read_pairs(pairs)
     with common.progress() as say:

@@ -67,6 +67,7 @@ def plan(
 
     options = PlanOptions(metric.value, accept, least, folds, rows, seed)
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     with common.progress() as say:
         result = study(

@@ -69,6 +69,7 @@ def similarity(
         layers=tuple(layers or ()),
     )
     check_writable(out)
+    common.hold(out)
     require_report_extra()
     swaps = [] if closed_set is None else read_swaps(closed_set)
     scratch = out / ".moments"

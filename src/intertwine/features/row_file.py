@@ -137,7 +137,7 @@ def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
         When the disk is full or cannot be written.
     """
     header = _header(shape, dtype)
-    temporary = path.with_name(f".tmp-{path.stem}.part")
+    temporary = path.with_name(f".tmp-{path.name}.part")
     try:
         with temporary.open("wb", buffering=0) as file:
             file.write(header)

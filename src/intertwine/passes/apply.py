@@ -9,7 +9,9 @@ import numpy as np
 
 from intertwine.errors import InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.file_state import stamp_of
 from intertwine.files import sha256_file
+from intertwine.locks import one_run
 from intertwine.map_pair import load_map
 from intertwine.passes.mapper import Mapper, UnusableInputError, source_vectors
 from intertwine.source_check import SAMPLE_ROWS, require_source
@@ -77,7 +79,8 @@ def apply_file(
     Raises
     ------
     InputError
-        For a wrong space, features that are not finite or do not fit the dtype, a full disk.
+        For a wrong space, features that are not finite or do not fit the dtype, a full disk, and
+        another run that writes this output.
     FileFormatError
         For a file that is cut or altered.
     """
@@ -89,16 +92,16 @@ def apply_file(
     vectors, notes = _open(source, linear_map, force=force)
     notes += _lost(vectors, output)
     chosen = np.dtype(dtype or vectors.dtype.newbyteorder("="))
-    status = vectors.path.stat()
+    stamp = stamp_of(vectors.path)
     identity = {
         "map_sha256": sha256_file(map_file),
-        "input": [str(vectors.path.resolve()), source.name, status.st_size, status.st_mtime_ns],
+        "input": [str(vectors.path.resolve()), source.name, *stamp],
         "output": output.name,
         "shape": [vectors.n_rows, linear_map.target.dim],
         "dtype": chosen.name,
         "device": device,
     }
-    with PartialOutput(output, identity) as made:
+    with one_run(output), PartialOutput(output, identity) as made:
         mapper = Mapper(str(map_file), str(source), str(made.array), chosen.name, device)
         unusable: IntertwineError | None = None
         try:
@@ -112,6 +115,9 @@ def apply_file(
             # Only another input can help, and that starts from its first row.
             made.discard()
             raise unusable  # here: an error that is its own context has no end
+        if stamp_of(vectors.path) != stamp:
+            made.discard()
+            raise InputError(f"{vectors.path} has changed while it was mapped; run again")
         made.finish(vectors, linear_map.target.name)
     return {
         "rows": vectors.n_rows,

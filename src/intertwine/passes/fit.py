@@ -14,6 +14,7 @@ from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
 from intertwine.files import check_writable, read_header
+from intertwine.locks import one_run
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
 from intertwine.passes.fit_record import FitRecord
@@ -70,8 +71,21 @@ def fit_to_files(
     InputError
         For an unknown space, fewer than two rows, or options that do not fit.
     """
-    out, report = Path(out), say or (lambda *_: None)
     check_writable(out)
+    with one_run(out):
+        return _fit_to_files(paths, Path(out), options, source, target, say, products)
+
+
+def _fit_to_files(
+    paths: Sequence[str | os.PathLike[str]],
+    out: Path,
+    options: FitOptions,
+    source: str | None,
+    target: str | None,
+    say: Callable[[str, int, int], None] | None,
+    products: dict[str, Any],
+) -> dict[str, Any]:
+    report = say or (lambda *_: None)
     heads: dict[str, Head] = {}
     notes: list[str] = []
     forget: Callable[[], None] = _nothing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.counted_rows import joined
 from intertwine.errors import FileFormatError, InputError
 from intertwine.files import check_writable, read_header
+from intertwine.locks import one_run
 from intertwine.moments import Moments
 from intertwine.passes.moments_file import summary_of
 
@@ -53,6 +54,13 @@ def merge_files(
         raise InputError("got no file, expected at least one file of moments")
     out = Path(out)
     check_writable(out.parent)
+    with one_run(out):
+        return _merge(paths, out, say)
+
+
+def _merge(
+    paths: Sequence[str | os.PathLike[str]], out: Path, say: Callable[[int, int], None] | None
+) -> dict[str, Any]:
     listed = sorted((_order(Path(path)), Path(path)) for path in paths)
     _refuse_shared(listed)
     total = Moments.load(listed[0][1])

@@ -11,6 +11,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
 from intertwine.files import check_writable, read_header
+from intertwine.locks import one_run
 from intertwine.passes.checkpoint import EVERY_SECONDS, Checkpoint
 from intertwine.passes.moments import add_rows, empty_moments, set_key
 
@@ -142,16 +143,17 @@ def moments_to_file(
         raise InputError(
             f"got rows {start}:{stop}, expected some of 0:{feature_set.n}, the rows of {feature_set}"
         )
-    moments, resumed, done = resumable_moments(
-        feature_set,
-        names or list(feature_set.spaces),
-        out,
-        rows=range(start, stop),
-        progress=say,
-        **options,
-    )
-    moments.save(out)
-    done()
+    with one_run(out):
+        moments, resumed, done = resumable_moments(
+            feature_set,
+            names or list(feature_set.spaces),
+            out,
+            rows=range(start, stop),
+            progress=say,
+            **options,
+        )
+        moments.save(out)
+        done()
     return summary_of(moments, out) | {"resumed": resumed}
 
 

@@ -24,7 +24,8 @@ SYNC_SECONDS = 1.0
 
 def partial_files(output: Path) -> tuple[Path, Path]:
     """Return where an output's rows so far, and the record of them, stand."""
-    name = f".{output.stem}.partial"
+    # The whole name: x.npy and x.parquet may be made side by side.
+    name = f".{output.name}.partial"
     return output.with_name(f"{name}.npy"), output.with_name(f"{name}.json")
 
 

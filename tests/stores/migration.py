@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 
 from intertwine.stores.store import require_ours
 
@@ -33,3 +37,34 @@ def migrate(source, text, mapped, *, mark, size, rounds=None):
         if rounds:
             break
     return target
+
+
+def finished_after_a_kill(patch, module, step, done, run):
+    """Run what is killed before or after a step, if it gets there."""
+    function, cut = getattr(module, step), []
+
+    def killed(*values, **names):
+        if cut:
+            return function(*values, **names)
+        cut.append(step)
+        if done:
+            function(*values, **names)
+        raise KeyboardInterrupt
+
+    patch.setattr(module, step, killed)
+    with suppress(KeyboardInterrupt):
+        run()
+
+
+@contextmanager
+def held_by_another_process(*arguments):
+    """Have a command run as a process of its own, which is killed at the end; give its id."""
+    program = Path(sys.executable).with_name("intertwine")
+    line = [str(value) for value in (program, *arguments)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("migrating")
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+            process.stderr.read()

@@ -13,7 +13,8 @@ from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, lancedb_folder, lancedb_target, open_store
+from intertwine.stores import Mark, lancedb_folder, lancedb_switch, lancedb_target, open_store
+from intertwine.stores.origins import ORIGIN
 
 N, D, Q = 700, 16, 12
 NO_VECTOR = (3, 400)
@@ -73,8 +74,9 @@ def vectors():
 
 
 def rows(folder, name):
-    """Return a table's rows by id, without the vectors."""
-    table = lancedb.connect(folder).open_table(name).to_arrow().drop(["vector"])
+    """Return a table's rows by id, without the vectors and what a migration notes of them."""
+    table = lancedb.connect(folder).open_table(name).to_arrow()
+    table = table.select([n for n in table.schema.names if n not in {"vector", ORIGIN}])
     return {row["id"]: row for row in table.to_pylist()}
 
 
@@ -154,6 +156,7 @@ def test_a_migration_brings_every_row(tmp_path, dtype):
     assert target.mark() == MARK
     schema = lancedb.connect(tmp_path).open_table("new").schema
     assert schema.metadata == {b"owner": b"somebody"}
+    assert schema.names == ["id", "text", "vector", "tags", ORIGIN]
     query = np.nan_to_num(expected[5:6])
     assert target.search(query, 1) == [[5]]
 
@@ -168,7 +171,7 @@ def test_native_rows_stay(folder):
     def put(item):
         vectors = column(np.full((1, Q), 9, np.float32))
         native = pa.table({"id": [item], "text": ["mine"], "vector": vectors, "tags": [[0]]})
-        other.add(native.cast(other.schema))
+        other.add(native)
 
     put("it's 3")
     pending = target.pending(100)
@@ -273,44 +276,61 @@ def test_a_switch_and_back(folder, vectors):
     again.drop()
 
 
-def test_searches_during_a_switch(folder, vectors, monkeypatch):
-    """While a switch writes, handles opened before it and during it search the old vectors."""
-    target = migrate(open_store(f"lancedb:{folder}#items"), f"lancedb:{folder}#new")
-    table, pages, found = lancedb.connect(folder).open_table("items"), target.pages, []
-    monkeypatch.setattr(lancedb_target, "PAGE", 100)
+def during_the_switch(target, does):
+    """Have something done at every page that a switch writes."""
+    pages = target.pages
 
-    def spied(*values):
-        for page in pages(*values):
-            fresh = lancedb.connect(folder).open_table("items")
-            found.extend(len(t.search(vectors[0]).limit(2).to_arrow()) for t in (table, fresh))
+    def spied(names, *values):
+        for page in pages(names, *values):
+            if names == target.names:
+                does()
             yield page
 
     target.pages = spied
+
+
+def test_searches_during_a_switch(folder, vectors, monkeypatch):
+    """While a switch writes, handles opened before it and during it search the old vectors."""
+    target = migrate(open_store(f"lancedb:{folder}#items"), f"lancedb:{folder}#new")
+    table, found = lancedb.connect(folder).open_table("items"), []
+    monkeypatch.setattr(lancedb_switch, "PAGE", 100)
+
+    def search():
+        fresh = lancedb.connect(folder).open_table("items")
+        found.extend(len(t.search(vectors[0]).limit(2).to_arrow()) for t in (table, fresh))
+
+    during_the_switch(target, search)
     target.switch(convert)
     assert found == [2] * 14
 
 
-def test_a_write_during_a_switch_undoes_it(folder):
-    """A row that comes while a switch writes is not lost: the old rows and it stand as before."""
+def test_writes_during_a_switch_are_carried_over(folder, vectors):
+    """What is added, edited and deleted while a switch writes is so under the new vectors, converted."""
     target = migrate(open_store(f"lancedb:{folder}#items"), f"lancedb:{folder}#new")
-    pages = target.pages
+    before = rows(folder, "items")
 
-    def spied(*values):
+    def write():
         table = lancedb.connect(folder).open_table("items")
         late = table.to_arrow().slice(0, 1).set_column(0, "id", pa.array(["late"]))
         table.add(late.cast(table.schema))
-        yield from pages(*values)
+        table.delete("id IN ('it''s 6', 'it''s 9')")
+        table.add(late.set_column(0, "id", pa.array(["it's 9"])).cast(table.schema))
+        table.update(where="id = 'it''s 12'", values={"text": "edited"})
+        table.update(where="id = 'it''s 15'", values={"vector": vectors[0].tolist()})
 
-    target.pages = spied
-    with pytest.raises(InputError, match="written to during the switch, which is undone"):
-        target.switch(convert)
-    assert not target.switched()
-    assert len(rows(folder, "items")) == N + 1
-    target.pages = pages
-    with pytest.raises(InputError, match="lacks rows"):
-        target.switch(convert)
-    migrate(target.source, f"lancedb:{folder}#new").switch(convert)
-    assert "late" in rows(folder, "items")
+    during_the_switch(target, write)
+    notes = target.switch(convert)
+    assert "4 rows that had come or changed were converted at the switch itself, 1 that" in notes[0]
+    after, first = rows(folder, "items"), {**before["it's 0"]}
+    expected = {**before, "late": {**first, "id": "late"}, "it's 9": {**first, "id": "it's 9"}}
+    del expected["it's 6"]
+    expected["it's 12"]["text"] = "edited"
+    assert after == expected
+    assert rows(folder, "new") == expected
+    got = open_store(f"lancedb:{folder}#items").read(["late", "it's 9", "it's 15", "it's 0"])
+    np.testing.assert_allclose(got, [vectors[0] @ MATRIX] * 4, rtol=1e-5)
+    tags = lancedb.connect(folder).open_table("items").tags.list()
+    assert [name for name in tags if "underway" in name] == []
 
 
 def test_another_column_and_id(tmp_path):
@@ -329,6 +349,7 @@ def test_another_column_and_id(tmp_path):
     assert np.array_equal(target.read(range(N)), other[:, :3])
     table = lancedb.connect(tmp_path)
     left, right = (table.open_table(n).to_arrow().drop(["other"]) for n in ("items", "new"))
+    right = right.drop([ORIGIN])
     # An insertion keeps no order within a batch.
     assert left.to_pylist() == right.sort_by("Key No").to_pylist()
 

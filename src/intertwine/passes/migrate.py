@@ -187,6 +187,7 @@ class _Run:
             if left:
                 self.warnings.append(f"{left} items have an old vector only; run again to convert")
         else:
+            self._scale_like_the_new()
             self.convert()
         if self.written:
             self.warnings.append(
@@ -234,6 +235,12 @@ class _Run:
         if self.unit:
             why = "native ones do" if "unit" in plan else "old ones do"
             self.notes.append(f"new vectors get length 1, as {why}")
+
+    def _scale_like_the_new(self) -> None:
+        """Scale as what was switched to was: after a switch the old vectors are not at hand."""
+        plan = self.linear_map.info.get("plan") or {}
+        rows = self.store.sample(SAMPLE_ROWS).vectors
+        self.unit = bool(plan["unit"]) if "unit" in plan else is_unit(rows)
 
     @property
     def mapper(self) -> BatchMapper:

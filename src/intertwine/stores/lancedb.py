@@ -16,7 +16,8 @@ from intertwine.stores.lancedb_arrow import (
     one_line,
     to_array,
 )
-from intertwine.stores.lancedb_folder import PAGE, connect, literal, quoted, tables_of
+from intertwine.stores.lancedb_folder import PAGE, connect, quoted, tables_of, where_ids
+from intertwine.stores.lancedb_indexes import DISTANCES
 from intertwine.stores.store import Batch, Mark, check_metric
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from intertwine.stores.lancedb_target import LanceTarget
     from intertwine.stores.store import Metric
 
-# What LanceDB calls the metrics.
-DISTANCES = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 METRIC_OF: dict[str, Metric] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
 # Ids of one question.
 QUESTION = 1000
@@ -181,15 +180,13 @@ class LanceStore:
         keep = np.linspace(0, len(page) - 1, min(size, len(page))).round().astype(int)
         return self.batch(page.take(keep))
 
-    def find(self, ids: Sequence[Any], names: Sequence[str]) -> Iterator[Any]:
-        """Give columns of the rows that have some ids."""
-        kind = int if self.columns.ids_are_numbers else str
+    def find(self, ids: Sequence[Any], names: Sequence[str], pinned: Any = None) -> Iterator[Any]:
+        """Give columns of the rows that have some ids, now or in a version."""
         for first in range(0, len(ids), QUESTION):
-            some = ", ".join(literal(kind(item)) for item in ids[first : first + QUESTION])
             with one_line():
-                where = f"{quoted(self.columns.id)} IN ({some})"
-                query = self.table.search().where(where).select(list(names))
-                page = query.limit(self.table.count_rows()).to_arrow()
+                table = pinned or self.table
+                query = table.search().where(where_ids(self, ids[first : first + QUESTION]))
+                page = query.select(list(names)).limit(table.count_rows()).to_arrow()
             yield page
 
     def read(self, ids: Sequence[Any]) -> Array:

@@ -22,6 +22,8 @@ EXTRA = "lancedb"
 NOTE = b"intertwine"
 # In the schema's metadata: which model LanceDB is to embed texts with, which a map makes untrue.
 EMBEDDING = b"embedding_functions"
+# In a field's metadata: its values are blobs.
+BLOB_FLAG = b"lance-encoding:blob"
 LONGEST_MESSAGE = 300
 
 
@@ -122,6 +124,17 @@ def _holds_vectors(kind: Any) -> bool:
     return bool(lists and types.is_floating(kind.value_type))
 
 
+def blob_columns(schema: Any) -> list[str]:
+    """Return the columns whose values LanceDB keeps outside the table."""
+    return [
+        field.name
+        for field in schema
+        if BLOB_FLAG in (field.metadata or {})
+        or (field.metadata or {}).get(b"ARROW:extension:name", b"").startswith(b"lance.blob")
+        or str(getattr(field.type, "extension_name", "")).startswith("lance.blob")
+    ]
+
+
 def common_dimension(pages: Iterable[Any], name: str) -> int:
     """Return the dimension of vectors whose type states none.
 
@@ -146,11 +159,19 @@ def common_dimension(pages: Iterable[Any], name: str) -> int:
 
 
 def to_array(column: Any, dim: int) -> Array:
-    """Return a column of vectors as (n, dim), a row of NaN where there is none."""
+    """Return a column of vectors as (n, dim), a row of NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        For vectors of another dimension.
+    """
     pa = import_extra("pyarrow", EXTRA)
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     there = column.is_valid().to_numpy(zero_copy_only=False)
     numbers: Array = column.drop_null().flatten().to_numpy(zero_copy_only=False)
+    if len(numbers) != dim * there.sum():
+        raise InputError(f"got vectors of another dimension than {dim} in some rows, expected none")
     if there.all():
         return numbers.reshape(-1, dim)
     vectors = np.full((len(column), dim), np.nan, numbers.dtype)

@@ -15,6 +15,9 @@ from intertwine.stores.lancedb_arrow import EXTRA, one_line
 from intertwine.stores.store import common_metric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from intertwine.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.lancedb import LanceStore
 
@@ -59,35 +62,81 @@ def literal(value: int | str) -> str:
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
-def require_distinct(store: LanceStore) -> None:
-    """Raise when an id stands twice, or is missing, in a table.
+def where_ids(store: LanceStore, ids: Sequence[Any]) -> str:
+    """Return the condition that a row has one of some ids."""
+    kind = int if store.columns.ids_are_numbers else str
+    return f"{quoted(store.columns.id)} IN ({', '.join(literal(kind(item)) for item in ids)})"
 
-    Of each id a hash of 8 bytes is kept, of at most `IDS_AT_ONCE` ids at a time.
+
+def id_numbers(ids: Sequence[Any]) -> Array:
+    """Return an integer of 8 bytes for each id: itself, or a hash of a text."""
+    if ids and isinstance(ids[0], int):
+        return np.array([item & (2**64 - 1) for item in ids], np.uint64).astype(np.int64)
+    return np.fromiter(map(hash, ids), np.int64, len(ids))
+
+
+def id_rounds(pinned: Any) -> int:
+    """Return in how many rounds the ids of a table are looked at, `IDS_AT_ONCE` in memory at most."""
+    with one_line():
+        return max(1, -(-int(pinned.count_rows()) // IDS_AT_ONCE))
+
+
+def sorted_ids(store: LanceStore, pinned: Any, turn: int, rounds: int) -> Array:
+    """Return the numbers of a table's ids, sorted, those of one round.
+
+    Raises
+    ------
+    InputError
+        Where an id is null.
+    """
+    name, kept = store.columns.id, [np.empty(0, np.int64)]
+    for page in store.pages([name], PAGE, 0, pinned):
+        if page[name].null_count:
+            raise InputError(f"{store.name}: id {name!r} is null in some rows, expected none")
+        numbers = id_numbers(page[name].to_pylist())
+        kept.append(numbers[numbers % rounds == turn])
+    return np.sort(np.concatenate(kept))
+
+
+def absent(
+    store: LanceStore, ids_of: Callable[[], Iterator[list[Any]]], pinned: Any
+) -> Iterator[list[Any]]:
+    """Yield those of some ids that a version of a table does not have."""
+    rounds = id_rounds(pinned)
+    for turn in range(rounds):
+        there = sorted_ids(store, pinned, turn, rounds)
+        for ids in ids_of():
+            numbers = id_numbers(ids)
+            lost = (numbers % rounds == turn) & ~np.isin(numbers, there)
+            if lost.any():
+                yield [item for item, is_lost in zip(ids, lost, strict=True) if is_lost]
+
+
+def pages_of_ids(store: LanceStore, pinned: Any) -> Iterator[list[Any]]:
+    """Yield the ids of a version of a table."""
+    for page in store.pages([store.columns.id], PAGE, 0, pinned):
+        yield page[store.columns.id].to_pylist()
+
+
+def require_distinct(store: LanceStore, pinned: Any = None) -> None:
+    """Raise when an id stands twice, or is missing, in a table.
 
     Raises
     ------
     InputError
         Naming one.
     """
-    name, pinned = store.columns.id, store.pinned()
-    with one_line():
-        rounds = -(-pinned.count_rows() // IDS_AT_ONCE)
+    name, pinned = store.columns.id, pinned or store.pinned()
+    rounds = id_rounds(pinned)
     for turn in range(rounds):
-        kept = [np.empty(0, np.int64)]
-        for page in store.pages([name], PAGE, 0, pinned):
-            if page[name].null_count:
-                raise InputError(f"{store.name}: id {name!r} is null in some rows, expected none")
-            hashes = np.fromiter(map(hash, page[name].to_pylist()), np.int64, len(page))
-            kept.append(hashes[hashes % rounds == turn])
-        hashes = np.sort(np.concatenate(kept))
-        suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])[:100].tolist()
-        if suspects:
-            found = Counter(
-                item
-                for page in store.pages([name], PAGE, 0, pinned)
-                for item in page[name].to_pylist()
-                if hash(item) in suspects
-            )
+        numbers = sorted_ids(store, pinned, turn, rounds)
+        suspects = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])[:100]
+        if len(suspects):
+            found: Counter[Any] = Counter()
+            for page in store.pages([name], PAGE, 0, pinned):
+                ids = page[name].to_pylist()
+                there = np.isin(id_numbers(ids), suspects)
+                found.update(item for item, twin in zip(ids, there, strict=True) if twin)
             item, times = found.most_common(1)[0]
             if times > 1:
                 raise InputError(

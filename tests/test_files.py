@@ -97,7 +97,8 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, where):
     owner = {"write": Path, "fsync": os, "replace": Path, "mkstemp": files.tempfile}[where]
     monkeypatch.setattr(owner, "write_bytes" if where == "write" else where, full_disk)
     with pytest.raises(
-        InputError, match=r"cannot write .*file: No space left on device; nothing was changed there"
+        InputError,
+        match=r"cannot write .*file: No space left on device; nothing half-written is left there",
     ) as caught:
         write_bytes(path, b"new")
     assert "\n" not in str(caught.value)
@@ -180,7 +181,9 @@ def test_json_holds_no_nan(tmp_path):
 def test_what_is_no_json_is_a_format_error(tmp_path, content):
     """Text that is cut, not UTF-8 or nested without end is one format error."""
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(FileFormatError, match=r"x.json: cannot be read as JSON"):
+    with pytest.raises(
+        FileFormatError, match=r"x.json: (cannot be read as JSON|is not UTF-8 text)"
+    ):
         read_json(tmp_path / "x.json")
 
 
@@ -296,7 +299,7 @@ def test_what_is_no_safetensors_is_refused(tmp_path, content):
     """Empty files, other formats and folders are format errors."""
     path = tmp_path / "x"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(FileFormatError, match="not a file that intertwine wrote"):
+    with pytest.raises(FileFormatError, match=r"not a file that intertwine wrote|is a folder"):
         read_header(path)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from bisect import bisect_left, bisect_right
 from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
@@ -18,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
 from intertwine.errors import FileFormatError, InputError
+from intertwine.untrusted import DAMAGE, parse_json, read_text, require_ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from intertwine.arrays import Array
 
@@ -54,11 +56,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays, since some writers choose a format by it.
-        prefix = _temporary_prefix(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+        temporary, handle = new_temporary(path, path.suffix)
         os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -68,6 +67,34 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def new_temporary(path: Path, suffix: str) -> tuple[Path, int]:
+    """Create an empty file beside another, under a name that nobody can foresee.
+
+    Parameters
+    ----------
+    path
+        The file that it is to become.
+    suffix
+        How its name ends.
+
+    Returns
+    -------
+    temporary
+        Its path.
+    handle
+        Of the open file.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=suffix)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())
+    return temporary, handle
+
+
+def no_links(path: str, flags: int) -> int:
+    """Open a file, but not what a link of that name leads to; an opener for `open`."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def forget_temporary(path: Path) -> None:
@@ -111,7 +138,7 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Return the error that says a file could not be written, and why."""
     reason = error.strerror or str(error)
-    return InputError(f"cannot write {path}: {reason}; nothing was changed there")
+    return InputError(f"cannot write {path}: {reason}; nothing half-written is left there")
 
 
 def _umask() -> int:
@@ -147,9 +174,18 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that UTF-8 can hold; NaN is refused because JSON has none.
+
+    Names of files that are not UTF-8 hold halves of characters, which JSON escapes.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace").decode()
+
+
 def json_bytes(value: Any) -> bytes:
     """Return a value as readable JSON; NaN is refused because JSON has none."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{json_text(value, indent=2)}\n".encode()
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -165,14 +201,16 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     FileFormatError
         When it cannot be read or is not JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: cannot be read as JSON ({error})") from error
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
+    require_ordinary(path)
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -211,8 +249,7 @@ def write_tensors(
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     body["sha256"] = sha256_tensors(contiguous, body)
     # One key only: safetensors writes several in no fixed order, and bytes must be reproducible.
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, serialise(contiguous, metadata={HEADER_KEY: text}))
+    write_bytes(path, serialise(contiguous, metadata={HEADER_KEY: json_text(body)}))
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -223,12 +260,13 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileFormatError
         When it is no such file or was made by a newer version.
     """
+    require_ordinary(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {})[HEADER_KEY]
-        header = json.loads(text)
+        header = parse_json(text)
         version = header["format_version"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, SafetensorError, *DAMAGE) as error:
         reason = str(error) if isinstance(error, (OSError, SafetensorError)) else "no header"
         raise FileFormatError(
             f"{path}: not a file that intertwine wrote, or cut short ({reason})"
@@ -237,7 +275,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileFormatError(
             f"{path}: format version {version}, this program reads {FORMAT_VERSION}; upgrade it"
         )
-    if json.dumps(header, ensure_ascii=False) != text:
+    if json_text(header) != text:
         # The checksum is over values; this catches a byte that changes only their spelling.
         raise FileFormatError(f"{path}: its header was altered")
     return dict(header)
@@ -273,8 +311,8 @@ def read_tensors(
     try:
         with safe_open(str(path), framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError, AttributeError) as error:
-        # The last two: a dtype that NumPy lacks.
+    except (OSError, SafetensorError, *DAMAGE) as error:
+        # Such as a dtype that NumPy lacks.
         raise FileFormatError(f"{path}: cannot be read ({error})") from error
     expected = header.pop("sha256", None)
     if sha256_tensors(tensors, header) != expected:
@@ -288,25 +326,29 @@ class RowRanges:
     Parameters
     ----------
     ranges
-        Pairs (start, stop); they may touch or overlap.
+        Pairs (start, stop); they may touch or overlap, in any order.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]] | None = None) -> None:
+    def __init__(self, ranges: Iterable[Sequence[int]] | None = None) -> None:
         self._ranges: list[tuple[int, int]] = []
-        for start, stop in ranges or []:
-            self.add(int(start), int(stop))
+        for start, stop in sorted((int(start), int(stop)) for start, stop in ranges or ()):
+            last = self._ranges[-1] if self._ranges else None
+            if last is not None and start <= last[1]:
+                self._ranges[-1] = (last[0], max(last[1], stop))
+            elif start < stop:
+                self._ranges.append((start, stop))
 
     def add(self, start: int, stop: int) -> None:
         """Add rows start … stop−1."""
         if stop <= start:
             return
-        merged = []
-        for low, high in self._ranges:
-            if high < start or stop < low:
-                merged.append((low, high))
-            else:
-                start, stop = min(start, low), max(stop, high)
-        self._ranges = sorted([*merged, (start, stop)])
+        # Those that it touches: from the first that ends at its start or later.
+        first = bisect_left(self._ranges, start, key=lambda pair: pair[1])
+        last = bisect_right(self._ranges, stop, key=lambda pair: pair[0])
+        if first < last:
+            start = min(start, self._ranges[first][0])
+            stop = max(stop, self._ranges[last - 1][1])
+        self._ranges[first:last] = [(start, stop)]
 
     def missing(self, n_rows: int) -> list[tuple[int, int]]:
         """Return the ranges of 0 … n_rows−1 that are not in the set."""

@@ -12,6 +12,7 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.features.npy import NpyFile, read_vector
 from intertwine.files import read_header, read_json, read_tensors
 from intertwine.spaces import Head
+from intertwine.untrusted import require_ordinary, require_shape
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +30,8 @@ _REPORT_KEYS = (
     "intercept",
     "precision",
 )
+# What every study's report holds, as far as others rely on it.
+REPORT = {"study": str, "pairs?": [dict], "notes?": [str], "controls?": ([str], None)}
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -42,6 +45,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         When a file is cut or altered.
     """
     path = Path(path)
+    if not path.is_dir():
+        require_ordinary(path)
     if (path / "report.json").is_file():
         path = path / "report.json"
     if path.is_dir():
@@ -104,7 +109,8 @@ def read_report(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict) or "study" not in value:
         raise FileFormatError(f"{path}: not a report that intertwine wrote")
-    return value
+    require_shape(value, REPORT, path)
+    return dict(value)
 
 
 def _report(path: Path) -> dict[str, Any]:

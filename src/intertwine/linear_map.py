@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.arrays import as_features, to_device
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
 from intertwine.files import read_tensors, write_tensors
 from intertwine.ready_map import ReadyMap
-from intertwine.spaces import Space
+from intertwine.spaces import SPACE, Space
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 # Rows mapped at a time: bounds the float64 copy that a product makes.
 CHUNK_ROWS = 8192
+# What the header of a map's file holds, as far as this program looks at it.
+HEADER = {
+    "source": SPACE,
+    "target": SPACE,
+    "method": str,
+    "info": {"plan?": (dict, None), "notes?": [str], "n?": (int, None)},
+    "created?": str,
+}
+
+
+STATISTICS = ("source_mean", "source_spread", "source_directions")
 
 
 @dataclass(frozen=True)
@@ -178,11 +190,7 @@ class LinearMap:
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays that its file holds."""
-        statistics = {
-            "source_mean": self.source_mean,
-            "source_spread": self.source_spread,
-            "source_directions": self.source_directions,
-        }
+        statistics = {name: getattr(self, name) for name in STATISTICS}
         known = {name: array for name, array in statistics.items() if array is not None}
         return {"weight": self.weight, "bias": self.bias, **known}
 
@@ -210,7 +218,20 @@ class LinearMap:
 
     @classmethod
     def from_parts(cls, tensors: dict[str, Array], header: dict[str, Any]) -> LinearMap:
-        """Return the map that `tensors` and `header` describe."""
+        """Return the map that `tensors` and `header` describe.
+
+        Raises
+        ------
+        InputError
+            For arrays that do not fit each other.
+        """
+        dim = int(header["source"]["dim"])
+        for name, tensor in tensors.items():
+            if tensor.dtype != np.float64 or (name in STATISTICS and tensor.shape[-1:] != (dim,)):
+                raise InputError(
+                    f"{name} is {tensor.dtype} of shape {tensor.shape}, expected float64 for "
+                    f"dimension {dim}"
+                )
         return cls(
             weight=tensors["weight"],
             bias=tensors["bias"],
@@ -221,9 +242,7 @@ class LinearMap:
                 **header["info"],
                 **({"created": header["created"]} if "created" in header else {}),
             },
-            source_mean=tensors.get("source_mean"),
-            source_spread=tensors.get("source_spread"),
-            source_directions=tensors.get("source_directions"),
+            **{name: tensors.get(name) for name in STATISTICS},
         )
 
     @classmethod
@@ -236,14 +255,23 @@ class LinearMap:
             When the file is altered, cut, or of another kind.
         """
         tensors, header = read_tensors(path, kind="map")
-        try:
+        require_shape(header, HEADER, path)
+        with damage_is_told(path, "a map"):
             return cls.from_parts(tensors, header)
-        except KeyError as error:
-            raise FileFormatError(f"{path}: holds no {error}") from error
 
 
 def date_text(created: datetime | None) -> str:
     """Return a date as ISO 8601 with seconds; now, or SOURCE_DATE_EPOCH, when None."""
+    return (created or _now()).isoformat(timespec="seconds")
+
+
+def _now() -> datetime:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
-    return (created or now).isoformat(timespec="seconds")
+    if not epoch:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"got SOURCE_DATE_EPOCH {epoch[:20]!r}, expected seconds since 1970 of a year up to 9999"
+        ) from error

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
+from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.files import read_header, read_tensors, write_tensors
-from intertwine.linear_map import LinearMap, date_text
+from intertwine.linear_map import HEADER, LinearMap, date_text
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     import os
@@ -64,6 +65,7 @@ class MapPair:
             When the file is altered, cut, or of another kind.
         """
         tensors, header = read_tensors(path, kind="map pair")
+        require_shape(header, {"source": HEADER, "target": HEADER}, path)
 
         def side(name: str) -> LinearMap:
             own = {
@@ -73,10 +75,8 @@ class MapPair:
             }
             return LinearMap.from_parts(own, header[name])
 
-        try:
+        with damage_is_told(path, "a map pair"):
             return cls(side("source"), side("target"))
-        except KeyError as error:
-            raise FileFormatError(f"{path}: holds no {error}") from error
 
 
 def load_map(path: str | os.PathLike[str]) -> LinearMap:
@@ -87,7 +87,7 @@ def load_map(path: str | os.PathLike[str]) -> LinearMap:
     FileFormatError
         When the file is neither, or altered.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists() or Path(path).is_dir():
         raise InputError(f"{path}: no such map file")
     if read_header(path).get("kind") == "map pair":
         return MapPair.load(path).to_map()

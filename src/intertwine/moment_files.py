@@ -9,13 +9,24 @@ import numpy as np
 from intertwine.accumulators import DEFAULT_FAST_ERROR
 from intertwine.errors import FileFormatError
 from intertwine.files import read_tensors, write_tensors
-from intertwine.spaces import Space
+from intertwine.spaces import SPACE, Space
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     import os
 
     from intertwine.arrays import Array
     from intertwine.moments import Moments
+
+# What the header of a file of moments holds.
+HEADER = {
+    "spaces": [SPACE],
+    "n": int,
+    "precision": str,
+    "fast_error?": (float, None),
+    "next_row": int,
+    "rows?": [list],
+}
 
 
 def save_moments(moments: Moments, path: str | os.PathLike[str]) -> None:
@@ -50,14 +61,20 @@ def load_moments(path: str | os.PathLike[str]) -> Moments:
     from intertwine.moments import Moments
 
     tensors, header = read_tensors(path, kind="moments")
+    require_shape(header, HEADER, path)
 
     def take(name: str, like: Array) -> Array:
-        if tensors[name].shape != like.shape:
-            shape = tensors[name].shape
-            raise FileFormatError(f"{path}: {name} has shape {shape}, expected {like.shape}")
-        return tensors[name]
+        if name not in tensors:
+            raise FileFormatError(f"{path}: holds no {name!r}")
+        found = tensors[name]
+        if found.shape != like.shape or found.dtype != np.float64:
+            raise FileFormatError(
+                f"{path}: {name} has shape {found.shape} of {found.dtype}, expected {like.shape} of "
+                "float64"
+            )
+        return found
 
-    try:
+    with damage_is_told(path, "moments"):
         spaces = [Space.from_json(value) for value in header["spaces"]]
         moments = Moments(
             spaces,
@@ -74,6 +91,4 @@ def load_moments(path: str | os.PathLike[str]) -> Moments:
         sums.first = {a: take(f"first/{a}", x) for a, x in sums.first.items()}
         sums.norm_cross = {a: take(f"norm_cross/{a}", x) for a, x in sums.norm_cross.items()}
         sums.second = {(a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()}
-    except KeyError as error:
-        raise FileFormatError(f"{path}: holds no {error}") from error
     return moments

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.files import sha256_tensors, write_bytes
+from intertwine.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+# What a file says of a space.
+SPACE = {"name": str, "dim": int, "fingerprint?": (str, None)}
 
 
 def check_space_name(name: str) -> str:
@@ -164,13 +167,13 @@ class Head:
         InputError
             When shapes disagree or a weight is not finite.
         """
+        require_ordinary(path)
         try:
             tensors = load_file(str(path))
-            weight = tensors["weight"]
-        except (OSError, SafetensorError, TypeError, AttributeError) as error:
+        except (OSError, SafetensorError, *DAMAGE) as error:
             raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
-        except KeyError as error:
-            raise FileFormatError(f"{path}: holds no tensor named weight") from error
+        if "weight" not in tensors:
+            raise FileFormatError(f"{path}: holds no tensor named weight")
         # Where another library taught NumPy such dtypes they are read, but not as numbers.
         foreign = [name for name, tensor in tensors.items() if tensor.dtype.kind not in "fiu"]
         if foreign:
@@ -181,6 +184,6 @@ class Head:
             )
         others = {name: tensors[name] for name in ("bias", "classes") if name in tensors}
         try:
-            return cls(weight, **others)
+            return cls(tensors["weight"], **others)
         except InputError as error:
             raise InputError(f"{Path(path).name}: {error}") from error

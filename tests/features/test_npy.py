@@ -158,7 +158,7 @@ def test_refuses_what_is_no_matrix_of_floats(tmp_path, array, message):
 def test_refuses_a_folder_and_an_absent_file(tmp_path):
     """A folder, or nothing, under the name is an error of the file, not a traceback."""
     (tmp_path / "folder.npy").mkdir()
-    with pytest.raises(FileFormatError, match=r"folder\.npy: cannot be read"):
+    with pytest.raises(FileFormatError, match=r"folder\.npy: is a folder"):
         NpyFile(tmp_path / "folder.npy")
     with pytest.raises(FileFormatError, match=r"absent\.npy: cannot be read \(No such file"):
         NpyFile(tmp_path / "absent.npy")

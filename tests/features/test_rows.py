@@ -57,7 +57,7 @@ def test_names_the_line_that_is_empty(tmp_path):
 def test_refuses_ids_that_are_no_text(tmp_path):
     """A file that is not UTF-8 is refused."""
     (tmp_path / "ids.txt").write_bytes(b"a\n\xff\xfe\n")
-    with pytest.raises(FileFormatError, match=r"ids\.txt: cannot be read"):
+    with pytest.raises(FileFormatError, match=r"ids\.txt: is not UTF-8 text"):
         read_id_hashes(tmp_path / "ids.txt", 2)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
 from intertwine.features.compaction import PENDING
 from intertwine.features.journal import fold, journal_paths
-from intertwine.features.record import MANIFEST
+from intertwine.features.record import MANIFEST, SHAPE
 from intertwine.files import RowRanges, read_json
 from intertwine.spaces import Head
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,8 @@ def read_facts(path: Path, n: int) -> dict[str, Any]:
     if not (path / MANIFEST).exists():
         return {"spaces": {}}
     manifest = read_json(path / MANIFEST)
-    try:
+    require_shape(manifest, SHAPE, path / MANIFEST)
+    with damage_is_told(path / MANIFEST, "what intertwine extract writes"):
         fold(manifest, journal_paths(path))
         left = {
             name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
@@ -47,11 +49,6 @@ def read_facts(path: Path, n: int) -> dict[str, Any]:
         bad, out = (
             [str(entry["id"]) for entry in manifest.get(key, ())] for key in ("bad", "left_out")
         )
-        manifest.get("input", {}).get("path")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(
-            f"{path / MANIFEST}: not what intertwine extract writes, got {error!r}"
-        ) from error
     if PENDING in manifest:
         raise InputError(f"{path}: images are being left out of it; {_AGAIN}")
     for name, count in left.items():

@@ -95,7 +95,9 @@ def lock_rows(path: Path, start: int, stop: int) -> FolderLock:
     if fcntl is None:  # pragma: no cover - Windows
         return FolderLock(None)
     try:
-        handle = os.open(path / ROWS_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(
+            path / ROWS_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+        )
     except OSError as error:
         raise cannot_write(path / ROWS_FILE, error) from error
     lock = FolderLock(handle)

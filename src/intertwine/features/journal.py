@@ -11,8 +11,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
-from intertwine.features.record import MANIFEST, read_manifest
+from intertwine.features.record import MANIFEST, SHAPE, read_manifest
 from intertwine.files import RowRanges, read_json
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,11 +43,13 @@ def read_journal(path: Path) -> dict[str, Any]:
         When it is none.
     """
     journal = read_json(path)
-    if not isinstance(journal, dict) or "spaces" not in journal:
+    try:
+        require_shape(journal, SHAPE, path)
+    except FileFormatError as error:
         raise FileFormatError(
-            f"{path}: no journal of intertwine extract; remove it, and its rows are extracted again"
-        )
-    return journal
+            f"{error}; no journal of intertwine extract: remove it, and its rows are extracted again"
+        ) from error
+    return dict(journal)
 
 
 def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
@@ -66,9 +69,10 @@ def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
     """
     for path in paths:
         journal = read_journal(path)
-        for name, facts in journal["spaces"].items():
-            known = manifest["spaces"].setdefault(name, {**facts, "complete": []})
-            known["complete"] = RowRanges(known["complete"] + facts["complete"]).to_list()
+        with damage_is_told(path, "a journal of intertwine extract"):
+            for name, facts in journal["spaces"].items():
+                known = manifest["spaces"].setdefault(name, {**facts, "complete": []})
+                known["complete"] = RowRanges(known["complete"] + facts["complete"]).to_list()
         if journal.get("bad"):
             manifest["bad"] = [*manifest.get("bad", ()), *journal["bad"]]
 

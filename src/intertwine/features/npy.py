@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from intertwine.errors import FileFormatError, InputError
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     import os
@@ -137,6 +138,7 @@ def read_vector(path: Path) -> Array:
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    require_ordinary(path)
     try:
         # NumPy warns of headers that Python 2 wrote; their numbers are as good.
         with path.open("rb") as file, warnings.catch_warnings(action="ignore"):

@@ -13,6 +13,7 @@ import numpy as np
 from intertwine.errors import FileFormatError, InputError
 from intertwine.files import atomic_path, read_json
 from intertwine.spaces import Head
+from intertwine.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 # What reading a damaged archive can raise.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, RuntimeError, *DAMAGE)
 _T = TypeVar("_T")
 
 
@@ -105,12 +96,13 @@ def unpacked_digest(stamp: Path) -> str | None:
     """Return the digest of the sample that was unpacked, if one was."""
     try:
         return str(read_json(stamp)["sha256"])
-    except (FileFormatError, KeyError, TypeError):
+    except (FileFormatError, *DAMAGE):
         return None
 
 
 def read_archive(sample: Path, read: Callable[[Any], _T]) -> _T:
     """Return what `read` makes of the archive, none of whose bytes is trusted."""
+    require_ordinary(sample)
     try:
         with sample.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return read(stored)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.files import read_json
 from intertwine.spaces import Head, check_space_name
+from intertwine.untrusted import require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,35 @@ if TYPE_CHECKING:
 MANIFEST = "feature_set.json"
 FORMAT_VERSION = 1
 # Halves of characters, which stand for the bytes of a file's name that are no UTF-8.
+RANGE = [int]
+# What a set says of one space: the command that reads a fact relies on its kind.
+SPACE_FACTS = {
+    "complete?": [RANGE],
+    "dim?": int,
+    "dtype?": str,
+    "encoder?": (str, None),
+    "fingerprint?": (str, None),
+    "weights_sha256?": (str, None),
+    "preprocessing?": (str, dict, None),
+    "parameters?": (int, None),
+    "reported_top1?": (float, None),
+    "paper_top1?": (float, None),
+    "precision?": (str, None),
+    "crop?": ([int], None),
+    "notes?": [str],
+}
+BAD = [{"id": str, "reason": str}]
+# What stands in the manifest, and in the journal of one of several writers.
+SHAPE = {
+    "format_version?": int,
+    "rows?": int,
+    "ids_sha256?": (str, None),
+    "input?": dict,
+    "spaces": {"*": SPACE_FACTS},
+    "bad?": BAD,
+    "left_out?": BAD,
+    "renames?": [str],
+}
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 DTYPES = ("float16", "float32", "float64")
 
@@ -126,6 +156,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         When it cannot be read as JSON.
     """
     manifest = read_json(path)
+    if isinstance(manifest, dict) and "spaces" in manifest:
+        require_shape(manifest, SHAPE, path)
     known = isinstance(manifest, dict) and manifest.get("format_version") == FORMAT_VERSION
     if not known or not manifest.keys() >= {"rows", "ids_sha256", "spaces"}:
         raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from intertwine.errors import InputError
-from intertwine.files import cannot_write
+from intertwine.files import cannot_write, new_temporary, no_links
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class RowFile:
         self.offset = path.stat().st_size - n * self.row_bytes
         if self.offset != len(_header((n, dim), dtype)):
             raise InputError(f"{path}: has another size than its {n} rows; remove it and run again")
-        self._file = path.open("r+b", buffering=0)
+        self._file = open(path, "r+b", buffering=0, opener=no_links)  # noqa: SIM115
         self._lock = threading.Lock()
 
     def write(self, start: int, rows: Array) -> None:
@@ -137,9 +137,10 @@ def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
         When the disk is full or cannot be written.
     """
     header = _header(shape, dtype)
-    temporary = path.with_name(f".tmp-{path.name}.part")
+    temporary = None
     try:
-        with temporary.open("wb", buffering=0) as file:
+        temporary, handle = new_temporary(path, ".part")
+        with os.fdopen(handle, "wb", buffering=0) as file:
             file.write(header)
             size = len(header) + shape[0] * shape[1] * np.dtype(dtype).itemsize
             if hasattr(os, "posix_fallocate"):
@@ -148,6 +149,7 @@ def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
                 file.truncate(size)
             os.fsync(file.fileno())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
     return temporary

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
+from intertwine.untrusted import LARGEST_TEXT, require_ordinary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,16 +32,22 @@ def read_id_hashes(path: Path, n_rows: int) -> Array:
     """
     hashes = np.zeros(n_rows, np.uint64)
     count = 0
+    require_ordinary(path, LARGEST_TEXT)
     try:
-        with path.open(encoding="utf-8") as file:
+        # Some programs begin a file of text with a byte order mark, which is no part of an id.
+        with path.open(encoding="utf-8-sig") as file:
             for count, line in enumerate(file, start=1):
                 text = line.rstrip("\r\n")
                 if not text:
                     raise InputError(f"{path}: line {count} is empty, expected an id")
                 if count <= n_rows:
                     hashes[count - 1] = _hash(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     if count != n_rows:
         raise InputError(f"{path}: got {count} ids, expected {n_rows}, one a row")
     unique, counts = np.unique(hashes, return_counts=True)
@@ -53,7 +60,7 @@ def read_id_hashes(path: Path, n_rows: int) -> Array:
 def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:
     """Return up to `limit` ids of a file by their hashes, for an error message."""
     found: list[str] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for line in file:
             text = line.rstrip("\r\n")
             if len(found) < limit and _hash(text) in hashes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intertwine.errors import FileFormatError
-from intertwine.files import cannot_write, write_bytes
+from intertwine.files import cannot_write, no_links, write_bytes
 from intertwine.images.face_detection import Face
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class FaceCache:
         before = self.path.stat().st_size if self.path.exists() else 0
         lines = "".join([*([] if before else [_line(HEADER)]), *self._pending])
         try:
-            with self.path.open("ab") as file:
+            with open(self.path, "ab", opener=no_links) as file:
                 file.write(lines.encode())
                 file.flush()
                 os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import FileFormatError
 from intertwine.files import forget_temporary, read_json, write_json
 from intertwine.linear_map import date_text
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,9 @@ class FitRecord:
         try:
             earlier = read_json(self.path)
             if earlier["key"] == self._key:
+                datetime.fromisoformat(earlier["created"])
                 self._created, self._done = earlier["created"], list(earlier["done"])
-        except (FileFormatError, KeyError, TypeError):
+        except (FileFormatError, *DAMAGE):
             pass
         forget_temporary(self.path)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
 from intertwine.inspection import read_report
 from intertwine.metrics.rank_correlation import matrix_correlation
 from intertwine.similarity.measures import MEASURES
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 KEYS = ("source", "target", "accuracy", "percent_change")
+ROW = {"source": str, "target": str, "accuracy": (float, None), "percent_change": (float, None)}
 
 
 def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
@@ -44,16 +46,15 @@ def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
     value = read_report(file)
     if value["study"] != "closed-set":
         raise InputError(f"{file}: got a report of the study {value['study']}, expected closed-set")
-    try:
-        controls = set(value.get("controls", []))
+    require_shape(value.get("pairs"), [ROW], file, "pairs")
+    with damage_is_told(file, "a closed-set report"):
+        controls = set(value.get("controls") or [])
         return [
             {key: row[key] for key in KEYS}
             | {"control": bool(controls & {row["source"], row["target"]})}
             for row in value["pairs"]
             if row["source"] != row["target"]
         ]
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"{file}: its pairs lack {error}") from error
 
 
 def correlations(

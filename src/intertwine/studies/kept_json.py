@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
 from intertwine.files import read_json, write_json
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def kept(path: Path) -> Any:
         stored = read_json(path)
         if _digest(stored["value"]) == stored["sha256"]:
             return stored["value"]
-    except (FileFormatError, KeyError, TypeError, ValueError):
+    except (FileFormatError, *DAMAGE):
         pass
     return None
 

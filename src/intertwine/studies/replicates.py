@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.similarity.moment_measures import MomentScores
 from intertwine.similarity.predictivity import Fold
 from intertwine.studies.kept_json import keep, kept
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ class Shelf:
         body = kept(self._path(group))
         try:
             return None if body is None else Replicate.from_json(body)
-        except (KeyError, TypeError, ValueError):
+        except DAMAGE:
             return None
 
     def save(self, group: int, replicate: Replicate) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError
 from intertwine.files import read_tensors, write_tensors
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ class ScoreShelf:
                 Scored(source, target, rank, n, alpha, tensors[str(i)])
                 for i, (source, target, rank, n, alpha) in enumerate(header["maps"])
             ]
-        except (FileFormatError, KeyError, TypeError, ValueError):
+        except (FileFormatError, *DAMAGE):
             return None
 
     def save(self, folds: Sequence[int], scored: Sequence[Scored]) -> None:

@@ -1,0 +1,229 @@
+"""Reading what anybody may have written: ordinary files, of bounded size, of a known shape.
+
+A pipe in the place of a file would block for ever and a device never end; a record with a text where
+a number belongs would fail long after it was read. Both are refused here, in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import FileFormatError, IntertwineError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+# Larger than any record or list of ids of this program's; smaller than memory.
+LARGEST_TEXT = 1 << 30
+# Numbers that count something: whatever JSON holds beyond them is no count.
+LARGEST_COUNT = 1 << 53
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+# What parsing a damaged file raises, whichever parser it is.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def require_ordinary(path: str | os.PathLike[str], most: int | None = None) -> None:
+    """Raise where something stands at a path that is no ordinary file, or a larger one than expected.
+
+    Parameters
+    ----------
+    path
+        The file; one that is absent is left to whoever opens it.
+    most
+        Bytes that it may have.
+
+    Raises
+    ------
+    FileFormatError
+        Naming what it is.
+    """
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise FileFormatError(f"{path}: is {kind}, expected a file")
+    if most is not None and status.st_size > most:
+        raise FileFormatError(f"{path}: has {status.st_size:,} bytes, expected at most {most:,}")
+
+
+def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:
+    """Return the text of a UTF-8 file, without the byte order mark that some programs write first.
+
+    Raises
+    ------
+    FileFormatError
+        When it is absent, no ordinary file, too large, or not UTF-8.
+    """
+    require_ordinary(path, most)
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileFormatError(f"{path}: cannot be read ({reason})") from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text, which holds finite numbers alone.
+
+    Raises
+    ------
+    ValueError
+        For anything else that Python's parser would let through: NaN, and numbers beyond a float.
+    RecursionError
+        For lists in lists without end.
+    """
+    return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
+
+
+def _not_a_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON's")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
+
+
+@contextmanager
+def damage_is_told(path: str | os.PathLike[str], expected: str) -> Iterator[None]:
+    """Turn what a parser raises over a damaged file into one line that names the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        What it should be.
+
+    Raises
+    ------
+    FileFormatError
+        In place of anything in `DAMAGE`; errors of this program pass.
+    """
+    try:
+        yield
+    except IntertwineError:
+        raise
+    except KeyError as error:
+        raise FileFormatError(f"{path}: holds no {error}") from error
+    except DAMAGE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise FileFormatError(f"{path}: damaged, expected {expected} ({reason})") from error
+
+
+def require_shape(value: Any, shape: Any, path: str | os.PathLike[str], at: str = "") -> None:
+    """Raise unless a value read from JSON has the shape that a file of its kind has.
+
+    Parameters
+    ----------
+    value
+        What was read.
+    shape
+        A type; a tuple of shapes, one of which must fit; a list of one shape, for lists of it; or a
+        dictionary of shapes by key, a key that ends in `?` being optional and `*` standing for any
+        other. `int` is a count: whole, from 0 to 2^53; `float` any number. Keys without a shape are
+        not looked at. None stands for null.
+    path
+        The file, for the error.
+    at
+        Where in it the value stands.
+
+    Raises
+    ------
+    FileFormatError
+        Naming the place, what stands there and what was expected.
+    """
+    if isinstance(shape, tuple):
+        if not any(_fits(value, each, path) for each in shape):
+            _refuse(value, " or ".join(_name(each) for each in shape), path, at)
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            _refuse(value, _name(shape), path, at)
+        _require_keys(value, shape, path, at)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            _refuse(value, _name(shape), path, at)
+        for number, each in enumerate(value):
+            require_shape(each, shape[0], path, f"{at}[{number}]")
+    elif not _is(value, shape):
+        _refuse(value, _name(shape), path, at)
+
+
+def _require_keys(
+    value: Mapping[str, Any], shape: Mapping[str, Any], path: str | os.PathLike[str], at: str
+) -> None:
+    for key, each in shape.items():
+        name = key.removesuffix("?")
+        if key == "*":
+            known = {other.removesuffix("?") for other in shape}
+            for other in value.keys() - known:
+                require_shape(value[other], each, path, f"{at}.{other}")
+        elif name in value:
+            require_shape(value[name], each, path, f"{at}.{name}")
+        elif name == key:
+            where = f" in {at.lstrip('.')}" if at else ""
+            raise FileFormatError(f"{path}: holds no {name!r}{where}")
+
+
+def _fits(value: Any, shape: Any, path: str | os.PathLike[str]) -> bool:
+    try:
+        require_shape(value, shape, path)
+    except FileFormatError:
+        return False
+    return True
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind is None:
+        return value is None
+    if kind is int:
+        return type(value) is int and 0 <= value <= LARGEST_COUNT
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _name(shape: Any) -> str:
+    if isinstance(shape, (dict, list)):
+        return "an object" if isinstance(shape, dict) else "a list"
+    names = {str: "a text", int: "a count", float: "a number", bool: "true or false"}
+    return "null" if shape is None else names.get(shape, getattr(shape, "__name__", "a value"))
+
+
+def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) -> None:
+    got = repr(value)
+    short = got if len(got) <= 60 else f"{got[:57]}…"
+    where = at.lstrip(".") or "it"
+    raise FileFormatError(f"{path}: {where} is {short}, expected {expected}")

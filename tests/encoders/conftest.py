@@ -41,7 +41,7 @@ class TfliteFile:
         return self
 
     def save(self, path, start, end):
-        """Write the file; `start` and `end` name input and output."""
+        """Write the file; `start` and `end` name inputs and outputs."""
         import flatbuffers
         from ai_edge_litert import schema_py_generated as schema
 
@@ -85,7 +85,8 @@ class TfliteFile:
             operators.append(operator)
         graph = schema.SubGraphT()
         graph.tensors, graph.operators = tensors, operators
-        graph.inputs, graph.outputs = [index[start]], [index[end]]
+        graph.inputs = [index[name] for name in start.split()]
+        graph.outputs = [index[name] for name in end.split()]
         model = schema.ModelT()
         model.version, model.description = 3, b"test"
         model.operatorCodes, model.subgraphs, model.buffers = codes, [graph], buffers

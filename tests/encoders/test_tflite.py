@@ -238,7 +238,99 @@ class TestHeadFile:
             open_encoder(f"tflite:{classifier}?head={path}")
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_fixed_batch(tmp_path, tflite_file, size):
+    """A file for several images at a time is given one as often."""
+    file = tflite_file().tensor("image", (size, 2, 2, 3)).tensor("out", (size, K))
+    file.constant("flat_shape", np.int32([size, D])).tensor("flat", (size, D)).constant("w", W)
+    file.operator("RESHAPE", "image flat_shape", "flat")
+    file.operator("FULLY_CONNECTED", "flat w none", "out", "FullyConnectedOptions")
+    path = file.save(tmp_path / "net.tflite", "image", "out")
+    encoder = open_encoder(f"tflite:{path}")
+    features = encoder.encode(IMAGES)
+    np.testing.assert_array_equal(features, IMAGES.reshape(5, D))
+    np.testing.assert_allclose(encoder.head.logits(features), features @ W.T, rtol=1e-4)
+
+
+class TestOutputs:
+    """A head is that of the output taken, and makes it."""
+
+    @pytest.fixture
+    def chained(self, tmp_path, floating):
+        """Return a network whose first output is an embedding of which its second makes classes."""
+        v = RNG.standard_normal((3, K)).astype(np.float32)
+        file = floating().constant("w", W).constant("v", v).tensor("classes", (1, 3))
+        file.operator("FULLY_CONNECTED", "flat w none", "logits", "FullyConnectedOptions")
+        file.operator("FULLY_CONNECTED", "logits v none", "classes", "FullyConnectedOptions")
+        return file.save(tmp_path / "net.tflite", "image", "logits classes")
+
+    def test_embedding_first(self, chained):
+        """Which of the two are the classes is asked, and the answer is followed."""
+        with pytest.raises(InputError, match="give output=logits or output=classes"):
+            open_encoder(f"tflite:{chained}")
+        assert open_encoder(f"tflite:{chained}?output=classes").head.n_classes == 3
+        assert open_encoder(f"tflite:{chained}?output=logits").dim == D
+        assert open_encoder(f"tflite:{chained}?output=classes&head=none").dim == 3
+        with pytest.raises(InputError, match="no output x; it has logits, classes"):
+            open_encoder(f"tflite:{chained}?output=x")
+
+    def test_two_heads(self, tmp_path, floating):
+        """Of two heads side by side the first is taken, and a note says so."""
+        file = floating().constant("w", W).constant("v", W[:3]).tensor("r", (1, D))
+        file.tensor("aux", (1, 3)).operator("RELU", "flat", "r")
+        file.operator("FULLY_CONNECTED", "flat w none", "logits", "FullyConnectedOptions")
+        file.operator("FULLY_CONNECTED", "r v none", "aux", "FullyConnectedOptions")
+        path = file.save(tmp_path / "net.tflite", "image", "logits aux")
+        encoder = open_encoder(f"tflite:{path}")
+        assert encoder.head.n_classes == K
+        assert "first output, logits; aux has another" in encoder.notes[0]
+        assert open_encoder(f"tflite:{path}?output=aux").notes == ()
+
+    def test_scores_by_pairs(self, tmp_path, floating):
+        """Scores over parts of the logits are not scores of the classes."""
+        file = floating().constant("w", W / 255).constant("pairs", np.int32([2, 2]))
+        file.tensor("p", (2, 2)).tensor("out", (2, 2))
+        file.operator("FULLY_CONNECTED", "flat w none", "logits", "FullyConnectedOptions")
+        file.operator("RESHAPE", "logits pairs", "p")
+        file.operator("SOFTMAX", "p", "out", "SoftmaxOptions", beta=1.0)
+        path = file.save(tmp_path / "net.tflite", "image", "out")
+        with pytest.raises(InputError, match="does not make the network's own output"):
+            open_encoder(f"tflite:{path}")
+
+    def test_softmax_with_beta(self, tmp_path, floating):
+        """A softmax may sharpen, which leaves the logits as they are."""
+        file = floating().constant("w", W / 2550).tensor("out", (1, K))
+        file.operator("FULLY_CONNECTED", "flat w none", "logits", "FullyConnectedOptions")
+        file.operator("SOFTMAX", "logits", "out", "SoftmaxOptions", beta=3.0)
+        path = file.save(tmp_path / "net.tflite", "image", "out")
+        np.testing.assert_array_equal(open_encoder(f"tflite:{path}").head.weight, W / 2550)
+
+    def test_compared(self, classifier, monkeypatch):
+        """A head that is read wrongly is refused."""
+        right = Graph.head
+
+        def wrong(self, name, operator):
+            head = right(self, name, operator)
+            return type(head)(head.weight, head.bias + np.abs(head.bias).max())
+
+        monkeypatch.setattr(Graph, "head", wrong)
+        with pytest.raises(InputError, match="does not make the network's own output"):
+            open_encoder(f"tflite:{classifier}")
+        with pytest.raises(InputError, match="does not make the network's own output"):
+            open_encoder(f"tflite:{classifier}?layer=logits")
+
+
 class TestErrors:
+    def test_two_inputs(self, tmp_path, floating):
+        """A network of two inputs is none of images, in these words."""
+        file = floating().constant("w", W).tensor("other", (1, 2))
+        file.operator("FULLY_CONNECTED", "flat w none", "logits", "FullyConnectedOptions")
+        path = file.save(tmp_path / "net.tflite", "image other", "logits")
+        with pytest.raises(
+            InputError, match=r"got inputs \['image', 'other'\], expected one, the im"
+        ):
+            open_encoder(f"tflite:{path}")
+
     @pytest.mark.parametrize("kind", ["RELU", "TANH"])
     def test_something_after_the_head(self, kind, tmp_path, floating):
         """A function that is not harmless after the last linear layer is named."""

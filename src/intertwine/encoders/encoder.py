@@ -208,6 +208,14 @@ def explains(head: Head, features: Array, logits: Array, *, slack: float = 0.0) 
     return same_output(head.logits(features), own, slack=slack)
 
 
+def mismatch(where: str) -> InputError:
+    """Return the error for a head that does not make the network's own output of its features."""
+    return InputError(
+        f"{where}: its head was found, but does not make the network's own output of the features; "
+        "give head=none to take the output as features, or layer=NAME to split elsewhere"
+    )
+
+
 def same_output(got: Array, own: Array, *, slack: float = 0.0) -> bool:
     """Return whether an array is a network's own output, both (n, K), but for rounding."""
     if got.shape != own.shape:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import explains, same_output
+from intertwine.encoders.encoder import explains, mismatch, same_output
 from intertwine.encoders.scores import SCORES
 from intertwine.errors import InputError
 
@@ -59,18 +59,10 @@ def check_head(
             "and scale= that it was trained with"
         )
     if not explains(head, features(batch), own):
-        raise _mismatch(graph)
+        raise mismatch(graph.where)
     # Where the layer is named the output may be anything made of it.
     if layer.after and not _leads_to(graph, layer, own, output.reshape(len(output), -1)):
-        raise _mismatch(graph)
-
-
-def _mismatch(graph: Graph) -> InputError:
-    return InputError(
-        f"{graph.where}: its head was found, but does not make the network's own output of the "
-        "features; give head=none to take the output as features, or layer=NAME or output=NAME to "
-        "split elsewhere"
-    )
+        raise mismatch(graph.where)
 
 
 def _leads_to(graph: Graph, layer: LinearLayer, own: Array, output: Array) -> bool:

@@ -114,7 +114,7 @@ SCHEMES: dict[str, Scheme] = {
         "intertwine.encoders.tflite",
         "a network in a TensorFlow Lite file, 8-bit or float",
         "tflite",
-        ("background", "head", "layer", "weights"),
+        ("background", "head", "layer", "output", "weights"),
         path_options=("head",),
     ),
     "inception-v2": Scheme(

@@ -1,4 +1,4 @@
-"""Functions of logits that keep the order of the classes, as graphs of ONNX and TF Lite have them."""
+"""Functions of logits that keep the order of the classes."""
 
 from __future__ import annotations
 

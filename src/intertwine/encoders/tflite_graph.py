@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.encoders.scores import log_softmax, sigmoid, softmax
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.spaces import Head
@@ -18,16 +19,11 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 LINEAR = ("FULLY_CONNECTED", "CONV_2D")
-# What may stand between the last linear layer and the output, or a weight and its layer.
-_HARMLESS = {
-    "DEQUANTIZE",
-    "LOGISTIC",
-    "LOG_SOFTMAX",
-    "QUANTIZE",
-    "RESHAPE",
-    "SOFTMAX",
-    "SQUEEZE",
-}
+# Functions of the logits that keep the order of the classes.
+SCORES = {"LOGISTIC": sigmoid, "LOG_SOFTMAX": log_softmax, "SOFTMAX": softmax}
+# What may stand between the last linear layer and the output: these, shapes and rounding.
+SHAPES = ("RESHAPE", "SQUEEZE")
+_HARMLESS = {*SCORES, *SHAPES, "DEQUANTIZE", "QUANTIZE"}
 _QUANTISED = {"INT4", "INT8", "UINT8", "INT16"}
 
 
@@ -76,9 +72,46 @@ class Graph:
         return [int(index) for index in self.subgraph.inputs]
 
     @property
-    def output(self) -> int:
-        """Index of the first output tensor."""
-        return int(self.subgraph.outputs[0])
+    def outputs(self) -> list[int]:
+        """Indices of the output tensors."""
+        return [int(index) for index in self.subgraph.outputs]
+
+    def output(self, name: str | None) -> int:
+        """Return the index of the output tensor of a name, the first where there is none.
+
+        Raises
+        ------
+        InputError
+            When there is no output of this name.
+        """
+        if name is None:
+            return self.outputs[0]
+        named = {self.name_of(index): index for index in self.outputs}
+        if name not in named:
+            raise InputError(f"{self.where}: no output {name}; it has {', '.join(named)}")
+        return named[name]
+
+    def leads_on(self, output: int, other: int) -> bool:
+        """Return whether a linear layer makes an output out of another output, or what follows it."""
+        before = self._ancestors(other)
+        reached = {output}
+        for name, operator in self.operators:
+            if id(operator) in before and reached & {int(index) for index in operator.inputs}:
+                if name in LINEAR:
+                    return True
+                reached |= {int(index) for index in operator.outputs}
+        return False
+
+    def _ancestors(self, index: int) -> set[int]:
+        """Return which operators a tensor depends on."""
+        found: set[int] = set()
+        waiting = [index]
+        while waiting:
+            _, operator = self.producers.get(waiting.pop(), ("", None))
+            if operator is not None and id(operator) not in found:
+                found.add(id(operator))
+                waiting += [int(index) for index in operator.inputs]
+        return found
 
     def type_of(self, index: int) -> str:
         """Return a tensor's type, such as `UINT8`."""
@@ -172,15 +205,33 @@ class Graph:
             f"{self.where}: no tensor {layer!r}; its last linear layers make {', '.join(last)}"
         )
 
-    def last_linear(self) -> tuple[str, Any]:
-        """Return the last fully connected layer or convolution before the first output.
+    def limits(self, index: int) -> tuple[float, float, float]:
+        """Return the least and the greatest number that a tensor can hold, and the step between two.
+
+        The step is 0 for a tensor that holds real numbers as they are.
+        """
+        if not self.is_quantised(index) or self._scales(index).size != 1:
+            return -np.inf, np.inf, 0.0
+        whole = np.iinfo(self.type_of(index).lower())
+        low, high = self.dequantise(index, np.array([whole.min, whole.max]))
+        return float(low), float(high), float(self._scales(index)[0])
+
+    def after(self, index: int, output: int) -> list[tuple[str, Any]]:
+        """Return the operators between a tensor and an output of which it is the first input."""
+        path: list[tuple[str, Any]] = []
+        while output != index:
+            path.insert(0, self.producers[output])
+            output = int(path[0][1].inputs[0])
+        return path
+
+    def last_linear(self, index: int) -> tuple[str, Any]:
+        """Return the last fully connected layer or convolution before an output.
 
         Raises
         ------
         InputError
             When something that is not harmless stands between it and the output.
         """
-        index = self.output
         while True:
             name, operator = self.producers.get(index, ("", None))
             if name in LINEAR:

@@ -98,13 +98,22 @@ def test_folders_are_joined_by_id_and_it_is_said(intertwine, networks, tmp_path,
         assert row["r2"] == pytest.approx(same["r2"], abs=1e-9)
 
 
-def test_rows_in_both_sets_are_warned_of(intertwine, networks, tmp_path):
-    """Evaluation rows that were fitted on are counted in the notes."""
-    nets = networks({"a": 8, "b": 6})
-    nets.save(tmp_path / "fit", 80, 1, prefix="same")
-    nets.save(tmp_path / "eval", 60, 1, prefix="same")
-    result = intertwine(*arguments(tmp_path, tmp_path / "report", "--json")).json()
-    assert any("60 evaluation rows were also fitted on" in note for note in result["notes"])
+@pytest.mark.parametrize("prefix", ["same", None])
+def test_rows_in_both_sets_need_a_word(intertwine, networks, tmp_path, prefix):
+    """The same set twice is refused; with --allow-overlap the first thing said is that it was."""
+    networks({"a": 8, "b": 6}).save(tmp_path / "fit", 60, 1, prefix=prefix)
+    (tmp_path / "eval").symlink_to(tmp_path / "fit")
+    line = arguments(tmp_path, tmp_path / "report", "--curve-points", "1")
+    assert "60 of 60 evaluation rows are in the fit set" in intertwine(*line).error()
+    assert not (tmp_path / "report").exists()
+    done = intertwine(*line, "--allow-overlap")
+    said = "60 of 60 evaluation rows were also fitted on: scores are too good"
+    assert done.out.startswith(f"warning: {said}\n")
+    assert "60 of 60 rows scored were fitted on: percent change" in done.out
+    result = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (result["overlap"], result["warnings"], result["notes"][0]) == (60, [said], said)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.index(said) < page.index('class="lede"') < page.index("On rows that maps were fit")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -38,11 +40,29 @@ def test_json_is_one_object_with_the_maps(intertwine, study_folders, tmp_path):
 def test_folders_joined_in_another_order_are_said(intertwine, tmp_path, write_folder):
     """Rows joined by id are told of on standard error, and in the JSON's notes."""
     rng, ids = np.random.default_rng(0), [f"r{i}" for i in range(30)]
-    write_folder(tmp_path / "x", {"x": rng.standard_normal((30, 3))}, ids=ids)
-    write_folder(tmp_path / "y", {"y": rng.standard_normal((30, 3))}, ids=ids[::-1])
+    rows = rng.standard_normal((30, 3))
+    write_folder(tmp_path / "x", {"x": rows}, ids=ids)
+    write_folder(tmp_path / "y", {"y": rows[::-1] + 1}, ids=ids[::-1])
     arguments = ["fit", tmp_path / "x", tmp_path / "y", "--out", tmp_path / "maps"]
     assert "stand in another order; joined by id" in intertwine(*arguments).err
     assert "joined by id" in intertwine(*arguments, "--json").json()["notes"][0]
+
+
+def test_rows_in_another_order_are_asked_about_first(intertwine, study_folders, tmp_path):
+    """Where maps explain nothing the first line asks for the order of rows, in JSON the first note."""
+    shuffled = tmp_path / "shuffled"
+    shutil.copytree(study_folders / "fit", shuffled)
+    rows = np.load(shuffled / "b.npy")
+    np.save(shuffled / "b.npy", rows[np.random.default_rng(1).permutation(len(rows))])
+    line = ["fit", shuffled, "--out", tmp_path / "maps"]
+    question = "are the rows of a.npy and b.npy the same items in the same order?"
+    assert intertwine(*line).err.splitlines()[0] == f"warning: a → b explains nothing: {question}"
+    result = intertwine(*line, "--json").json()
+    assert result["warnings"] == result["notes"][:4]
+    assert len(result["warnings"]) == 4
+    by_pair = {(each["source"], each["target"]): each for each in result["maps"]}
+    assert by_pair["a", "b"]["r2"] < 0.1 < by_pair["a", "c"]["r2"]
+    assert all(each["n"] == 120 and each["alpha"] == 1.0 for each in by_pair.values())
 
 
 def test_what_a_map_says_of_itself_is_told(intertwine, tmp_path, networks):

@@ -3,24 +3,9 @@ import pytest
 from tests.faces import Faces
 
 from intertwine.errors import InputError
-from intertwine.images.pairs import image_key, read_pairs
+from intertwine.images.pairs import read_pairs
 
 FACES = Faces({"a": 4})
-
-
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("A_B_0001", "A_B_0001"),
-        ("A_B/A_B_0001.jpg", "A_B_0001"),
-        ("C:\\faces\\A_B_0001.webp", "A_B_0001"),
-        ("M_King_Jr._0001", "M_King_Jr._0001"),
-        ("M_King_Jr._0001.png", "M_King_Jr._0001"),
-    ],
-)
-def test_folder_and_extension_are_ignored(name, key):
-    """An id is matched by its name alone, and a point within a name is no extension."""
-    assert image_key(name) == key
 
 
 @pytest.mark.parametrize("header", [False, True])
@@ -81,6 +66,12 @@ GOOD = "2\t1\nA\t1\t2\nA\t1\tB\t1\nC\t1\t2\nC\t1\tD\t1\n"
         ("a,b,1,1\na,b,2,1\n", "line 2: got 'a,b,2,1', expected"),
         ("a,b,1,1\na,b,,1\n", "line 2: got 'a,b,,1', expected"),
         ("id,id,same,fold\n", "holds no pair"),
+        ("1100\nA 1 2\n", "the one number of a list without folds, such as pairsDevTrain.txt"),
+        ("a,b,yes,1\na,c,0,1\n", "line 1: got 'a,b,yes,1', expected id,id,same,fold .* titles"),
+        ("a,b,-1,1\na,c,0,1\n", "line 1: got 'a,b,-1,1'"),
+        ("a,b,1.0,1\na,c,0,1\n", "line 1: got 'a,b,1.0,1'"),
+        ("a,b,matched,1\na,c,0,1\n", "line 1: got 'a,b,matched,1'"),
+        ("fold,same,id1,id2\n1,2,a,b\n", "line 2: got '1,2,a,b', expected what the line of titles"),
     ],
 )
 def test_a_bad_list_is_one_clear_error(tmp_path, text, message):
@@ -90,9 +81,38 @@ def test_a_bad_list_is_one_clear_error(tmp_path, text, message):
         read_pairs(tmp_path / "pairs.txt")
 
 
-def test_a_file_that_is_no_text(tmp_path):
-    """A binary or absent file is refused."""
+@pytest.mark.parametrize(
+    ("titles", "order"),
+    [
+        ("fold,same,id1,id2", (2, 3, 1, 0)),
+        ("Label,Image_A,Image_B,Split", (1, 2, 0, 3)),
+        ("second,first,is_same,fold", (1, 0, 2, 3)),
+    ],
+)
+def test_titles_say_which_column_is_which(tmp_path, titles, order):
+    """Columns in any order read as the plain form does, by their titles."""
+    plain = read_pairs(FACES.csv(tmp_path / "plain.csv"))
+    lines = (tmp_path / "plain.csv").read_text().splitlines()
+    moved = []
+    for line in lines:
+        cells = line.split(",")
+        place = dict(zip(order, cells, strict=True))
+        moved.append(",".join(place[k] for k in range(4)))
+    (tmp_path / "moved.csv").write_text("\n".join([titles, *moved]))
+    # `order` holds the column of first, second, same and fold.
+    found = read_pairs(tmp_path / "moved.csv")
+    assert (found.first, found.second) == (plain.first, plain.second)
+    np.testing.assert_array_equal(found.same, plain.same)
+    np.testing.assert_array_equal(found.fold, plain.fold)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("pairs.txt", "is not UTF-8"), ("nowhere.txt", "there is no such file"), (".", "directory")],
+)
+def test_a_file_that_is_no_text(tmp_path, name, reason):
+    """A binary or absent file, or a folder, is refused in plain words."""
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xfe\x00\xd8")
-    for name in ("pairs.txt", "nowhere.txt"):
-        with pytest.raises(InputError, match="cannot be read as a list of pairs"):
-            read_pairs(tmp_path / name)
+    with pytest.raises(InputError, match=f"cannot be read as a list of pairs: .*{reason}") as error:
+        read_pairs(tmp_path / name)
+    assert "Errno" not in str(error.value)

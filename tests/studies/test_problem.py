@@ -1,4 +1,5 @@
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.features import fresh
 from intertwine.features.feature_set import FeatureSet
 from intertwine.moments import Moments
+from intertwine.notes import Doubt
 from intertwine.passes.moment_parts import chunks_beside
 from intertwine.spaces import Head
 from intertwine.studies.problem import Problem
@@ -142,15 +144,53 @@ def test_refuses_too_little(make):
         Problem.of(make("fit"), evaluation, controls=["z"])
 
 
-def test_rows_of_both_sets_are_noted(make):
-    """Rows that were fitted on and are scored are counted by id; one folder for both is noted."""
+def rows_both(make, kind):
+    """Return a fit set and an evaluation set of 20 rows, 10 of them in both, told by ids or values."""
     facts = {"heads": heads_of(), "labels": labels_of([0])}
-    fit = make("fit", ids=[f"x{i}" for i in range(20)], **facts)
-    half = make("half", ids=[f"x{i}" for i in range(10, 30)], **facts)
-    plain = make("plain", **facts)
-    assert "10 evaluation rows were also fitted on" in " ".join(Problem.of(fit, half).notes)
-    assert "read the same folder" in " ".join(Problem.of(plain, plain).notes)
-    assert Problem.of(plain, fit).notes == []
+    rng = np.random.default_rng(3)
+    rows = {name: rng.standard_normal((30, dim)).astype("f4") for name, dim in DIMS.items()}
+    sides = []
+    for name, part in (("fit", slice(0, 20)), ("eval", slice(10, 30))):
+        folder = Path(str(make(name, **facts).paths[0]))
+        order = np.random.default_rng(4).permutation(20) if name == "eval" else np.arange(20)
+        for space, array in rows.items():
+            wide = array.astype("f8") if kind == "values" and name == "eval" else array
+            np.save(folder / f"{space}.npy", wide[part][order])
+        if kind == "ids" or (kind == "one side's ids" and name == "fit"):
+            ids = [f"x{k}" for k in range(30)[part]]
+            (folder / "ids.txt").write_text("".join(f"{ids[k]}\n" for k in order))
+        sides.append(FeatureSet.open(folder))
+    return sides
+
+
+@pytest.mark.parametrize("kind", ["ids", "values", "one side's ids"])
+def test_rows_of_both_sets_are_refused(make, kind):
+    """Rows that were fitted on and are scored are refused by number, in any order; allowed, doubted."""
+    fit, evaluation = rows_both(make, kind)
+    with pytest.raises(InputError, match=r"10 of 20 evaluation rows are in the fit set .*--allow"):
+        Problem.of(fit, evaluation)
+    problem = Problem.of(fit, evaluation, allow_overlap=True)
+    assert problem.overlap == 10
+    (doubt,) = [note for note in problem.notes if isinstance(note, Doubt)]
+    assert doubt == "10 of 20 evaluation rows were also fitted on: scores are too good"
+
+
+def test_rows_that_agree_in_one_space_are_others(make):
+    """Without ids a row is in both sets only where it is so in every space."""
+    fit, evaluation = rows_both(make, "values")
+    (folder,) = evaluation.paths
+    np.save(folder / "a.npy", np.load(folder / "a.npy") + 1)
+    assert Problem.of(fit, FeatureSet.open(folder)).overlap == 0
+
+
+def test_rows_under_other_ids_are_doubted(make):
+    """Where ids are others but rows are equal, a doubt counts them."""
+    fit, evaluation = rows_both(make, "ids")
+    (folder,) = evaluation.paths
+    (folder / "ids.txt").write_text("".join(f"y{k}\n" for k in range(20)))
+    problem = Problem.of(fit, FeatureSet.open(folder))
+    assert any("10 evaluation rows equal a row of the fit set" in note for note in problem.notes)
+    assert problem.overlap == 0
 
 
 def test_chunks_carry_fresh_features_by_id(make):

@@ -4,7 +4,9 @@ from tests.faces import Faces
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.images.face_cache import HEADER
 from intertwine.images.pairs import read_pairs
+from intertwine.notes import Doubt
 from intertwine.studies.verification_set import VerificationSet
 
 FACES = Faces({"a": 5, "b": 3})
@@ -90,14 +92,93 @@ def test_absent_row_numbers(tmp_path, write_folder):
         VerificationSet.of(FeatureSet.open(tmp_path / "set"), pairs)
 
 
-def test_ids_that_become_one(tmp_path, write_folder):
-    """Two rows that differ by folder or extension only cannot be told apart."""
-    pairs = read_pairs(FACES.official(tmp_path / "pairs.txt"))
-    ids = [*FACES.ids, f"other/{pairs.first[0]}.png"]
-    array = np.vstack([FACES.features["a"], np.ones(5)])
-    folder = write_folder(tmp_path / "set", {"a": array}, ids=ids)
-    with pytest.raises(InputError, match="2 rows have the id"):
-        VerificationSet.of(FeatureSet.open(folder), pairs)
+def set_of(folder, write_folder, ids):
+    """Return a feature set of some ids, the rows of unit vectors."""
+    return FeatureSet.open(write_folder(folder / "set", {"a": np.eye(len(ids))}, ids=ids))
+
+
+def listed(folder, *lines):
+    """Return the pairs of some lines."""
+    (folder / "pairs.csv").write_text("\n".join(lines))
+    return read_pairs(folder / "pairs.csv")
+
+
+def test_ids_that_may_be_several_rows(tmp_path, write_folder):
+    """An id that two rows agree with is no row; one that is whole is its own."""
+    rows = set_of(tmp_path, write_folder, ["a/x.jpg", "b/x.png", "x", "c/y.jpg", "d/y.jpg"])
+    pairs = listed(tmp_path, "x,a/x.jpg,1,1", "x,b/x.png,0,1", "x,a/x.jpg,1,2", "x,b/x.png,0,2")
+    data = VerificationSet.of(rows, pairs)
+    np.testing.assert_array_equal(data.features["a"][data.first[0]], np.eye(5)[2])
+    pairs = listed(tmp_path, "x,y,1,1", "x,b/x.png,0,1", "x,y,1,2", "x,b/x.png,0,2")
+    with pytest.raises(InputError, match=r"'y' may be 2 rows of .*'c/y\.jpg' and 'd/y\.jpg'"):
+        VerificationSet.of(rows, pairs)
+
+
+def test_an_absent_image_of_a_name_that_is_there(tmp_path, write_folder):
+    """An image that is not in the set is named, with an id that is; no other image takes its place."""
+    rows = set_of(tmp_path, write_folder, [f"{k:03d}/img{k}.jpg" for k in range(8)])
+    lines = ["000/img0.jpg,001/img1.jpg,1,1", "002/img2.jpg,003/img3.jpg,0,1"]
+    lines += ["004/img4.jpg,005/img5.jpg,1,2", "999_gone/img6.jpg,007/img7.jpg,0,2"]
+    with pytest.raises(
+        InputError, match=r"'999_gone/img6\.jpg'; an id that it has is '006/img6\.jpg'"
+    ):
+        VerificationSet.of(rows, listed(tmp_path, *lines))
+
+
+def test_two_images_of_a_list_are_not_one_row(tmp_path, write_folder):
+    """Two ids that contradict each other are never the same row."""
+    rows = set_of(tmp_path, write_folder, [f"{k}.jpg" for k in range(4)])
+    pairs = listed(tmp_path, "a/0,a/1,1,1", "b/0,a/2,0,1", "a/0,a/1,1,2", "a/3,a/2,0,2")
+    with pytest.raises(InputError, match=r"'a/0' and 'b/0' would both be row '0\.jpg'"):
+        VerificationSet.of(rows, pairs)
+
+
+def test_other_folders_are_doubted(tmp_path, write_folder):
+    """Where only the folders that all ids begin with differ, rows are found and a doubt says how."""
+    rows = set_of(tmp_path, write_folder, [f"train/{k}.jpg" for k in range(4)])
+    lines = ["test/0,test/1,1,1", "test/0,test/2,0,1", "test/0,test/1,1,2", "test/3,test/2,0,2"]
+    data = VerificationSet.of(rows, listed(tmp_path, *lines))
+    (note,) = [note for note in data.notes if isinstance(note, Doubt) and "folders" in note]
+    assert "'test/0' is taken to be 'train/0.jpg'" in note
+
+
+def test_one_image_spelled_twice_is_one_image(tmp_path, write_folder):
+    """An id with and without its extension is one row and one image."""
+    rows = set_of(tmp_path, write_folder, [f"{k}.jpg" for k in range(4)])
+    pairs = listed(tmp_path, "0,1,1,1", "0.jpg,2,0,1", "0.jpg,1.jpg,1,2", "3,2.jpg,0,2")
+    assert VerificationSet.of(rows, pairs).n_images == 4
+
+
+def test_easy_pairs_are_doubted(tmp_path, write_folder):
+    """Matched pairs of an image with itself, and pairs that are listed twice, are counted."""
+    rows = set_of(tmp_path, write_folder, [f"{k}.jpg" for k in range(6)])
+    lines = ["0,0,1,1", "0.jpg,2,0,1", "1,3,1,2", "3,1,1,2", "4,5,0,2", "5,4,0,1"]
+    doubts = [
+        n for n in VerificationSet.of(rows, listed(tmp_path, *lines)).notes if isinstance(n, Doubt)
+    ]
+    assert doubts[0].startswith("1 of 3 matched pairs compare an image with itself")
+    assert doubts[1].startswith("2 of 6 pairs are listed twice")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_images_without_a_face_are_doubted(tmp_path, write_folder, cut):
+    """The images of pairs in which no face was found are counted, by the last line of each."""
+    rows = set_of(tmp_path, write_folder, [f"{k}.jpg" for k in range(5)])
+    faces = [("0.jpg", 0), ("1.jpg", 0), ("1.jpg", 1), ("2.jpg", 0), ("4.jpg", 0), ("3.jpg", 2)]
+    lines = [",".join(HEADER)] + [",".join([a, "mtcnn", str(n), *["1.5"] * 14]) for a, n in faces]
+    (tmp_path / "set" / "faces.csv").write_text("\n".join(lines) + ("" if cut else "\n"))
+    pairs = listed(tmp_path, "0,1,1,1", "0,2,0,1", "0,1,1,2", "3,2,0,2")
+    notes = VerificationSet.of(rows, pairs).notes
+    assert any(note.startswith("2 of 4 images of these pairs show no face") for note in notes)
+
+
+def test_a_broken_list_of_faces_is_doubted(tmp_path, write_folder):
+    """A faces.csv that is none is no reason to stop, but is said."""
+    rows = set_of(tmp_path, write_folder, [f"{k}.jpg" for k in range(4)])
+    (tmp_path / "set" / "faces.csv").write_text("what,is,this\n")
+    pairs = listed(tmp_path, "0,1,1,1", "0,2,0,1", "0,1,1,2", "3,2,0,2")
+    notes = VerificationSet.of(rows, pairs).notes
+    assert any("faces.csv: no list of faces" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ def closed_set(
         list[str] | None,
         typer.Option(help="Make an untrained control of this space's encoder; repeatable."),
     ] = None,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option("--allow-overlap", help="Score rows that were fitted on too; says so first."),
+    ] = False,
     method: common.MethodOption = common.Method.ridge,
     alpha: common.AlphaOption = "1.0",
     intercept: common.InterceptOption = common.Intercept.free,
@@ -69,6 +73,7 @@ def closed_set(
             FeatureSet.open(*evaluation),
             options=options,
             controls=controls,
+            allow_overlap=allow_overlap,
             precision=precision.value,
             device=device,
             workers=pool,

@@ -16,6 +16,8 @@ from intertwine.cli.progress import progress as progress  # noqa: PLC0414 - offe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
+
     from intertwine.estimators import FitOptions
 
 
@@ -243,6 +245,26 @@ def dated(result: dict[str, Any]) -> dict[str, Any]:
     from intertwine.linear_map import date_text
 
     return {**result, "created": date_text(None)}
+
+
+def print_warnings(console: Console, result: dict[str, Any]) -> None:
+    """Print what puts a study's results in question; call it before anything else is printed."""
+    for note in result.get("warnings", ()):
+        text = f"warning: {note}"
+        console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_notes(console: Console, result: dict[str, Any]) -> None:
+    """Print the other notes of a study."""
+    for note in result["notes"]:
+        if note not in result.get("warnings", ()):
+            console.print(note, soft_wrap=True, highlight=False, markup=False)
+
+
+def say_notes(summary: dict[str, Any]) -> None:
+    """Print what a command's summary notes on standard error, what puts it in question first."""
+    for note in summary["notes"]:
+        say(f"warning: {note}" if note in summary.get("warnings", ()) else note)
 
 
 def say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,9 +58,13 @@ def fit(
     if json:
         common.print_json(summary)
         return
-    for note in summary["notes"]:
-        common.say(note)
+    common.say_notes(summary)
     for entry in summary["maps"]:
+        if entry["r2"] is not None and sys.stderr.isatty():
+            common.say(
+                f"{entry['source']} → {entry['target']}: R² of rows held out {entry['r2']:.3f}, of "
+                f"shuffled rows {entry['r2_null']:.3f}".replace("-", "−")
+            )
         for note in entry["info"].get("notes", []):
             common.say(f"{entry['source']} → {entry['target']}: {note}")
         print(entry["path"])

@@ -87,6 +87,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
+    common.print_warnings(console, result)
     size = result["pairs"][0]
     table = Table(
         title=f"Rank-1 rate, %: {size['n_probes']:,} probes of {size['n_people']:,} people among "
@@ -106,8 +107,7 @@ def _print(result: dict[str, Any]) -> None:
             _percent(row["chance"], 2),
         )
     console.print(table)
-    for note in result["notes"]:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    common.print_notes(console, result)
 
 
 def _percent(value: float | None, places: int = 1) -> str:

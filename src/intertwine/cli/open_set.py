@@ -222,6 +222,7 @@ def print_open_set(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
+    common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["natives"]]
     table = Table(
@@ -241,8 +242,7 @@ def print_open_set(result: dict[str, Any]) -> None:
         soft_wrap=True,
         highlight=False,
     )
-    for note in result["notes"]:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    common.print_notes(console, result)
 
 
 def _cell(row: dict[str, Any]) -> str:

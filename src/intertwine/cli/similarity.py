@@ -118,6 +118,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
+    common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["spaces"]]
     table = Table(
@@ -129,8 +130,7 @@ def _print(result: dict[str, Any]) -> None:
     for source in names:
         table.add_row(source, *(_cell(cells[source, target]) for target in names))
     console.print(table)
-    for note in result["notes"]:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    common.print_notes(console, result)
 
 
 def _cell(row: dict[str, Any]) -> str:

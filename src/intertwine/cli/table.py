@@ -34,6 +34,7 @@ def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 def print_closed_set(result: dict[str, Any]) -> None:
     """Print the main table and the headline numbers of a closed-set result."""
     console = Console()
+    common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = list(dict.fromkeys(row["source"] for row in result["pairs"]))
     table = Table(
@@ -46,15 +47,18 @@ def print_closed_set(result: dict[str, Any]) -> None:
     for source in names:
         table.add_row(source, *(_cell(cells[source, target], result) for target in names))
     console.print(table)
+    paper, overlap = result["paper"], result["overlap"]
+    seen = f"{overlap} of {result['n_eval']} rows scored were fitted on: " if overlap else ""
+    theirs = f" (paper: −1.90, −11.6 with {paper['n_fit']:,} fit rows)" if paper else ""
     console.print(
-        f"percent change against the source's own accuracy: median "
+        f"{seen}percent change against the source's own accuracy: median "
         f"{percent(result['median_percent_change'])}, worst "
-        f"{percent(result['worst_percent_change'])} over non-control pairs "
-        f"(paper: −1.90, −11.6 with {result['paper']['n_fit']:,} fit rows); "
+        f"{percent(result['worst_percent_change'])} over non-control pairs{theirs}; "
         f"chance {100 * result['chance']:.2g} %",
         soft_wrap=True,
         highlight=False,
     )
+    common.print_notes(console, result)
 
 
 def percent(value: float | None) -> str:

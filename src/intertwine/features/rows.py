@@ -69,8 +69,11 @@ def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:
 
 
 def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return _digest(text.encode())
+
+
+def _digest(data: bytes | memoryview) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def row_number_hashes(n_rows: int) -> Array:
@@ -83,6 +86,20 @@ def row_number_hashes(n_rows: int) -> Array:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def content_hashes(rows: Array) -> Array:
+    """Return a 64-bit hash of each row's values as float32, (n,) uint64.
+
+    The same features hash alike whatever their type.
+
+    Parameters
+    ----------
+    rows
+        (n, d) features.
+    """
+    values = np.ascontiguousarray(rows.astype(np.float32) + np.float32(0))  # −0 becomes 0
+    return np.array([_digest(row.data) for row in values], np.uint64)
 
 
 def join_order(reference: Array, other: Array) -> tuple[Array | None, Array, Array]:

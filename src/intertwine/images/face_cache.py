@@ -14,12 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intertwine.cells import bare, guarded
 from intertwine.errors import FileFormatError
 from intertwine.files import cannot_write, no_links, write_bytes
 from intertwine.images.face_detection import Face
+from intertwine.notes import Doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from intertwine.images.face_detection import FaceDetector
 
@@ -84,7 +86,7 @@ class FaceCache:
                     "numbers after the second; remove the file, and faces are looked for again"
                 )
             if row[1] == self.detector.name:
-                self._faces[row[0]] = face
+                self._faces[bare(row[0])] = face
 
     def get(self, name: str) -> Face | None:
         """Return the face of an image by its id, or None when it was not looked for yet."""
@@ -94,7 +96,7 @@ class FaceCache:
         """Take in the face of an image; it is on disk only after `commit`."""
         self._faces[name] = face
         numbers = (repr(value) for value in (*face.box, *face.points))
-        self._pending.append(_line((name, self.detector.name, str(face.found), *numbers)))
+        self._pending.append(_line((guarded(name), self.detector.name, str(face.found), *numbers)))
 
     def commit(self) -> None:
         """Bring what was taken in to disk.
@@ -124,6 +126,51 @@ class FaceCache:
         """Return those of some images' ids where the detector found no face, in their order."""
         faces = ((name, self._faces.get(name)) for name in names)
         return [name for name, face in faces if face is not None and face.found == 0]
+
+
+def faceless(folders: Iterable[Path]) -> tuple[set[str], list[str]]:
+    """Return the ids of a set's images in which no face was found, and what is not known of them.
+
+    Parameters
+    ----------
+    folders
+        The set's folders; those without a list of faces say nothing.
+
+    Returns
+    -------
+    ids, notes
+        Of several lines of an image the last one counts.
+    """
+    found: dict[str, int] = {}
+    notes: list[str] = []
+    for path in (folder / FILE for folder in folders):
+        try:
+            found |= _counts(path) if path.exists() else {}
+        except (OSError, ValueError, csv.Error):
+            notes.append(Doubt(f"{path}: no list of faces; which images show none is not known"))
+    return {name for name, count in found.items() if count == 0}, notes
+
+
+def faceless_note(ids: Sequence[str], faceless: set[str], what: str) -> list[str]:
+    """Return a doubt that counts the images without a face among some, if there are any."""
+    count = sum(name in faceless for name in ids)
+    if not count:
+        return []
+    return [
+        Doubt(
+            f"{count} of {len(ids)} {what} show no face ({FILE}): what is compared there is background, "
+            "and two of them may be alike for that alone"
+        )
+    ]
+
+
+def _counts(path: Path) -> dict[str, int]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())) != HEADER:
+            raise ValueError(path)
+        # A last line that a kill cut short may lack its count.
+        return {bare(row[0]): int(row[2]) for row in rows if len(row) == len(HEADER)}
 
 
 def _line(values: Sequence[str]) -> str:

@@ -3,13 +3,13 @@
 Two forms are read. The official one of Labeled Faces in the Wild (Huang, Ramesh, Berg &
 Learned-Miller, University of Massachusetts technical report 07-49, 2007): a line `folds pairs`, then
 for each fold that many matched lines `Name i j` and as many mismatched ones `Name i Other j`, where
-`Name i` is the image `Name_%04d`. And a CSV of id, id, same (0 or 1), fold.
+`Name i` is the image `Name_%04d`. And a CSV of id, id, same (0 or 1), fold, in this order or in
+that of a line of titles.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +24,24 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 _SAME = {"1": True, "true": True, "0": False, "false": False}
-# Extensions begin with a letter, so that `Name_Jr._0001` keeps its number.
-_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 _CSV_LINE = "id,id,same,fold"
+# Titles of columns, without case, spaces, `_` and `-`.
+_SAME_TITLES = frozenset(
+    [
+        "same",
+        "issame",
+        "sameperson",
+        "label",
+        "match",
+        "matched",
+        "ismatch",
+        "genuine",
+        "isgenuine",
+        "actualissame",
+    ]
+)
+_FOLD_TITLES = frozenset(["fold", "folds", "foldid", "foldnumber", "split", "cvfold"])
+_SECOND_ENDS, _FIRST_ENDS = ("2", "second", "b", "right"), ("1", "first", "a", "left")
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class PairList:
     path
         The file.
     first, second
-        Ids of the two images of each pair.
+        Ids of the two images of each pair, as the file writes them.
     same
         (n,) bool, whether both show one person.
     fold
@@ -63,11 +78,6 @@ class PairList:
         return int(self.fold.max()) + 1
 
 
-def image_key(name: str) -> str:
-    """Return an id without folder and extension, by which pairs and rows are matched."""
-    return _EXTENSION.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
-
-
 def read_pairs(path: str | os.PathLike[str]) -> PairList:
     """Read a list of verification pairs of either form.
 
@@ -79,7 +89,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     Returns
     -------
     pairs
-        Ids without folder and extension; folds numbered from 0 in the order of their names.
+        Ids as they are written; folds numbered from 0 in the order of their names.
 
     Raises
     ------
@@ -88,10 +98,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
         folds, or a fold has no matched or no mismatched pairs.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of pairs ({error})") from error
+    lines = _lines(path)
     numbered = [(i, line) for i, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
         raise InputError(f"{path}: holds no pair, expected the official list or lines {_CSV_LINE}")
@@ -101,8 +108,31 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
     return pairs
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: cannot be read as a list of pairs: there is no such file"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be read as a list of pairs: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: cannot be read as a list of pairs: byte {error.start} is not UTF-8; save the "
+            "file as UTF-8"
+        ) from error
+
+
 def _read_official(path: Path, lines: list[tuple[int, str]]) -> PairList:
     header = lines[0][1].split()
+    if len(header) == 1 and header[0].isdecimal():
+        raise InputError(
+            f"{path}: line {lines[0][0]}: got {header[0]}, the one number of a list without folds, such "
+            "as pairsDevTrain.txt; expected `folds pairs`, such as `10 300` of pairs.txt, since "
+            "thresholds and maps come from the other folds"
+        )
     if len(header) != 2 or not all(word.isdecimal() and int(word) > 0 for word in header):
         raise InputError(
             f"{path}: line {lines[0][0]}: got {lines[0][1].strip()!r}, expected `folds pairs`, such "
@@ -143,25 +173,51 @@ def _official_line(line: str, where: str) -> tuple[tuple[str, int], tuple[str, i
 
 def _read_csv(path: Path, lines: list[tuple[int, str]]) -> PairList:
     rows = [(number, [cell.strip() for cell in next(csv.reader([line]))]) for number, line in lines]
-    if len(rows[0][1]) == 4 and rows[0][1][2].lower() not in _SAME:
-        rows = rows[1:]  # a line of titles
+    order = _order_by_titles(rows[0][1])
+    if order is not None:
+        rows = rows[1:]
     for number, row in rows:
-        if len(row) != 4 or not all(row) or row[2].lower() not in _SAME:
-            raise InputError(
-                f"{path}: line {number}: got {','.join(row)!r}, expected {_CSV_LINE} with same 0 or 1; "
-                "one file holds one form"
-            )
+        _check_csv_line(row, order, f"{path}: line {number}", first=row is rows[0][1])
     if not rows:
         raise InputError(f"{path}: holds no pair, expected lines {_CSV_LINE}")
-    names = {row[3] for _, row in rows}
-    number_of = {name: i for i, name in enumerate(sorted(names, key=_fold_order))}
+    first, second, same, fold = (
+        [row[column] for _, row in rows] for column in order or range(len(_CSV_LINE.split(",")))
+    )
+    number_of = {name: i for i, name in enumerate(sorted(set(fold), key=_fold_order))}
     return PairList(
         path,
-        [image_key(row[0]) for _, row in rows],
-        [image_key(row[1]) for _, row in rows],
-        np.array([_SAME[row[2].lower()] for _, row in rows], bool),
-        np.array([number_of[row[3]] for _, row in rows], np.int64),
+        first,
+        second,
+        np.array([_SAME[label.lower()] for label in same], bool),
+        np.array([number_of[name] for name in fold], np.int64),
     )
+
+
+def _check_csv_line(row: list[str], order: list[int] | None, where: str, *, first: bool) -> None:
+    label = 2 if order is None else order[2]
+    if len(row) == 4 and all(row) and row[label].lower() in _SAME:
+        return
+    titles = (
+        " (or titles of columns, such as first,second,same,fold)" if first and not order else ""
+    )
+    expected = _CSV_LINE if order is None else "what the line of titles says,"
+    raise InputError(
+        f"{where}: got {','.join(row)!r}, expected {expected} with same 0 or 1{titles}; one file holds "
+        "one form"
+    )
+
+
+def _order_by_titles(cells: list[str]) -> list[int] | None:
+    """Return the columns of id, id, same and fold by a line of titles; None where it is none."""
+    titles = ["".join(filter(str.isalnum, cell.lower())) for cell in cells]
+    same = [i for i, title in enumerate(titles) if title in _SAME_TITLES]
+    fold = [i for i, title in enumerate(titles) if title in _FOLD_TITLES]
+    if len(cells) != 4 or len(same) != 1 or len(fold) != 1:
+        return None
+    first, second = (i for i in range(4) if i not in {*same, *fold})
+    if titles[first].endswith(_SECOND_ENDS) and titles[second].endswith(_FIRST_ENDS):
+        first, second = second, first
+    return [first, second, *same, *fold]
 
 
 def _fold_order(name: str) -> tuple[int, int, str]:

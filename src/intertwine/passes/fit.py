@@ -17,7 +17,10 @@ from intertwine.files import check_writable, read_header
 from intertwine.locks import one_run
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
+from intertwine.notes import Doubt, by_weight
 from intertwine.passes.fit_record import FitRecord
+from intertwine.passes.fit_score import with_scores
+from intertwine.passes.held_out import HeldOut
 from intertwine.passes.moments_file import resumable_moments
 from intertwine.source_check import main_directions
 from intertwine.threads import side_by_side
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.spaces import Head
+
+# So many times more dimensions than rows are more often rows and dimensions mistaken for each other.
+TRANSPOSED = 8
 
 
 def fit_to_files(
@@ -63,8 +69,9 @@ def fit_to_files(
     Returns
     -------
     summary
-        `maps`, one entry a file: source, target, path, method and what the map says of itself;
-        and `notes`, what a reader should know of the rows.
+        `maps`, one entry a file: source, target, path, method, what the map says of itself, its λ
+        `alpha`, the rows `n`, R² of rows held out, `r2`, and what it would be by chance, `r2_null`;
+        `notes`, what a reader should know of the rows, and `warnings`, those that come first.
 
     Raises
     ------
@@ -89,6 +96,7 @@ def _fit_to_files(
     heads: dict[str, Head] = {}
     notes: list[str] = []
     forget: Callable[[], None] = _nothing
+    feature_set = None
     if len(paths) == 1 and Path(paths[0]).is_file():
         moments = Moments.load(paths[0])
         device = products.get("device", "cpu")
@@ -115,9 +123,13 @@ def _fit_to_files(
     facts = [stamps, _facts(options, heads), repr(moments.products), source, target]
     record = FitRecord(out, facts)
     maps = _write(moments, heads, record, options, source, target, report)
+    held = None if feature_set is None else HeldOut.of(feature_set, moments)
+    scored, doubts = with_scores(
+        maps, moments, held, options, heads, has_rows=feature_set is not None
+    )
     forget()
     record.remove()
-    return {"maps": maps, "notes": notes}
+    return {"maps": scored, **by_weight([*_shape_doubts(feature_set), *doubts, *notes])}
 
 
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
@@ -126,6 +138,23 @@ def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
     return [
         {**vars(options), "alphas": options.alphas.tolist()},
         {name: head.fingerprint() for name, head in used.items()},
+    ]
+
+
+def _shape_doubts(feature_set: FeatureSet | None) -> list[str]:
+    """Return a doubt where arrays may stand the wrong way round and nothing says that they do not."""
+    if feature_set is None or feature_set.has_ids or feature_set.labels is not None:
+        return []
+    dims = {space.dim for space in feature_set.spaces.values()}
+    if len(dims) > 1 or feature_set.n * TRANSPOSED > min(dims):
+        return []
+    (dim,) = dims
+    names = ", ".join(f"{name}.npy" for name in feature_set.spaces)
+    return [
+        Doubt(
+            f"{names}: got {feature_set.n} rows of {dim} dimensions; expected (rows, dimensions), so if "
+            f"these are {dim} rows, transpose them"
+        )
     ]
 
 

@@ -58,6 +58,7 @@ def closed_set(
     *,
     options: FitOptions,
     controls: Sequence[str] = (),
+    allow_overlap: bool = False,
     precision: str = "auto",
     device: str = "cpu",
     workers: Workers | None = None,
@@ -76,6 +77,8 @@ def closed_set(
         How maps are fitted.
     controls
         Spaces that are controls, such as an untrained network.
+    allow_overlap
+        Whether rows may be in both sets; scores are then too good, and a first note says so.
     precision, device
         Of the products: `auto`, `float64`, `float32` or `fast`; `cpu`, `cuda` or `cuda:N`.
     workers
@@ -93,9 +96,10 @@ def closed_set(
     Raises
     ------
     InputError
-        For sets that do not fit together, or features that are not finite.
+        For sets that do not fit together, rows in both of them unless that is allowed, or features
+        that are not finite.
     """
-    problem = Problem.of(fit, evaluation, controls=controls)
+    problem = Problem.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
     run = Swaps(
         problem,
         options,
@@ -123,7 +127,7 @@ def closed_set(
     contrast = tables.contrast_rows(cells, analytic, run.natives, problem)
     kept = [row for row in analytic if row["target"] != fresh.NAME]
     return ClosedSetResult(
-        facts=facts(pairs, cells, problem, options, run.moments.precision),
+        facts=facts(pairs, cells, problem, options, run.moments.precision, run.doubts()),
         natives=tables.native_rows(run.natives, problem),
         pairs=pairs,
         analytic=kept,

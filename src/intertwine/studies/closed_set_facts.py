@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.features import fresh
 from intertwine.metrics.rank_correlation import network_correlation
+from intertwine.notes import by_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,8 @@ Row = dict[str, Any]
 
 _NO_PAIRS = "no pair of networks that are no controls has a native accuracy above 0"
 
+# Of heads that the paper's figures can be compared with; the second has a class for background.
+IMAGENET_CLASSES = (1000, 1001)
 PAPER: Row = {
     "median_percent_change": -1.90,
     "worst_percent_change": -11.6,
@@ -35,7 +38,12 @@ PAPER: Row = {
 
 
 def facts(
-    pairs: list[Row], cells: list[Cell], problem: Problem, options: FitOptions, precision: str
+    pairs: list[Row],
+    cells: list[Cell],
+    problem: Problem,
+    options: FitOptions,
+    precision: str,
+    doubts: list[str],
 ) -> Row:
     """Return the single values of the report."""
     scored = [
@@ -54,6 +62,7 @@ def facts(
         "version": metadata.version("intertwine"),
         "n_fit": problem.fit.n,
         "n_eval": problem.evaluation.n,
+        "overlap": problem.overlap,
         "n_classes": problem.n_classes,
         "classes_in_eval": int(np.unique(problem.labels).size),
         "classes_in_fit": None if labels is None else int(np.unique(labels).size),
@@ -77,8 +86,8 @@ def facts(
         "best_control_cell": None
         if best_control is None
         else {**_names(best_control), "accuracy": best_control["accuracy"]},
-        "paper": PAPER,
-        "notes": [*problem.notes, *_map_notes(cells)],
+        "paper": PAPER if problem.n_classes in IMAGENET_CLASSES else None,
+        **by_weight([*problem.notes, *doubts, *_map_notes(cells)]),
     }
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.metrics.identity_bootstrap import REPLICATES
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.notes import Doubt, by_weight
+from intertwine.passes.held_out import CHANCE_Z
 from intertwine.studies import linkage_tables as tables
 from intertwine.studies.linkage_audit import Audit
 from intertwine.studies.linkage_people import FOLDS, People
@@ -121,7 +123,7 @@ def linkage(
                 "gallery": [path.name for path in gallery.paths],
                 "probe": [path.name for path in probe.paths],
             },
-            "notes": _notes(people, pairs),
+            **by_weight(_notes(people, pairs)),
             "method": options.method,
             "alpha": options.alpha,
             "intercept": options.intercept,
@@ -161,6 +163,25 @@ def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
             f"{len(people.probes)} impostor searches are too few for an FPIR of 1e-2: the threshold "
             "lets none through"
         )
+    notes += [
+        Doubt(
+            f"probes of {row['source']} find their own people in its own templates by chance: are the rows "
+            f"of {row['source']}.npy in the order of labels.npy, in both sets?"
+        )
+        for row in pairs
+        if row["condition"] == "native" and _is_chance(row)
+    ]
     reasons = {row["reason"]: row["known_pairs"] for row in pairs if row["reason"]}
     notes += [f"undefined with {count} known pairs: {reason}" for reason, count in reasons.items()]
     return notes
+
+
+def _is_chance(row: tables.Row) -> bool:
+    """Whether a condition finds no more people, first or among the first ten, than chance."""
+    if row["rank1"] is None or row["chance"] is None:
+        return False
+    shares = (("rank1", row["chance"]), ("rank10", min(10 * row["chance"], 1.0)))
+    return all(
+        row[key] <= chance + CHANCE_Z * (chance * (1 - chance) / row["n_probes"]) ** 0.5
+        for key, chance in shares
+    )

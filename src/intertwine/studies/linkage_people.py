@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.images.face_cache import faceless, faceless_note
+from intertwine.notes import Doubt
+from intertwine.studies.same_images import equal_rows, same_images
+from intertwine.studies.verification_set import set_ids
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -127,20 +131,51 @@ def _identities(side: FeatureSet) -> Array:
 def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str]]:
     """Return the probes that are no images of the gallery: those would be found trivially."""
     notes = [*gallery.notes, *probe.notes]
-    rows = np.arange(probe.n)
-    if not (gallery.has_ids and probe.has_ids):
-        if {p.resolve() for p in gallery.paths} & {p.resolve() for p in probe.paths}:
-            raise InputError(f"{gallery} is gallery and probes: each image would find itself")
+    inside = np.zeros(probe.n, bool)
+    if gallery.has_ids and probe.has_ids:
+        inside = same_images(gallery, probe)
+    elif {p.resolve() for p in gallery.paths} & {p.resolve() for p in probe.paths}:
+        raise InputError(f"{gallery} is gallery and probes: each image would find itself")
+    else:
         notes.append("without ids.txt on both sides, an image that is in both cannot be told")
-        return rows, notes
-    inside = np.isin(probe.id_hashes, gallery.id_hashes)
-    if inside.all():
-        raise InputError(
-            f"every image of {probe} is in {gallery} too: nothing is left to search for"
-        )
     if inside.any():
         notes.append(f"{inside.sum()} probes left out: the same images are in the gallery")
-    return rows[~inside], notes
+    copies, strangers = equal_rows(gallery, probe)
+    copies &= ~inside
+    if copies.any():
+        notes.append(
+            Doubt(
+                f"{copies.sum()} more probes left out: their vectors are a template's of the same person, "
+                "number by number, under another id"
+            )
+        )
+    if strangers.any():
+        notes.append(
+            Doubt(
+                f"{strangers.sum()} probes have the very vector of another person's template: are labels "
+                "in the order of the rows, and does every image show a face?"
+            )
+        )
+    inside |= copies
+    if inside.all():
+        raise InputError(
+            f"every image of {probe} is in {gallery} too: nothing is left to search for (folders and "
+            "extensions of ids count only where names repeat)"
+        )
+    rows = np.flatnonzero(~inside)
+    return rows, [
+        *notes,
+        *_without_face(gallery, np.arange(gallery.n), "templates of the gallery"),
+        *_without_face(probe, rows, "probes"),
+    ]
+
+
+def _without_face(side: FeatureSet, rows: Array, what: str) -> list[str]:
+    known, notes = faceless(side.paths)
+    if not known or not side.has_ids:
+        return notes
+    ids = set_ids(side)
+    return [*notes, *faceless_note([ids[row] for row in rows], known, what)]
 
 
 def _check(n_shared: int, n_folds: int, gallery: FeatureSet, probe: FeatureSet) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.metrics.identity_bootstrap import pair_weights, people_counts
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.notes import Doubt, by_weight
+from intertwine.passes.held_out import CHANCE_Z, order_question
 from intertwine.studies import open_set_tables as tables
 from intertwine.studies.best_protocol import best_trials
 from intertwine.studies.fold_maps import FoldMaps, ReadyMaps
@@ -28,7 +30,7 @@ from intertwine.studies.verification_set import VerificationSet
 from intertwine.studies.verification_trials import mapped_trials, native_trials
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
@@ -147,8 +149,13 @@ def open_set(
     bootstrap = tables.Bootstrap(data, weights)
     identities = mapped_trials(data, ReadyMaps.identities(data))
     found = tables.pair_rows(trials, natives, identities, bootstrap)
+    doubts = chance_doubts(found, data)
     return OpenSetResult(
-        facts={**_facts(data, options), **tables.headline(found)},
+        facts={
+            **_facts(data, options),
+            **by_weight([*data.notes, *doubts, *bootstrap.too_fine.values()]),
+            **tables.headline(found),
+        },
         natives=tables.native_rows(natives, bootstrap),
         pairs=found,
         folds=tables.fold_rows(trials, natives),
@@ -180,6 +187,26 @@ def _refitted(
     return {pair: replace(trial, replicates=tuple(drawn[pair])) for pair, trial in trials.items()}
 
 
+def chance_doubts(pairs: Sequence[dict[str, Any]], data: VerificationSet) -> list[str]:
+    """Return doubts about networks and maps that tell matched from mismatched pairs by chance."""
+    matched, mismatched = int(data.same.sum()), int((~data.same).sum())
+    # Of AUC where scores say nothing; Mann & Whitney, Annals of Mathematical Statistics 18 (1947).
+    spread = ((matched + mismatched + 1) / (12 * matched * mismatched)) ** 0.5
+    low = [row for row in pairs if row["auc"] is not None and row["auc"] <= 0.5 + CHANCE_Z * spread]
+    blind = [row["source"] for row in low if row["source"] == row["target"]]
+    doubts: list[str] = [
+        Doubt(
+            f"{name} by itself verifies at chance: are the rows of {name}.npy in the order of ids.txt?"
+        )
+        for name in blind
+    ]
+    return doubts + [
+        Doubt(order_question(row["source"], row["target"]))
+        for row in low
+        if not {row["source"], row["target"]} & set(blind)
+    ]
+
+
 def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
     method, best = options.method, options.is_best
     shared = options.space == "shared" or method.method == "cca"
@@ -202,5 +229,4 @@ def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
         "refit": options.refit,
         "replicates": options.replicates,
         "confidence": CONFIDENCE,
-        "notes": data.notes,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +26,11 @@ Row = dict[str, Any]
 ROC_POINTS = 200
 
 
+FARS = {"tar_at_far_1e-2": 1e-2, "tar_at_far_1e-3": 1e-3}
 _NUMBERS: dict[str, Callable[[Roc], Array]] = {
     "eer": Roc.eer,
     "auc": Roc.auc,
-    "tar_at_far_1e-2": lambda curve: curve.tar_at(1e-2),
-    "tar_at_far_1e-3": lambda curve: curve.tar_at(1e-3),
+    **{key: partial(Roc.tar_at, far=far) for key, far in FARS.items()},
 }
 
 
@@ -47,6 +48,17 @@ class Bootstrap:
 
     data: VerificationSet
     weights: Array | None
+
+    @property
+    def too_fine(self) -> dict[str, str]:
+        """The rates that so few mismatched pairs cannot show, each with the reason."""
+        n = int((~self.data.same).sum())
+        return {
+            key: f"TAR at FAR {100 * far:g} % is undefined: it needs {1 / far:,.0f} mismatched pairs, "
+            f"there are {n:,}"
+            for key, far in FARS.items()
+            if n < round(1 / far)
+        }
 
     def accuracies(self, trial: Trial) -> Array | None:
         """Return the accuracy in each replicate, (n_replicates,)."""
@@ -74,9 +86,10 @@ class Bootstrap:
         curve = roc(trial.accuracy.scores, self.data.same)
         draws = self._curve_draws(trial)
         row: Row = {}
+        too_fine = self.too_fine
         for key, number in _NUMBERS.items():
-            low, high = self.interval(draws.get(key))
-            value = None if curve is None else float(number(curve))
+            low, high = (None, None) if key in too_fine else self.interval(draws.get(key))
+            value = None if curve is None or key in too_fine else float(number(curve))
             row |= {key: value, f"{key}_low": low, f"{key}_high": high}
         return row
 
@@ -108,6 +121,7 @@ def native_rows(natives: Mapping[str, Trial], bootstrap: Bootstrap) -> list[Row]
                 "space": name,
                 **_accuracy(trial, bootstrap),
                 **bootstrap.curve_numbers(trial),
+                "reason": "; ".join(bootstrap.too_fine.values()) or None,
                 "dimension": space.dim,
                 "encoder": info.get("encoder"),
             }
@@ -172,7 +186,10 @@ def _changes(trial: Trial, source: Trial, target: Trial, bootstrap: Bootstrap) -
         "percent_change_high": high,
         "percent_change_target": percent_change(mean, other),
         "loss": 100 * (min(own, other) - mean),
-        "reason": None if own and other else "a native accuracy is 0",
+        "reason": "; ".join(
+            [*([] if own and other else ["a native accuracy is 0"]), *bootstrap.too_fine.values()]
+        )
+        or None,
     }
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.estimators.analytic import check_classes
 from intertwine.features import fresh
+from intertwine.notes import Doubt
+from intertwine.studies.same_images import rows_in_both
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,8 @@ class Problem:
         (n_fit,) class numbers of the fit rows, only to state class coverage; None when unknown.
     notes
         Sentences a reader should know.
+    overlap
+        Evaluation rows that are fit rows too.
     """
 
     fit: FeatureSet
@@ -49,6 +53,7 @@ class Problem:
     labels: Array
     fit_labels: Array | None
     notes: list[str]
+    overlap: int = 0
 
     @property
     def networks(self) -> list[str]:
@@ -62,15 +67,29 @@ class Problem:
 
     @classmethod
     def of(
-        cls, fit: FeatureSet, evaluation: FeatureSet, *, controls: Sequence[str] = ()
+        cls,
+        fit: FeatureSet,
+        evaluation: FeatureSet,
+        *,
+        controls: Sequence[str] = (),
+        allow_overlap: bool = False,
     ) -> Problem:
         """Check two feature sets against each other.
+
+        Parameters
+        ----------
+        fit, evaluation
+            The sets.
+        controls
+            Spaces that are controls.
+        allow_overlap
+            Whether rows may be in both.
 
         Raises
         ------
         InputError
-            For spaces, heads, classes or labels that are missing or do not fit together, or fewer
-            than two rows to fit on.
+            For spaces, heads, classes or labels that are missing or do not fit together, fewer
+            than two rows to fit on, or rows in both sets unless that is allowed.
         """
         notes = [*fit.notes, *evaluation.notes]
         names = _shared_spaces(fit, evaluation, notes)
@@ -90,21 +109,47 @@ class Problem:
         if evaluation.labels is None:
             raise InputError(f"{evaluation}: no labels.npy; accuracy needs a label for each row")
         classes = heads[names[0]].classes
-        overlap = np.intersect1d(fit.id_hashes, evaluation.id_hashes).size if fit.has_ids else 0
-        if overlap and evaluation.has_ids:
-            notes.append(f"{overlap} evaluation rows were also fitted on: scores are too good")
-        elif {p.resolve() for p in fit.paths} & {p.resolve() for p in evaluation.paths}:
-            notes.append("fit and evaluation read the same folder: scores are too good")
+        labels = _class_numbers(evaluation, evaluation.labels, classes)
+        overlap, doubts = _overlap(fit, evaluation, names, allowed=allow_overlap)
         return cls(
             fit=fit,
             evaluation=evaluation,
             names=names,
             controls=[name for name in names if name in controls],
             heads=heads,
-            labels=_class_numbers(evaluation, evaluation.labels, classes),
+            labels=labels,
             fit_labels=None if fit.labels is None else _class_numbers(fit, fit.labels, classes),
-            notes=notes,
+            notes=[*notes, *doubts],
+            overlap=overlap,
         )
+
+
+def _overlap(
+    fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str], *, allowed: bool
+) -> tuple[int, list[str]]:
+    """Return how many rows are in both sets, and a doubt about them if there are any.
+
+    Raises
+    ------
+    InputError
+        When there are and that is not allowed.
+    """
+    with_ids = fit.has_ids and evaluation.has_ids
+    if with_ids:
+        count = int(np.isin(evaluation.id_hashes, fit.id_hashes).sum())
+    else:
+        count = int(rows_in_both(fit, evaluation, names).sum())
+    if not count:
+        copies = int(rows_in_both(fit, evaluation, names).sum()) if with_ids else 0
+        told = f"{copies} evaluation rows equal a row of the fit set under another id"
+        return 0, [Doubt(f"{told}: were they fitted on?")] if copies else []
+    of = f"{count} of {evaluation.n} evaluation rows"
+    if allowed:
+        return count, [Doubt(f"{of} were also fitted on: scores are too good")]
+    raise InputError(
+        f"{of} are in the fit set {fit} too, by their {'ids' if with_ids else 'values'}: scores would be "
+        "too good; keep rows apart for --eval, or say --allow-overlap"
+    )
 
 
 def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.notes import by_weight
 from intertwine.passes.groups import grouped_moments
 from intertwine.similarity.measures import MEASURES
 from intertwine.studies import similarity_tables as tables
@@ -204,7 +205,7 @@ def similarity_of_moments(
             "cca_alpha": options.cca_alpha,
             "variance": options.variance,
             "controls": list(options.controls),
-            "notes": [*notes, *_notes(found.known, names, total.n)],
+            **by_weight([*notes, *_notes(found.known, names, total.n)]),
         },
         measures=[measure.to_json() for measure in measured],
         spaces=tables.space_rows(networks, total.spaces, found.known, info, options.controls),

@@ -14,9 +14,13 @@ from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
 from intertwine.features import fresh
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
+from intertwine.notes import Doubt
 from intertwine.passes.counts import Counts
+from intertwine.passes.fit_score import UNFITTED
+from intertwine.passes.held_out import MOST_ROWS, RidgeCheck, order_question
 from intertwine.passes.moments import add_rows, empty_moments
 from intertwine.passes.score import Classifier, count, predict, residuals, total_spread
+from intertwine.studies.label_check import label_doubts
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from intertwine.studies.problem import Problem
 
 Say = Callable[[str, int, int], None]
+# An R² above this is no chance.
+LOW_R2 = 0.1
 Scored = dict[tuple[str, str, str], Counts]
 
 
@@ -98,6 +104,7 @@ class Swaps:
             )
         self.natives = {name: self._native(name) for name in problem.names}
         self._spread: dict[str, float] = {}
+        self._at_chance: list[tuple[str, str]] = []
 
     def _native(self, name: str) -> Counts:
         own = {name: Classifier.of_head(self.heads[name])}
@@ -160,7 +167,35 @@ class Swaps:
         real = {name: linear_map for name, linear_map in maps.items() if name != fresh.NAME}
         rss = residuals(problem.evaluation, source, real, precision=self.precision)
         spread = self._spread
-        return {name: 1 - rss[name] / spread[name] for name in real if spread[name] > 0}
+        r2 = {name: 1 - rss[name] / spread[name] for name in real if spread[name] > 0}
+        if self.fitter.options.method not in UNFITTED:
+            self._at_chance += [(source, name) for name in self._unexplained(source, r2)]
+        return r2
+
+    def _unexplained(self, source: str, r2: dict[str, float]) -> list[str]:
+        """Return the networks that a source's maps are at chance for."""
+        networks = self.problem.networks
+        low = [name for name in r2 if r2[name] < LOW_R2 and {source, name} <= set(networks)]
+        if not low:
+            return []
+        evaluation = self.problem.evaluation
+        rows = np.sort(np.argsort(evaluation.id_hashes, kind="stable")[:MOST_ROWS])
+        sample = evaluation.read([source, *low], rows)
+        check = RidgeCheck(self.moments, {a: part.astype(float) for a, part in sample.items()})
+        return [name for name, each in check.explained(source, low).items() if each.is_chance]
+
+    def doubts(self) -> list[str]:
+        """Return doubts about labels and about the order of rows; call it after the last cells."""
+        problem = self.problem
+        found = [
+            doubt
+            for name in problem.networks
+            for doubt in label_doubts(
+                name, self.predictions[name], problem.labels, problem.n_classes
+            )
+        ]
+        of = " of the evaluation rows"
+        return found + [Doubt(order_question(*pair, of=of)) for pair in sorted(self._at_chance)]
 
     def baselines(self) -> Scored:
         """Score doing nothing and answering the mean, by (baseline, source, target)."""

@@ -11,7 +11,9 @@ from scipy.sparse.csgraph import connected_components
 
 from intertwine.arrays import unit_rows
 from intertwine.errors import InputError
-from intertwine.images.pairs import image_key
+from intertwine.images.face_cache import faceless, faceless_note
+from intertwine.images.image_ids import ImageIds, is_one_image
+from intertwine.notes import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +68,17 @@ class VerificationSet:
             When a pair names an id that the set lacks or has twice, or a row is of length zero, NaN
             or infinite.
         """
-        names = list(dict.fromkeys([*pairs.first, *pairs.second]))
-        at = {name: i for i, name in enumerate(names)}
-        rows = _rows_of(feature_set, names, pairs)
+        row_of, notes = _rows_of(feature_set, pairs)
+        named: dict[int, str] = {}
+        for name, row in row_of.items():
+            named.setdefault(row, name)
+        names, rows = list(named.values()), np.array(list(named))
+        at = {row: i for i, row in enumerate(rows.tolist())}
         first, second = (
-            np.array([at[name] for name in side]) for side in (pairs.first, pairs.second)
+            np.array([at[row_of[name]] for name in side]) for side in (pairs.first, pairs.second)
         )
-        person, notes = _people(feature_set, pairs, names, rows, first, second)
+        notes += [*_easy_pairs(pairs, first, second), *_without_face(feature_set, rows)]
+        person, why = _people(feature_set, pairs, names, rows, first, second)
         order = np.argsort(rows)  # files are read in ascending order
         inverse = np.argsort(order)
         features = feature_set.read(feature_set.spaces, rows[order])
@@ -88,14 +94,16 @@ class VerificationSet:
             pairs.fold,
             person,
             feature_set.info,
-            [*feature_set.notes, *notes],
+            [*feature_set.notes, *notes, *why],
         )
         shared = int((data.in_folds().sum(axis=1) > 1).sum())
         if shared:
             data.notes.append(
-                f"{shared} of {data.n_people} people stand in several folds: fitting on images leaves "
-                "a test fold's people out, fitting on matched pairs does not, and accuracy is then "
-                "optimistic"
+                Doubt(
+                    f"{shared} of {data.n_people} people stand in several folds: fitting on images leaves "
+                    "a test fold's people out, fitting on matched pairs does not, and accuracy is then "
+                    "optimistic"
+                )
             )
         return data
 
@@ -127,30 +135,92 @@ class VerificationSet:
         return present
 
 
-def _rows_of(feature_set: FeatureSet, names: Sequence[str], pairs: PairList) -> Array:
-    """Return the row of each id."""
-    if feature_set.has_ids:
-        text = (feature_set.paths[0] / "ids.txt").read_text(encoding="utf-8")
-        keys = [image_key(line) for line in text.splitlines()]
-    else:
-        keys = [str(row) for row in range(feature_set.n)]
-    rows: dict[str, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows.setdefault(key, []).append(row)
-    absent = [name for name in names if name not in rows]
+def _rows_of(feature_set: FeatureSet, pairs: PairList) -> tuple[dict[str, int], list[str]]:
+    """Return the row of each id of a list, and what a reader should know of how it was found."""
+    names = list(dict.fromkeys([*pairs.first, *pairs.second]))
+    ids = ImageIds(set_ids(feature_set))
+    found = ids.find(names) if feature_set.has_ids else ids.find_whole(names)
+    notes: list[str] = []
+    if feature_set.has_ids and not any(found.values()):
+        below = ids.find_below_roots(names)
+        if all(len(rows) == 1 for rows in below.values()):
+            found = below
+            notes.append(
+                Doubt(
+                    f"the folders of {pairs.path.name} are not those of {feature_set}: {names[0]!r} is "
+                    f"taken to be {ids.ids[found[names[0]][0]]!r}, and so on"
+                )
+            )
+    _require_found(feature_set, pairs, found, ids)
+    rows = {name: found[name][0] for name in names}
+    _require_apart(pairs, rows, ids)
+    return rows, notes
+
+
+def set_ids(feature_set: FeatureSet) -> list[str]:
+    """Return the id of each row; row numbers where a set has no ids."""
+    if not feature_set.has_ids:
+        return [str(row) for row in range(feature_set.n)]
+    text = (feature_set.paths[0] / "ids.txt").read_text(encoding="utf-8-sig")
+    return text.removesuffix("\n").split("\n")
+
+
+def _require_found(
+    feature_set: FeatureSet, pairs: PairList, found: dict[str, list[int]], ids: ImageIds
+) -> None:
+    absent = [name for name, rows in found.items() if not rows]
     if absent:
         hint = "" if feature_set.has_ids else "; it has no ids.txt, so its ids are row numbers"
         raise InputError(
-            f"{pairs.path}: names {len(absent)} of {len(names)} images that {feature_set} lacks, such "
-            f"as {absent[0]!r}{hint}"
+            f"{pairs.path}: names {len(absent)} of {len(found)} images that {feature_set} lacks, such "
+            f"as {absent[0]!r}; an id that it has is {ids.like(absent[0])!r}{hint}"
         )
-    for name in names:
-        if len(rows[name]) > 1:
+    for name, rows in found.items():
+        if len(rows) > 1:
+            one, another = (ids.ids[row] for row in rows[:2])
             raise InputError(
-                f"{feature_set}: {len(rows[name])} rows have the id {name!r} when folders and "
-                "extensions are ignored, expected one"
+                f"{pairs.path}: {name!r} may be {len(rows)} rows of {feature_set}, such as {one!r} and "
+                f"{another!r}; write whole ids"
             )
-    return np.array([rows[name][0] for name in names])
+
+
+def _require_apart(pairs: PairList, rows: dict[str, int], ids: ImageIds) -> None:
+    """Raise when ids of a list that are two images would be one row."""
+    first: dict[int, str] = {}
+    for name, row in rows.items():
+        other = first.setdefault(row, name)
+        if not is_one_image(name, other):
+            raise InputError(
+                f"{pairs.path}: {other!r} and {name!r} would both be row {ids.ids[row]!r}, expected a "
+                "row each; write whole ids"
+            )
+
+
+def _easy_pairs(pairs: PairList, first: Array, second: Array) -> list[str]:
+    """Return doubts about pairs of an image with itself, and about pairs that are listed twice."""
+    notes: list[str] = []
+    alike = int((first == second).sum())
+    if alike:
+        notes.append(
+            Doubt(
+                f"{alike} of {int(pairs.same.sum())} matched pairs compare an image with itself: they "
+                "are right whatever the network, so rates are too good"
+            )
+        )
+    unordered = np.sort(np.column_stack([first, second]), axis=1)
+    again = len(unordered) - len(np.unique(unordered, axis=0))
+    if again:
+        notes.append(Doubt(f"{again} of {len(first)} pairs are listed twice and count twice"))
+    return notes
+
+
+def _without_face(feature_set: FeatureSet, rows: Array) -> list[str]:
+    """Return a doubt about the images of pairs in which no face was found, if there are any."""
+    known, notes = faceless(feature_set.paths)
+    if not known or not feature_set.has_ids:
+        return notes
+    ids = set_ids(feature_set)
+    return [*notes, *faceless_note([ids[row] for row in rows], known, "images of these pairs")]
 
 
 def _people(
@@ -180,7 +250,7 @@ def _people(
         )
     why = "without labels" if feature_set.labels is None else "whose labels contradict the pairs"
     return person, [
-        (
+        (str if feature_set.labels is None else Doubt)(
             f"a set {why}: images count as one person's where matched pairs connect them, so intervals may "
             "be too narrow"
         )

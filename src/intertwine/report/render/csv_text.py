@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from intertwine.cells import guarded
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,7 +25,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     Returns
     -------
     text
-        With a heading. Numbers read back exactly; null is an empty field; lists are joined by `x`.
+        With a heading. Numbers read back exactly; null is an empty field; lists are joined by `x`;
+        text that a spreadsheet would take for a formula has `'` before it.
     """
     keys = list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
     buffer = io.StringIO()
@@ -40,4 +43,6 @@ def _field(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return "x".join(_field(item) for item in value)
+    if isinstance(value, str):
+        return guarded(value)
     return repr(value) if isinstance(value, float) else str(value)

@@ -33,6 +33,16 @@ class Report:
         return self.result.get(key)
 
     @cached_property
+    def warnings(self) -> list[str]:
+        """What puts the results in question, for the top of the page."""
+        return [str(note) for note in self["warnings"] or ()]
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """The other notes."""
+        return [str(note) for note in self["notes"] or () if note not in self.warnings]
+
+    @cached_property
     def confidence(self) -> str:
         """The coverage of the intervals, such as 95 %."""
         return f"{plain(100 * (self['confidence'] or CONFIDENCE), 1).removesuffix('.0')}{THIN}%"

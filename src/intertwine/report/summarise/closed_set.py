@@ -42,6 +42,8 @@ class ClosedSetPage:
         The plain tables by name.
     curve
         Percent change over the number of fit rows.
+    warnings
+        What puts the results in question.
     notes
         What the study itself had to say.
     made
@@ -59,6 +61,7 @@ class ClosedSetPage:
     facts: dict[str, str]
     tables: dict[str, Table]
     curve: Curve
+    warnings: list[str]
     notes: list[str]
     made: list[tuple[str, Text]]
     citation: str
@@ -96,7 +99,8 @@ def summarise_closed_set(study: Study) -> ClosedSetPage:
             "contrast": analytic_tables.contrast_table(study),
         },
         curve=curve_figure(study),
-        notes=[str(note) for note in study["notes"] or ()],
+        warnings=study.warnings,
+        notes=study.remarks,
         made=_made(study),
         citation=str((study["paper"] or {}).get("citation") or ""),
     )

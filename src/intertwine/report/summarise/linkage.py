@@ -42,6 +42,8 @@ class LinkagePage:
         Short texts that the page's own sentences quote, by name.
     tables
         The plain tables by name.
+    warnings
+        What puts the results in question.
     notes
         What the study itself had to say.
     made
@@ -57,6 +59,7 @@ class LinkagePage:
     cmc: list[RatePanel]
     facts: dict[str, str]
     tables: dict[str, Table]
+    warnings: list[str]
     notes: list[str]
     made: list[tuple[str, Text]]
 
@@ -84,7 +87,8 @@ def summarise_linkage(study: LinkageStudy) -> LinkagePage:
         cmc=cmc_panels(study) if study.couples else [],
         facts=_facts(study),
         tables={"linkable": linkable_table(study), "pairs": pairs_table(study)},
-        notes=[str(note) for note in study["notes"] or ()],
+        warnings=study.warnings,
+        notes=study.remarks,
         made=_made(study),
     )
 

@@ -48,6 +48,8 @@ class OpenSetPage:
         Error rates over all thresholds; None when there are none.
     curve, rank
         Percent change over the number of fit rows and over the map's rank; None without any.
+    warnings
+        What puts the results in question.
     notes
         What the study itself had to say.
     made
@@ -66,6 +68,7 @@ class OpenSetPage:
     det: Rates | None
     curve: Curve | None
     rank: Curve | None
+    warnings: list[str]
     notes: list[str]
     made: list[tuple[str, Text]]
 
@@ -103,7 +106,8 @@ def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
         det=rates_figure(study, deviate=True),
         curve=curve_figure(study, "pairs"),
         rank=curve_figure(study, "rank"),
-        notes=study["notes"] or [],
+        warnings=study.warnings,
+        notes=study.remarks,
         made=_made(study),
     )
 

@@ -18,7 +18,7 @@ CHANGE = tuple(f"percent_change{end}" for end in ENDS)
 COUNTS = ("n_pairs", "n_matched", "n_mismatched", "n_folds", "n_people", "n_images", "replicates")
 HEADLINES = ("median_percent_change", "worst_percent_change", "worst_loss", "confidence")
 CHOICES = ("threshold", "protocol", "space", "intercept", "pairs_file", "version", "created")
-LISTS = ("inputs", "fit_inputs", "notes")
+LISTS = ("inputs", "fit_inputs", "notes", "warnings")
 NEEDED = ("study", "natives", "pairs", "folds", "curve", "roc", "fit", "method", *COUNTS[:3])
 # name of a table: its texts, its shares of 1, its other numbers
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {

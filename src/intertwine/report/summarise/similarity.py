@@ -49,6 +49,8 @@ class SimilarityPage:
         The plain tables by name.
     tree, plane, swaps
         The other figures; None where one is undefined.
+    warnings
+        What puts the results in question.
     notes
         What the study itself had to say.
     made
@@ -66,6 +68,7 @@ class SimilarityPage:
     tree: Tree | None
     plane: Plane | None
     swaps: Scatter | None
+    warnings: list[str]
     notes: list[str]
     made: list[tuple[str, Text]]
 
@@ -114,7 +117,8 @@ def summarise_similarity(study: SimilarityStudy) -> SimilarityPage:
         tree=tree_figure(study),
         plane=plane_figure(study),
         swaps=swaps_figure(study),
-        notes=[str(note) for note in study["notes"] or ()],
+        warnings=study.warnings,
+        notes=study.remarks,
         made=_made(study),
     )
 

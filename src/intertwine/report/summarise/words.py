@@ -95,6 +95,8 @@ def lede(study: Study) -> str:
         "network’s classifier, features"
     )
     home = "of their own network’s accuracy"
+    if study["overlap"]:
+        lead = f"On rows that maps were fitted on too, and so too well: {lead[0].lower()}{lead[1:]}"
     said = f"{lead} {_verb(middle)} a median of {_size(study, middle)} {home}."
     if worst is None or n < 2:
         return said

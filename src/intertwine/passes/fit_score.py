@@ -1,0 +1,122 @@
+"""What the maps of a fit explain of rows held out, beside what shuffled rows would explain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.estimators import Fitter
+from intertwine.map_pair import MapPair
+from intertwine.notes import Doubt
+from intertwine.passes.held_out import LEAST_ROWS, Explained, HeldOut, order_question, score
+from intertwine.threads import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from intertwine.estimators import FitOptions
+    from intertwine.moments import Moments
+    from intertwine.spaces import Head
+
+# Methods that no pair of features has a say in.
+UNFITTED = frozenset({"analytic", "identity", "mean"})
+_NO_ROWS = "a file of moments has no rows that could be held out"
+_CONSTANT = "the target does not vary over the rows held out"
+
+Entry = dict[str, Any]
+
+
+def with_scores(
+    maps: Sequence[Entry],
+    moments: Moments,
+    held: HeldOut | None,
+    options: FitOptions,
+    heads: Mapping[str, Head],
+    *,
+    has_rows: bool,
+) -> tuple[list[Entry], list[str]]:
+    """Return entries of maps with `r2` (held out), `r2_null`, `alpha` and `n`, and doubts.
+
+    Parameters
+    ----------
+    maps
+        An entry a map: source, target, info.
+    moments
+        What they were fitted on.
+    held
+        The rows held out for this, and the statistics of the others; None where there are none.
+    options, heads
+        How they were fitted.
+    has_rows
+        Whether there are rows at all.
+    """
+    reason = None
+    if options.method in UNFITTED:
+        reason = f"{options.method} is not fitted to pairs of rows"
+    elif held is None:
+        least = f"{moments.n} rows are too few to hold some out, expected at least {LEAST_ROWS}"
+        reason = least if has_rows else _NO_ROWS
+    if held is None or reason is not None:
+        return [_entry(each, moments.n, None, None, reason) for each in maps], []
+    sources = list(dict.fromkeys(each["source"] for each in maps))
+    scorer = _Scorer(held, options, heads)
+    parts = side_by_side(
+        lambda source: scorer.of_source(source, [m for m in maps if m["source"] == source]), sources
+    )
+    return (
+        [entry for entries, _ in parts for entry in entries],
+        [doubt for _, doubts in parts for doubt in doubts],
+    )
+
+
+def _entry(each: Entry, n: int, r2: float | None, null: float | None, reason: str | None) -> Entry:
+    alpha = each["info"].get("alpha")
+    return {**each, "r2": r2, "r2_null": null, "alpha": alpha, "n": n, "reason": reason}
+
+
+class _Scorer:
+    """Maps fitted once more without the rows held out, each with the λ of the map itself."""
+
+    def __init__(self, held: HeldOut, options: FitOptions, heads: Mapping[str, Head]) -> None:
+        self.held, self.options, self.heads = held, options, heads
+        plain = options.intercept == "free" and options.prior is None
+        self.is_ridge = plain and options.method in {"ridge", "least-squares"}
+
+    def of_source(self, source: str, maps: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+        """Return the entries of the maps from one source, scored, and doubts about them."""
+        alphas = {m["target"]: m["info"].get("alpha") or 0.0 for m in maps}
+        found: dict[str, Explained] = {}
+        for alpha in dict.fromkeys(alphas.values()):
+            targets = [name for name, value in alphas.items() if value == alpha]
+            own = alpha if self.is_ridge else None
+            found |= self.held.check.explained(source, targets, own)
+        entries, n = [], self.held.moments.n
+        for each in maps:
+            target = each["target"]
+            if target not in found:
+                entries.append(_entry(each, n, None, None, _CONSTANT))
+            elif self.is_ridge:
+                entries.append(_entry(each, n, found[target].r2, found[target].null, None))
+            else:
+                entries.append(_entry(each, n, *self._refitted(source, target, alphas[target])))
+        low = [name for name, each in found.items() if each.is_chance]
+        if self.is_ridge and low:
+            # The λ of a map may be too small for so few rows to show anything.
+            again = self.held.check.explained(source, low)
+            low = [name for name in low if again[name].is_chance]
+        return entries, [Doubt(order_question(source, name)) for name in low]
+
+    def _refitted(
+        self, source: str, target: str, alpha: float
+    ) -> tuple[float | None, float | None, str | None]:
+        """Return R² and its null of a map fitted without the rows held out, or why there is none."""
+        options = replace(self.options, alpha=alpha or self.options.alpha)
+        try:
+            rest = self.held.rest([source, target])
+            fitted = Fitter(options, self.heads).fit(rest, source, [target])[target]
+        except InputError as error:
+            return None, None, str(error)
+        linear_map = fitted.to_map() if isinstance(fitted, MapPair) else fitted
+        predicted = linear_map.apply(self.held.rows[source])
+        return *score(predicted, self.held.rows[target]), None

@@ -1,0 +1,231 @@
+"""What maps explain of rows that they were not fitted on, and what shuffled rows would explain.
+
+The rows held out are subtracted from the moments, so no row is read twice but those few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from intertwine.arrays import Array
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.moments import Moments
+
+# Rows held out: this share, no more than this number, and of no fewer than so many rows in all.
+SHARE, MOST_ROWS, LEAST_ROWS = 0.2, 256, 10
+# Standard deviations above what shuffled rows explain.
+CHANCE_Z = 3.0
+# What float32 products leave of a scatter's largest entry.
+_ROUNDING = 1e-6
+
+
+class Statistics(Protocol):
+    """Count, mean and centred scatter of the rows that maps are fitted on, as `Moments` has them."""
+
+    @property
+    def n(self) -> int: ...  # noqa: D102
+    def mean(self, name: str) -> Array: ...  # noqa: D102
+    def scatter(self, a: str, b: str | None = None) -> Array: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The statistics of all rows but some.
+
+    Parameters
+    ----------
+    moments
+        Of all rows.
+    rows
+        (k, d) float64 by space: those to leave out.
+    """
+
+    moments: Moments
+    rows: Mapping[str, Array]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.moments.n - self._left_out
+
+    @property
+    def _left_out(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    def mean(self, name: str) -> Array:
+        """Return the mean of a space, (d,)."""
+        total = self.moments.n * self.moments.mean(name) - self.rows[name].sum(axis=0)
+        return np.asarray(total / self.n)
+
+    def scatter(self, a: str, b: str | None = None) -> Array:
+        """Return the centred scatter of two spaces, (d_a, d_b); b is a when omitted."""
+        b = a if b is None else b
+        one, other = (self.rows[name] - self.moments.mean(name) for name in (a, b))
+        rest = self.moments.scatter(a, b) - one.T @ other
+        rest -= np.outer(one.sum(axis=0), other.sum(axis=0) / self.n)
+        return np.asarray(rest)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a map explains of rows that it was not fitted on.
+
+    Parameters
+    ----------
+    r2
+        1 − Σ‖B − B̂‖² / Σ‖B − mean(B)‖², the mean taken on these rows.
+    null, spread
+        Mean and about the standard deviation of R² where the fit rows of the target are shuffled.
+    """
+
+    r2: float
+    null: float
+    spread: float
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether shuffled rows would do as well."""
+        return self.r2 < self.null + CHANCE_Z * self.spread
+
+
+@dataclass
+class RidgeCheck:
+    """Ridge maps fitted on some rows, scored on others, with what shuffled fit rows would score.
+
+    With the fit rows of the target in random order Σ(x − μ)(y − ν)ᵀ has mean zero and covariance
+    S_A ⊗ S_B/(n − 1) over all orders, exactly. R² then has mean
+    1 − [Σ‖y − ν‖² + tr(S_B)/(n − 1) · Σ xᵀ(S_A + λ)⁻¹S_A(S_A + λ)⁻¹x] / Σ‖y − ȳ‖².
+
+    Parameters
+    ----------
+    fitted
+        Statistics of the fit rows.
+    rows
+        (k, d) float64 by space: the rows to score.
+    """
+
+    fitted: Statistics
+    rows: Mapping[str, Array]
+    _targets: dict[str, tuple[Array, Array, float, float]] = field(default_factory=dict, repr=False)
+
+    def explained(
+        self, source: str, targets: Iterable[str], alpha: float | None = None
+    ) -> dict[str, Explained]:
+        """Return what the maps from one source explain, by target; those that vary not are left out.
+
+        Parameters
+        ----------
+        source, targets
+            The spaces.
+        alpha
+            λ; the mean eigenvalue of the source's scatter when omitted.
+        """
+        fitted, gram = self.fitted, self.fitted.scatter(source)
+        if alpha is None:
+            alpha = float(np.trace(gram)) / max(min(fitted.n, len(gram)), 1)
+        x = self.rows[source] - fitted.mean(source)
+        solved = _solve(gram, x.T, alpha)
+        energy = solved.T @ (gram @ solved)
+        found = {name: self._one(source, name, solved, energy) for name in targets}
+        return {name: each for name, each in found.items() if each is not None}
+
+    def _one(self, source: str, name: str, solved: Array, energy: Array) -> Explained | None:
+        y, alike, trace, square = self._target(name)
+        total = float(((y - y.mean(axis=0)) ** 2).sum())
+        if total <= 0:
+            return None
+        error = y - solved.T @ self.fitted.scatter(source, name)
+        free = max(self.fitted.n - 1, 1)
+        by_chance = float((y**2).sum()) + float(np.trace(energy)) * trace / free
+        variance = 4 * float((energy * alike).sum()) / free
+        variance += 2 * float((energy**2).sum()) * square / free**2
+        spread = float(np.sqrt(max(variance, 0.0))) / total
+        return Explained(1 - float((error**2).sum()) / total, 1 - by_chance / total, spread)
+
+    def _target(self, name: str) -> tuple[Array, Array, float, float]:
+        """Return a target's rows about the fitted mean, y S yᵀ, tr S and tr S²."""
+        if name not in self._targets:
+            y, own = self.rows[name] - self.fitted.mean(name), self.fitted.scatter(name)
+            self._targets[name] = (y, y @ own @ y.T, float(np.trace(own)), float((own**2).sum()))
+        return self._targets[name]
+
+
+def _solve(gram: Array, right: Array, alpha: float) -> Array:
+    """Return (S + λI)⁻¹R, λ no less than what rounding makes of a null direction."""
+    shifted = gram.copy()
+    diagonal = np.diag_indices_from(shifted)
+    least = _ROUNDING * max(float(gram.diagonal().max(initial=0.0)), np.finfo(float).tiny)
+    shifted[diagonal] += max(alpha, least)
+    while True:
+        try:
+            return np.asarray(cho_solve(cho_factor(shifted, lower=True), right))
+        except np.linalg.LinAlgError:
+            least *= 10
+            shifted[diagonal] += least
+
+
+@dataclass
+class HeldOut:
+    """Rows of a feature set that are held out, and the statistics of the others.
+
+    Parameters
+    ----------
+    moments
+        Of all rows.
+    rows
+        (k, d) float64 by space.
+    """
+
+    moments: Moments
+    rows: dict[str, Array]
+
+    @classmethod
+    def of(cls, feature_set: FeatureSet, moments: Moments) -> HeldOut | None:
+        """Hold out rows by the hashes of their ids; None where there are too few."""
+        n = feature_set.n
+        if n < LEAST_ROWS:
+            return None
+        count = min(MOST_ROWS, int(SHARE * n))
+        chosen = np.sort(np.argsort(feature_set.id_hashes, kind="stable")[:count])
+        rows = feature_set.read(moments.spaces, chosen)
+        return cls(moments, {name: array.astype(np.float64) for name, array in rows.items()})
+
+    @cached_property
+    def check(self) -> RidgeCheck:
+        """Ridge maps fitted on the other rows."""
+        return RidgeCheck(Rest(self.moments, self.rows), self.rows)
+
+    def rest(self, names: Iterable[str]) -> Moments:
+        """Return the moments of the other rows, of some spaces."""
+        names = list(names)
+        whole = self.moments.select(names)
+        part = type(whole)(whole.spaces.values(), precision="float64", origin=whole.origin)
+        part.update({name: self.rows[name] for name in names})
+        return whole - part
+
+
+def score(predicted: Array, actual: Array) -> tuple[float | None, float | None]:
+    """Return R² of predictions, and its mean over all orders of the rows predicted."""
+    spread = actual - actual.mean(axis=0)
+    total = float((spread**2).sum())
+    if total <= 0:
+        return None, None
+    about = predicted - actual.mean(axis=0)
+    by_chance = total + float((about**2).sum())
+    return 1 - float(((actual - predicted) ** 2).sum()) / total, 1 - by_chance / total
+
+
+def order_question(source: str, target: str, *, of: str = "") -> str:
+    """Return what to ask where a map is at chance."""
+    return (
+        f"{source} → {target} explains nothing{of}: are the rows of {source}.npy and {target}.npy the "
+        "same items in the same order?"
+    )

@@ -1,0 +1,132 @@
+"""Rows that are in two sets: images by their ids, or rows that are equal number by number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.features.feature_set import CHUNK_ROWS
+from intertwine.features.rows import content_hashes
+from intertwine.images.image_ids import ImageIds, split_id
+from intertwine.studies.verification_set import set_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.arrays import Array
+    from intertwine.features.feature_set import FeatureSet
+
+# Two encodings of one image are nearer to each other than this, two images of one person are not.
+_ONE_IMAGE = 0.95
+
+
+def same_images(gallery: FeatureSet, probe: FeatureSet) -> Array:
+    """Return which probes are images of the gallery by their ids, (n_probe,) bool.
+
+    A whole id is enough. Where folders or extensions differ, a name must be the only one of its kind on
+    both sides, the labels must agree, and so must the vectors in a space that both sides have.
+    """
+    inside = np.isin(probe.id_hashes, gallery.id_hashes)
+    if inside.all():
+        return inside
+    found = _by_short_ids(set_ids(gallery), set_ids(probe), skip=inside)
+    rows = np.array(sorted(found), np.int64)
+    others = np.array([found[row] for row in rows], np.int64)
+    assert gallery.labels is not None  # noqa: S101 - checked before
+    assert probe.labels is not None  # noqa: S101
+    agree = probe.labels[rows] == gallery.labels[others]
+    rows, others = rows[agree], others[agree]
+    inside[rows[_alike(gallery, others, probe, rows)]] = True
+    return inside
+
+
+def _by_short_ids(theirs: Sequence[str], mine: Sequence[str], *, skip: Array) -> dict[int, int]:
+    """Return the row of theirs that each of some rows of mine may be, without a whole id."""
+    last = [[split_id(name)[0][-1] for name in side] for side in (theirs, mine)]
+    alone = [{name for name, count in Counter(side).items() if count == 1} for side in last]
+    row_of = {name: row for row, name in enumerate(last[0]) if name in alone[0]}
+    agreeing = ImageIds(theirs).find(mine)
+    found = {}
+    for row, name in enumerate(mine):
+        if skip[row]:
+            continue
+        if len(agreeing[name]) == 1:
+            found[row] = agreeing[name][0]
+        elif last[1][row] in alone[1] and last[1][row] in row_of:
+            found[row] = row_of[last[1][row]]
+    return found
+
+
+def _alike(gallery: FeatureSet, templates: Array, probe: FeatureSet, probes: Array) -> Array:
+    """Return whether rows point the same way in every space that both sides have, (n,) bool."""
+    alike = np.ones(len(probes), bool)
+    for name in gallery.spaces.keys() & probe.spaces.keys():
+        for start in range(0, len(probes), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            a = _read(gallery, name, templates[part])
+            b = _read(probe, name, probes[part])
+            products = np.einsum("ij,ij->i", a, b)
+            lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+            alike[part] &= products >= _ONE_IMAGE * lengths
+    return alike
+
+
+def _read(side: FeatureSet, name: str, rows: Array) -> Array:
+    order = np.argsort(rows, kind="stable")
+    return side.read([name], rows[order])[name].astype(np.float64)[np.argsort(order)]
+
+
+def equal_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, Array]:
+    """Return which probes have the very row of a template, in every space that both sides have.
+
+    Rows that repeat within a set, as those of a network that always says the same, tell nothing.
+
+    Returns
+    -------
+    copies, strangers
+        (n_probe,) bool: of the same label, and of another.
+    """
+    names = sorted(gallery.spaces.keys() & probe.spaces.keys())
+    copies, strangers = np.zeros((2, probe.n), bool)
+    if not names:
+        return copies, strangers
+    assert gallery.labels is not None  # noqa: S101 - checked before
+    assert probe.labels is not None  # noqa: S101
+    theirs, mine = (shared_row_hashes(side, names).tolist() for side in (gallery, probe))
+    count, again = Counter(theirs), Counter(mine)
+    label_of = dict(zip(theirs, gallery.labels.tolist(), strict=True))
+    for row, (key, label) in enumerate(zip(mine, probe.labels.tolist(), strict=True)):
+        if count[key] == again[key] == 1:
+            (copies if label_of[key] == label else strangers)[row] = True
+    return copies, strangers
+
+
+def rows_in_both(fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str]) -> Array:
+    """Return which evaluation rows equal a fit row in all of some spaces, (n_eval,) bool.
+
+    The smallest space is compared first; the others are read only of rows that are equal in it.
+    """
+    smallest = min(names, key=lambda name: fit.spaces[name].dim)
+    sides, rows = (evaluation, fit), [np.arange(evaluation.n), np.arange(fit.n)]
+    for compared in ([smallest], names):
+        mine, theirs = (
+            shared_row_hashes(side, compared, part) for side, part in zip(sides, rows, strict=True)
+        )
+        rows = [rows[0][np.isin(mine, theirs)], rows[1][np.isin(theirs, mine)]]
+    inside = np.zeros(evaluation.n, bool)
+    inside[rows[0]] = True
+    return inside
+
+
+def shared_row_hashes(side: FeatureSet, names: Sequence[str], rows: Array | None = None) -> Array:
+    """Return a hash of each of some rows' features in some spaces, (k,) uint64; all when omitted."""
+    hashes: list[Array] = []
+    for _, chunk in side.chunks(names, rows):
+        mixed = np.zeros(len(chunk[names[0]]), np.uint64)
+        for name in names:
+            # A row of one space is not that of another.
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + content_hashes(chunk[name])
+        hashes.append(mixed)
+    return np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)

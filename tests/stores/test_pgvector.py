@@ -229,7 +229,7 @@ def test_capitals_quotes_and_schemas_are_names_like_others(database, opened):
     [
         ("", {"table": "nowhere"}, "there is no table 'nowhere'"),
         ("", {"column": "nothing"}, "there is no such column, only id, body, facts, emb"),
-        ("", {"column": "body"}, "holds text, expected vector or halfvec"),
+        ("", {"column": "body"}, "holds text, expected vector, halfvec, real"),
         ("", {"metric": "l1"}, "got metric 'l1', expected one of cosine, ip, l2"),
         (
             "ALTER TABLE bad DROP CONSTRAINT bad_pkey",

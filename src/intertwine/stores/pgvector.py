@@ -10,7 +10,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.masking import printable
-from intertwine.stores.pgvector_facts import Column, find_column
+from intertwine.stores.pgvector_facts import Column, asked_kind, find_column
 from intertwine.stores.pgvector_scan import by_id
 from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, connect, one_line, to_array, to_sent
 from intertwine.stores.store import Batch, Mark, check_metric
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from intertwine.stores.address import Address
     from intertwine.stores.pgvector_target import PgvectorTarget
 
-OPTIONS = ("table", "column", "id", "metric")
+OPTIONS = ("table", "column", "id", "metric", "type")
 OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
@@ -48,6 +48,7 @@ def open_store(address: Address) -> PgvectorStore:
                 address.options.get("id"),
                 _shown(address, address.take("column")),
             )
+        _require_type(address, column)
         return PgvectorStore(address, connection, column)
     except BaseException:
         connection.close()
@@ -70,6 +71,16 @@ def _require_known(address: Address) -> None:
         raise InputError(
             f"{address.shown}: got an option, {shown}, expected {', '.join(OPTIONS)}, or one of libpq's "
             "such as host, sslmode"
+        )
+
+
+def _require_type(address: Address, column: Column) -> None:
+    """Raise where a source is asked for as another type than it has; `type=…` is for a target."""
+    asked = asked_kind(address.options.get("type"), column.extension, address.shown)
+    if asked and asked != column.kind:
+        raise InputError(
+            f"{_shown(address, column.name)}: got type {asked}, but it holds {column.kind}; write "
+            "type=… in the target's address"
         )
 
 
@@ -165,7 +176,7 @@ class PgvectorStore:
         """Return the items whose ids have the smallest hashes."""
         rows = self.query(
             "SELECT {ids}, {c} FROM {t} WHERE {c} IS NOT NULL "
-            "ORDER BY hashtextextended({id_text}, 0), {id} LIMIT %s",
+            "ORDER BY hashtextextended({id_text}, 0), {order} LIMIT %s",
             size,
         )
         return self.batch(rows)

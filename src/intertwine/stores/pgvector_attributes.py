@@ -10,7 +10,18 @@ from intertwine.errors import InputError
 # A domain is resolved to what it is made of: that is what travels.
 _ATTRIBUTES = """
 SELECT a.attname, a.attnum, a.attnotnull, format_type(a.atttypid, a.atttypmod), base.oid,
-       base.typname, n.nspname, base.modifier
+       base.typname, n.nspname, base.modifier, base.oid <> a.atttypid,
+       coalesce((SELECT array[p.nspname, q.nspname]::text[] FROM pg_catalog.pg_opclass c
+        JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+        JOIN pg_catalog.pg_amop e ON e.amopfamily = c.opcfamily AND e.amopstrategy = 3
+         AND e.amoplefttype = base.oid AND e.amoprighttype = base.oid
+        JOIN pg_catalog.pg_operator eo ON eo.oid = e.amopopr AND eo.oprname = '='
+        JOIN pg_catalog.pg_namespace p ON p.oid = eo.oprnamespace
+        JOIN pg_catalog.pg_amop g ON g.amopfamily = c.opcfamily AND g.amopstrategy = 5
+         AND g.amoplefttype = base.oid AND g.amoprighttype = base.oid
+        JOIN pg_catalog.pg_operator h ON h.oid = g.amopopr AND h.oprname = '>'
+        JOIN pg_catalog.pg_namespace q ON q.oid = h.oprnamespace
+        WHERE c.opcdefault AND c.opcintype = base.oid LIMIT 1), '{pg_catalog,pg_catalog}')
 FROM pg_catalog.pg_attribute a
 CROSS JOIN LATERAL (
     WITH RECURSIVE chain AS (
@@ -66,6 +77,10 @@ class Attribute:
         Number, name and schema of its type, or of what that is a domain over.
     modifier
         Of the base, such as a dimension; -1 for none.
+    domain
+        Whether its type is a domain over the base.
+    operators
+        Schemas of `=` and `>` by which indexes tell values apart and order them.
     """
 
     name: str
@@ -76,6 +91,8 @@ class Attribute:
     base_name: str
     base_schema: str
     modifier: int
+    domain: bool
+    operators: tuple[str, str]
 
 
 def find_table(connection: Any, text: str, name: str) -> Table:
@@ -100,7 +117,8 @@ def find_table(connection: Any, text: str, name: str) -> Table:
 def attributes_of(connection: Any, oid: int) -> dict[str, Attribute]:
     """Return a table's columns by name; in a transaction that `only_catalog` began."""
     rows = connection.execute(_ATTRIBUTES, [oid]).fetchall()
-    return {row[0]: Attribute(*row) for row in rows}
+    values: list[list[Any]] = [[*row[:-1], tuple(row[-1])] for row in rows]
+    return {row[0]: Attribute(*row) for row in values}
 
 
 def only_catalog(connection: Any) -> None:

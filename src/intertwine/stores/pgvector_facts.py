@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from intertwine.stores.pgvector_attributes import Attribute
     from intertwine.stores.store import Metric
 
+# What `type=…` may say.
+SPELLINGS = {
+    **{kind: kind for kind in KINDS},
+    "float4[]": "real[]",
+    "float8[]": "double precision[]",
+}
 # Of types that hold vectors and cannot be mapped: why not, and what to do.
 REFUSED = {
     "bit": "binary codes have no directions to map",
@@ -95,6 +101,26 @@ class Column:
         return found.pop() if len(found) == 1 else None
 
 
+def asked_kind(text: str | None, extension: Extension, name: str) -> str | None:
+    """Return the type that `type=…` asks for; None where it says nothing.
+
+    Raises
+    ------
+    InputError
+        For one that is none of vectors, or that this pgvector does not have.
+    """
+    if text is None:
+        return None
+    kind = SPELLINGS.get(" ".join(text.lower().split()))
+    if kind is None:
+        raise InputError(f"{name}: got type {text!r}, expected {', '.join(KINDS)}")
+    if kind not in extension.types:
+        raise InputError(
+            f"{name}: this pgvector has no {kind}, which came with version 0.7; update it"
+        )
+    return kind
+
+
 def find_column(connection: Any, table: str, column: str, key: str | None, name: str) -> Column:
     """Look a column up.
 
@@ -137,15 +163,28 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
         )
 
 
-def _kind(found: Attribute, schema: str, name: str) -> str:
-    """Return which of the types that can be mapped a column has."""
+def kind_of(connection: Any, table: Column, column: str) -> str | None:
+    """Return the type of vectors of another column of a table; None where it has none of them."""
+    with connection.transaction():
+        only_catalog(connection)
+        found = attributes_of(connection, table.oid).get(column)
+    return None if found is None else _known_kind(found, table.extension.schema)
+
+
+def _known_kind(found: Attribute, schema: str) -> str | None:
     place = schema if found.base_name in KINDS else "pg_catalog"
     kind = next((each for each, own in KINDS.items() if own == found.base_name), None)
-    if kind is not None and found.base_schema == place:
+    return kind if found.base_schema == place else None
+
+
+def _kind(found: Attribute, schema: str, name: str) -> str:
+    """Return which of the types that can be mapped a column has."""
+    kind = _known_kind(found, schema)
+    if kind is not None:
         return kind
     why = REFUSED.get(found.base_name)
     raise InputError(
-        f"{name}: holds {found.type}, expected {' or '.join(KINDS)}{'; ' + why if why else ''}"
+        f"{name}: holds {found.type}, expected {', '.join(KINDS)}{'; ' + why if why else ''}"
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # Ends of the names of pgvector's operator classes.
 CLASSES: dict[str, Metric] = {"_cosine_ops": "cosine", "_ip_ops": "ip", "_l2_ops": "l2"}
 METHODS = ("hnsw", "ivfflat")
+# The types that it has operator classes for, of the same endings.
+PLAIN = ("vector", "halfvec")
 
 # Also those of partitions and heirs; not those that are part of one of a partitioned table.
 _INDEXES = """
@@ -125,6 +127,16 @@ class Index:
     def is_plain(self) -> bool:
         """Whether it is over the column itself, all rows, and nothing beside."""
         return self.expression is None and self.predicate is None and len(self.columns) == 1
+
+    def opclass_on(self, kind: str) -> tuple[str, str] | None:
+        """Return schema and name of the operator class that does the same for another type of vectors.
+
+        None where pgvector has none, as for arrays.
+        """
+        own, _, what = self.opclass.partition("_")
+        if kind not in PLAIN or own not in PLAIN:
+            return None
+        return self.opclass_place[0], f"{kind}_{what}"
 
     @property
     def shape(self) -> tuple[str, str, tuple[str, ...]]:

@@ -140,7 +140,7 @@ class Carrying:
     def _operators(self, text: str, method: str) -> str:
         """Return a definition with operators of the new column's type."""
         old, new = self.kinds
-        if old == new or method not in METHODS:
+        if old == new or method not in METHODS or {old, new} - set(LIMITS):
             return text
         column = re.escape(self.new)
         text = re.sub(rf"(\({column} (?:[\w\"]+\.)?){old}_(\w+_ops)", rf"\1{new}_\2", text)
@@ -150,7 +150,11 @@ class Carrying:
         """Return the most dimensions that an index takes where the new vectors have more."""
         if index.method not in METHODS:
             return None
-        found = re.search(r"\b(vector|halfvec|bit)_\w+_ops", self.body(index))
+        body = self.body(index)
+        if self.kinds[1] not in LIMITS and f"({self.new} " in f"{body} ".replace(")", " "):
+            # An array is indexed only as what an expression makes of it.
+            return 0
+        found = re.search(r"\b(vector|halfvec|bit)_\w+_ops", body)
         limit = LIMITS[found[1] if found else self.kinds[1]]
         return limit if self.dims[1] > limit else None
 

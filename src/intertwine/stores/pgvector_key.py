@@ -51,18 +51,36 @@ class KeyColumn:
         Schema and name of its type, or of what that is a domain over.
     sent
         The type as which its values come and go.
+    domain
+        Whether its type is a domain over `type`.
+    operators
+        Schemas of `=` and `>` for its values.
     """
 
     name: str
     type: tuple[str, str]
     sent: str
+    domain: bool
+    operators: tuple[str, str]
 
     @classmethod
     def of(cls, attribute: Attribute) -> KeyColumn:
         """Return a column of a table as a part of its key."""
         own = attribute.base_schema == "pg_catalog"
         sent = NATIVE.get(attribute.base_name, TEXT) if own else TEXT
-        return cls(attribute.name, (attribute.base_schema, attribute.base_name), sent)
+        kind = attribute.base_schema, attribute.base_name
+        return cls(attribute.name, kind, sent, attribute.domain, attribute.operators)
+
+    def own(self, name: Any) -> Any:
+        """Return the column, a piece of SQL, as what a value that is sent `back` compares with."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        return sql.SQL("{}::{}").format(name, sql.Identifier(*self.type)) if self.domain else name
+
+    def compared(self, left: Any, sign: str, right: Any) -> Any:
+        """Return a comparison by `=` or `>`, which may not be on the search path."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        place = sql.Identifier(self.operators[sign == ">"])
+        return sql.SQL(f"{{}} OPERATOR({{}}.{sign}) {{}}").format(left, place, right)
 
     def back(self, value: Any) -> Any:
         """Return a value of type `sent`, a piece of SQL, as one that is compared with the column.
@@ -117,7 +135,8 @@ class Key:
         Returns
         -------
         pieces
-            `id` (the columns, to order by), `ids` (what to select), `behind` (a condition of rows
+            `id` (the columns), `order` (to order by: not what `ids` selects under the same names, which
+            may be text), `ids` (what to select), `behind` (a condition of rows
             behind an id whose `values` are put in), `id_text` (one text an id), `sent_columns`
             (columns `k0, k1, …` of a table of ids, with their types), `sent_names` (only their
             names), `sent_arrays` (those columns as arrays to be put in, `by_column`), `same` (that
@@ -132,21 +151,48 @@ class Key:
             return by.join(sql.SQL(template).format(*part) for part in zip(*parts, strict=True))
 
         whole = comma.join(names)
-        given = [column.back(sql.SQL(f"%s::{column.sent}")) for column in self.columns]
-        came = [
-            column.back(sql.SQL("b.{}").format(place))
-            for column, place in zip(self.columns, places, strict=True)
+        own = [
+            column.own(sql.SQL("{}.{}").format(table, name))
+            for column, name in zip(self.columns, names, strict=True)
         ]
         return {
             "id": whole,
+            "order": joined("{}.{}", comma, [table] * len(names), names),
             "ids": joined("{}::{}", comma, names, sent),
-            "behind": sql.SQL("({}) > ({})").format(whole, comma.join(given)),
+            "behind": self._behind(own),
             "id_text": sql.SQL("{}::text" if len(names) == 1 else "ROW({})::text").format(whole),
             "sent_columns": joined("{} {}", comma, places, sent),
             "sent_names": comma.join(places),
             "sent_arrays": joined("%s::{}[]", comma, sent),
-            "same": joined("{}.{} = {}", sql.SQL(" AND "), [table] * len(names), names, came),
+            "same": sql.SQL(" AND ").join(self._compared(own, "=")),
         }
+
+    def _compared(self, own: list[Any], sign: str) -> list[Any]:
+        """Return comparisons of the columns with those of row `b` of a table of ids."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        return [
+            column.compared(each, sign, column.back(sql.Identifier("b", f"k{i}")))
+            for i, (column, each) in enumerate(zip(self.columns, own, strict=True))
+        ]
+
+    def _behind(self, own: list[Any]) -> Any:
+        """Return the condition that rows stand behind an id in the order of the key."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        comma = sql.SQL(", ")
+        given = [sql.SQL(f"%s::{column.sent}") for column in self.columns]
+        places = {column.operators[1] for column in self.columns}
+        if len(places) == 1:
+            back = [column.back(each) for column, each in zip(self.columns, given, strict=True)]
+            row = sql.SQL("({}) OPERATOR({}.>) ({})")
+            return row.format(comma.join(own), sql.Identifier(*places), comma.join(back))
+        # Rows are compared by one operator only: where the columns have several, one after the other.
+        alike, more = self._compared(own, "="), self._compared(own, ">")
+        ways = [sql.SQL(" AND ").join([*alike[:i], more[i]]) for i in range(len(own))]
+        return sql.SQL("EXISTS (SELECT 1 FROM (VALUES ({})) AS b({}) WHERE {})").format(
+            comma.join(given),
+            comma.join(sql.Identifier(f"k{i}") for i in range(len(own))),
+            sql.SQL(" OR ").join(ways),
+        )
 
 
 def named_columns(text: str, attributes: Mapping[str, Attribute], name: str) -> list[str]:

@@ -130,11 +130,16 @@ class Readiness:
     @staticmethod
     def too_large(builder: IndexBuilder) -> list[str]:
         """Return which indexes cannot be built over so many dimensions."""
-        dims = builder.carrying.dims[1]
+        dims, kind = builder.carrying.dims[1], builder.carrying.kinds[1]
         return [
-            f"index {index.name} takes at most {limit:,} dimensions, and the new vectors have {dims:,}; "
-            "add &type=halfvec to the target's address (to 4,000), or drop the index (forced, the new "
-            "column goes without)"
+            (
+                f"index {index.name} takes at most {limit:,} dimensions, and the new vectors have "
+                f"{dims:,}; add &type=halfvec to the target's address (to 4,000), or drop the index "
+                "(forced, the new column goes without)"
+                if limit
+                else f"index {index.name} cannot be over a column of type {kind}; name another type=, or "
+                "drop the index (forced, the new column goes without)"
+            )
             for index in builder.sources
             if (limit := builder.carrying.over_limit(index)) is not None
         ]

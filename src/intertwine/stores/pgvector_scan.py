@@ -48,7 +48,7 @@ def by_id(
         found = 0
         behind = "" if after is None else "AND {behind}"
         values = [most] if after is None else [*store.column.key.values(after), most]
-        which = f"{condition} {behind} ORDER BY {{id}} LIMIT %s"
+        which = f"{condition} {behind} ORDER BY {{order}} LIMIT %s"
         for batch in _copied(store, which, size, values, names):
             found += len(batch.ids)
             after = batch.ids[-1]

@@ -14,7 +14,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector import PgvectorStore
 from intertwine.stores.pgvector_copy import send
-from intertwine.stores.pgvector_facts import find_column
+from intertwine.stores.pgvector_facts import asked_kind, find_column, kind_of
 from intertwine.stores.pgvector_indexes import Carrying, IndexBuilder, indexes_of
 from intertwine.stores.pgvector_kept import Kept
 from intertwine.stores.pgvector_like import make_alike
@@ -24,7 +24,7 @@ from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_stamps import SIGNATURE, conditions, stamp_name, stamp_note, stamps
 from intertwine.stores.pgvector_switch import roll_back, switch_over
-from intertwine.stores.pgvector_wire import EXTRA, connect, to_sent
+from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import HALF, SINGLE, common_metric
 
 if TYPE_CHECKING:
@@ -70,12 +70,33 @@ def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
         raise InputError(f"got column {name!r}, expected at most {LONGEST_NAME} bytes")
     metric = common_metric(address.options.get("metric"), source.metric, address.shown)
     options = {**source.address.options, "column": name, **({"metric": metric} if metric else {})}
+    options.pop("type", None)
+    options |= {"type": address.options["type"]} if "type" in address.options else {}
     connection = connect(source.uri, source.address.secrets)
     try:
         return PgvectorTarget(source, replace(address, options=options), connection, mark)
     except BaseException:
         connection.close()
         raise
+
+
+def _kind(source: PgvectorStore, connection: Any, name: str, address: Address) -> str:
+    """Return the type of a target: what it has, or is asked for, or the source's.
+
+    Raises
+    ------
+    InputError
+        Where it is of another type than is asked for.
+    """
+    asked = asked_kind(address.options.get("type"), source.column.extension, address.shown)
+    with one_line(source.address.secrets):
+        found = kind_of(connection, source.column, name)
+    if asked and found and asked != found:
+        raise InputError(
+            f"{address.shown}: column {name!r} is there already and of type {found}, not {asked}; leave "
+            "type= out, or name another column"
+        )
+    return found or asked or source.column.kind
 
 
 class PgvectorTarget(PgvectorStore):
@@ -103,9 +124,9 @@ class PgvectorTarget(PgvectorStore):
     def __init__(
         self, source: PgvectorStore, address: Address, connection: Any, made: Mark
     ) -> None:
-        column = replace(
-            source.column, name=address.take("column"), dim=made.target.dim, indexes=()
-        )
+        name = address.take("column")
+        kind = _kind(source, connection, name, address)
+        column = replace(source.column, name=name, kind=kind, dim=made.target.dim, indexes=())
         self.source, self.made = source, made
         super().__init__(address, connection, column)
         self._free: LifoQueue[Any] = LifoQueue()
@@ -113,13 +134,14 @@ class PgvectorTarget(PgvectorStore):
         self._adding = threading.Lock()
         self._pieces: dict[str, Any] = {}
         self.metric = self.metric or source.metric
-        self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
         self.forced, self.fires = False, False
         self.old = source.column
         self.old_number = self.numbers()[self.old.name]
         kept = self.kept()
         if kept is not None:
+            self.column = replace(self.column, kind=source.column.kind)
             self.stand(source.column.name, self.find_before(kept))
+        self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
 
     def stand(self, name: str, old: Column) -> None:
         """Go on under another name, with the old vectors in another column."""

@@ -342,6 +342,7 @@ def test_a_wide_float_array_keeps_its_precision(database, opened):
         ("'{1,NaN,3,4}'", "item 3: its vector holds NaN or infinity"),
         ("'{NaN,2,3,4}'", "item 3: its vector holds NaN or infinity"),
         ("'{1,2,3,-Infinity}'", "item 3: its vector holds NaN or infinity"),
+        ("'[0:3]={1,2,3,4}'", "item 3: .* does not begin at 1"),
     ],
 )
 def test_arrays_with_what_is_no_number_are_refused_by_id(database, opened, key, value, message):
@@ -374,14 +375,6 @@ def test_arrays_of_several_dimensions_are_refused(database, opened, value, messa
     connection.execute(f"UPDATE items SET emb = {value} WHERE row = 3")  # noqa: S608 - ours
     with pytest.raises(InputError, match=message):
         opened(address(uri, "items", "emb"))
-
-
-def test_an_array_that_begins_elsewhere_is_read(database, opened):
-    """The bounds of an array are none of its numbers."""
-    uri, connection = database
-    table_of(connection, "id int", "id", "i", kind="real[]")
-    connection.execute("UPDATE items SET emb = '[0:3]={1,2,3,4}' WHERE id = 0")
-    assert opened(address(uri, "items", "emb")).read([0]).tolist() == [[1, 2, 3, 4]]
 
 
 def test_a_column_of_a_domain_over_vectors_is_read(database, opened):
@@ -445,6 +438,36 @@ def test_a_target_of_another_type_is_not_gone_on_with(database, opened):
     opened(*places)[1].create()
     with pytest.raises(InputError, match="'new' is there already and of type vector, not halfvec"):
         opened(places[0], places[1] + "&type=halfvec")
+
+
+@pytest.mark.parametrize("asked", ["real[]", "vector", "halfvec"])
+@pytest.mark.parametrize("operators", ["vector_l2_ops", "vector_cosine_ops"])
+def test_an_array_is_indexed_as_what_an_expression_makes_of_it(database, opened, asked, operators):
+    """Such an index is built on the new column, with the new dimension, and says what searches go by."""
+    uri, connection = database
+    table_of(connection, "id int", "id", "i", kind="real[]")
+    connection.execute(f"CREATE INDEX ON items USING hnsw ((emb::vector({D})) {operators})")
+    store, target = opened(address(uri, "items", "emb"), address(uri, "items", "new", type=asked))
+    target.require_ready()
+    target.create()
+    target.finish()
+    found = connection.execute(
+        "SELECT indexdef FROM pg_indexes WHERE tablename = 'items'"
+    ).fetchall()
+    over = "(new" if asked == "vector" else f"((new)::vector({E})"
+    assert sum(over in text for (text,) in found) == 1
+    assert [own is None for _, own in target.index_builder().pairs()] == [False]
+    assert store.metric == target.metric == ("l2" if "l2" in operators else "cosine")
+
+
+def test_an_array_takes_no_index_of_a_vectors(database, opened):
+    """It is said before anything is written, by the index's name."""
+    uri, connection = database
+    table_of(connection, "id int", "id", "i")
+    connection.execute("CREATE INDEX quick ON items USING hnsw (emb vector_ip_ops)")
+    target = opened(address(uri, "items", "emb"), address(uri, "items", "new", type="real[]"))[1]
+    with pytest.raises(InputError, match=r"index quick cannot be over a column of type real\[\]"):
+        target.require_ready()
 
 
 def test_indexes_of_a_half_precision_target_get_its_operators(database, opened):

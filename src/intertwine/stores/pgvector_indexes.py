@@ -128,6 +128,9 @@ class Carrying:
         text = re.sub(
             rf"\b(vector|halfvec|sparsevec|bit)\({self.dims[0]}\)", rf"\1({self.dims[1]})", text
         )
+        # PostgreSQL leaves out a cast to what the column is already.
+        kind = rf"(?:[\w\"]+\.)?{re.escape(self.kinds[1])}\({self.dims[1]}\)"
+        text = re.sub(rf"\(\({re.escape(self.new)}\)::{kind}\)", self.new, text)
         return self._operators(text, index.method)
 
     @staticmethod
@@ -151,11 +154,11 @@ class Carrying:
         if index.method not in METHODS:
             return None
         body = self.body(index)
-        if self.kinds[1] not in LIMITS and f"({self.new} " in f"{body} ".replace(")", " "):
+        if self.kinds[1] not in LIMITS and re.match(rf"\w+ \({re.escape(self.new)}[ )]", body):
             # An array is indexed only as what an expression makes of it.
             return 0
-        found = re.search(r"\b(vector|halfvec|bit)_\w+_ops", body)
-        limit = LIMITS[found[1] if found else self.kinds[1]]
+        found = re.search(r"\b(vector|halfvec|bit)_\w+_ops|::\S*?\b(vector|halfvec)\(", body)
+        limit = LIMITS[(found[1] or found[2]) if found else self.kinds[1]]
         return limit if self.dims[1] > limit else None
 
 

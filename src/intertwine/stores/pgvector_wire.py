@@ -206,11 +206,13 @@ def checked_numbers(
     numbers = numbers_of(rows, kind)
     found = numbers.astype(numbers.dtype.newbyteorder("="))
     if kind in ARRAYS:
-        bad = ~np.isfinite(found).all(axis=1) & (True if present is None else present)
+        odd = (rows["axes"] != 1) | (rows["flags"] != 0) | (rows["first"] != 1)
+        bad = (odd | ~np.isfinite(found).all(axis=1)) & (True if present is None else present)
         if bad.any():
             item = ids[int(np.flatnonzero(bad)[0])]
             raise InputError(
-                f"item {item}: its vector holds NaN or infinity; set it to NULL, or embed it again"
+                f"item {item}: its vector holds NaN or infinity, or its array does not begin at 1; set "
+                "it to NULL, or embed it again"
             )
     return found
 

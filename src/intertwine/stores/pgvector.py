@@ -230,7 +230,8 @@ class PgvectorStore:
             self.column.qualified,
             column,
         )
-        return Mark.from_text(rows[0][0]) if rows else None
+        # What a person said of the column stands above the mark.
+        return Mark.from_text((rows[0][0] or "").rpartition("\n")[2]) if rows else None
 
     def target(self, text: str, mark: Mark) -> PgvectorTarget:
         """Return another column of the same table.

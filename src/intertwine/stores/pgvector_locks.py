@@ -47,12 +47,13 @@ def one_migration(store: PgvectorStore, columns: Iterable[str]) -> Iterator[None
     with closing(connect(store.uri, secrets)) as connection, _transaction(connection, secrets):
         with one_line(secrets):
             connection.execute(
-                "SELECT set_config('application_name', %s, true), "
-                "set_config('idle_in_transaction_session_timeout', '0', true)",
+                "SELECT set_config('application_name', %s, true)",
                 [f"intertwine, process {os.getpid()} on {platform.node()}"[:63]],
             )
             for key in sorted(_key(store, column) for column in set(columns)):
                 _hold(connection, key, store.name)
+            # Last, as it takes no snapshot: one that were held on to would stop every index.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield
 
 

@@ -274,7 +274,7 @@ def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
             "vectors are to be called; rename that one first"
         )
     notes = _lacking(target, name, before, kept)
-    nulls = target.query("SELECT FROM {t} WHERE {b} IS NULL LIMIT 1", b=before)
+    nulls = target.query("SELECT 1 FROM {t} WHERE {b} IS NULL LIMIT 1", b=before)
     target.query("LOCK TABLE {t} IN ACCESS EXCLUSIVE MODE")
     if kept.not_null:
         target.query("ALTER TABLE {t} ALTER COLUMN {n} DROP NOT NULL", n=name)

@@ -63,7 +63,9 @@ class Table:
     def old(self, column="emb"):
         """Return a column's vectors by id, None where there is none."""
         rows = self.run(f"SELECT id, {column}::real[] FROM items")
-        return {item: None if value is None else np.array(value, np.float32) for item, value in rows}
+        return {
+            item: None if value is None else np.array(value, np.float32) for item, value in rows
+        }
 
 
 @pytest.fixture
@@ -234,6 +236,20 @@ def test_rows_added_after_the_switch_survive_a_rollback(table):
         np.testing.assert_array_equal(table.old()[item], vector)
     np.testing.assert_array_equal(table.old()[9], np.ones(E))
     assert_mapped(table, but=[9, *range(500, 505)])
+
+
+def test_what_changes_after_a_rollback_is_newer_than_a_native_vector(table):
+    """An old vector that changes or goes after the rollback counts, also where a native one stands."""
+    switch(table.target())
+    for item in (1, 2, 3):
+        table.run("UPDATE items SET emb = %s WHERE id = %s", text(np.ones(E)), item)
+    table.target().rollback()
+    table.run("UPDATE items SET emb = %s WHERE id = 2", text(VECTORS[50]))
+    table.run("UPDATE items SET emb = NULL WHERE id = 3")
+    switch(table.target())
+    np.testing.assert_array_equal(table.old()[1], np.ones(E))
+    np.testing.assert_allclose(table.old()[2], VECTORS[50] @ WEIGHT, rtol=1e-4, atol=1e-5)
+    assert table.old()[3] is None
 
 
 def test_a_rollback_without_changes_says_nothing(table):

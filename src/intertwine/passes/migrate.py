@@ -189,6 +189,7 @@ class _Run:
         else:
             self._scale_like_the_new()
             self.convert()
+            self.notes += self.place.finish()
         if self.written:
             self.warnings.append(
                 f"{self.written} items came without a new vector since the switch and are converted now"

@@ -3,7 +3,9 @@
 Beside a new column stands another, of 16 bytes a row: half of a hash of the old vector as it was
 read, half of one of the new vector as it was written. Where there is none, somebody else wrote the
 vector; where the second half no longer fits, somebody else has replaced it; where only the first no
-longer fits, the old vector has changed and is converted again.
+longer fits, the old vector has changed and is converted again. A rollback stamps what somebody else
+wrote too, with the other half of the new vector's hash: an old vector that changes after that is of
+newer content than such a vector.
 """
 
 from __future__ import annotations
@@ -61,24 +63,32 @@ def conditions(columns: Sequence[Any], sends: Sequence[str]) -> dict[str, Any]:
     Returns
     -------
     pieces
-        `changed` (the old vector is another than that was converted), `ours` (a migration wrote the
-        new vector), `replaced` (somebody has replaced what a migration wrote); and `first`, `now`:
-        the stamp's half for the old vector, and the one that the new vector has now.
+        `changed` (the old vector is another than the stamp says), `ours` (a migration wrote the new
+        vector), `known` (or it is as it was at a rollback), `replaced` (somebody has replaced what a
+        migration wrote), `seen` (the stamp that a rollback sets); and `first`, `now`: the stamp's half
+        for the old vector, and the one that the new vector has now.
     """
     sql = import_extra("psycopg.sql", EXTRA)
     old, new, stamp = columns
-    hashed = [
-        sql.SQL(f"substr(sha256({send}({{}})), 1, {HALF})").format(column)
-        for send, column in zip(sends, (old, new), strict=True)
-    ]
+    before, now, other = (
+        sql.SQL(f"substr(sha256({send}({{}})), {start}, {HALF})").format(column)
+        for send, column, start in (
+            (sends[0], old, 1),
+            (sends[1], new, 1),
+            (sends[1], new, 1 + HALF),
+        )
+    )
     first, second = (
         sql.SQL(f"substr({{}}, {start}, {HALF})").format(stamp) for start in (1, 1 + HALF)
     )
-    pieces = {"before": hashed[0], "now": hashed[1], "first": first, "second": second, "s": stamp}
+    pieces = {"before": before, "now": now, "other": other, "s": stamp}
+    pieces |= {"first": first, "second": second}
     return {
         "first": first,
-        "now": hashed[1],
+        "now": now,
         "changed": sql.SQL("({s} IS NOT NULL AND {first} <> {before})").format(**pieces),
         "ours": sql.SQL("({s} IS NOT NULL AND {second} = {now})").format(**pieces),
+        "known": sql.SQL("({s} IS NOT NULL AND {second} IN ({now}, {other}))").format(**pieces),
+        "seen": sql.SQL("{before} || {other}").format(**pieces),
         "replaced": sql.SQL("({s} IS NOT NULL AND {second} <> {now})").format(**pieces),
     }

@@ -128,7 +128,7 @@ def _changed_since(target: PgvectorTarget, since: str | None) -> str:
     if since is None or not target.stamped():
         return target.pending_condition()
     recent = f"age({{t}}.xmin) <= age('{int(since) % 2**32}'::xid)"
-    return f"{{old}} IS NOT NULL AND ({{new}} IS NULL OR ({recent} AND {{changed}} AND {{ours}}))"
+    return f"{{old}} IS NOT NULL AND ({{new}} IS NULL OR ({recent} AND {{changed}} AND {{known}}))"
 
 
 def _convert_rest(target: PgvectorTarget, convert: Convert, condition: str) -> int:
@@ -145,7 +145,7 @@ def _remove(target: PgvectorTarget) -> int:
         return 0
     rows = target.query(
         "UPDATE {t} SET {new_name} = NULL, {stamp_name} = NULL "
-        "WHERE {old} IS NULL AND {new} IS NOT NULL AND {ours} RETURNING 1",
+        "WHERE {old} IS NULL AND {new} IS NOT NULL AND {known} RETURNING 1",
         **target.pieces(),
     )
     return len(rows)
@@ -259,9 +259,20 @@ def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
         Where the new column's name is taken now, or the old column is gone.
     """
     old = target.find_before(kept)
+    if target.stamped():
+        patiently(target, lambda: _stamp_others(target))
     lacking = patiently(target, lambda: _roll_back(target, kept, old.name))
     target.stand(kept.column, replace(old, name=target.source.column.name))
     return [*lacking, *_edited(target)]
+
+
+def _stamp_others(target: PgvectorTarget) -> None:
+    """Note beside which old vectors those stand that somebody else wrote."""
+    target.query(
+        "UPDATE {t} SET {stamp_name} = {seen} "
+        "WHERE {old} IS NOT NULL AND {new} IS NOT NULL AND ({stamp} IS NULL OR {replaced})",
+        **target.pieces(),
+    )
 
 
 def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:

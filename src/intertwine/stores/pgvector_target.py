@@ -316,7 +316,7 @@ class PgvectorTarget(PgvectorStore):
             return lacks
         if self.switched():
             return lacks + " AND {stamp} IS NULL"
-        return "{old} IS NOT NULL AND ({new} IS NULL OR ({changed} AND {ours}))"
+        return "{old} IS NOT NULL AND ({new} IS NULL OR ({changed} AND {known}))"
 
     def old_store(self, connection: Any) -> PgvectorStore:
         """Return the old vectors, read by some connection."""
@@ -359,7 +359,7 @@ class PgvectorTarget(PgvectorStore):
         update = self.sql(
             "UPDATE {t} SET {new_name} = b.v, {stamp_name} = b.s FROM pg_temp.intertwine_batch b "
             "WHERE {same} AND b.v IS NOT NULL AND ({new} IS NULL OR ("
-            "{stamp} IS NOT NULL AND {first} <> substr(b.s, 1, 8) AND {ours}))",
+            "{stamp} IS NOT NULL AND {first} <> substr(b.s, 1, 8) AND {known}))",
             **self.pieces(),
         )
         wrote = int(connection.execute(update, ()).rowcount)

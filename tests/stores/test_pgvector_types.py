@@ -58,6 +58,8 @@ CREATE OPERATOR CLASS apart.folded_ops DEFAULT FOR TYPE apart.folded USING btree
     OPERATOR 5 apart.>, FUNCTION 1 apart.fcmp(apart.folded, apart.folded);
 """
 
+SPELT = "SELECT items.id::text FROM items ORDER BY items.id"
+
 # A type, and the key of row i as SQL.
 KEYS = {
     "my_id": "i - 30",
@@ -163,6 +165,8 @@ def test_rows_are_told_apart_by_a_key_of_any_type(database, opened, kind):
     assert store.search(VECTORS[order[:3]], 1) == [[item] for item in ids[:3]]
     with closing(migrate(store, places[1], mapped, mark=MARK, size=7)) as target:
         assert_migrated(connection)
+        texts = [text for (text,) in connection.execute(SPELT, prepare=False)]
+        assert store.ids_from(texts) == ids
         np.testing.assert_allclose(target.read(ids[::-1]), mapped(VECTORS[order[::-1]]), rtol=1e-5)
         assert target.count() == N
 
@@ -213,8 +217,26 @@ def test_rows_are_told_apart_by_several_columns(database, opened, size):
     assert np.isnan(store.read([("nobody", 1)])).all()
     assert sorted(store.sample(N).ids) == sorted(ids)
     assert store.search(VECTORS[order[:2]], 1) == [[ids[0]], [ids[1]]]
+    assert store.ids_from(['"te\'nant, 1",0', "nobody,-5"]) == [("te'nant, 1", 0), ("nobody", -5)]
+    for text, message in [("a,b,c", "got id 'a,b,c', expected 2 values"), ("a,b", "invalid input")]:
+        with pytest.raises(InputError, match=message):
+            store.ids_from([text])
     with closing(migrate(store, address(uri, "items", "new"), mapped, mark=MARK, size=size)):
         assert_migrated(connection)
+
+
+def test_an_id_is_read_as_its_table_spells_it(database, opened):
+    """Case of a text of an extension's, blanks and zeros of no account are the row's own."""
+    uri, connection = database
+    for kind, own, other in [
+        ("apart.folded", "Id7", "iD7"),
+        ("char(5)", "ab", "ab   "),
+        ("interval", "1 year", "12 mons"),
+    ]:
+        connection.execute("DROP TABLE IF EXISTS few")
+        connection.execute(f"CREATE TABLE few (id {kind} PRIMARY KEY, emb vector(4))")
+        connection.execute("INSERT INTO few VALUES (%s, '[1,2,3,4]')", [own])
+        assert opened(address(uri, "few", "emb")).ids_from([other]) == [own]
 
 
 def test_columns_whose_operators_are_in_several_schemas_are_a_key(database, opened):

@@ -227,7 +227,9 @@ class _Run:
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)
         if self.options.check is not None:
-            self.natives = Natives.of(self.options.check, self.linear_map.target, sample.ids[0])
+            self.natives = Natives.of(
+                self.options.check, self.linear_map.target, store, sample.ids[0]
+            )
 
     def _scale(self, rows: Array) -> None:
         """Decide whether new vectors are scaled to length 1: as a plan saw, or as the old ones are."""

@@ -17,6 +17,7 @@ from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.lengths import unit as directions
 from intertwine.metrics.intervals import proportion_interval
+from intertwine.stores.store import SpellsIds
 
 if TYPE_CHECKING:
     import os
@@ -57,7 +58,9 @@ class Natives:
     vectors: Array
 
     @classmethod
-    def of(cls, folder: str | os.PathLike[str], space: Space, example: Any) -> Natives:
+    def of(
+        cls, folder: str | os.PathLike[str], space: Space, store: Store, example: Any
+    ) -> Natives:
         """Read them from a feature set.
 
         Parameters
@@ -66,8 +69,8 @@ class Natives:
             With `ids.txt`, the ids of the store, and the vectors.
         space
             The new space.
-        example
-            An id of the store, whose type ids are turned into.
+        store, example
+            The store, and one of its ids, whose type ids are turned into.
 
         Raises
         ------
@@ -81,12 +84,14 @@ class Natives:
             raise InputError(f"{folder}: has no ids.txt, expected the store's ids to match rows by")
         rows = np.unique(np.linspace(0, found.n - 1, min(found.n, NATIVE_QUERIES)).astype(int))
         texts = (Path(folder) / "ids.txt").read_text(encoding="utf-8").splitlines()
+        asked = [texts[row] for row in rows]
         kind = type(example)
         try:
-            ids = [kind(texts[row]) for row in rows]
-        except ValueError:
+            ids = store.ids_from(asked) if isinstance(store, SpellsIds) else [*map(kind, asked)]
+        except ValueError as error:
+            why = f" ({error})" if isinstance(error, InputError) else f", {kind.__name__}"
             raise InputError(
-                f"{folder}: ids such as {texts[0]!r} are not of the store's type, {kind.__name__}"
+                f"{folder}: ids such as {texts[0]!r} are not of the store's type{why}"
             ) from None
         return cls(ids, found.read([space.name], rows)[space.name])
 

@@ -196,6 +196,16 @@ class PgvectorStore:
             )
         return vectors
 
+    def ids_from(self, texts: Sequence[str]) -> list[Any]:
+        """Return the ids that texts spell; those of several columns have commas between."""
+        key = self.column.key
+        rows = self.query(
+            "SELECT {read} FROM unnest({text_arrays}) WITH ORDINALITY AS b({sent_names}, i) "
+            "LEFT JOIN {t} ON {spelt} ORDER BY b.i",
+            *(list(part) for part in zip(*map(key.spelt, texts), strict=True)),
+        )
+        return [key.item(row) for row in rows]
+
     def search(self, queries: Array, k: int) -> list[list[Any]]:
         """Return the nearest items of each query, by the column's index where it has one."""
         sql, key = import_extra("psycopg.sql", EXTRA), self.column.key

@@ -73,8 +73,7 @@ class KeyColumn:
 
     def own(self, name: Any) -> Any:
         """Return the column, a piece of SQL, as what a value that is sent `back` compares with."""
-        sql = import_extra("psycopg.sql", EXTRA)
-        return sql.SQL("{}::{}").format(name, sql.Identifier(*self.type)) if self.domain else name
+        return self.cast(name) if self.domain else name
 
     def compared(self, left: Any, sign: str, right: Any) -> Any:
         """Return a comparison by `=` or `>`, which may not be on the search path."""
@@ -87,9 +86,13 @@ class KeyColumn:
 
         No length is named, at which the server would cut it off.
         """
-        sql = import_extra("psycopg.sql", EXTRA)
-        if self.type[1] in NATIVE and self.type[1] != "float4" and self.type[0] == "pg_catalog":
+        if self.type[0] == "pg_catalog" and self.type[1] in NATIVE and self.type[1] != "float4":
             return value
+        return self.cast(value)
+
+    def cast(self, value: Any) -> Any:
+        """Return a value as one of the column's type, or of what that is a domain over."""
+        sql = import_extra("psycopg.sql", EXTRA)
         return sql.SQL("{}::{}").format(value, sql.Identifier(*self.type))
 
 
@@ -137,7 +140,8 @@ class Key:
         pieces
             `id` (the columns), `order` (to order by: not what `ids` selects under the same names, which
             may be text), `ids` (what to select), `behind` (a condition of rows
-            behind an id whose `values` are put in), `id_text` (one text an id), `sent_columns`
+            behind an id whose `values` are put in), `id_text` (one text an id), `read` (ids that the
+            texts of row `b` of `text_arrays` spell, as the table has them, `spelt`), `sent_columns`
             (columns `k0, k1, …` of a table of ids, with their types), `sent_names` (only their
             names), `sent_arrays` (those columns as arrays to be put in, `by_column`), `same` (that
             a row of the table is that of row `b` of such a table).
@@ -161,19 +165,50 @@ class Key:
             "ids": joined("{}::{}", comma, names, sent),
             "behind": self._behind(own),
             "id_text": sql.SQL("{}::text" if len(names) == 1 else "ROW({})::text").format(whole),
+            "read": comma.join(self._read(table, names)),
             "sent_columns": joined("{} {}", comma, places, sent),
             "sent_names": comma.join(places),
             "sent_arrays": joined("%s::{}[]", comma, sent),
             "same": sql.SQL(" AND ").join(self._compared(own, "=")),
+            "spelt": sql.SQL(" AND ").join(self._compared(own, "=", spelt=True)),
+            "text_arrays": comma.join([sql.SQL("%s::text[]")] * len(names)),
         }
 
-    def _compared(self, own: list[Any], sign: str) -> list[Any]:
-        """Return comparisons of the columns with those of row `b` of a table of ids."""
+    def _compared(self, own: list[Any], sign: str, *, spelt: bool = False) -> list[Any]:
+        """Return comparisons of the columns with those, or with texts, of row `b` of a table of ids."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        places = [sql.Identifier("b", f"k{i}") for i in range(len(own))]
+        return [
+            column.compared(each, sign, column.cast(place) if spelt else column.back(place))
+            for column, each, place in zip(self.columns, own, places, strict=True)
+        ]
+
+    def _read(self, table: Any, names: list[Any]) -> list[Any]:
+        """Return what texts spell, in the table's own spelling where the row is there."""
         sql = import_extra("psycopg.sql", EXTRA)
         return [
-            column.compared(each, sign, column.back(sql.Identifier("b", f"k{i}")))
-            for i, (column, each) in enumerate(zip(self.columns, own, strict=True))
+            sql.SQL("coalesce({}.{}::{sent}, {}::{sent})").format(
+                table,
+                name,
+                column.cast(sql.Identifier("b", f"k{i}")),
+                sent=sql.SQL(column.sent),
+            )
+            for i, (column, name) in enumerate(zip(self.columns, names, strict=True))
         ]
+
+    def spelt(self, text: str) -> list[str]:
+        """Return the texts of an id's values: the whole text, or what stands between commas.
+
+        Raises
+        ------
+        InputError
+            Where there are more or fewer than columns.
+        """
+        found = [text] if len(self.columns) == 1 else next(csv.reader([text]), [])
+        if len(found) != len(self.columns):
+            expected = ",".join(column.name for column in self.columns)
+            raise InputError(f"got id {text!r}, expected {len(self.columns)} values: {expected}")
+        return found
 
     def _behind(self, own: list[Any]) -> Any:
         """Return the condition that rows stand behind an id in the order of the key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
@@ -130,6 +130,20 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+@runtime_checkable
+class SpellsIds(Protocol):
+    """A store that reads ids from their texts itself; those of others are whole numbers or texts."""
+
+    def ids_from(self, texts: Sequence[str]) -> list[Any]:
+        """Return the ids that texts spell, as the store's batches have them.
+
+        Raises
+        ------
+        InputError
+            For a text that spells none.
+        """
 
 
 class Target(Store, Protocol):

@@ -100,7 +100,7 @@ def commands(*modules: str, begun: bool = False):
             **os.environ,
             "SOURCE_DATE_EPOCH": EPOCH,
             "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONPATH": str(root),
+            "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")]),
         },
     ) as process:
         assert process.stdout.readline() == "ready\n"

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import numpy as np
 import psycopg
@@ -60,9 +60,14 @@ class Table:
         store = self._stack.enter_context(closing(open_store(self.address(source))))
         return self._stack.enter_context(closing(store.target(self.address(column), mark)))
 
+    def of(self, source, column, mark=MARK):
+        """Open a column by its address beside another, closed at the end of the test."""
+        store = self._stack.enter_context(closing(open_store(source)))
+        return self._stack.enter_context(closing(store.target(column, mark)))
+
     def old(self, column="emb"):
         """Return a column's vectors by id, None where there is none."""
-        rows = self.run(f"SELECT id, {column}::real[] FROM items")
+        rows = self.run(f"SELECT id, {column}::real[] FROM items")  # noqa: S608 - ours
         return {
             item: None if value is None else np.array(value, np.float32) for item, value in rows
         }
@@ -343,10 +348,8 @@ BOUND = {
 def function(table):
     """Make a function that a trigger can run; return the table."""
     for kind in ("VIEW v", "MATERIALIZED VIEW v", "PUBLICATION p", "FUNCTION f"):
-        try:
+        with suppress(psycopg.Error):
             table.run(f"DROP {kind}")
-        except psycopg.Error:
-            pass
     table.run(
         "CREATE OR REPLACE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS "
         "'BEGIN RETURN NEW; END'"
@@ -358,9 +361,6 @@ def function(table):
 def test_what_would_stay_with_the_old_vectors_is_named_before_anything_is_written(function, kind):
     """Whatever depends on the column, or fires for each row, is refused by name; forced, it is said."""
     statement, named = BOUND[kind]
-    version = function.run("SELECT current_setting('server_version_num')::int")[0][0]
-    if version < 140_000 and kind == "function" or version < 150_000 and kind == "publication":
-        pytest.skip("the server has no such object")
     function.run(statement)
     target = function.target()
     with pytest.raises(InputError, match="--force") as caught:
@@ -382,12 +382,11 @@ def test_triggers_that_do_not_fire_are_no_hindrance(function):
     assert function.target().require_ready() == []
     function.run("ALTER TABLE items ENABLE TRIGGER c")
     options = {"options": "-csession_replication_role%3Dreplica"}
-    with closing(open_store(function.address("emb", **options))) as source:
-        with closing(source.target(function.address("new", **options), MARK)) as target:
-            assert target.require_ready() == []
-            function.run("ALTER TABLE items ENABLE ALWAYS TRIGGER c")
-            with pytest.raises(InputError, match="trigger c on items"):
-                target.require_ready()
+    target = function.of(function.address("emb", **options), function.address("new", **options))
+    assert target.require_ready() == []
+    function.run("ALTER TABLE items ENABLE ALWAYS TRIGGER c")
+    with pytest.raises(InputError, match="trigger c on items"):
+        target.require_ready()
 
 
 def test_a_trigger_that_changes_vectors_is_noticed_where_it_is_forced(table):
@@ -441,7 +440,9 @@ def test_rows_that_security_hides_are_refused(table):
     table.run("ALTER TABLE items FORCE ROW LEVEL SECURITY")
     target = as_tenant.target()
     for force in (False, True):
-        with pytest.raises(InputError, match="row-level security hides rows .* from role 'tenant'"):
+        with pytest.raises(
+            InputError, match=r"row-level security hides rows .* from role 'tenant'"
+        ):
             target.require_ready(force=force)
     assert table.target().require_ready() == []
 
@@ -452,9 +453,9 @@ def test_rows_that_security_hides_are_refused(table):
         ("CREATE VIEW whole AS SELECT * FROM items", "is a view"),
         ("CREATE MATERIALIZED VIEW whole AS SELECT * FROM items", "is a materialised view"),
         (
-            "CREATE TABLE top (LIKE items) PARTITION BY RANGE (id); "
-            "CREATE TABLE whole PARTITION OF top (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (900); "
-            "INSERT INTO top SELECT * FROM items",
+            """CREATE TABLE top (LIKE items) PARTITION BY RANGE (id);
+            CREATE TABLE whole PARTITION OF top (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (900);
+            INSERT INTO top SELECT * FROM items""",
             "is a part of another table",
         ),
     ],
@@ -463,16 +464,13 @@ def test_what_is_no_table_of_its_own_is_refused(table, statement, named):
     """Views and parts of a table are named for what they are before anything is written."""
     table.run("DROP TABLE IF EXISTS top CASCADE")
     for kind in ("VIEW", "MATERIALIZED VIEW", "TABLE"):
-        try:
+        with suppress(psycopg.Error):
             table.run(f"DROP {kind} IF EXISTS whole")
-        except psycopg.Error:
-            pass
     table.run(statement)
     source = address(table.uri, "whole", "emb", id="id", metric="cosine")
-    with closing(open_store(source)) as store:
-        with closing(store.target(source.replace("column=emb", "column=new"), MARK)) as target:
-            with pytest.raises(InputError, match=named):
-                target.require_ready()
+    target = table.of(source, source.replace("column=emb", "column=new"))
+    with pytest.raises(InputError, match=named):
+        target.require_ready()
 
 
 def test_not_null_moves_with_the_name_and_back(table):
@@ -565,7 +563,7 @@ def test_more_dimensions_than_an_index_takes_are_said_before_anything_is_written
     table.run("CREATE INDEX x ON items USING hnsw (emb vector_cosine_ops)")
     large = Mark("ef" * 32, Space("a", D), Space("b", 2100))
     target = table.target(mark=large)
-    with pytest.raises(InputError, match="index x takes at most 2,000 dimensions, .* 2,100"):
+    with pytest.raises(InputError, match=r"index x takes at most 2,000 dimensions, .* 2,100"):
         target.require_ready()
     assert not target.exists()
     assert "index x" in target.require_ready(force=True)[0]
@@ -595,11 +593,10 @@ def test_an_index_of_a_partitioned_table_is_built_part_by_part(table):
     table.run("CREATE INDEX w ON whole USING hnsw (emb vector_l2_ops)")
     table.run("CREATE INDEX part_only ON high USING hnsw (emb vector_ip_ops)")
     old = address(table.uri, "whole", "emb", metric="l2")
-    with closing(open_store(old)) as store:
-        with closing(store.target(old.replace("column=emb", "column=new"), MARK)) as target:
-            assert len(migrate(target)) == 2
-            assert migrate(target) == []
-            assert target.switch(convert) == []
+    target = table.of(old, old.replace("column=emb", "column=new"))
+    assert len(migrate(target)) == 2
+    assert migrate(target) == []
+    assert target.switch(convert) == []
     rows = table.run(
         "SELECT i.relname, x.indisvalid FROM pg_index x JOIN pg_class i ON i.oid = indexrelid "
         "WHERE pg_get_indexdef(i.oid) LIKE '%%(emb vector%%'"
@@ -632,9 +629,9 @@ def test_one_run_a_column(table):
     """A second run says who holds it; a target of another column is free; an end releases it."""
     first, second = table.target(), table.target()
     with first.lock():
-        with pytest.raises(InputError, match=r"another run migrates it \(intertwine, process \d+"):
-            with second.lock():
-                pass
+        message = r"another run migrates it \(intertwine, process \d+"
+        with pytest.raises(InputError, match=message), second.lock():
+            pass
         with pytest.raises(InputError, match="another run"), table.target("other").lock():
             pass
     with second.lock():
@@ -700,15 +697,12 @@ def test_names_with_any_sign_are_switched_and_back(table):
     )
     quoted = name.replace("%", "%25").replace(" ", "%20").replace('"', "%22")
     column = "c%25d%20{}%22'"
-    source = address(table.uri, quoted, column)
-    with closing(open_store(source)) as store:
-        with closing(store.target(address(table.uri, quoted, "n%25s{new}"), MARK)) as target:
-            assert len(migrate(target)) == 1
-            assert target.switch(convert) == []
-    with closing(open_store(source)) as store:
-        assert store.dim == E
-        with closing(store.target(address(table.uri, quoted, "n%25s{new}"), MARK)) as target:
-            assert target.rollback() == []
-    with closing(open_store(source)) as store:
-        assert store.dim == D
+    source, new = address(table.uri, quoted, column), address(table.uri, quoted, "n%25s{new}")
+    target = table.of(source, new)
+    assert len(migrate(target)) == 1
+    assert target.switch(convert) == []
+    target = table.of(source, new)
+    assert target.source.dim == E
+    assert target.rollback() == []
+    assert table.of(source, new).source.dim == D
     table.connection.execute(f"DROP TABLE {name}")

@@ -56,8 +56,9 @@ def migrate(
         bool,
         typer.Option(
             "--force",
-            help="Map vectors even where they look like another space; with --rollback, go back even "
-            "where what was written since has to be kept aside.",
+            help="Map vectors even where they look like another space, and a pgvector column though "
+            "views, triggers or the like are bound to it (they are named, and stay as they are); with "
+            "--rollback, go back even where what was written since has to be kept aside.",
         ),
     ] = False,
     json: common.JsonOption = False,

@@ -59,8 +59,9 @@ class MigrateOptions:
     rollback
         Whether it shall stand for the old vectors again; nothing else is done then.
     force
-        Whether to map vectors even where they look like another space, and to roll back even where
-        what was written since the switch cannot be carried along.
+        Whether to map vectors even where they look like another space, and where the store says that
+        something would be wrong afterwards, such as a view that stays with the old vectors; and to roll
+        back even where what was written since the switch cannot be carried along.
     check
         A feature set folder with ids and native vectors of the new model, to search with; or None.
     """

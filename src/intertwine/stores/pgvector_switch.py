@@ -171,7 +171,7 @@ def _require_nothing_pending(target: PgvectorTarget, condition: str) -> None:
 def _unmatched(target: PgvectorTarget) -> list[str]:
     """Return notes of the old column's indexes that the new one has nothing like."""
     return [
-        f"index {index.name} stays with the old vectors, and the new ones have none like it yet"
+        f"index {index.name} stays with the old vectors, and the new ones have none like it"
         for index, own in target.index_builder().pairs()
         if own is None
     ]
@@ -354,7 +354,7 @@ def _counted(target: PgvectorTarget, condition: str, **names: Any) -> tuple[int,
     if not count:
         return 0, ""
     rows = target.query(
-        f"SELECT {{id_text}} FROM {{t}} WHERE {condition} ORDER BY {{id}} LIMIT %s",  # noqa: S608 - ours
+        f"SELECT {{id_text}} FROM {{t}} WHERE {condition} ORDER BY {{order}} LIMIT %s",  # noqa: S608 - ours
         NAMED,
         **names,
     )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 Array = npt.NDArray[Any]
 Precision = Literal["auto", "float64", "float32", "fast"]
@@ -82,7 +83,7 @@ def to_device(array: Array, device: str) -> Any:
     if device == "cpu":
         return array
     kind, colon, index = device.partition(":")
-    if kind != "cuda" or (bool(colon) and not index.isdecimal()):
+    if kind != "cuda" or (bool(colon) and not is_count(index)):
         raise InputError(f"got device {device!r}, expected cpu, cuda or cuda:N")
     try:
         torch = import_module("torch")

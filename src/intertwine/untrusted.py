@@ -6,9 +6,12 @@ a number belongs would fail long after it was read. Both are refused here, in on
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import stat
+import struct
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 LARGEST_TEXT = 1 << 30
 # Numbers that count something: whatever JSON holds beyond them is no count.
 LARGEST_COUNT = 1 << 53
+# Digits of a number that a text states; Python refuses to read some thousands.
+MOST_DIGITS = 15
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -43,6 +48,9 @@ DAMAGE = (
     RecursionError,
     TypeError,
     ValueError,
+    csv.Error,
+    struct.error,
+    zlib.error,
 )
 
 
@@ -90,6 +98,11 @@ def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileFormatError(f"{path}: cannot be read ({reason})") from error
+
+
+def is_count(text: str) -> bool:
+    """Return whether a text is a whole number from 0 on that any file could need."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def parse_json(text: str) -> Any:

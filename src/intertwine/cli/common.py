@@ -172,10 +172,12 @@ def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:
         For anything else.
     """
     start, colon, stop = text.partition(":")
-    if not (colon and start.isdecimal() and stop.isdecimal()):
+    from intertwine.untrusted import is_count
+
+    if not (colon and is_count(start) and is_count(stop)):
         from intertwine.errors import InputError
 
-        raise InputError(f"got {option} {text!r}, expected A:B, such as 0:2700")
+        raise InputError(f"got {option} {text[:60]!r}, expected A:B, such as 0:2700")
     return int(start), int(stop)
 
 

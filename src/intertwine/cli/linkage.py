@@ -77,8 +77,10 @@ def linkage(
 
 def _count(text: str) -> int | str:
     """Return a number of known pairs; what is none is left to the study to refuse."""
+    from intertwine.untrusted import is_count
+
     text = text.strip()
-    return int(text) if text.isdecimal() else text
+    return int(text) if is_count(text) else text
 
 
 def _print(result: dict[str, Any]) -> None:

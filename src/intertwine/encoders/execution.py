@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from intertwine.errors import InputError
 from intertwine.threads import available_cores
+from intertwine.untrusted import is_count
 
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = "cpu, cuda, cuda:N or mps"
@@ -36,7 +37,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         kind, colon, number = self.device.partition(":")
-        numbered = kind == "cuda" and number.isdecimal() if colon else True
+        numbered = kind == "cuda" and is_count(number) if colon else True
         if kind not in {"cpu", "cuda", "mps"} or not numbered:
             raise InputError(f"got device {self.device!r}, expected {DEVICES}")
         if self.precision not in PRECISIONS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,7 +221,7 @@ def _resize_mode(uri: EncoderUri, size: tuple[int, int]) -> tuple[str, int | Non
             f"{uri.where}: got resize={uri.options['resize']}, "
             "expected squash, centre, or centre:PIXELS of the shorter side"
         )
-    if side and (not side.isdecimal() or int(side) < max(size)):
+    if side and (not is_count(side) or int(side) < max(size)):
         raise InputError(
             f"{uri.where}: got resize=centre:{side}, expected at least {max(size)} pixels"
         )

@@ -31,6 +31,7 @@ from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.files import read_json, sha256_file
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,7 +194,7 @@ def _set_length(model: Any, uri: EncoderUri) -> None:
     if asked is None:
         return
     # Two of them begin and end a text.
-    if not asked.isdecimal() or int(asked) < 3 or _limit(model) is None:
+    if not is_count(asked) or int(asked) < 3 or _limit(model) is None:
         raise InputError(
             f"{uri.where}: got max_tokens={asked}, expected a whole number from 3, "
             "of a network that has such a limit"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,11 +65,11 @@ class EncoderUri:
                 raise InputError(f"encoder {text}: got option {part!r}, expected OPTION=VALUE")
             if key in options:
                 raise InputError(f"encoder {text}: option {key} stands twice; give it once")
-            options[key] = unquote(value)
+            options[key] = unquote(value, errors="surrogateescape")
         return cls(scheme, path, MappingProxyType(options))
 
     def __str__(self) -> str:
-        query = "&".join(f"{key}={quote(value, _PLAIN)}" for key, value in self.options.items())
+        query = "&".join(f"{key}={_quoted(value)}" for key, value in self.options.items())
         return f"{self.scheme}:{self.path}" + (f"?{query}" if query else "")
 
     @property
@@ -150,7 +151,7 @@ class EncoderUri:
         if value is None:
             return None
         parts = value.split("x")
-        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) < 65536 for part in parts):
+        if len(parts) > 2 or not all(is_count(part) and 0 < int(part) < 65536 for part in parts):
             raise InputError(
                 f"{self.where}: got {key}={value}, "
                 "expected pixels such as 224 or 224x192 (height x width)"
@@ -164,3 +165,8 @@ def absolute_path(path: str) -> str:
     Links are kept, since their names name spaces.
     """
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolve() follows links
+
+
+def _quoted(value: str) -> str:
+    # Names of files may be any bytes.
+    return quote(value, _PLAIN, errors="surrogateescape")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri
@@ -49,7 +50,7 @@ def asked_weights(uri: EncoderUri, *, files: bool = True) -> Weights:
     if value is None:
         return Weights()
     seed = value.removeprefix(RANDOM)
-    if value.startswith(RANDOM) and seed.isdecimal():
+    if value.startswith(RANDOM) and is_count(seed):
         return Weights(seed=int(seed))
     if files and not value.startswith("random") and Path(value).is_file():
         return Weights(file=Path(value))

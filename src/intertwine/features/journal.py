@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import FileFormatError
 from intertwine.features.record import MANIFEST, SHAPE, read_manifest
 from intertwine.files import RowRanges, read_json
-from intertwine.untrusted import damage_is_told, require_shape
+from intertwine.untrusted import damage_is_told, is_count, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,11 @@ def journal_path(folder: Path, rows: tuple[int, int]) -> Path:
 def journal_paths(folder: Path) -> list[Path]:
     """Return the journals of a folder, in the order of their rows."""
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob(".fill-*.json"))
-    ranges = ((int(match[1]), int(match[2]), path) for match, path in found if match)
+    ranges = (
+        (int(match[1]), int(match[2]), path)
+        for match, path in found
+        if match and is_count(match[1]) and is_count(match[2])
+    )
     return [path for _, _, path in sorted(ranges)]
 
 

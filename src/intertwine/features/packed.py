@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 # What reading a damaged archive can raise.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, RuntimeError, *DAMAGE)
+_DAMAGE = (zipfile.BadZipFile, OSError, RuntimeError, *DAMAGE)
 _T = TypeVar("_T")
 
 

@@ -19,9 +19,10 @@ from intertwine.errors import FileFormatError
 from intertwine.files import cannot_write, no_links, write_bytes
 from intertwine.images.face_detection import Face
 from intertwine.notes import Doubt
+from intertwine.untrusted import damage_is_told, is_count, require_ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from intertwine.images.face_detection import FaceDetector
 
@@ -68,12 +69,18 @@ class FaceCache:
             raise FileFormatError(f"{self.path}: cannot be read ({error.strerror})") from error
 
     def _read(self) -> None:
+        require_ordinary(self.path)
         data = self.path.read_bytes() if self.path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
         if whole != data:
             write_bytes(self.path, whole)
-        rows = csv.reader(io.StringIO(whole.decode(errors="replace") or _line(HEADER)))
-        if tuple(next(rows)) != HEADER:
+        text = whole.decode(errors="replace") or _line(HEADER)
+        with damage_is_told(self.path, "a list of faces"):
+            self._take(csv.reader(io.StringIO(text)))
+
+    def _take(self, rows: Iterator[list[str]]) -> None:
+        """Keep the faces of lines that this detector wrote."""
+        if tuple(next(rows, ())) != HEADER:
             raise FileFormatError(
                 f"{self.path}: its first line is not that of a list of faces; "
                 "move it away or choose a new folder"
@@ -180,7 +187,7 @@ def _line(values: Sequence[str]) -> str:
 
 
 def _face(row: Sequence[str]) -> Face | None:
-    if len(row) != len(HEADER) or not row[2].isdecimal():
+    if len(row) != len(HEADER) or not is_count(row[2]):
         return None
     try:
         numbers = tuple(float(value) for value in row[3:])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     import os
@@ -127,13 +128,13 @@ def _lines(path: Path) -> list[str]:
 
 def _read_official(path: Path, lines: list[tuple[int, str]]) -> PairList:
     header = lines[0][1].split()
-    if len(header) == 1 and header[0].isdecimal():
+    if len(header) == 1 and is_count(header[0]):
         raise InputError(
             f"{path}: line {lines[0][0]}: got {header[0]}, the one number of a list without folds, such "
             "as pairsDevTrain.txt; expected `folds pairs`, such as `10 300` of pairs.txt, since "
             "thresholds and maps come from the other folds"
         )
-    if len(header) != 2 or not all(word.isdecimal() and int(word) > 0 for word in header):
+    if len(header) != 2 or not all(is_count(word) and int(word) > 0 for word in header):
         raise InputError(
             f"{path}: line {lines[0][0]}: got {lines[0][1].strip()!r}, expected `folds pairs`, such "
             f"as `10 300`, or the CSV form {_CSV_LINE}"
@@ -162,7 +163,7 @@ def _official_line(line: str, where: str) -> tuple[tuple[str, int], tuple[str, i
     words = [word.strip() for word in words]
     if len(words) == 3:
         words = [words[0], words[1], words[0], words[2]]
-    matched = len(words) == 4 and all(words) and words[1].isdecimal() and words[3].isdecimal()
+    matched = len(words) == 4 and all(words) and is_count(words[1]) and is_count(words[3])
     if not matched or "," in line:
         raise InputError(
             f"{where}: got {line.strip()!r}, expected `Name i j` or `Name i Other j` as in the lines "
@@ -222,7 +223,7 @@ def _order_by_titles(cells: list[str]) -> list[int] | None:
 
 def _fold_order(name: str) -> tuple[int, int, str]:
     """Numbers come in their order, before names."""
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+    return (0, int(name), name) if is_count(name) else (1, 0, name)
 
 
 def _check_folds(pairs: PairList) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
+from intertwine.untrusted import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +87,7 @@ def _recorded(names: Sequence[str], info: Mapping[str, Mapping[str, Any]]) -> Ne
 def _natural(text: str) -> list[tuple[int, int, str]]:
     """Return a key that puts block 2 before block 10."""
     parts = re.findall(r"\d+|\D+", text)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if is_count(part) else (1, 0, part) for part in parts]
 
 
 def layer_rows(

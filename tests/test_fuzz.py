@@ -1,0 +1,32 @@
+"""Damaged files of every kind, some of each: `python tests/fuzz.py --count 200000` reads more."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+INPUTS, SEED = 10_000, 20261130
+
+
+def _script(name):
+    """Return a script beside this file as a module, under the name that its children import."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+KINDS = _script("fuzz_kinds").KINDS
+fuzz = _script("fuzz")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_damaged_file_is_one_line_or_a_value(name):
+    """No reader ends in a traceback, an abort or a hang, writes elsewhere, or starts a program."""
+    share = fuzz.shares(INPUTS, KINDS)[name]
+    counts, findings = fuzz.read_all(name, SEED, 0, share)
+    assert not findings
+    assert sum(counts.values()) == share

@@ -12,6 +12,7 @@ import torch
 from intertwine.encoders.keras_applications import application
 from intertwine.encoders.keras_build import import_keras
 from intertwine.encoders.keras_head import split_model
+from intertwine.encoders.registry import open_encoder
 from intertwine.encoders.uri import EncoderUri
 from intertwine.encoders.weights import Weights
 
@@ -46,3 +47,11 @@ def test_head_of_features_is_the_network(name):
     assert model.count_params() == sum(int(np.prod(weight.shape)) for weight in model.weights)
     del model, split
     gc.collect()
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
+def test_open_size(name):
+    """A network that leaves its size open reads 224 pixels unless another size is given."""
+    assert open_encoder(f"keras:{name}?weights=random:0&alpha=0.75").image_size == (224, 224)
+    small = open_encoder(f"keras:{name}?weights=random:0&alpha=0.75&crop=64")
+    assert small.image_size == (64, 64)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+import zipfile
+
+import h5py
 import numpy as np
 import pytest
 
@@ -214,6 +219,48 @@ def test_code_is_not_run(tmp_path):
     save(tmp_path / "net.keras", pool(), code, layers.Dense(2))
     with pytest.raises(FileFormatError, match="holds a Lambda layer, which is Python code"):
         open_encoder(f"keras:{tmp_path / 'net.keras'}")
+
+
+def inflated(path, **settings):
+    """Change settings of the last layer of a saved model, and of no weight."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            config = json.loads(file.attrs["model_config"])
+            config["config"]["layers"][-1]["config"].update(settings)
+            file.attrs["model_config"] = json.dumps(config)
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][-1]["config"].update(settings)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "settings"),
+    [
+        ("net.keras", layers.Dense(2), {"units": 10**9}),
+        ("net.h5", layers.Dense(2), {"units": 10**9}),
+        ("net.keras", layers.Conv2D(2, 1), {"filters": 10**9}),
+        ("net.keras", layers.Conv2D(2, 1), {"kernel_size": [30_000, 30_000], "padding": "same"}),
+        ("net.keras", layers.Dense(2), {"units": 60}),
+    ],
+    ids=["units", "units in h5", "filters", "kernel", "a few"],
+)
+def test_larger_than_its_file(tmp_path, name, layer, settings):
+    """A model that describes more weights than it holds is refused before they are made."""
+    save(tmp_path / name, pool() if isinstance(layer, layers.Dense) else layers.Identity(), layer)
+    inflated(tmp_path / name, **settings)
+    tracemalloc.start()
+    with pytest.raises(
+        FileFormatError, match=r"layers have at least \d+ weights, but it holds \d+"
+    ):
+        open_encoder(f"keras:{tmp_path / name}")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.pt"])

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from intertwine.encoders.weights import Weights
 
 
+# Of the networks that leave it open, MobileNetV3: what they were trained at.
+OPEN_SIZE = "224"
+
+
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open a Keras network; see `intertwine.encoders.registry.open_encoder`.
 
@@ -60,6 +64,8 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     else:
         model, defaults = saved_model(keras, uri, asked), {}
     layout, fixed = _image(model, uri)
+    if uri.named and fixed is None:
+        defaults = {"crop": OPEN_SIZE, **defaults}
     prepared = replace(preprocessing(uri, defaults=defaults, fixed=fixed), layout=layout)
     encoder = module_encoder(
         uri,

@@ -7,11 +7,11 @@ import random
 import re
 import sys
 import warnings
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from intertwine.encoders.keras_size import FAILURES, check_size
 from intertwine.encoders.keras_weights import load_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
 EXTRA = "keras"
 BACKEND = "torch"
-# What Keras raises for a file that is no model, or one of layers that it lacks.
-_FAILURES = (
-    AttributeError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-)
 
 
 def import_keras(where: str) -> Any:
@@ -80,13 +69,14 @@ def saved_model(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
     InputError
         For `alpha`, which a saved model has no use of, and for a model without a graph.
     FileFormatError
-        When the file is no saved model, or holds code.
+        When the file is no saved model, holds code, or describes a larger one than it holds.
     """
     if "alpha" in uri.options:
         raise InputError(f"{uri.where}: got alpha, which is for networks by name; leave it out")
     try:
+        alone(lambda: check_size(keras, uri.path))
         model = alone(lambda: keras.saving.load_model(uri.path, compile=False, safe_mode=True))
-    except _FAILURES as error:
+    except FAILURES as error:
         if "lambda" in str(error).lower():
             raise FileFormatError(
                 f"{uri.path}: holds a Lambda layer, which is Python code, and no code in a file is "

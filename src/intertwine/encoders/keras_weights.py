@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXTRA = "keras"
 # The file of weights inside a `.keras` file.
-_INNER = "model.weights.h5"
+INNER = "model.weights.h5"
 # What EfficientNet's published files hold as variances are standard deviations.
 _PUBLISHED = (0.229, 0.224, 0.225)
 
@@ -75,7 +75,7 @@ def _count_stored(path: Path) -> int | None:
     with ExitStack() as stack:
         source: Any = path
         if path.suffix == ".keras":
-            source = stack.enter_context(zipfile.ZipFile(path)).open(_INNER)
+            source = stack.enter_context(zipfile.ZipFile(path)).open(INNER)
         stack.enter_context(h5py.File(source, "r"))["layers"].visititems(visit)
     return len(names)
 

@@ -101,6 +101,5 @@ def _line(error: BaseException) -> str | None:
 
 def _fail(message: str) -> NoReturn:
     """Say one line on standard error and leave."""
-    line = " ".join(message.split())
-    print(f"intertwine: error: {line}", file=sys.stderr)
+    common.say(f"intertwine: error: {' '.join(message.split())}")
     sys.exit(1)

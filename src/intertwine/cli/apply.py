@@ -58,7 +58,7 @@ def apply(
         return
     for note in summary["notes"]:
         common.say(note)
-    print(f"{output}: {summary['rows']} rows of {summary['target']['name']}")
+    common.print_line(f"{output}: {summary['rows']} rows of {summary['target']['name']}")
 
 
 def _check_precision(precision: common.Precision) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -239,7 +240,7 @@ def deliver(
         print_json(result)
         return
     show(result)
-    print(f"report: {page}")
+    print_line(f"report: {page}")
 
 
 def dated(result: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def dated(result: dict[str, Any]) -> dict[str, Any]:
 def print_warnings(console: Console, result: dict[str, Any]) -> None:
     """Print what puts a study's results in question; call it before anything else is printed."""
     for note in result.get("warnings", ()):
-        text = f"warning: {note}"
+        text = printable(f"warning: {note}")
         console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -260,7 +261,7 @@ def print_notes(console: Console, result: dict[str, Any]) -> None:
     """Print the other notes of a study."""
     for note in result["notes"]:
         if note not in result.get("warnings", ()):
-            console.print(note, soft_wrap=True, highlight=False, markup=False)
+            console.print(printable(note), soft_wrap=True, highlight=False, markup=False)
 
 
 def say_notes(summary: dict[str, Any]) -> None:
@@ -271,7 +272,31 @@ def say_notes(summary: dict[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Print a line for a person on standard error."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """Print a line for a person on standard output."""
+    print(printable(text))
+
+
+# Signs that turn the direction of writing, by which a name can look like another.
+TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def printable(text: str) -> str:
+    """Return text in which nothing can command a terminal: names of files may hold such sequences."""
+    return "".join(character if _is_shown(character) else _escape(character) for character in text)
+
+
+def _is_shown(character: str) -> bool:
+    # Cc holds ESC, Cs stands for bytes that are no UTF-8.
+    hidden = unicodedata.category(character) in {"Cc", "Cs"} or character in TURNS
+    return not hidden or character in "\n\t"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

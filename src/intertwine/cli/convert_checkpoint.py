@@ -32,4 +32,4 @@ def convert_checkpoint(
     if json:
         common.print_json(summary)
         return
-    print(f"{out}: {summary['architecture']}, {summary['weights']} weights")
+    common.print_line(f"{out}: {summary['architecture']}, {summary['weights']} weights")

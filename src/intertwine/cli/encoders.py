@@ -25,25 +25,27 @@ def encoders(
         return
     for scheme in facts["schemes"]:
         opens = scheme["opens"].upper().replace(" OR ", "|")
-        print(f"{scheme['scheme']}:{opens}  {scheme['summary']} (extra: {scheme['extra']})")
-        print(f"    options: {', '.join(scheme['options'])}")
+        common.print_line(
+            f"{scheme['scheme']}:{opens}  {scheme['summary']} (extra: {scheme['extra']})"
+        )
+        common.print_line(f"    options: {', '.join(scheme['options'])}")
     for preset in facts["presets"]:
-        print(f"--preset {preset['preset']}  weights in {facts['weights']}")
+        common.print_line(f"--preset {preset['preset']}  weights in {facts['weights']}")
         for encoder in preset["encoders"]:
             _print(encoder)
 
 
 def _print(encoder: dict[str, Any]) -> None:
     height, width = encoder["input_size"]
-    print(
+    common.print_line(
         f"    {encoder['name']}: {encoder['summary']}; {encoder['dim']}-d, input {height}×{width}, "
         f"{encoder['parameters']:,} parameters, licence {encoder['licence']}"
     )
-    print(f"        {encoder['uri']}")
+    common.print_line(f"        {encoder['uri']}")
     if encoder["files"]:
         missing = "not there, will be fetched" if encoder["fetched"] else "missing"
         state = "found" if encoder["found"] else missing
-        print(f"        {' or '.join(encoder['files'])}: {state}")
-        print(f"        from the {encoder['source']}")
+        common.print_line(f"        {' or '.join(encoder['files'])}: {state}")
+        common.print_line(f"        from the {encoder['source']}")
     else:
-        print(f"        {encoder['source']}")
+        common.print_line(f"        {encoder['source']}")

@@ -111,14 +111,16 @@ def extract(
 
 def _show(summary: dict[str, Any]) -> None:
     rate = summary["rate"]
-    print(f"{summary['out']}: {summary['rows']} rows" + (f", {rate:.1f} a second" if rate else ""))
+    common.print_line(
+        f"{summary['out']}: {summary['rows']} rows" + (f", {rate:.1f} a second" if rate else "")
+    )
     gone, faces = summary["left_out"], summary["faces"]
     if gone["count"]:
-        print(
+        common.print_line(
             f"left out {gone['count']} of {summary['rows'] + gone['count']} images, which cannot be "
             f"read, such as {gone['ids'][0]}; feature_set.json lists them"
         )
     if faces and faces["undetected"]:
-        print(
+        common.print_line(
             f"no face found in {faces['undetected']} images; {faces['file']} lists them (faces 0)"
         )

@@ -67,4 +67,4 @@ def fit(
             )
         for note in entry["info"].get("notes", []):
             common.say(f"{entry['source']} → {entry['target']}: {note}")
-        print(entry["path"])
+        common.print_line(entry["path"])

@@ -29,9 +29,9 @@ def inspect(
 def _print(value: dict[str, Any], indent: str = "") -> None:
     for key, entry in value.items():
         if isinstance(entry, dict):
-            print(f"{indent}{key}:")
+            common.print_line(f"{indent}{key}:")
             _print(entry, indent + "  ")
         elif isinstance(entry, list) and len(entry) > 8:
-            print(f"{indent}{key}: {len(entry)} entries")
+            common.print_line(f"{indent}{key}: {len(entry)} entries")
         else:
-            print(f"{indent}{key}: {entry}")
+            common.print_line(f"{indent}{key}: {entry}")

@@ -25,4 +25,4 @@ def merge(
     if json:
         common.print_json(summary)
     else:
-        print(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")
+        common.print_line(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")

@@ -84,7 +84,7 @@ def migrate(
     for note in summary["notes"]:
         common.say(note)
     for line in _lines(summary, rollback=rollback):
-        print(line)
+        common.print_line(line)
 
 
 def _lines(summary: dict[str, Any], *, rollback: bool) -> list[str]:

@@ -53,4 +53,4 @@ def moments(
         return
     if summary["resumed"]:
         common.say(f"went on after {summary['resumed']} rows of an earlier run")
-    print(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")
+    common.print_line(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Most dimensions that pgvector's two methods take, by the type that an index is over.
 LIMITS = {"vector": 2000, "halfvec": 4000, "bit": 64_000}
 METHODS = ("hnsw", "ivfflat")
+# A schema before a name, quoted or not, where there is one.
+PLACE = r"""(?:(?:[\w$]+|"(?:[^"]|"")+")\.)?"""
 # A definition in PostgreSQL's words, cut into strings, quoted names, words and all else.
 WORDS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[^\W\d][\w$]*|\s+|.""", re.DOTALL)
 _OF_COLUMN = (
@@ -129,7 +131,7 @@ class Carrying:
             rf"\b(vector|halfvec|sparsevec|bit)\({self.dims[0]}\)", rf"\1({self.dims[1]})", text
         )
         # PostgreSQL leaves out a cast to what the column is already.
-        kind = rf"(?:[\w\"]+\.)?{re.escape(self.kinds[1])}\({self.dims[1]}\)"
+        kind = rf"{PLACE}{re.escape(self.kinds[1])}\({self.dims[1]}\)"
         text = re.sub(rf"\(\({re.escape(self.new)}\)::{kind}\)", self.new, text)
         return self._operators(text, index.method)
 
@@ -146,7 +148,7 @@ class Carrying:
         if old == new or method not in METHODS or {old, new} - set(LIMITS):
             return text
         column = re.escape(self.new)
-        text = re.sub(rf"(\({column} (?:[\w\"]+\.)?){old}_(\w+_ops)", rf"\1{new}_\2", text)
+        text = re.sub(rf"(\({column} {PLACE}){old}_(\w+_ops)", rf"\1{new}_\2", text)
         return re.sub(rf"\({column}\)", rf"({self.new} {new}_l2_ops)", text, count=1)
 
     def over_limit(self, index: TableIndex) -> int | None:
@@ -252,23 +254,23 @@ class IndexBuilder:
         settings = {"client_connection_check_interval": "1s"}
         if index.tablespace is not None:
             settings["default_tablespace"] = index.tablespace
-        for name, value in settings.items():
-            self._set(name, value)
+        names = [name for name in settings if self._known(name)]
         try:
+            for name in names:
+                self._set(name, settings[name])
             self._run(index, self.name(index), "ON", "CONCURRENTLY")
         finally:
-            for name in settings:
+            for name in names:
                 self._set(name, None)
 
+    def _known(self, name: str) -> bool:
+        """Whether the server knows a setting."""
+        return bool(self.store.query("SELECT 1 FROM pg_settings WHERE name = %s", name))
+
     def _set(self, name: str, value: str | None) -> None:
-        """Set what holds for statements outside transactions, where the server knows it."""
-        if self.store.query("SELECT 1 FROM pg_settings WHERE name = %s", name):
-            self.store.query(
-                "SELECT set_config(s.name, coalesce(%s, s.reset_val), false) FROM pg_settings s "
-                "WHERE s.name = %s",
-                value,
-                name,
-            )
+        """Set what holds for statements outside transactions, or leave it as the session began."""
+        text = f"RESET {name}" if value is None else "SELECT set_config(%s, %s, false)"
+        self.store.query(text, *([] if value is None else [name, value]))
 
     def _run(self, index: TableIndex, name: str, where: str, how: str = "") -> None:
         """Create an index; its definition is PostgreSQL's own text, in which nothing is put in."""
@@ -288,6 +290,6 @@ class IndexBuilder:
         """Return an index in few words."""
         body = self.carrying.body(index)
         plain = re.fullmatch(
-            rf"\w+ \({re.escape(self.carrying.new)} ([\w\".]+)\)(?: WITH \(.*\))?", body
+            rf"\w+ \({re.escape(self.carrying.new)} ({PLACE}\w+)\)(?: WITH \(.*\))?", body
         )
         return f"{index.method}, {plain[1]}" if plain else body.replace(" ", ", ", 1)

@@ -174,13 +174,18 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return a value as JSON that UTF-8 can hold; NaN is refused because JSON has none.
+def text_bytes(text: str) -> bytes:
+    """Return text in UTF-8; halves of characters, for bytes of names that are none, as escapes.
 
-    Names of files that are not UTF-8 hold halves of characters, which JSON escapes.
+    In JSON the escapes are JSON's own.
     """
+    return text.encode(errors="backslashreplace")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that UTF-8 can hold; NaN is refused because JSON has none."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    return text.encode(errors="backslashreplace").decode()
+    return text_bytes(text).decode()
 
 
 def json_bytes(value: Any) -> bytes:

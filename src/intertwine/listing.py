@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -136,7 +137,7 @@ def hidden(name: str) -> bool:
 
 def shown_path(path: str | os.PathLike[str]) -> str:
     """Return a path as text on one line that can be printed, other characters escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
+    return printable(os.fspath(path))
 
 
 def files_only(folder: Path, *endings: str) -> list[Path]:

@@ -11,6 +11,7 @@ import json
 import math
 import stat
 import struct
+import unicodedata
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -240,3 +241,23 @@ def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) ->
     short = got if len(got) <= 60 else f"{got[:57]}…"
     where = at.lstrip(".") or "it"
     raise FileFormatError(f"{path}: {where} is {short}, expected {expected}")
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Return text in which nothing commands a terminal or turns the direction of writing.
+
+    Parameters
+    ----------
+    text
+        What names of files may have brought in: ESC sequences, ends of lines, bytes that are no UTF-8.
+    keep
+        Characters to leave as they are all the same.
+    """
+    return "".join(
+        each if each in keep or _is_shown(each) else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intertwine.errors import InputError
+from intertwine.errors import FileFormatError, InputError
 from intertwine.texts.line_texts import LineTexts
 
 
@@ -44,7 +44,7 @@ def test_errors(tmp_path, data, message):
 
 def test_unreadable(tmp_path):
     """What cannot be opened as a file is refused."""
-    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(FileFormatError, match="is a folder, expected a file"):
         LineTexts(tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from intertwine.cli.progress import progress as progress  # noqa: PLC0414 - offered here too
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,8 @@ DeviceOption = Annotated[
     str, typer.Option(help="Where products run: cpu, cuda (every GPU) or cuda:N.")
 ]
 FAST_ERROR = 2.0**-8
+# Notes may have several lines.
+LINES = "\n\t"
 FastErrorOption = Annotated[
     float,
     typer.Option(help="Largest relative rounding of a feature that precision fast may make."),
@@ -253,7 +255,7 @@ def dated(result: dict[str, Any]) -> dict[str, Any]:
 def print_warnings(console: Console, result: dict[str, Any]) -> None:
     """Print what puts a study's results in question; call it before anything else is printed."""
     for note in result.get("warnings", ()):
-        text = printable(f"warning: {note}")
+        text = printable(f"warning: {note}", keep=LINES)
         console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -261,7 +263,9 @@ def print_notes(console: Console, result: dict[str, Any]) -> None:
     """Print the other notes of a study."""
     for note in result["notes"]:
         if note not in result.get("warnings", ()):
-            console.print(printable(note), soft_wrap=True, highlight=False, markup=False)
+            console.print(
+                printable(note, keep=LINES), soft_wrap=True, highlight=False, markup=False
+            )
 
 
 def say_notes(summary: dict[str, Any]) -> None:
@@ -272,31 +276,12 @@ def say_notes(summary: dict[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Print a line for a person on standard error."""
-    print(printable(text), file=sys.stderr)
+    print(printable(text, keep=LINES), file=sys.stderr)
 
 
 def print_line(text: str) -> None:
     """Print a line for a person on standard output."""
-    print(printable(text))
-
-
-# Signs that turn the direction of writing, by which a name can look like another.
-TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-def printable(text: str) -> str:
-    """Return text in which nothing can command a terminal: names of files may hold such sequences."""
-    return "".join(character if _is_shown(character) else _escape(character) for character in text)
-
-
-def _is_shown(character: str) -> bool:
-    # Cc holds ESC, Cs stands for bytes that are no UTF-8.
-    hidden = unicodedata.category(character) in {"Cc", "Cs"} or character in TURNS
-    return not hidden or character in "\n\t"
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    print(printable(text, keep=LINES))
 
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

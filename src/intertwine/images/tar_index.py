@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.listing import files_only, hidden
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +100,7 @@ def tar_members(path: Path) -> Iterator[Member]:
     FileFormatError
         When it is no tar, cut short or damaged.
     """
+    require_ordinary(path)
     try:
         _check_plain(path)
         length = path.stat().st_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes
+from intertwine.files import json_bytes, text_bytes
 from intertwine.report import draw, render
 from intertwine.report.folder import figure_files, write_folder
 from intertwine.report.summarise import Study, summarise_closed_set
@@ -123,7 +123,7 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
             {"table": partial(draw.matrix, page.matrix), "curve": partial(draw.curve, page.curve)}
         ),
         **_tables(study, page),
-        "report.html": html.encode(),
+        "report.html": text_bytes(html),
     }
     return write_folder(folder, files)
 
@@ -135,8 +135,8 @@ def _inline_curve(page: ClosedSetPage) -> dict[str, str]:
 
 def _tables(study: Study, page: ClosedSetPage) -> dict[str, bytes]:
     files = {
-        f"{name}.csv": render.csv_text(study.result[name], columns).encode()
+        f"{name}.csv": text_bytes(render.csv_text(study.result[name], columns))
         for name, columns in COLUMNS.items()
     }
     latex = render.latex_table(page.matrix, label="tab:closed-set")
-    return {**files, "table.tex": latex.encode()}
+    return {**files, "table.tex": text_bytes(latex)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, write_files
+from intertwine.files import json_bytes, text_bytes, write_files
 from intertwine.report import draw, render
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def figure_files(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]
     files: dict[str, bytes] = {}
     for name, plot in plots.items():
         figure = plot()
-        files |= {f"{name}.svg": draw.to_svg(figure).encode(), f"{name}.png": draw.to_png(figure)}
+        files |= {
+            f"{name}.svg": text_bytes(draw.to_svg(figure)),
+            f"{name}.png": draw.to_png(figure),
+        }
     return files
 
 
@@ -118,7 +121,7 @@ def write_report(
     files = {
         "report.json": json_bytes(result),
         **figure_files({**(head or {}), **plots}),
-        **{name: text.encode() for name, text in tables.items()},
-        "report.html": html.encode(),
+        **{name: text_bytes(text) for name, text in tables.items()},
+        "report.html": text_bytes(html),
     }
     return write_folder(folder, files, optional=figure_names(said))

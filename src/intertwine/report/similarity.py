@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes
+from intertwine.files import json_bytes, text_bytes
 from intertwine.report import draw, render
 from intertwine.report.folder import figure_files, figure_names, write_folder
 from intertwine.report.summarise import SimilarityStudy, summarise_similarity
@@ -105,7 +105,7 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
         **_heatmaps(page),
         **figure_files(plots),
         **_tables(study, page),
-        "report.html": html.encode(),
+        "report.html": text_bytes(html),
     }
     return write_folder(folder, files, optional=_optional())
 
@@ -137,7 +137,7 @@ def _heatmaps(page: SimilarityPage) -> dict[str, bytes]:
         figure = draw.matrix(heatmap.matrix)
         png = files[f"heatmap-{heatmap.name}.png"] = draw.to_png(figure)
         if heatmap.headline:
-            files |= {"similarity.svg": draw.to_svg(figure).encode(), "similarity.png": png}
+            files |= {"similarity.svg": text_bytes(draw.to_svg(figure)), "similarity.png": png}
     return files
 
 
@@ -165,7 +165,7 @@ def _tables(study: SimilarityStudy, page: SimilarityPage) -> dict[str, bytes]:
     order = ("source", "target", *scores, "alpha", "control", "reason")
     files["pairs.csv"] = render.csv_text(pairs, order)
     files["similarity.tex"] = render.latex_table(page.matrix, label="tab:similarity")
-    return {name: text.encode() for name, text in files.items()}
+    return {name: text_bytes(text) for name, text in files.items()}
 
 
 def _optional() -> list[str]:

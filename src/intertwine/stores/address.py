@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from intertwine.errors import InputError
-from intertwine.stores.masking import HIDDEN, forms_of, printable, secrets_of
+from intertwine.stores.masking import HIDDEN, forms_of, secrets_of
+from intertwine.untrusted import printable
 
 # What others call pgvector's addresses.
 POSTGRES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "psql")
@@ -74,6 +75,8 @@ class Address:
                 "lancedb:folder#table, faiss:items.index or parquet:items.parquet#embedding"
             )
         options = _options(scheme, query)
+        # No shell expands it behind a colon.
+        place = str(Path(place).expanduser()) if place.startswith("~") else place
         return cls(scheme, place, options, unquote(part))
 
     def beside(self, text: str) -> Address:

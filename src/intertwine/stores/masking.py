@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from intertwine.untrusted import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -60,11 +62,6 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(every, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
-
-
-def printable(text: str) -> str:
-    """Return a text with what is no visible sign, such as the end of a line, written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def one_clean_line(text: str) -> str:

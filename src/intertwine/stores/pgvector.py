@@ -9,11 +9,11 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.masking import printable
 from intertwine.stores.pgvector_facts import Column, asked_kind, find_column
 from intertwine.stores.pgvector_scan import by_id
 from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, connect, one_line, to_array, to_sent
 from intertwine.stores.store import Batch, Mark, check_metric
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

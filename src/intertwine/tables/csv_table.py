@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,6 +90,7 @@ class CsvTable:
                 yield line.decode(encoding)
 
         try:
+            require_ordinary(self.path)
             with self.path.open("rb") as file:
                 file.seek(start)
                 reader = csv.reader(lines(), strict=True)

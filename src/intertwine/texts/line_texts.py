@@ -7,6 +7,7 @@ from codecs import BOM_UTF8
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class LineTexts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._starts = array("q")
+        require_ordinary(path)
         try:
             with path.open("rb") as file:
                 position = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.npy import NpyFile
+from intertwine.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class SafetensorsVectors(ReadAnywhere):
 
     def __init__(self, path: Path, name: str | None) -> None:
         self.path = path
+        require_ordinary(path)
         try:
             with safe_open(str(path), framework="numpy") as file:
                 shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118

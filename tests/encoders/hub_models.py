@@ -92,6 +92,10 @@ class Network(tf.Module):
         """Return the mean of two halves of the logits."""
         return tf.reduce_mean(tf.reshape(self.logits(x), [-1, 2, CLASSES // 2]), 1)
 
+    def paired(self, x):
+        """Return shares within pairs of classes."""
+        return tf.nn.softmax(tf.reshape(self.logits(x), [-1, CLASSES // 2, 2]))
+
     def pooled(self, x):
         """Return the logits of an image of 20×20 pixels or more."""
         x = tf.nn.avg_pool2d(self.body(x), 10, 1, "VALID")
@@ -272,6 +276,11 @@ def input_cases(folder, report):
         "one", save(folder / "one", NETWORK.logits, spec=one), output=NETWORK.logits(PIXELS)
     )
 
+    four = [tf.TensorSpec([4, 20, 20, 3], tf.float32)]
+    report.open(
+        "four", save(folder / "four", NETWORK.logits, spec=four), output=NETWORK.logits(PIXELS)
+    )
+
     def of_bytes(x):
         return NETWORK.logits(tf.cast(x, tf.float32) / 255)
 
@@ -306,6 +315,7 @@ def refused_cases(folder, report):
     """Open what must be refused."""
     report.open("not plain", folder / "logits", execution=Execution(1, precision="bfloat16"))
     report.open("halved", save(folder / "halved", NETWORK.halved))
+    report.open("paired", save(folder / "paired", NETWORK.paired))
     report.open("rooted", save(folder / "rooted", NETWORK.rooted))
     report.open("unknown layer", folder / "logits", "layer=nothing")
     report.open("no linear layer", folder / "logits", f"layer={SCOPE}/Relu")

@@ -221,6 +221,14 @@ def test_code_is_not_run(tmp_path):
         open_encoder(f"keras:{tmp_path / 'net.keras'}")
 
 
+def test_scores_by_pairs(tmp_path):
+    """Scores over parts of the logits are not scores of the classes."""
+    tail = (pool(), layers.Dense(4), layers.Reshape((2, 2)), layers.Softmax())
+    save(tmp_path / "net.keras", *tail)
+    with pytest.raises(InputError, match="does not make the network's own output"):
+        open_encoder(f"keras:{tmp_path / 'net.keras'}")
+
+
 def inflated(path, **settings):
     """Change settings of the last layer of a saved model, and of no weight."""
     if path.suffix == ".h5":

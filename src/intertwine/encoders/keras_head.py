@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import explains
+from intertwine.encoders.encoder import explains, mismatch
 from intertwine.encoders.keras_weights import to_array
+from intertwine.encoders.scores import leads_to
 from intertwine.encoders.torch_head import SHOWN, Split
 from intertwine.encoders.torch_watch import run_alone
 from intertwine.encoders.torch_weights import EXTRA as TORCH_EXTRA
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri
 
 # After logits, these turn them into scores and leave their meaning.
-_SCORES = ("softmax", "log_softmax", "sigmoid")
+_SCORES = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "sigmoid": "Sigmoid"}
 _SHAPES = (
     "Dropout",
     "Flatten",
@@ -87,15 +88,21 @@ def split_model(keras: Any, model: Any, uri: EncoderUri, example: Array) -> Spli
             f"{uri.where}: layer {layer} is not fully connected nor a 1×1 convolution, so no head; "
             "give head=none to take what it puts out as features"
         )
-    call, logits = (named, named.output) if named else _last_linear(keras, model, uri)
+    call, logits, scores = (
+        _last_linear(keras, model, uri) if named is None else ((named, named.output, []))
+    )
+    own = _run(_forward(keras, model, model.outputs[0]), example) if scores else None
     # The model's own logits need it gone, and its scores are not read again.
     call.layer.activation = keras.activations.linear
     head = _head(call.layer)
     axis = -1 if isinstance(call.layer, keras.layers.Dense) else _axis(model)
     features = _pooled(keras, model, call.inputs[0], axis)
     logits_of = _pooled(keras, model, logits, axis) if named else _forward(keras, model, logits)
-    if not explains(head, _run(features, example), _run(logits_of, example)):
+    found = _run(logits_of, example)
+    if not explains(head, _run(features, example), found):
         raise _no_head(call.layer, uri)
+    if own is not None and not leads_to(scores, found, own):
+        raise mismatch(uri.where)
     return Split(call.layer.name, features, head)
 
 
@@ -124,9 +131,9 @@ def _named(model: Any, name: str, uri: EncoderUri) -> _Call:
     return calls[0]
 
 
-def _last_linear(keras: Any, model: Any, uri: EncoderUri) -> tuple[_Call, Any]:
-    """Return the layer that makes the logits, and the logits before any softmax, symbolic."""
-    logits = model.outputs[0]
+def _last_linear(keras: Any, model: Any, uri: EncoderUri) -> tuple[_Call, Any, list[str]]:
+    """Return the layer that makes the logits, these before any softmax, symbolic, and what follows."""
+    logits, scored = model.outputs[0], list[str]()
     call, pooled = _call_of(logits), False
     while not _is_linear(keras, call.layer):
         kind = type(call.layer).__name__
@@ -137,12 +144,14 @@ def _last_linear(keras: Any, model: Any, uri: EncoderUri) -> tuple[_Call, Any]:
             raise _no_head(call.layer, uri)
         if scores:
             logits = call.inputs[0]
+            scored.insert(0, _SCORES[activation])
         pooled = pooled or "Pooling" in kind
         call = _call_of(call.inputs[0])
     inside = _activation(call.layer)
     if inside != "linear" and (inside not in _SCORES or pooled):
         raise _no_head(call.layer, uri)
-    return call, logits
+    # Inside the layer they stand before all others, over its channels.
+    return call, logits, [_SCORES[inside], *scored] if scored and inside in _SCORES else scored
 
 
 def _activation(layer: Any) -> str:

@@ -27,7 +27,7 @@ from intertwine.encoders.encoder import (
     drop_background,
     probe_dim,
 )
-from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.preprocessing import Preprocessing, filled_up
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
@@ -320,9 +320,7 @@ class _Runner:
 
     def _part(self, images: Array) -> list[Array]:
         """Return the tensors for a part of a batch, filled up to the number of images it must have."""
-        lacking = self._step - len(images)
-        full = np.concatenate([images, np.repeat(images[-1:], lacking, axis=0)])
-        found = self._run(full)
+        found = self._run(filled_up(images, self._step))
         odd = next((value.shape for value in found if value.shape[:1] != (self._step,)), None)
         if odd is not None:
             raise InputError(

@@ -179,6 +179,12 @@ class Preprocessing:
         return ((scaled - mean) / std).astype(self.dtype)
 
 
+def filled_up(batch: Array, count: int) -> Array:
+    """Return a batch with its last image repeated until it is a multiple of some images."""
+    lacking = -len(batch) % count
+    return np.concatenate([batch, np.repeat(batch[-1:], lacking, axis=0)]) if lacking else batch
+
+
 @dataclass(frozen=True)
 class TextPreprocessing:
     """From a text to a network's input: a prompt before it, and where it is cut.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from intertwine.encoders.encoder import same_output
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from intertwine.arrays import Array
 
@@ -33,3 +35,16 @@ SCORES: dict[str, Callable[[Array], Array]] = {
     "Sigmoid": sigmoid,
     "Softmax": softmax,
 }
+
+
+def leads_to(scores: Sequence[str], logits: Array, output: Array) -> bool:
+    """Return whether functions by their names make an output of logits, both (n, …), over all classes.
+
+    Without functions there is nothing to compare: a mean or a shape may stand between the two.
+    """
+    if not scores:
+        return True
+    values = logits.reshape(len(logits), -1).astype(np.float64)
+    for name in scores:
+        values = SCORES[name](values)
+    return same_output(values, output.reshape(len(output), -1))

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.encoders.encoder import Encoder, accuracies, drop_background, explains, probe_dim
-from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.preprocessing import Preprocessing, filled_up
+from intertwine.encoders.scores import leads_to
 from intertwine.encoders.tf_checkpoint import import_tensorflow
 from intertwine.encoders.tfhub_graph import Graph, as_vectors
 from intertwine.encoders.tfhub_random import randomise
@@ -129,9 +130,10 @@ def _head(
 ) -> Head:
     """Return a layer as a head, once it gives the network's own logits of two images of noise."""
     head = Head(layer.weight, layer.bias)
-    network = _network(tf, frozen, [layer.features, layer.logits], where)
-    features, logits = network(preprocessing.apply(preprocessing.noise(2)))
-    if not explains(head, as_vectors(features, pooled=layer.pooled), logits):
+    network = _network(tf, frozen, [layer.features, layer.logits, frozen.output], where)
+    features, logits, output = network(preprocessing.apply(preprocessing.noise(2)))
+    made = explains(head, as_vectors(features, pooled=layer.pooled), logits)
+    if not made or not leads_to(layer.scores, logits, output):
         raise InputError(
             f"{where}: layer {layer.name} does not make the network's own output by itself; give "
             "head=none to take the output as features, or layer=NAME for another layer"
@@ -154,14 +156,16 @@ def _network(
 
     def run(batch: Array) -> list[Array]:
         # A network whose file fixes the number of images gets as many at a time.
-        parts = np.split(batch, range(images, len(batch), images)) if images else [batch]
+        full = filled_up(batch, images) if images else batch
+        parts = np.split(full, range(images, len(full), images)) if images else [full]
         try:
             with tf.device("CPU"):
                 outputs = [function(tf.constant(part)) for part in parts]
         except (tf.errors.OpError, ValueError) as error:
             raise InputError(f"{where}: TensorFlow cannot run it ({gist(error)})") from error
         return [
-            np.concatenate([part.numpy() for part in each]) for each in zip(*outputs, strict=True)
+            np.concatenate([part.numpy() for part in each])[: len(batch)]
+            for each in zip(*outputs, strict=True)
         ]
 
     return run

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.encoders.scores import SCORES
 from intertwine.encoders.tf_checkpoint import import_tensorflow
 from intertwine.errors import InputError
 
@@ -30,7 +31,6 @@ SHAPES = {
     "StopGradient",
 }
 _POOLS = {"AvgPool", "Mean"}
-_ACTIVATIONS = {"LogSoftmax", "Sigmoid", "Softmax"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class LinearLayer:
         (K,) float32.
     pooled
         Whether its output is averaged over positions, so that its input may be too.
+    scores
+        The functions between its logits and the output, in order.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LinearLayer:
     weight: Array
     bias: Array
     pooled: bool
+    scores: tuple[str, ...] = ()
 
 
 class Graph:
@@ -118,15 +121,18 @@ class Graph:
         """
         name, logits, pooled = output, output, False
         biases: list[Array] = []
+        scores: list[str] = []
         while (node := self.maker(name)) is not None:
             if node.op in LINEAR:
-                return self._layer(node, logits, biases, pooled=pooled)
+                layer = self._layer(node, logits, biases, pooled=pooled)
+                return replace(layer, scores=tuple(scores))
             name = node.input[0] if node.input else ""
             if node.op in BIASES:
                 name, bias = self._before_bias(node)
                 biases.append(bias)
-            elif node.op in _ACTIVATIONS:
+            elif node.op in SCORES:
                 logits = name
+                scores.insert(0, node.op)
             elif node.op not in SHAPES | _POOLS:
                 break
             pooled = pooled or node.op in _POOLS

@@ -31,7 +31,8 @@ def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Ite
     linear_map
         The map.
     name
-        Of the function: lower-case letters, digits and underscores.
+        Of the function: lower-case letters, digits and underscores. Names are written in quotes, so
+        that a word of SQL's own, such as `select`, serves too; call it in quotes then.
     unit
         Whether results are scaled to length 1 (pgvector 0.7 and later).
 
@@ -64,6 +65,7 @@ def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Ite
 
 def _statements(name: str, table: str, weight: Array, bias: Array, *, unit: bool) -> Iterator[str]:
     d_target, d_source = weight.shape
+    name, table = f'"{name}"', f'"{table}"'
     yield f"DROP FUNCTION IF EXISTS {name}(vector)"
     yield f"DROP TABLE IF EXISTS {table}"
     yield (

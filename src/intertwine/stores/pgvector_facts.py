@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector_attributes import Table, attributes_of, find_table, only_catalog
-from intertwine.stores.pgvector_index_facts import Index, indexes_of
 from intertwine.stores.pgvector_key import Key, find_key
+from intertwine.stores.pgvector_names import TREE
 from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, KINDS, Extension, find_extension
 
 if TYPE_CHECKING:
@@ -34,6 +34,25 @@ REFUSED = {
 }
 
 
+# Ends of the names of pgvector's operator classes.
+CLASSES: dict[str, Metric] = {"_cosine_ops": "cosine", "_ip_ops": "ip", "_l2_ops": "l2"}
+# Of all indexes by which vectors of a column are searched, over expressions of it too; codes of bits
+# are made of vectors of any metric.
+_CLASSES = (
+    "WITH RECURSIVE "
+    + TREE
+    + """
+SELECT DISTINCT o.opcname FROM tree JOIN pg_index x ON x.indrelid = tree.oid AND x.indisvalid
+JOIN pg_class i ON i.oid = x.indexrelid
+JOIN pg_am m ON m.oid = i.relam AND m.amname IN ('hnsw', 'ivfflat')
+JOIN pg_opclass o ON o.oid = x.indclass[0] AND o.opcname NOT LIKE 'bit%%'
+JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = i.oid
+ AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tree.oid
+JOIN pg_attribute a ON a.attrelid = tree.oid AND a.attnum = d.refobjsubid AND a.attname = %s
+"""
+)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of vectors.
@@ -50,8 +69,8 @@ class Column:
         `vector`, `halfvec`, `real[]` or `double precision[]`.
     dim
         Dimension.
-    indexes
-        All that read the column, of whatever method.
+    metric
+        What its indexes go by; None without any, or where they differ.
     extension
         Where pgvector is.
     oid
@@ -65,7 +84,7 @@ class Column:
     key: Key
     kind: str
     dim: int
-    indexes: tuple[Index, ...]
+    metric: Metric | None
     extension: Extension
     oid: int
     relation: str = "r"
@@ -93,12 +112,6 @@ class Column:
     def sent_types(self) -> list[int | str]:
         """The types of rows of (id, vector) on the wire; pgvector's have no names to go by."""
         return [*self.key.sent, self.extension.types[self.kind]]
-
-    @property
-    def metric(self) -> Metric | None:
-        """What its indexes go by; None without any, or where they differ."""
-        found = {index.metric for index in self.indexes if index.is_search}
-        return found.pop() if len(found) == 1 else None
 
 
 def asked_kind(text: str | None, extension: Extension, name: str) -> str | None:
@@ -156,7 +169,7 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
             find_key(connection, found, key, attributes, name),
             kind,
             dim or _common_dimension(connection, found, column, kind, name),
-            indexes_of(connection, found.oid, column),
+            _metric(connection, found.oid, column),
             extension,
             found.oid,
             found.relation,
@@ -175,6 +188,15 @@ def _known_kind(found: Attribute, schema: str) -> str | None:
     place = schema if found.base_name in KINDS else "pg_catalog"
     kind = next((each for each, own in KINDS.items() if own == found.base_name), None)
     return kind if found.base_schema == place else None
+
+
+def _metric(connection: Any, oid: int, column: str) -> Metric | None:
+    """Return what a column's indexes go by; None without any, or where they differ."""
+    rows = connection.execute(_CLASSES, [oid, column]).fetchall()
+    found = {
+        next((CLASSES[end] for end in CLASSES if name.endswith(end)), None) for (name,) in rows
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _kind(found: Attribute, schema: str, name: str) -> str:

@@ -126,7 +126,7 @@ class PgvectorTarget(PgvectorStore):
     ) -> None:
         name = address.take("column")
         kind = _kind(source, connection, name, address)
-        column = replace(source.column, name=name, kind=kind, dim=made.target.dim, indexes=())
+        column = replace(source.column, name=name, kind=kind, dim=made.target.dim, metric=None)
         self.source, self.made = source, made
         super().__init__(address, connection, column)
         self._free: LifoQueue[Any] = LifoQueue()

@@ -92,6 +92,31 @@ class Held:
         self.client.upsert(name, points, **modes)
         return DONE
 
+    def delete(self, name, body):
+        """Delete points."""
+        self.client.delete(name, body)
+        return DONE
+
+    def set_payload(self, name, body):
+        """Change keys of payloads."""
+        self.client.set_payload(name, body.payload, body.points)
+        return DONE
+
+    def overwrite_payload(self, name, body):
+        """Put payloads in place of others."""
+        self.client.overwrite_payload(name, body.payload, body.points)
+        return DONE
+
+    def update_vectors(self, name, body):
+        """Put vectors in place of others."""
+        self.client.update_vectors(name, body.points)
+        return DONE
+
+    def delete_vectors(self, name, body):
+        """Take vectors from points."""
+        self.client.delete_vectors(name, list(body.vector), body.points)
+        return DONE
+
     def retrieve(self, name, body):
         """Give points by their ids."""
         return self.client.retrieve(name, body.ids, **wanted(body))
@@ -141,6 +166,11 @@ ROUTES = {
     "PUT HERE/index": (models.CreateFieldIndex, Held.index),
     "PUT HERE/points": (models.PointInsertOperations, Held.upsert),
     "POST HERE/points": (models.PointRequest, Held.retrieve),
+    "POST HERE/points/payload": (models.SetPayload, Held.set_payload),
+    "PUT HERE/points/payload": (models.SetPayload, Held.overwrite_payload),
+    "PUT HERE/points/vectors": (models.UpdateVectors, Held.update_vectors),
+    "POST HERE/points/vectors/delete": (models.DeleteVectors, Held.delete_vectors),
+    "POST HERE/points/delete": (models.PointsSelector, Held.delete),
     "POST HERE/points/scroll": (models.ScrollRequest, Held.scroll),
     "POST HERE/points/count": (models.CountRequest, Held.count),
     "POST HERE/points/query": (models.QueryRequest, Held.query),

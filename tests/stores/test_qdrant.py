@@ -330,11 +330,13 @@ def test_a_plain_collection_is_not_switched(opened):
     assert not target.switched()
 
 
-def test_no_switch_while_points_are_missing(opened):
-    """An alias does not move to a collection that lacks points."""
-    target = migrate(opened("live"), NEW, rounds=2)
-    with pytest.raises(InputError, match="lacks points"):
-        target.switch(convert)
+def test_points_that_are_missing_are_converted_at_the_switch(opened):
+    """An alias does not move to a collection that lacks points: they are converted first."""
+    source = opened("live")
+    target = migrate(source, NEW, rounds=2)
+    notes = target.switch(convert)
+    assert notes[0].startswith(f"{N - 100} points that had come or changed were converted at the")
+    assert payloads(target) == payloads(source)
 
 
 def test_what_is_not_ours_is_left(opened):

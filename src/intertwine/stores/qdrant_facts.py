@@ -149,6 +149,33 @@ def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
         raise InputError(f"Qdrant: {at}{text[:LONGEST_MESSAGE]}; what was written stays") from None
 
 
+# What a collection's parameters hold beside what is carried over by name.
+HANDLED = ("vectors", "sparse_vectors", "sharding_method", *KEPT)
+# Limits of strict mode that requests of ours would run into, and what they need.
+LIMITS = {"max_query_limit": 1000, "upsert_max_batchsize": 1000, "search_max_batchsize": 100}
+
+
+def hindrances(config: Any, name: str) -> list[str]:
+    """Return warnings of settings of a collection that a migration does not carry over.
+
+    Raises
+    ------
+    InputError
+        For limits of strict mode that a migration would run into.
+    """
+    strict = config.strict_mode_config
+    for limit, needed in LIMITS.items() if strict is not None and strict.enabled else ():
+        found = getattr(strict, limit, None)
+        if found is not None and found < needed:
+            raise InputError(
+                f"{name}: its strict mode has {limit} {found}, and a migration needs {needed}; raise "
+                "it, or switch strict mode off meanwhile"
+            )
+    values = config.params.model_dump(exclude_none=True)
+    odd = sorted(key for key in values if key not in HANDLED)
+    return [f"{name}: its setting {key} ({values[key]}) is not carried over" for key in odd]
+
+
 def settings_like(config: Any, collection: Collection, note: str) -> dict[str, Any]:
     """Return what makes a collection as another is.
 

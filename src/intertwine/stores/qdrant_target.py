@@ -1,26 +1,42 @@
-"""A new Qdrant collection beside another: filled, indexed, and what an alias stands for when told."""
+"""A new Qdrant collection beside another: filled, kept up with the source, and indexed."""
 
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.stores.qdrant import QdrantStore
-from intertwine.stores.qdrant_address import collection_name, target_address
-from intertwine.stores.qdrant_facts import NOTE, aliases_of, one_line, settings_like
-from intertwine.stores.store import HALF, SINGLE, require_ours
+from intertwine.locks import one_run
+from intertwine.stores import qdrant_switch
+from intertwine.stores.origins import KEPT, MAPPED
+from intertwine.stores.qdrant import PAGE, QdrantStore
+from intertwine.stores.qdrant_address import collection_name, server_of, target_address
+from intertwine.stores.qdrant_facts import NOTE, aliases_of, hindrances, one_line, settings_like
+from intertwine.stores.qdrant_ledger import (
+    Entry,
+    Ledger,
+    delete,
+    look_at,
+    look_of,
+    origin_of,
+    vectors_of,
+)
+from intertwine.stores.store import HALF, SINGLE, Batch, require_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from intertwine.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Batch, Convert, Mark
+    from intertwine.stores.store import Convert, Mark
 
 # The first server that keeps metadata of a collection, where marks stand.
 OLDEST_SERVER = (1, 16)
@@ -30,6 +46,8 @@ CHARACTERS_OF_A_NUMBER = 12
 # How long a server is waited for that builds its index.
 SECONDS_TO_INDEX = 3600
 SECONDS_BETWEEN = 1
+# Of a collection's metadata: the step that is underway.
+STEP = "intertwine_step"
 
 
 def target_of(source: QdrantStore, text: str, mark: Mark) -> QdrantTarget:
@@ -40,10 +58,12 @@ def target_of(source: QdrantStore, text: str, mark: Mark) -> QdrantTarget:
 class QdrantTarget(QdrantStore):
     """A collection that a migration makes in the source's place.
 
-    Points are only ever added: ids are looked up just before, and a server that knows the mode (1.17
-    and later) is told to insert only. A point is written whole; of a batch that a kill
-    cuts short the rest is pending. Other vectors of the source's points and their payload travel
-    with them. Vectors of cosine collections are stored at length 1.
+    Points are looked up just before they are written, and a server that knows the mode (1.17 and later)
+    is told to insert only. A point is written whole; of a batch that a kill cuts short the rest is
+    pending. Other vectors of the source's points and their payload travel with them. Vectors of cosine
+    collections are stored at length 1. A ledger beside the collection, itself a collection without
+    vectors, notes of each point what it was made from and what it looks like. So points that change
+    or go in the source are known, and so is what somebody else writes here, which stays.
 
     Parameters
     ----------
@@ -69,25 +89,75 @@ class QdrantTarget(QdrantStore):
         super().__init__(address, source.client, collection, source.secrets)
         half = getattr(params.datatype, "value", None) == "float16"
         self.tolerance = HALF if half else SINGLE
+        self.ledger = Ledger(self)
+        # Whether the alias stands for this collection while it is brought up to date.
+        self.live = False
 
     def close(self) -> None:
         """Leave the connection to the source."""
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold nothing yet."""
-        return nullcontext()
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the collection for one run of this machine."""
+        place = server_of(self.address)
+        if not place.startswith("//"):
+            place = str(Path(place).resolve())
+        name = sha256(f"{place} {self.collection.name}".encode()).hexdigest()[:16]
+        with one_run(Path(gettempdir(), "intertwine-locks", f"qdrant-{name}")):
+            yield
 
     def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise nothing yet."""
-        del force
-        return []
+        """Raise for what a switch would leave behind, before anything is written.
+
+        Raises
+        ------
+        InputError
+            For other aliases of the source, unless it is forced, and settings that are in the way.
+        """
+        with one_line(self.secrets):
+            config = self.client.get_collection(self.source.collection.name).config
+        warnings = hindrances(config, self.source.name)
+        own = self.source.collection
+        with one_line(self.secrets):
+            others = [
+                alias
+                for alias, name in aliases_of(self.client).items()
+                if name == own.name and alias != own.alias
+            ]
+        if own.alias is not None and others:
+            said = (
+                f"{own.name} has other aliases too ({', '.join(sorted(others))}), which a switch of "
+                f"{own.alias} leaves on the old vectors"
+            )
+            if not force:
+                raise InputError(
+                    f"{self.source.name}: {said}; remove them, or accept that with --force"
+                )
+            warnings.append(said)
+        if self.exists():
+            require_ours(self.mark(), self.made, self.name)
+            self._require_ledger()
+        return warnings
+
+    def _require_ledger(self) -> None:
+        if not self.ledger.exists():
+            raise InputError(
+                f"{self.name}: its ledger, the collection {self.ledger.name!r}, is missing, which says "
+                f"what points were made from; delete {self.collection.name!r} and migrate again"
+            )
 
     def require_fits(self, batch: Batch, vectors: Array) -> None:
-        """Raise nothing yet."""
+        """Raise for numbers that are not finite."""
+        del batch
+        if not np.isfinite(vectors[~np.isnan(vectors[:, 0])]).all():
+            raise InputError(f"{self.name}: mapped vectors have numbers that are not finite")
 
     def written_here(self, ids: Sequence[Any]) -> Array:
-        """Return that none is known to be a migration's."""
-        return np.zeros(len(ids), bool)
+        """Return whether the points of some ids are as a migration wrote them, with a map's vector."""
+        entries = self.ledger.read(list(dict.fromkeys(ids)))
+        mapped = {i: e for i, e in entries.items() if e.origin.how == MAPPED}
+        ours = mapped.keys() - self._altered(mapped)
+        return np.array([str(item) in ours for item in ids], bool)
 
     def missing(self) -> int:
         """Return how many points have no vector."""
@@ -105,6 +175,8 @@ class QdrantTarget(QdrantStore):
                 f"{self.name}: got a Qdrant server of version {version}, expected 1.16 or later, "
                 "which can note what a collection holds"
             )
+        # First, so that a collection never stands without its ledger.
+        self.ledger.create()
         with one_line(self.secrets):
             config = self.client.get_collection(self.source.collection.name).config
             settings = settings_like(config, self.collection, self.made.to_text())
@@ -112,24 +184,51 @@ class QdrantTarget(QdrantStore):
         self._index_payload()
 
     def pending(self, size: int) -> Iterator[Batch]:
-        """Give the source's points that are not here, with payload and all their vectors."""
-        if self.switched():
-            return
-        missing: list[Any] = []
-        for page in self.source.scroll(size, with_payload=False, with_vectors=False):
-            ids = [record.id for record in page]
-            have = self._have(ids)
-            missing += [item for item in ids if str(item) not in have]
-            while len(missing) >= size:
-                yield from self._load(missing[:size])
-                del missing[:size]
-        if missing:
-            yield from self._load(missing)
+        """Yield points that are not here, or changed since, with payload and all their vectors.
 
-    def _load(self, ids: list[Any]) -> Iterator[Batch]:
-        records = self.source.retrieve(ids, with_payload=True, with_vectors=True)
-        if records:
-            yield self.source.batch(records)
+        After a switch that was killed, what was written to the source while it ran is left to do.
+        """
+        yield from qdrant_switch.carry_unfinished(self, size)
+        if not self.switched():
+            yield from self.stale(self.source, size)
+
+    def stale(self, source: QdrantStore, size: int) -> Iterator[Batch]:
+        """Yield points of a source that are not here, or not any more as they are there."""
+        waiting: list[Any] = []
+        for page in source.scroll(size, with_payload=True, with_vectors=True):
+            waiting += self._stale_records(page)
+            while len(waiting) >= size:
+                yield source.batch(waiting[:size])
+                del waiting[:size]
+        if waiting:
+            yield source.batch(waiting)
+
+    def _stale_records(self, page: list[Any]) -> list[Any]:
+        """Return those records of the source that are not here as they are there."""
+        ids = [record.id for record in page]
+        here, entries = self._have(ids), self.ledger.read(ids)
+        absent, changed = [], {}
+        for record in page:
+            item, entry = str(record.id), entries.get(str(record.id))
+            if item not in here:
+                # While the alias stands for this collection, a point that was here has been deleted.
+                if entry is None or not self.live:
+                    absent.append(item)
+            elif entry is not None:
+                now = origin_of(record, self.collection.vector)
+                if len(entry.looks) > 1 or not entry.origin.same_source(now):
+                    changed[item] = entry
+        chosen = {*absent, *(changed.keys() - self._altered(changed))}
+        return [record for record in page if str(record.id) in chosen]
+
+    def _altered(self, entries: dict[str, Entry]) -> set[str]:
+        """Return the points that are not any more as they were written here: somebody else's now."""
+        ids = [int(item) if item.isdigit() else item for item in entries]
+        return {
+            str(record.id)
+            for record in self.retrieve(ids, with_payload=True, with_vectors=True)
+            if not entries[str(record.id)].knows(look_at(record, self.collection.vector))
+        }
 
     def _have(self, ids: list[Any]) -> set[str]:
         """Return which of some ids are here."""
@@ -137,27 +236,76 @@ class QdrantTarget(QdrantStore):
         return {str(record.id) for record in records}
 
     def write(self, batch: Batch, vectors: Array) -> int:
-        """Add points, leaving out ids that are here already; return when the server has them."""
-        absent = np.isnan(vectors[:, 0])
-        if not np.isfinite(vectors[~absent]).all():
-            raise InputError(f"{self.name}: mapped vectors have numbers that are not finite")
-        have, written = self._have(batch.ids), 0
-        points, weight = [], 0
-        for record, vector, gone in zip(batch.payload, vectors, absent, strict=True):
-            if str(record.id) in have:
-                continue
-            points.append(self._point(record, None if gone else vector.tolist()))
-            weight += CHARACTERS_OF_A_NUMBER * self.dim + len(str(record.payload))
-            if weight >= LARGEST_REQUEST:
-                written += self._insert(points)
-                points, weight = [], 0
-        return written + (self._insert(points) if points else 0)
+        """Add points, and replace those that a migration wrote of what was in the source before."""
+        self.require_fits(batch, vectors)
+        have, entries = self._have(batch.ids), self.ledger.read(batch.ids)
+        kept = self._kept_vectors(batch, entries)
+        fresh: list[tuple[Any, Entry]] = []
+        old: list[tuple[Any, Entry]] = []
+        for record, vector in zip(batch.payload, vectors, strict=True):
+            item = str(record.id)
+            own = kept[item] if item in kept else None if np.isnan(vector[0]) else vector.tolist()
+            others = vectors_of(record, self.collection.vector)[1]
+            origin = origin_of(record, self.collection.vector, KEPT if item in kept else MAPPED)
+            entry = Entry(origin, (look_of(record.payload, own, others),))
+            if item not in have:
+                fresh.append((self.point(record, own), entry))
+            elif item in entries:
+                old.append((self.point(record, own), entry))
+        add, replace_them = self._add, partial(self._replace, entries)
+        return sum(map(add, self._requests(fresh))) + sum(map(replace_them, self._requests(old)))
 
-    def _point(self, record: Any, vector: list[float] | None) -> Any:
-        """Return a point of the source with its new vector."""
+    def _requests(self, noted: list[tuple[Any, Entry]]) -> Iterator[list[tuple[Any, Entry]]]:
+        """Yield points and their entries, so many as one request may hold."""
+        some, weight = [], 0
+        for point, entry in noted:
+            some.append((point, entry))
+            weight += CHARACTERS_OF_A_NUMBER * self.dim + len(str(point.payload))
+            if weight >= LARGEST_REQUEST:
+                yield some
+                some, weight = [], 0
+        if some:
+            yield some
+
+    def _add(self, noted: list[tuple[Any, Entry]]) -> int:
+        """Insert points; an entry whose point is not there is no harm, but for a live collection."""
+        entries = {point.id: entry for point, entry in noted}
+        if not self.live:
+            self.ledger.write(entries)
+        wrote = self._insert([point for point, _ in noted])
+        if self.live:
+            self.ledger.write(entries)
+        return wrote
+
+    def _replace(self, before: dict[str, Entry], noted: list[tuple[Any, Entry]]) -> int:
+        """Replace points that are still there; should a kill come between, they are known in both states."""
+        both = {
+            point.id: Entry((b := before[str(point.id)]).origin, (*b.looks[:1], entry.look))
+            for point, entry in noted
+        }
+        self.ledger.write(both)
+        mode = self.models.UpdateMode.UPDATE_ONLY
+        points = [point for point, _ in noted]
+        self.ask("upsert", self.collection.name, points, wait=True, update_mode=mode)
+        self.ledger.write({point.id: entry for point, entry in noted})
+        return len(noted)
+
+    def _kept_vectors(self, batch: Batch, entries: dict[str, Entry]) -> dict[str, Any]:
+        """Return the vectors of points whose own new vector stays, as the old one has not changed."""
+        same = [
+            record.id
+            for record in batch.payload
+            if (e := entries.get(str(record.id)))
+            and e.origin.how == KEPT
+            and e.origin.old == origin_of(record, self.collection.vector).old
+        ]
+        found = self.retrieve(same, with_payload=False, with_vectors=self.wanted)
+        return {str(record.id): self.vector_of(record) for record in found}
+
+    def point(self, record: Any, vector: Any) -> Any:
+        """Return a point of the source with another vector."""
         name = self.collection.vector
-        others = record.vector if isinstance(record.vector, dict) else {}
-        vectors = {key: value for key, value in others.items() if key != name}
+        vectors = vectors_of(record, name)[1]
         whole: Any = vectors if vector is None else {**vectors, name: vector}
         return self.models.PointStruct(
             id=record.id,
@@ -169,6 +317,51 @@ class QdrantTarget(QdrantStore):
         mode = self.models.UpdateMode.INSERT_ONLY
         self.ask("upsert", self.collection.name, points, wait=True, update_mode=mode)
         return len(points)
+
+    def catch_up(self, source: QdrantStore, convert: Convert) -> tuple[int, int]:
+        """Bring this collection to a source; return how many points were written and removed.
+
+        Raises
+        ------
+        InputError
+            Where a write did not take, naming an item.
+        """
+        written = 0
+        for batch in self.stale(source, PAGE):
+            written += self.write(batch, convert(batch))
+            if left := self._stale_records(batch.payload):
+                raise InputError(
+                    f"{self.name}: {len(left)} items were not written, such as {left[0].id!r}; "
+                    "nothing was switched over"
+                )
+        return written, self.remove_gone(source)
+
+    def remove_gone(self, source: QdrantStore) -> int:
+        """Remove points that a migration wrote and a source has not any more; return how many.
+
+        Raises
+        ------
+        InputError
+            Where the source holds nothing at all: that is hardly meant.
+        """
+        removed, seen = 0, False
+        for ids in self.ledger.pages():
+            if not seen and not self.ask("count", source.collection.name, exact=True).count:
+                raise InputError(
+                    f"{source.name} holds no points any more; nothing was removed from {self.name}, "
+                    "and nothing is switched over"
+                )
+            seen = True
+            records = source.retrieve(ids, with_payload=False, with_vectors=False)
+            there = {str(record.id) for record in records}
+            lost = [item for item in ids if str(item) not in there]
+            if lost:
+                entries = self.ledger.read(lost)
+                theirs = self._altered(entries)
+                delete(self, self.collection.name, [i for i in lost if str(i) not in theirs])
+                self.ledger.remove(lost)
+                removed += len(lost) - len(theirs)
+        return removed
 
     def _index_payload(self) -> list[str]:
         """Index the payload as the source's is, where it is not yet."""
@@ -182,11 +375,14 @@ class QdrantTarget(QdrantStore):
         return missing
 
     def finish(self) -> list[str]:
-        """Index the payload as the source's is, and wait for the index of the vectors."""
+        """Remove what is gone, index the payload as the source's is, and wait for the index of vectors."""
         if self.switched():
             return []
+        self._require_ledger()
+        removed = self.remove_gone(self.source)
+        notes = [f"removed {removed} points that are gone from the source"] if removed else []
         missing = self._index_payload()
-        notes = [f"built an index of the payload's {field}" for field in missing]
+        notes += [f"built an index of the payload's {field}" for field in missing]
         end = time.monotonic() + SECONDS_TO_INDEX
         while self.ask("get_collection", self.collection.name).status.value == "yellow":
             if time.monotonic() > end:
@@ -197,68 +393,33 @@ class QdrantTarget(QdrantStore):
 
     def switched(self) -> bool:
         """Whether the source's alias stands for this collection."""
-        with one_line(self.secrets):
-            found = aliases_of(self.client).get(self.source.collection.alias or "")
-        return found == self.collection.name
-
-    def _alias(self) -> str:
-        alias = self.source.collection.alias
-        if alias is None:
-            raise InputError(
-                f"{self.source.name} is a collection, whose name cannot stand for another; create an "
-                "alias of it, let your programs use that, and give the alias as the source"
-            )
-        return alias
+        return qdrant_switch.stands_for(self) == self.collection.name
 
     def switch(self, convert: Convert) -> list[str]:
-        """Let the source's alias stand for this collection, in one step for all readers.
-
-        Raises
-        ------
-        InputError
-            Where the source was not addressed by an alias, or points are missing here.
-        """
-        del convert
-        alias = self._alias()
-        if self.switched():
-            return []
-        old = self.source.collection.name
-        own, there = (
-            self.ask("count", name, exact=True).count for name in (self.collection.name, old)
-        )
-        if own < there:
-            raise InputError(f"{self.name} lacks points of {self.source.name}; migrate them first")
-        self._note(self.made.switched(old))
-        self._point_alias(alias, self.collection.name)
-        return []
+        """Let the source's alias stand for this collection; see `qdrant_switch`."""
+        return qdrant_switch.switch(self, convert)
 
     def rollback(self, *, force: bool = False) -> list[str]:
-        """Let the alias stand for the old collection again; open the source anew to read that."""
-        del force
-        alias, found = self._alias(), self.mark()
-        if not self.switched() or found is None or found.kept is None:
-            raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
-        self._point_alias(alias, found.kept)
-        self._note(self.made.switched(None))
-        return []
+        """Let the alias stand for the old collection again; see `qdrant_switch`."""
+        return qdrant_switch.rollback(self, force=force)
 
-    def _note(self, mark: Mark) -> None:
-        self.ask("update_collection", self.collection.name, metadata={NOTE: mark.to_text()})
+    def note(self, mark: Mark, step: str = "") -> None:
+        """Note a mark, and which step is underway."""
+        noted = {NOTE: mark.to_text(), STEP: step}
+        self.ask("update_collection", self.collection.name, metadata=noted)
 
-    def _point_alias(self, alias: str, collection: str) -> None:
-        models = self.models
-        gone = models.DeleteAlias(alias_name=alias)
-        new = models.CreateAlias(collection_name=collection, alias_name=alias)
-        steps = [
-            models.DeleteAliasOperation(delete_alias=gone),
-            models.CreateAliasOperation(create_alias=new),
-        ]
-        self.ask("update_collection_aliases", steps)
+    def step(self) -> str:
+        """Return which step was underway when it was noted last."""
+        if not self.exists():
+            return ""
+        config = self.ask("get_collection", self.collection.name).config
+        return str((config.metadata or {}).get(STEP) or "")
 
     def drop(self) -> None:
-        """Remove the collection."""
+        """Remove the collection, and its ledger."""
         if self.switched():
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         if self.exists():
             require_ours(self.mark(), self.made, self.name)
             self.ask("delete_collection", self.collection.name)
+        self.ledger.drop()

@@ -52,7 +52,9 @@ def test_a_later_map_takes_the_place_of_an_earlier_one(connection, linear_map, v
         assert_close(mapped_by(connection, "again", vectors), each.apply(vectors), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["select", "table", "user", "null", "coalesce", "interval", "order"])
+@pytest.mark.parametrize(
+    "name", ["select", "table", "user", "null", "coalesce", "interval", "order"]
+)
 def test_a_word_of_sqls_own_is_a_name(connection, linear_map, vectors, expected, unit, name):
     """Reserved words, types and built-in functions alike; called in quotes."""
     run(connection, linear_map, name, unit=unit)

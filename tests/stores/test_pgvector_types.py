@@ -507,3 +507,24 @@ def test_indexes_of_a_half_precision_target_get_its_operators(database, opened):
     ).fetchone()
     assert "USING hnsw (new halfvec_ip_ops) WITH (m='9')" in made
     assert store.metric == target.metric == "ip"
+
+
+def test_ids_and_columns_with_ends_of_lines_stay_one_line(database, opened):
+    """What is said of an item, a column or a type commands no terminal."""
+    uri, connection = database
+    table_of(connection, 'id text, "b\nc" int', "id", "'a\n\x1b[2J' || i, i", kind="real[]")
+    connection.execute("UPDATE items SET emb = '{1,NULL,3,4}' WHERE row = 3")
+    for act in (
+        lambda: list(opened(address(uri, "items", "emb")).batches(9)),
+        lambda: opened(address(uri, "items", "nope")),
+        lambda: opened(address(uri, "items", "b%0Ac")),
+        lambda: opened(address(uri, "it%0Aems", "b%0Ac")),
+    ):
+        with pytest.raises(InputError) as caught:
+            act()
+        assert str(caught.value).isprintable()
+    connection.execute(
+        "ALTER TABLE items DROP CONSTRAINT items_pkey; UPDATE items SET id = E'x\ny'"
+    )
+    with pytest.raises(InputError, match=r"id x\\ny stands in 60 rows"):
+        opened(address(uri, "items", "emb", id="id"))

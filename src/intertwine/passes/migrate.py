@@ -23,6 +23,7 @@ from intertwine.passes.migrate_check import Natives, ReadBack, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import require_ours
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     import os
@@ -350,5 +351,5 @@ class _Run:
             "checks": self.checks,
             "seconds": self.seconds,
             "forecast": self.linear_map.info.get("plan"),
-            "notes": [*self.warnings, *self.notes],
+            "notes": [printable(note) for note in (*self.warnings, *self.notes)],
         }

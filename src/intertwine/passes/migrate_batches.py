@@ -12,6 +12,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.lengths import unit
 from intertwine.threads import ahead
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,7 +73,7 @@ class BatchMapper:
             self._ready[number].apply(old, mapped)
         except InputError as error:
             raise InputError(
-                f"{self.name}: items {batch.ids[0]} to {batch.ids[-1]}: {error}; what was written "
+                f"{self.name}: items {_said(batch.ids[0])} to {_said(batch.ids[-1])}: {error}; what was written "
                 "stays"
             ) from error
         if self.unit:
@@ -90,9 +91,14 @@ class BatchMapper:
         if zero.any():
             item = batch.ids[int(np.flatnonzero(zero)[0])]
             raise InputError(
-                f"{self.name}: item {item} is a zero vector, which has no direction under cosine; "
+                f"{self.name}: item {_said(item)} is a zero vector, which has no direction under cosine; "
                 "remove it or leave it without a vector, then run again to go on"
             )
+
+
+def _said(item: Any) -> str:
+    """Return an id as a line may show it."""
+    return printable(str(item))
 
 
 def written(place: Target, mapped: Iterable[tuple[Batch, Array]]) -> Iterator[tuple[Batch, int]]:

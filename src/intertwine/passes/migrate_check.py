@@ -18,6 +18,7 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.lengths import unit as directions
 from intertwine.metrics.intervals import proportion_interval
 from intertwine.stores.store import SpellsIds
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     import os
@@ -177,7 +178,7 @@ class ReadBack:
                 item = suspects[int(np.flatnonzero(rows)[0])]
                 raise InputError(
                     f"{self.place.name}: {int(rows.sum())} of {self.compared} items read back, item "
-                    f"{item} among them, {said}; does something else write there, such as a trigger? "
+                    f"{printable(str(item))} among them, {said}; does something else write there, such as a trigger? "
                     "Nothing was switched over"
                 )
 

@@ -11,6 +11,7 @@ from intertwine.stores.pgvector_attributes import Table, attributes_of, find_tab
 from intertwine.stores.pgvector_key import Key, find_key
 from intertwine.stores.pgvector_names import TREE
 from intertwine.stores.pgvector_wire import ARRAYS, EXTRA, KINDS, Extension, find_extension
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from intertwine.stores.pgvector_attributes import Attribute
@@ -159,7 +160,9 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
         only_catalog(connection)
         attributes = attributes_of(connection, found.oid)
         if column not in attributes:
-            raise InputError(f"{name}: there is no such column, only {', '.join(attributes)}")
+            raise InputError(
+                f"{name}: there is no such column, only {printable(', '.join(attributes))}"
+            )
         kind = _kind(attributes[column], extension.schema, name)
         modifier = attributes[column].modifier
         dim = modifier if kind not in ARRAYS and modifier > 0 else None
@@ -206,7 +209,7 @@ def _kind(found: Attribute, schema: str, name: str) -> str:
         return kind
     why = REFUSED.get(found.base_name)
     raise InputError(
-        f"{name}: holds {found.type}, expected {', '.join(KINDS)}{'; ' + why if why else ''}"
+        f"{name}: holds {printable(found.type)}, expected {', '.join(KINDS)}{'; ' + why if why else ''}"
     )
 
 

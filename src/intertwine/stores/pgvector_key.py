@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector_wire import EXTRA
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -346,5 +347,5 @@ def _require_distinct(connection: Any, table: Table, columns: Sequence[str], nam
     twice = connection.execute(text).fetchone()
     if twice is not None:
         raise InputError(
-            f"{name}: id {twice[0]} stands in {twice[1]} rows, expected a column that tells rows apart"
+            f"{name}: id {printable(twice[0])} stands in {twice[1]} rows, expected a column that tells rows apart"
         )

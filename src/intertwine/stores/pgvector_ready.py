@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.stores.pgvector_names import TREE
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,11 +134,11 @@ class Readiness:
         dims, kind = builder.carrying.dims[1], builder.carrying.kinds[1]
         return [
             (
-                f"index {index.name} takes at most {limit:,} dimensions, and the new vectors have "
+                f"index {printable(index.name)} takes at most {limit:,} dimensions, and the new vectors have "
                 f"{dims:,}; add &type=halfvec to the target's address (to 4,000), or drop the index "
                 "(forced, the new column goes without)"
                 if limit
-                else f"index {index.name} cannot be over a column of type {kind}; name another type=, or "
+                else f"index {printable(index.name)} cannot be over a column of type {kind}; name another type=, or "
                 "drop the index (forced, the new column goes without)"
             )
             for index in builder.sources
@@ -149,4 +150,4 @@ def _listed(names: Iterator[str]) -> str:
     """Return some names in one line."""
     every = list(names)
     rest = f" and {len(every) - 5} more" if len(every) > 5 else ""
-    return ", ".join(every[:5]) + rest
+    return printable(", ".join(every[:5]) + rest)

@@ -14,6 +14,7 @@ from intertwine.stores.pgvector_names import free
 from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_wire import EXTRA
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from intertwine.stores.pgvector_facts import Column
@@ -163,7 +164,7 @@ def _require_nothing_pending(target: PgvectorTarget, condition: str) -> None:
             **target.pieces(),
         )[0][0]
         raise InputError(
-            f"{target.name}: {count} rows, {rows[0][0]} among them, take no vector, though nothing "
+            f"{target.name}: {count} rows, {printable(rows[0][0])} among them, take no vector, though nothing "
             "reports an error; is there a trigger or a rule? Nothing was switched over"
         )
 
@@ -171,7 +172,7 @@ def _require_nothing_pending(target: PgvectorTarget, condition: str) -> None:
 def _unmatched(target: PgvectorTarget) -> list[str]:
     """Return notes of the old column's indexes that the new one has nothing like."""
     return [
-        f"index {index.name} stays with the old vectors, and the new ones have none like it"
+        f"index {printable(index.name)} stays with the old vectors, and the new ones have none like it"
         for index, own in target.index_builder().pairs()
         if own is None
     ]
@@ -359,4 +360,4 @@ def _counted(target: PgvectorTarget, condition: str, **names: Any) -> tuple[int,
         **names,
     )
     rest = ", …" if count > NAMED else ""
-    return int(count), "id " + ", ".join(row[0] for row in rows) + rest
+    return int(count), "id " + ", ".join(printable(row[0]) for row in rows) + rest

@@ -11,6 +11,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.masking import hidden, one_clean_line
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -188,7 +189,7 @@ def wrong_length(item: Any, dim: int, kind: str) -> InputError:
     """Return the error of a vector that is not as the others."""
     none = ", none of them NULL" if kind in ARRAYS else ""
     return InputError(
-        f"item {item}: got a vector of other than {dim} numbers{none}, as the others have; a column "
+        f"item {printable(str(item))}: got a vector of other than {dim} numbers{none}, as the others have; a column "
         "of one dimension is needed"
     )
 
@@ -211,7 +212,7 @@ def checked_numbers(
         if bad.any():
             item = ids[int(np.flatnonzero(bad)[0])]
             raise InputError(
-                f"item {item}: its vector holds NaN or infinity, or its array does not begin at 1; set "
+                f"item {printable(str(item))}: its vector holds NaN or infinity, or its array does not begin at 1; set "
                 "it to NULL, or embed it again"
             )
     return found

@@ -163,11 +163,13 @@ def files_only(folder: Path, *endings: str) -> list[Path]:
         return []
     # Names alone tell in most folders, which may hold a great many files.
     shards = [name for name in names if name.lower().endswith(endings)]
-    if not shards or not all(_beside(name) for name in set(names).difference(shards)):
+    if not shards or not all(beside_shards(name) for name in set(names).difference(shards)):
         return []
     files = [folder / name for name in names]
     return [folder / name for name in shards] if all(file.is_file() for file in files) else []
 
 
-def _beside(name: str) -> bool:
-    return name.lower().startswith(_BESIDE_NAMES) or name.lower().endswith(_BESIDE_ENDINGS)
+def beside_shards(name: str) -> bool:
+    """Return whether a file of a name is a mark, sum or description beside shards, or hidden."""
+    known = name.lower().startswith(_BESIDE_NAMES) or name.lower().endswith(_BESIDE_ENDINGS)
+    return known or hidden(name)

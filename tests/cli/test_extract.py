@@ -49,7 +49,8 @@ def test_note_first(intertwine, arguments, tmp_path):
     first = intertwine(*arguments).err.splitlines()[0]
     assert "no labels: 2 folders hold images (cat, dog)" in first
     assert "because 0004.png lies beside them, as do 7 more" in first
-    assert intertwine(*arguments, "--json").json()["notes"] == [first]
+    told = intertwine(*arguments, "--json").json()
+    assert told["notes"] == told["warnings"] == [first.removeprefix("warning: ")]
 
 
 def test_fill(intertwine, arguments, tmp_path):

@@ -220,7 +220,8 @@ class TestNames:
                 folder, inputs[1], tmp_path / "set", skip_bad=True, say=said.append, **OPTIONS
             )
             assert summary["rows"] == 3
-            assert said == summary["notes"]
+            assert said == [f"warning: {note}" for note in summary["notes"]]
+            assert summary["warnings"] == summary["notes"]
             assert f"named: {shown}" in said[0]
             assert "left out, because its name is not UTF-8 text" in said[0]
         assert (tmp_path / "set" / "ids.txt").read_text() == "0000.png\n0001.png\n0002.png\n"

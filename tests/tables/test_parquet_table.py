@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from intertwine.errors import FileFormatError, InputError, MissingExtraError
 from intertwine.tables import parquet_table
-from intertwine.tables.parquet_table import ParquetTable
+from intertwine.tables.parquet_table import ParquetTable, parquet_files
 
 
 def write(path, n, *, start=0, group=None, **options):
@@ -151,6 +151,62 @@ def test_images(tmp_path):
     }
     assert table.cells("image", [0]) == [{"bytes": b"x", "path": None}]
     assert table.cells("kind", [0]) == ["a"]
+
+
+class TestFolders:
+    """Folders that name columns, as Hive and Spark make them."""
+
+    @pytest.fixture
+    def partitioned(self, tmp_path):
+        """Return a table in three folders, with the marks that Spark leaves."""
+        for label, start, n in (
+            ("cat", 0, 3),
+            ("a%20dog", 3, 2),
+            ("__HIVE_DEFAULT_PARTITION__", 5, 1),
+        ):
+            for split, rows in (("train", n), ("test", 1)):
+                folder = tmp_path / f"label={label}" / f"split={split}"
+                folder.mkdir(parents=True)
+                write(folder / "part-0.parquet", rows, start=start)
+                (folder / ".part-0.parquet.crc").touch()
+        (tmp_path / "_SUCCESS").touch()
+        return tmp_path
+
+    def test_columns(self, partitioned):
+        """The names of folders are columns, beside those of the files, in one order."""
+        table = ParquetTable(partitioned)
+        assert table.types["label"] == table.types["split"] == "text"
+        labels = [None, None, "a dog", "a dog", "a dog", "cat", "cat", "cat", "cat"]
+        splits = ["test", "train", "test", "train", "train", "test", "train", "train", "train"]
+        numbers = [5, 5, 3, 3, 4, 0, 0, 1, 2]
+        columns = {"label": labels, "number": numbers, "split": splits}
+        assert table.columns(list(columns)) == columns
+        assert table.columns(["label"]) == {"label": labels}
+        for name, values in columns.items():
+            assert table.cells(name, [8, 0, 4]) == [values[row] for row in (8, 0, 4)]
+
+    def test_column_inside_goes_before(self, tmp_path):
+        """A column of a file is not hidden by the name of its folder."""
+        (tmp_path / "number=7").mkdir()
+        write(tmp_path / "number=7" / "a.parquet", 2)
+        assert ParquetTable(tmp_path).columns(["number"]) == {"number": [0, 1]}
+
+    def test_other_names(self, tmp_path):
+        """Folders that do not name the same columns are refused."""
+        for folder in ("label=cat", "split=test"):
+            (tmp_path / folder).mkdir()
+            write(tmp_path / folder / "a.parquet", 2)
+        with pytest.raises(InputError, match="folders that name split, expected label"):
+            ParquetTable(tmp_path)
+
+    @pytest.mark.parametrize(
+        "extra", ["_delta_log/0.json", "_temporary/0", "more/a.parquet", "a.png"]
+    )
+    def test_no_table(self, partitioned, extra):
+        """A folder that holds something else too, such as a log of what counts, is no such table."""
+        (partitioned / extra).parent.mkdir(exist_ok=True)
+        (partitioned / extra).touch()
+        assert parquet_files(partitioned) == []
 
 
 class TestErrors:

@@ -105,7 +105,8 @@ def extract(
     Returns
     -------
     summary
-        JSON-ready: `notes` (what is doubtful about the input or an encoder), `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
+        JSON-ready: `notes` (on the input and the encoders), `warnings` (those of them by which labels
+        or files of the input are not in the set), `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
         a second of running them, null where there were none), `left_out` (`count` of images, and the first
         `ids`) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
         encoder crops faces, `faces` with `detector`, `file`, `undetected` (count) and
@@ -135,7 +136,7 @@ def extract(
     listed = nameable(_list(input, encoders, columns, rows), skip_bad=skip_bad)
     notes = [*listed.notes, *(note for encoder in encoders for note in encoder.notes)]
     for note in notes:
-        (say or _silent)(note)
+        (say or _silent)(f"warning: {note}" if note in listed.notes else note)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
     if workers is not None:
@@ -181,7 +182,7 @@ def extract(
     seconds = (time.monotonic() - began, run.seconds)
     summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
     found = None if faces is None else summarise_faces(faces, listed.ids)
-    return {"notes": notes, **summary, "faces": found}
+    return {"warnings": list(listed.notes), "notes": notes, **summary, "faces": found}
 
 
 def _share_out(

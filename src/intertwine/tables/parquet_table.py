@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.listing import files_only
+from intertwine.listing import beside_shards, files_only, hidden
 from intertwine.tables.arrow_types import column_types
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 64
 BLOCKS_KEPT = 4
 _READ_BYTES = 1 << 20
+# Folders of a partitioned table, and how one spells a missing value.
+_NAMED = re.compile("[^=]+=.*")
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class ParquetTable:
@@ -34,7 +39,8 @@ class ParquetTable:
     Parameters
     ----------
     path
-        A file, or a folder of files with the same columns.
+        A file, or a folder of files with the same columns; in folders such as `label=cat`, as Hive
+        and Spark make them, `label` is a column too.
 
     Raises
     ------
@@ -54,7 +60,7 @@ class ParquetTable:
         # Arrow does not check that text is UTF-8; Python does when it is taken out.
         self._errors = (arrow_error, OSError, UnicodeDecodeError)
         self._parquet = import_extra("pyarrow.parquet", "arrow")
-        self._files = [path] if path.is_file() else files_only(path, ".parquet")
+        self._files = [path] if path.is_file() else parquet_files(path)
         self._groups: list[tuple[Path, int]] = []
         rows = [0]
         for number, file in enumerate(self._files):
@@ -73,6 +79,13 @@ class ParquetTable:
                 )
             self._groups += [(file, group) for group in range(len(sizes))]
             rows += sizes
+        # Columns that folders name, and their value in each file; one inside the files goes before.
+        self._folders = {
+            name: values
+            for name, values in _folder_columns(path, self._files).items()
+            if name not in self.types
+        }
+        self.types |= dict.fromkeys(self._folders, "text")
         # The first row of each row group, and the number of rows.
         self._edges = np.cumsum(rows)
         self._streams: dict[str, _Stream] = {}
@@ -84,15 +97,22 @@ class ParquetTable:
     def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return whole columns by name."""
         columns: dict[str, list[Any]] = {name: [] for name in names}
-        for file in self._files if names else []:
+        inside = [name for name in names if name not in self._folders]
+        for number, file in enumerate(self._files if names else []):
             with self._opened(file) as opened:
-                for batch in opened.iter_batches(columns=list(names), use_threads=False):
-                    for name in names:
+                batches = opened.iter_batches(columns=inside, use_threads=False) if inside else ()
+                for batch in batches:
+                    for name in inside:
                         columns[name] += batch.column(name).to_pylist()
+                for name in self._folders.keys() & names:
+                    columns[name] += [self._folders[name][number]] * opened.metadata.num_rows
         return columns
 
     def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
         """Return some cells of a column."""
+        if name in self._folders:
+            files = [self._files.index(self._groups[self._group(row)][0]) for row in rows]
+            return [self._folders[name][file] for file in files]
         with self._lock:
             return [self._cell(name, row) for row in rows]
 
@@ -155,6 +175,58 @@ class ParquetTable:
             raise FileFormatError(
                 f"{file}: cannot be read as Parquet ({_reason(error)})"
             ) from error
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the Parquet files of a folder that is a table of them, by name, else nothing.
+
+    Parameters
+    ----------
+    folder
+        A folder of nothing but such files, or of nothing but folders such as `label=cat` of them.
+    """
+    files = files_only(folder, ".parquet")
+    if files:
+        return files
+    try:
+        inner = sorted(path for path in folder.iterdir() if not hidden(path.name))
+    except OSError:
+        return []
+    # A folder such as _delta_log or _temporary says that not all files count.
+    inner = [path for path in inner if not beside_shards(path.name) or path.is_dir()]
+    if not all(_NAMED.fullmatch(path.name) and path.is_dir() for path in inner):
+        return []
+    found = [parquet_files(path) for path in inner]
+    return [file for files in found for file in files] if all(found) else []
+
+
+def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | None]]:
+    """Return the columns that folders such as `label=cat` name, with the value for each file.
+
+    Raises
+    ------
+    InputError
+        When they do not name the same columns above every file.
+    """
+    named = []
+    for file in files:
+        folders = file.relative_to(path).parts[:-1] if file != path else ()
+        pairs = (folder.partition("=") for folder in folders)
+        named.append({unquote(key): _value(value) for key, _, value in pairs})
+    odd = next(
+        (file for file, own in zip(files, named, strict=True) if own.keys() != named[0].keys()),
+        None,
+    )
+    if odd is not None:
+        raise InputError(
+            f"{odd}: lies in folders that name {', '.join(named[files.index(odd)]) or 'no column'}, "
+            f"expected {', '.join(named[0])}, as above {files[0].name}"
+        )
+    return {name: [own[name] for own in named] for name in named[0]} if named else {}
+
+
+def _value(text: str) -> str | None:
+    return None if text == _NULL else unquote(text)
 
 
 @dataclass

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from intertwine.errors import InputError
-from intertwine.listing import files_only
 from intertwine.tables.csv_table import CsvTable
 from intertwine.tables.dataset_table import DatasetTable
-from intertwine.tables.parquet_table import ParquetTable
+from intertwine.tables.parquet_table import ParquetTable, parquet_files
 
 if TYPE_CHECKING:
     import os
@@ -62,8 +61,8 @@ def open_table(path: str | os.PathLike[str]) -> Table | None:
     Parameters
     ----------
     path
-        A `.csv` or `.parquet` file, a folder that holds nothing but `.parquet` files, or a folder
-        that `Dataset.save_to_disk` wrote.
+        A `.csv` or `.parquet` file, a folder that holds nothing but `.parquet` files or folders such
+        as `label=cat` of them, or a folder that `Dataset.save_to_disk` wrote.
 
     Returns
     -------
@@ -100,4 +99,4 @@ def _open(path: Path) -> Table | None:
             f"{path}: holds a dataset of splits, expected one of them; "
             f"give its folder: {' or '.join(str(path / split) for split in splits)}"
         )
-    return ParquetTable(path) if files_only(path, ".parquet") else None
+    return ParquetTable(path) if parquet_files(path) else None

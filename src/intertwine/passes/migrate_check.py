@@ -17,7 +17,7 @@ from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.lengths import unit as directions
 from intertwine.metrics.intervals import proportion_interval
-from intertwine.stores.store import SpellsIds
+from intertwine.stores.store import RoundedTarget, SpellsIds
 from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ NEIGHBOUR_ITEMS, NATIVE_QUERIES = 12, 100
 # Of numbers of 32 bits, which most vectors are computed in: error of a product, as a share of the
 # length that its terms can have.
 ARITHMETIC = 2e-6
+# How often vectors beside the expected one are coded where codes differ, and how far off these are, as
+# a share of what is allowed.
+NEAR, NOISE = 24, 0.1
+# Codes that are off by at most so much of a length are right where they are as near as the code itself.
+FINE = 0.05
 # Where a store cannot say who wrote a vector: above this share of others something is wrong.
 MOST_NATIVE = 0.1
 # Items that look wrong before they are converted again and looked at once more.
@@ -194,11 +199,48 @@ class ReadBack:
         if self.unit or self.place.metric == "cosine":
             # Some stores keep directions only.
             allowed, lengths = allowed / np.maximum(lengths, np.finfo(float).tiny), 1.0
-            expected, new = directions(expected), directions(new)
-        error = np.linalg.norm(new - expected, axis=1)
+            expected = directions(expected)
+            new = new if isinstance(self.place, RoundedTarget) else directions(new)
         there = ~np.isnan(old[:, 0])
         lacks = there & np.isnan(new[:, 0])
-        return there & ~lacks & ~(error <= self.place.tolerance * lengths + allowed), lacks
+        compared = np.flatnonzero(there & ~lacks)
+        allowed = (self.place.tolerance * lengths + allowed)[compared]
+        wrong = np.zeros(len(old), bool)
+        wrong[compared] = self._off(expected[compared], new[compared], allowed)
+        return wrong, lacks
+
+    def _off(self, expected: Array, new: Array, allowed: Array) -> Array:
+        """Return which vectors are farther from what is expected than the store's precision explains."""
+        error = np.linalg.norm(new - expected, axis=1)
+        off: Array = ~(error <= allowed)
+        if isinstance(self.place, RoundedTarget) and off.any():
+            off[off] = _off_codes(self.place, expected[off], new[off], error[off], allowed[off])
+        return off
+
+
+def _off_codes(
+    place: RoundedTarget, expected: Array, new: Array, error: Array, allowed: Array
+) -> Array:
+    """Return which vectors are not what a store's codes make of those expected.
+
+    Between two codes the last bit of a number decides: the code on its other side is as right.
+    """
+    chance = np.random.default_rng(0)
+    off = np.ones(len(new), bool)
+    for attempt in range(NEAR):
+        rows = np.flatnonzero(off)
+        if not len(rows):
+            break
+        noise = chance.standard_normal((len(rows), expected.shape[1])) * (attempt > 0)
+        noise *= NOISE * (allowed[rows] / np.sqrt(expected.shape[1]))[:, np.newaxis]
+        stored = np.asarray(place.as_stored(expected[rows] + noise), np.float64)
+        right = np.linalg.norm(new[rows] - stored, axis=1) <= allowed[rows]
+        if attempt == 0:
+            least = np.linalg.norm(stored - expected[rows], axis=1)
+            fine = least <= FINE * np.linalg.norm(expected[rows], axis=1)
+            right |= fine & (error[rows] <= least + allowed[rows])
+        off[rows] = ~right
+    return off
 
 
 def check_migration(

@@ -172,9 +172,26 @@ class FaissStore(RowStore):
         """Return the vectors of items, a row of NaN where there is none."""
         rows = self._rows_of(np.asarray(ids, np.int64))
         vectors = np.full((len(rows), self.dim), np.nan, np.float32)
-        for at in np.flatnonzero(rows >= 0):
-            vectors[at] = self._rows(int(rows[at]), int(rows[at]) + 1)[0]
+        there = np.flatnonzero(rows >= 0)
+        if len(there):
+            keys = rows[there] if self._keys is None else self._keys[rows[there]]
+            try:
+                vectors[there] = self.inner.reconstruct_batch(keys)
+            except RuntimeError as error:
+                raise InputError(f"{self.name}: {reason_of(error)}") from None
         return vectors
+
+    def as_stored(self, vectors: Array) -> Array:
+        """Return vectors as the index would give them back, by its own codes."""
+        faiss = import_extra("faiss", EXTRA)
+        # A graph keeps its vectors in another index.
+        storage = getattr(self.inner, "storage", None)
+        codec = self.inner if storage is None else faiss.downcast_index(storage)
+        given = np.ascontiguousarray(vectors, np.float32)
+        try:
+            return np.asarray(codec.sa_decode(codec.sa_encode(given)))
+        except RuntimeError:  # it has no codes: it keeps vectors as they are
+            return given
 
     def search(self, queries: Array, k: int) -> list[list[int]]:
         """Return what the index finds for each query."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
 
 EXTRA = "faiss"
+# What files of binary indexes begin with.
+BINARY = "IB"
 # A vector inside an index is at most so many times as long as the file: one bit may stand for a number.
 EXPANSION = 64
 LEAST_LIMIT = 1 << 24
@@ -41,7 +43,19 @@ def read_index(path: Path) -> Any:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     except (RuntimeError, MemoryError) as error:
+        kind = _kind(path)
+        if kind.startswith(BINARY):
+            raise FileFormatError(
+                f"{path}: is a binary index of FAISS ({kind}), whose vectors are bits; expected an "
+                "index of numbers"
+            ) from None
         raise FileFormatError(f"{path}: no FAISS index, or cut ({reason_of(error)})") from None
+
+
+def _kind(path: Path) -> str:
+    """Return the four letters that a file of FAISS begins with."""
+    with path.open("rb") as file:
+        return file.read(4).decode("ascii", "replace")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from intertwine.stores.file_target import require_others
 from intertwine.stores.row_target import RowTarget
 
 if TYPE_CHECKING:
+    from intertwine.arrays import Array
     from intertwine.features.npy import NpyFile
     from intertwine.stores.address import Address
     from intertwine.stores.store import Mark
@@ -107,6 +108,11 @@ class FaissTarget(RowTarget):
                 "original vectors the index would be better"
             )
         return notes
+
+    def as_stored(self, vectors: Array) -> Array:
+        """Return vectors as the codes of the finished index give them back."""
+        index: Any = self.whole()
+        return np.asarray(index.as_stored(vectors))
 
     def opened(self) -> FaissStore:
         """Return the finished index as a store."""

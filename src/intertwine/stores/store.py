@@ -238,6 +238,14 @@ class Target(Store, Protocol):
         """Remove these vectors; not while the source's name stands for them."""
 
 
+@runtime_checkable
+class RoundedTarget(Protocol):
+    """A target whose codes round vectors far more than a type of number does."""
+
+    def as_stored(self, vectors: Array) -> Array:
+        """Return vectors as they would be read back."""
+
+
 def require_ours(found: Mark | None, mark: Mark, name: str) -> None:
     """Raise when what stands at a target is not of this very migration.
 

@@ -514,20 +514,6 @@ def test_one_file_may_go_into_a_folder_but_not_under_another_ending(tmp_path):
         open_store(f"parquet:{path}").target(f"parquet:{path}", MARK)
 
 
-def test_a_null_vector_is_refused_by_its_row(tmp_path):
-    """One line names the file's row; nothing of another row is taken for it."""
-    table = load_table(save_vectors(tmp_path / "in.parquet", ROWS, fixed=False))
-    vectors = table.column("vector").to_pylist()
-    vectors[517] = None
-    place = table.schema.get_field_index("vector")
-    kind = table.schema.field("vector")
-    pq.write_table(
-        table.set_column(place, kind, pa.array(vectors, kind.type)), tmp_path / "in.parquet"
-    )
-    with pytest.raises(InputError, match="vector of row 517 is null"):
-        migrate(f"parquet:{tmp_path / 'in.parquet'}", f"parquet:{tmp_path / 'out.parquet'}")
-
-
 def test_numbers_that_do_not_fit_are_refused(tmp_path):
     """A mapped vector beyond float16, in which the source is, is named by its row."""
     rows = ROWS.astype(np.float16)

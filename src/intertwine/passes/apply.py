@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.passes.workers import Workers
     from intertwine.vectors import VectorFile
 
 # Rows mapped at a time: few enough to stay in the cache from reading to writing.
 CHUNK_ROWS = 1024
+# Formats that hold rows without a vector.
+TABLES = FORMATS[2:]
 DTYPES = ("float16", "float32", "float64")
 
 
@@ -89,7 +92,8 @@ def apply_file(
     if dtype not in {None, *DTYPES}:
         raise InputError(f"got dtype {dtype!r}, expected one of {', '.join(DTYPES)}")
     linear_map = load_map(map_file)
-    vectors, notes = _open(source, linear_map, force=force)
+    gaps = output.suffix in TABLES
+    vectors, notes = _open(source, linear_map, force=force, gaps=gaps)
     notes += _lost(vectors, output)
     chosen = np.dtype(dtype or vectors.dtype.newbyteorder("="))
     stamp = stamp_of(vectors.path)
@@ -102,7 +106,7 @@ def apply_file(
         "device": device,
     }
     with one_run(output), PartialOutput(output, identity) as made:
-        mapper = Mapper(str(map_file), str(source), str(made.array), chosen.name, device)
+        mapper = Mapper(str(map_file), str(source), str(made.array), chosen.name, device, gaps)
         unusable: IntertwineError | None = None
         try:
             for start, stop in mapper.mapped(made.chunks(CHUNK_ROWS), workers):
@@ -129,14 +133,16 @@ def apply_file(
     }
 
 
-def _open(source: Path, linear_map: LinearMap, *, force: bool) -> tuple[VectorFile, list[str]]:
+def _open(
+    source: Path, linear_map: LinearMap, *, force: bool, gaps: bool
+) -> tuple[VectorFile, list[str]]:
     """Return the vectors to map, once they are known to be of the map's source."""
     if source.is_dir():
         feature_set = FeatureSet.open(source)
         feature_set.require([linear_map.source.name])
         linear_map.source.require(feature_set.spaces[linear_map.source.name])
         return source_vectors(source, linear_map), []
-    vectors = source_vectors(source, linear_map)
+    vectors = source_vectors(source, linear_map, gaps=gaps)
     if vectors.dim != linear_map.source.dim:
         raise InputError(
             f"{source}: got dimension {vectors.dim}, expected {linear_map.source.dim} for "
@@ -144,8 +150,20 @@ def _open(source: Path, linear_map: LinearMap, *, force: bool) -> tuple[VectorFi
         )
     if force:
         return vectors, [f"{source}: mapped by --force, not checked to be {linear_map.source.name}"]
-    sample = vectors.read(range(min(vectors.n_rows, SAMPLE_ROWS)))
+    sample = _sample(vectors, gaps=gaps)
     return vectors, [require_source(linear_map, sample, name=str(source))]
+
+
+def _sample(vectors: VectorFile, *, gaps: bool) -> Array:
+    """Return the first vectors of a file."""
+    for start in range(0, vectors.n_rows, SAMPLE_ROWS):
+        found = vectors.read(range(start, min(vectors.n_rows, start + SAMPLE_ROWS)))
+        there = ~np.isnan(found[:, 0]) if gaps else np.ones(len(found), bool)
+        if there.any():
+            return found[there]
+    if vectors.n_rows:
+        raise InputError(f"{vectors.path}: holds no vectors, expected some to map")
+    return vectors.read(range(0))
 
 
 def _lost(vectors: VectorFile, output: Path) -> list[str]:

@@ -25,6 +25,7 @@ from intertwine.vectors import VectorFile, open_vectors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
     from intertwine.passes.workers import Workers
     from intertwine.ready_map import ReadyMap
@@ -57,6 +58,8 @@ class Mapper:
         Of the output.
     device
         Where products are taken.
+    gaps
+        Whether null vectors of a table stay, as rows of NaN.
     """
 
     map_file: str
@@ -64,6 +67,7 @@ class Mapper:
     array: str
     dtype: str
     device: str
+    gaps: bool = False
 
     def mapped(self, chunks: list[Range], workers: Workers | None) -> Iterator[Range]:
         """Map chunks; give each when its rows are written, in order without workers.
@@ -88,7 +92,7 @@ class Mapper:
 
     def _on_threads(self, chunks: list[Range], *, sync: bool = False) -> Iterator[Range]:
         linear_map = load_map(self.map_file)
-        vectors = source_vectors(Path(self.source), linear_map)
+        vectors = source_vectors(Path(self.source), linear_map, gaps=self.gaps)
         ready = linear_map.ready_for(vectors.dtype, device=self.device)
         cores = available_cores()
         task = partial(self._map_chunk, ready)
@@ -120,15 +124,26 @@ class Mapper:
         start, stop, load = piece
         out = np.empty((stop - start, file.dim), file.dtype)
         try:
-            ready.apply(load(), out, first_row=start)
+            self._apply(ready, load(), out, start)
         except IntertwineError as error:
             raise UnusableInputError(error) from error
         file.write(start, out)
         return start, stop
 
+    def _apply(self, ready: ReadyMap, rows: Array, out: Array, start: int) -> None:
+        """Map rows, those of NaN into rows of NaN where there may be such."""
+        there = ~np.isnan(rows[:, 0]) if self.gaps else np.ones(len(rows), bool)
+        if there.all():
+            ready.apply(rows, out, first_row=start)
+            return
+        mapped = np.empty((int(there.sum()), out.shape[1]), out.dtype)
+        ready.apply(np.ascontiguousarray(rows[there]), mapped, first_row=start)
+        out[:] = np.nan
+        out[there] = mapped
 
-def source_vectors(source: Path, linear_map: LinearMap) -> VectorFile:
+
+def source_vectors(source: Path, linear_map: LinearMap, *, gaps: bool = False) -> VectorFile:
     """Return the vectors of the map's source in a folder or a file."""
     if source.is_dir():
         return open_vectors(source / f"{linear_map.source.name}.npy")
-    return open_vectors(source)
+    return open_vectors(source, gaps=gaps)

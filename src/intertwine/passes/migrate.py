@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
-    from intertwine.stores import Store, Target
+    from intertwine.stores import Batch, Store, Target
 
     Progress = Callable[[str, int, int], None]
 
@@ -219,7 +219,7 @@ class _Run:
         sample = store.sample(SAMPLE_ROWS)
         if not sample.ids:
             raise InputError(f"{store.name}: holds no vectors, expected some to convert")
-        rows = sample.vectors[~np.isnan(sample.vectors[:, 0])]
+        rows = self._present(sample)
         if self.options.force:
             self.notes.append(f"{store.name}: not checked to be {space.name}, by --force")
         else:
@@ -232,6 +232,16 @@ class _Run:
             self.natives = Natives.of(
                 self.options.check, self.linear_map.target, store, sample.ids[0]
             )
+
+    def _present(self, sample: Batch) -> Array:
+        """Return the vectors of a sample, or others where none of its items has one."""
+        rows = sample.vectors[~np.isnan(sample.vectors[:, 0])]
+        batches = self.store.batches(self.options.batch_size)
+        while not len(rows) and (batch := next(batches, None)) is not None:
+            rows = batch.vectors[~np.isnan(batch.vectors[:, 0])]
+        if not len(rows):
+            raise InputError(f"{self.store.name}: holds no vectors, expected some to convert")
+        return rows
 
     def _scale(self, rows: Array) -> None:
         """Decide whether new vectors are scaled to length 1: as a plan saw, or as the old ones are."""

@@ -10,7 +10,7 @@ from intertwine.extras import import_extra
 from intertwine.files import atomic_path
 from intertwine.row_grid import cut_on_grid
 from intertwine.threads import ahead
-from intertwine.vectors.tables import PARQUET
+from intertwine.vectors.tables import PARQUET, is_tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,27 +54,41 @@ def like_schema(source: TableVectors, dim: int) -> Any:
     arrow = import_extra("pyarrow", "arrow")
     place = source.schema.names.index(source.column)
     field = source.schema.field(place)
-    if getattr(field.type, "list_size", -1) > 0:
+    if is_tensor(field.type):
+        field = field.with_type(
+            arrow.fixed_shape_tensor(field.type.value_type, [dim], field.type.dim_names)
+        )
+    elif getattr(field.type, "list_size", -1) > 0:
         field = field.with_type(arrow.list_(field.type.value_field, dim))
     return source.schema.set(place, field)
 
 
 def _lists(vectors: Any, kind: Any) -> Any:
-    """Return (k, d) numbers as an Arrow array of lists of a type."""
+    """Return (k, d) numbers as an Arrow array of lists of a type, rows of NaN as null ones."""
     arrow = import_extra("pyarrow", "arrow")
-    k, d = vectors.shape
-    numbers = arrow.array(vectors.reshape(-1))
+    if is_tensor(kind):
+        return arrow.ExtensionArray.from_storage(kind, _lists(vectors, kind.storage_type))
+    d = vectors.shape[1]
+    absent = np.isnan(vectors[:, 0])
     if getattr(kind, "list_size", -1) > 0:
-        return arrow.FixedSizeListArray.from_arrays(numbers, type=kind)
+        mask = arrow.array(absent) if absent.any() else None
+        return arrow.FixedSizeListArray.from_arrays(
+            arrow.array(vectors.reshape(-1)), type=kind, mask=mask
+        )
     large = arrow.types.is_large_list(kind)
-    offsets = arrow.array(np.arange(k + 1) * d, arrow.int64() if large else arrow.int32())
+    edges = np.append(0, np.cumsum(np.where(absent, 0, d)))
+    offsets = arrow.array(edges, arrow.int64() if large else arrow.int32())
+    if absent.any():
+        # A null offset makes a list null.
+        offsets = arrow.array(edges, offsets.type, mask=np.append(absent, False))
     lists = arrow.LargeListArray if large else arrow.ListArray
-    return lists.from_arrays(offsets, numbers, type=kind)
+    return lists.from_arrays(offsets, arrow.array(vectors[~absent].reshape(-1)), type=kind)
 
 
 def _open(path: Path, schema: Any, source: TableVectors) -> Any:
     if path.suffix != PARQUET:
-        return import_extra("pyarrow.ipc", "arrow").new_file(str(path), schema)
+        ipc = import_extra("pyarrow.ipc", "arrow")
+        return (ipc.new_stream if source.is_stream else ipc.new_file)(str(path), schema)
     # Vectors neither repeat nor shrink: trying costs more than their writing.
     others = {
         column: CODECS.get(codec, codec)

@@ -94,7 +94,8 @@ class FileStore(RowStore):
     Raises
     ------
     InputError
-        When a file has another dimension than the first, or no such column.
+        When a file has another dimension than the first, or no such column; and where there is no
+        vector at all.
     """
 
     def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
@@ -102,18 +103,25 @@ class FileStore(RowStore):
         if address.scheme == "npy" and address.part:
             raise InputError(f"got {address.shown}, but a .npy file holds one array; leave out #…")
         self.column: str | None = address.part or None
-        first = self.open_file(0)
-        self.column, self.dim = getattr(first, "column", None), first.dim
-        self.sizes, self._dtypes = [first.n_rows], [first.dtype]
-        for number in range(1, len(self.paths)):
+        self.holds_nulls = address.scheme != "npy"
+        self.dim, self.sizes, self._dtypes = 0, list[int](), list[np.dtype[Any]]()
+        telling = 0
+        for number in range(len(self.paths)):
             file = self.open_file(number)
-            if file.dim != self.dim:
+            if not self.dim:
+                telling = number
+            self.column, self.dim = getattr(file, "column", None), self.dim or file.dim
+            if file.dim not in {0, self.dim}:
                 raise InputError(
                     f"{self.paths[number]}: got dimension {file.dim}, expected {self.dim} as in "
-                    f"{self.paths[0]}"
+                    f"{self.paths[telling]}"
                 )
             self.sizes.append(file.n_rows)
             self._dtypes.append(file.dtype)
+        if not self.dim:
+            raise InputError(
+                f"{self.name}: holds no vectors, expected some to tell the dimension by"
+            )
 
     def open_file(self, file: int) -> NpyVectors | TableVectors:
         """Return a file's vectors, opened anew."""
@@ -125,7 +133,10 @@ class FileStore(RowStore):
         if self.address.scheme == "npy":
             return NpyVectors(path)
         suffix = name_of(path).suffix if path.name.endswith(BEFORE) else path.suffix
-        return TableVectors(path, self.column, suffix=suffix)
+        table = TableVectors(path, self.column, suffix=suffix, gaps=True)
+        # A file without any vector says no dimension of its own.
+        table.dim = table.dim or self.dim
+        return table
 
     def dtype_of(self, file: int) -> np.dtype[Any]:
         """Return what a file's numbers are, in native byte order."""

@@ -42,6 +42,8 @@ class RowStore(ABC):
 
     dim: int
     sizes: list[int]
+    # Whether a row may have no vector.
+    holds_nulls: bool = False
 
     def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
         self.address, self.found, self.metric = address, paths, metric

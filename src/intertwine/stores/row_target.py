@@ -166,8 +166,11 @@ class RowTarget(SwitchedFiles, WhenWhole):
         file = next(self.source.by_file(batch.payload.start, batch.payload.stop))[0]
         with np.errstate(over="ignore"):
             numbers = np.ascontiguousarray(vectors, self.source.dtype_of(file))
-        if not np.isfinite(numbers).all():
-            at = int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])
+        unfit = ~np.isfinite(numbers).all(axis=1)
+        if self.source.holds_nulls:
+            unfit &= ~np.isnan(batch.vectors[:, 0])
+        if unfit.any():
+            at = int(np.flatnonzero(unfit)[0])
             raise InputError(
                 f"{self.name}: the mapped vector of item {batch.ids[at]} has numbers that are not "
                 f"finite, or too large for {numbers.dtype}, in which the source is"

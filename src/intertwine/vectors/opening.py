@@ -23,13 +23,15 @@ def split_name(path: Path) -> tuple[Path, str | None]:
     return path.with_name(stem), name
 
 
-def open_vectors(path: Path) -> VectorFile:
+def open_vectors(path: Path, *, gaps: bool = False) -> VectorFile:
     """Open a file of vectors.
 
     Parameters
     ----------
     path
         `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`; behind `#` the tensor or column.
+    gaps
+        Whether null vectors of a table are rows of NaN rather than an error.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def open_vectors(path: Path) -> VectorFile:
     if file.suffix == ".safetensors":
         return SafetensorsVectors(file, name)
     if file.suffix in FORMATS[2:]:
-        return TableVectors(file, name)
+        return TableVectors(file, name, gaps=gaps)
     if name is not None:
         raise InputError(f"got {path}, but a .npy file holds one array; leave out #{name}")
     return NpyVectors(file)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from intertwine.extras import import_extra
 from intertwine.files import atomic_path
 from intertwine.vectors.tables import PARQUET
@@ -69,8 +71,13 @@ def _write_table(rows: NpyFile, path: Path, name: str, source: VectorFile) -> No
     try:
         for start in sizes:
             part = range(start, min(rows.n_rows, start + group))
-            numbers = arrow.array(rows.read(part).reshape(-1))
-            vectors = arrow.FixedSizeListArray.from_arrays(numbers, rows.dim)
+            found = rows.read(part)
+            absent = np.isnan(found[:, 0])
+            vectors = arrow.FixedSizeListArray.from_arrays(
+                arrow.array(found.reshape(-1)),
+                rows.dim,
+                mask=arrow.array(absent) if absent.any() else None,
+            )
             table = source.beside(part, vectors, name)
             if writer is None:
                 writer = _open_writer(path, table.schema)

@@ -355,3 +355,24 @@ def test_an_index_with_other_vectors_of_the_same_ids_is_not_lost(tmp_path):
     os.utime(tmp_path / "a.index", ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(InputError, match=r"300 items now .of the same ids.*, where 300 rows were"):
         roll_back(source, text)
+
+
+def test_old_vectors_written_since_the_switch_are_not_called_new(tmp_path):
+    """A program that goes on to write the old model's vectors is found out by the next run."""
+    from intertwine.linear_map import LinearMap
+    from intertwine.passes.migrate import MigrateOptions
+    from intertwine.passes.migrate import migrate as run
+    from intertwine.spaces import Space
+
+    weight = np.linalg.qr(np.random.default_rng(1).standard_normal((OLD, NEW)))[0].T
+    LinearMap(weight, np.ones(NEW), Space("a", OLD), Space("b", NEW), "t").save(tmp_path / "m.st")
+    path = save_vectors(tmp_path / "in.parquet", ROWS)
+    call = f"parquet:{path}", f"parquet:{tmp_path / 'new.parquet'}", tmp_path / "m.st"
+    assert run(*call, options=MigrateOptions(switch=True))["switched"]
+    replace(path, ROWS)
+    with pytest.raises(InputError, match="got dimension 12, expected 7: vectors of another space"):
+        run(*call, options=MigrateOptions(switch=True))
+    with pytest.raises(InputError, match="was written since the switch"):
+        run(*call, options=MigrateOptions(rollback=True))
+    notes = run(*call, options=MigrateOptions(rollback=True, force=True))["notes"]
+    assert "kept as" in notes[0]

@@ -183,6 +183,12 @@ class _Run:
     def go_on_switched(self) -> None:
         """Convert what came without a new vector since the switch, and say what has none."""
         require_ours(self.place.mark(), self.mark, self.place.name)
+        if self.store.dim != self.linear_map.target.dim:
+            raise SpaceMismatchError(
+                f"{self.store.name}: got dimension {self.store.dim}, expected "
+                f"{self.linear_map.target.dim}: vectors of another space were written since the switch; "
+                "map those, or roll back"
+            )
         self.notes.append(f"{self.store.name} stands for the new vectors already")
         if self.options.dry_run:
             left = sum(len(batch.ids) for batch in self.place.pending(self.options.batch_size))

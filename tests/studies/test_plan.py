@@ -11,11 +11,13 @@ from intertwine.vectors import open_vectors
 
 ROW = {"source", "target"}
 RECALL = {"recall_at_10", "ci_low", "ci_high"}
+QUALITY = {"quality", "quality_low", "quality_high"}
+NDCG = {"ndcg_at_10", "ndcg_low", "ndcg_high"}
 LABELLED = {f"{name}_{end}" for name in ("ndcg", "precision") for end in ("at_10", "low", "high")}
 COLUMNS = {
-    "pairs": {"option", "fit", "n_pairs", *RECALL, *LABELLED, "reason"},
-    "baselines": {"option", "n_pairs", *RECALL, *LABELLED, "reason"},
-    "curve": {"option", "n_pairs", *RECALL},
+    "pairs": {"option", "fit", "n_pairs", *RECALL, *LABELLED, *QUALITY, "reason"},
+    "baselines": {"option", "n_pairs", *RECALL, *LABELLED, *QUALITY, "reason"},
+    "curve": {"option", "n_pairs", *RECALL, *NDCG, *QUALITY},
     "candidates": {"method", "alpha", "recall_at_10", "mean_cosine", "chosen"},
     "rerank": {"depth", *RECALL},
     "backfill": {"share", *RECALL},
@@ -28,6 +30,7 @@ FACTS = {
     *("study", "version", "inputs", "notes", "source", "target", "d_source", "d_target", "n_pairs"),
     *("n_proxy", "metric", "k", "folds", "confidence", "decision", "reason", "fit", "method"),
     *("alpha", "accept", "least", "pairs_needed", "pairs_needed_reason", "labels", "unit"),
+    *("warnings", "otherwise", "otherwise_reason", "quality", "n_groups"),
 }
 
 

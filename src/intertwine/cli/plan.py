@@ -44,6 +44,12 @@ def plan(
         Path | None,
         typer.Option(help="File of the store's vectors: are the pairs of its domain?"),
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of items that belong together, such as pieces of a document: a group a line."
+        ),
+    ] = None,
     metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = Metric.cosine,
     accept: Annotated[
         float, typer.Option(help="Share of re-embedding's quality that is enough.")
@@ -77,6 +83,7 @@ def plan(
             options=options,
             proxy=FeatureSet.open(*proxy) if proxy else None,
             store=None if store is None else open_vectors(store),
+            groups=groups,
             say=say,
         )
 
@@ -92,11 +99,14 @@ def plan(
 
 
 def _print(result: dict[str, Any]) -> None:
-    """Print the decision, its reason and the options, a row each."""
+    """Print warnings, the options, a row each, the decision with its reason, and notes."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
+    warnings = result["warnings"]
+    for line in warnings:
+        console.print(f"Warning: {line}", soft_wrap=True, highlight=False, markup=False)
     labels = result["labels"]
     table = Table(title=f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}")
     for title in ("Option", "Maps of", "Recall@10, %", *(("nDCG@10, %",) if labels else ())):
@@ -107,7 +117,7 @@ def _print(result: dict[str, Any]) -> None:
             cells.append(_score(row, "ndcg_at_10", "ndcg"))
         table.add_row(row["option"], row.get("fit") or "", *cells)
     console.print(table)
-    for line in (f"{result['decision']}: {result['reason']}", *result["notes"]):
+    for line in (f"{result['decision']}: {result['reason']}", *result["notes"][len(warnings) :]):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

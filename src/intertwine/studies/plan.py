@@ -10,15 +10,19 @@ from intertwine.errors import InputError
 from intertwine.lengths import is_unit
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.stores.store import METRICS
+from intertwine.studies import plan_notes as said
 from intertwine.studies import plan_tables as tables
 from intertwine.studies.plan_folds import MIN_FOLDS
+from intertwine.studies.plan_groups import grouped, without_copies
 from intertwine.studies.plan_measure import K
+from intertwine.studies.plan_misaligned import misaligned
 from intertwine.studies.plan_pairs import MIN_PAIRS, Pairs, store_sample
 from intertwine.studies.plan_scores import BRIDGE, CONVERT
 from intertwine.studies.plan_work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.linear_map import LinearMap
@@ -40,7 +44,7 @@ class PlanResult:
     Parameters
     ----------
     facts
-        Single values by key: decision, reason, sizes, options, notes and so on.
+        Single values by key: decision, reason, sizes, options, warnings, notes and so on.
     tables
         The tables by name, a dictionary a row. A number that is undefined is None with a reason.
     maps
@@ -97,6 +101,8 @@ class PlanOptions:
             )
         if not MIN_FOLDS <= self.n_folds <= MIN_PAIRS // 2:
             raise InputError(f"got {self.n_folds} folds, expected {MIN_FOLDS} to {MIN_PAIRS // 2}")
+        if self.seed < 0:
+            raise InputError(f"got seed {self.seed}, expected 0 or more")
 
 
 def plan(
@@ -107,6 +113,7 @@ def plan(
     options: PlanOptions | None = None,
     proxy: FeatureSet | None = None,
     store: VectorFile | None = None,
+    groups: Path | None = None,
     say: Say | None = None,
 ) -> PlanResult:
     """Forecast how well each way to a new model would retrieve, and recommend one.
@@ -125,6 +132,9 @@ def plan(
         Other items through both models, such as public ones where originals are gone.
     store
         The store's vectors, a sample of which says whether the pairs are of its domain.
+    groups
+        A file that says which pairs belong together, such as pieces of one document: a group a
+        line. Without it near copies are looked for.
     say
         Called with (what, done, total) as work goes on.
 
@@ -143,13 +153,18 @@ def plan(
     """
     options = options or PlanOptions()
     how: dict[str, Any] = {"metric": options.metric, "rows": options.rows}
-    own = Pairs.of(pairs, source, target, **how)
+    read = Pairs.of(pairs, source, target, **how)
+    own, grouping = grouped(read, pairs, groups, options.metric, options.n_folds)
     other = None if proxy is None else Pairs.of(proxy, source, target, **how, without=own)
+    if other is not None:
+        other = without_copies(other, own, options.metric)
+    wrong = misaligned(own, options.metric)
     vectors = None if store is None else store_sample(store, own.source, metric=options.metric)
     work = Work(own, other, options, say or (lambda *_: None))
     domain = tables.domain_rows(own, other, vectors)
     decision = work.judge.decide(work.forecasts, _store_row(domain))
     rows = {**work.rows(), "domain": domain}
+    warnings = said.warnings(work, pairs, grouping, wrong, rows["pairs"] or [])
     between = {"source": source, "target": target}
     return PlanResult(
         facts={
@@ -159,14 +174,17 @@ def plan(
                 "proxy": None if other is None else other.names,
                 "store": None if store is None else store.path.name,
             },
-            "notes": _notes(own, other, work),
+            "warnings": warnings,
+            "notes": [*warnings, *said.notes(work, decision, grouping, rows["pairs"] or [])],
             **_sizes(own, other, options),
             **asdict(decision),
             **work.recommended(decision),
             "accept": options.accept,
             "least": options.least,
-            **_pairs_needed(rows["curve"] or [], decision, options.accept),
+            **_pairs_needed(work, rows["curve"] or [], decision),
             "labels": work.measure.labels is not None,
+            "quality": work.judge.name,
+            "n_groups": None if own.groups is None else int(own.groups.max()) + 1,
             "unit": is_unit(own.b),
         },
         tables={
@@ -199,38 +217,16 @@ def _store_row(domain: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | N
     return max(rows, key=lambda row: float(row["ratio"]), default=None)
 
 
-def _pairs_needed(curve: Sequence[Row], decision: Decision, accept: float) -> dict[str, Any]:
-    option = BRIDGE if decision.decision == BRIDGE else CONVERT
+def _pairs_needed(work: Work, curve: Sequence[Row], decision: Decision) -> dict[str, Any]:
+    option = BRIDGE if decision.moving == BRIDGE else CONVERT
+    accept, measure = work.options.accept, work.judge.said
     enough = [
-        row["n_pairs"] for row in curve if row["option"] == option and row["recall_at_10"] >= accept
+        row["n_pairs"] for row in curve if row["option"] == option and row["quality"] >= accept
     ]
-    reason = f"no number of pairs tried reaches a recall@10 of {100 * accept:g} %"
+    wanted = f"a {measure} of {100 * accept:g} %"
+    if work.judge.name == "ndcg":
+        wanted = f"{100 * accept:g} % of the {measure} of re-embedding, above chance"
     return {
         "pairs_needed": min(enough, default=None),
-        "pairs_needed_reason": None if enough else reason,
+        "pairs_needed_reason": None if enough else f"no number of pairs tried reaches {wanted}",
     }
-
-
-def _notes(pairs: Pairs, proxy: Pairs | None, work: Work) -> list[str]:
-    notes = [*pairs.notes, *(() if proxy is None else proxy.notes)]
-    notes.append(
-        f"the forecast is for a gallery of {pairs.n} items: a larger store holds more that is near, "
-        "and less of what is nearest is found"
-    )
-    if pairs.n < max(pairs.source.dim, pairs.target.dim):
-        notes.append(
-            f"{pairs.n} pairs are fewer than the dimensions of a space: recall rises steeply with their "
-            "number there, and the forecast, which leaves some out, may be a point or two too high"
-        )
-    rescaled = [
-        each.direction.option
-        for each in work.forecasts
-        if each.fit == "pairs" and each.direction.rescale
-    ]
-    if rescaled:
-        notes.append(
-            f"vectors mapped to {' and '.join(rescaled)} are scaled to length 1, as the native ones are"
-        )
-    if work.measure.labels is None and pairs.labels is not None:
-        notes.append(f"labels are not used: {work.measure.unlabelled}")
-    return notes

@@ -1,8 +1,9 @@
-"""What to do: bridge, convert, convert and repair, or re-embed; with the reason in one sentence."""
+"""What to do: stay, bridge, convert, convert and repair, or re-embed; and the reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from intertwine.studies.plan_forecast import Forecast
 from intertwine.studies.plan_measure import Estimate, Gains, Measure
 
-REEMBED, REPAIR = "reembed", "convert-and-backfill"
+REEMBED, REPAIR, STAY = "reembed", "convert-and-backfill", "stay"
 RERANKED = 50
 BACKFILLED = 0.25
+# How far an option's recall may lie under its nDCG, or another's recall, before a reason says so.
+GAP = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,25 @@ class Decision:
     Parameters
     ----------
     decision
-        `bridge`, `convert`, `convert-and-backfill` or `reembed`.
+        `stay`, `bridge`, `convert`, `convert-and-backfill` or `reembed`.
     reason
-        One sentence with the numbers.
+        One or two sentences with the numbers.
     fit
         What the recommended maps were fitted on.
+    otherwise, otherwise_reason
+        With `stay`, what is recommended where the old model has to go, and why; else None.
     """
 
     decision: str
     reason: str
     fit: str
+    otherwise: str | None = None
+    otherwise_reason: str | None = None
+
+    @property
+    def moving(self) -> str:
+        """What is recommended to those who move."""
+        return self.otherwise or self.decision
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,8 @@ class Judge:
         What re-embedding everything finds, and what is found without a map.
     accept, least
         Shares of the quality of re-embedding: enough, and worth repairing.
+    stay
+        What the old model alone finds; it is weighed by labels, and not at all when omitted.
     """
 
     measure: Measure
@@ -66,11 +80,17 @@ class Judge:
     nothing: Gains
     accept: float
     least: float
+    stay: Gains | None = None
 
-    @property
+    @cached_property
+    def chance(self) -> Gains:
+        """What a random order finds."""
+        return self.measure.of_chance()
+
+    @cached_property
     def name(self) -> str:
-        """What quality is: nDCG where there are labels, else recall."""
-        return "ndcg" if self.reembed.ndcg is not None else "recall"
+        """What quality is: nDCG where labels tell the truth from chance, else recall."""
+        return "ndcg" if self.measure.tells(self.reembed) else "recall"
 
     @property
     def said(self) -> str:
@@ -78,9 +98,21 @@ class Judge:
         return "nDCG@10" if self.name == "ndcg" else "recall@10"
 
     def quality(self, gains: Gains) -> Array:
-        """Return quality as a share of re-embedding's, with everybody and without each group."""
-        own, best = gains.by_name(self.name), self.reembed.by_name(self.name)
-        return np.asarray(np.asarray(own) / np.asarray(best))
+        """Return quality as a share of re-embedding's, with everybody and without each group.
+
+        Of nDCG it is the share of what re-embedding finds above chance: where nearly all items are
+        relevant a random order finds nearly all.
+        """
+        own, best = (np.asarray(each.by_name(self.name)) for each in (gains, self.reembed))
+        if self.name == "recall":
+            return np.asarray(own / best)
+        chance = np.asarray(self.chance.ndcg)
+        return np.asarray((own - chance) / (best - chance))
+
+    def share_row(self, gains: Gains) -> dict[str, Any]:
+        """Return quality with its interval, as it stands in the report's rows."""
+        found = self._estimate(gains)
+        return {"quality": found.value, "quality_low": found.low, "quality_high": found.high}
 
     def best(self, forecasts: Sequence[Forecast], option: str) -> Forecast:
         """Return the forecast of an option, of the better fit."""
@@ -101,23 +133,70 @@ class Judge:
         refused = self._refusal(convert, store)
         if refused is not None:
             return Decision(REEMBED, refused, convert.fit)
+        return self._weighed(*self._moved(convert, bridge))
+
+    def _moved(self, convert: Forecast, bridge: Forecast) -> tuple[Decision, str, Gains]:
+        """Return what is best for those who move, its name in a sentence, and what it finds."""
         converted, bridged = (self._estimate(each.gains) for each in (convert, bridge))
         behind = self.quality(bridge.gains) - self.quality(convert.gains)
         no_worse = self.measure.estimate(behind).high >= 0
         if bridged.low >= self.accept and no_worse:
-            return Decision(
-                BRIDGE,
+            reason = (
                 f"Mapping the queries back reaches {self._share(bridged)}, at least "
-                f"{self._percent(self.accept)}, and is no worse than converting: nothing has to be "
-                "written.",
-                bridge.fit,
+                f"{self._percent(self.accept)}, and by {self.said} is no worse than converting: "
+                f"nothing has to be written.{self._gap(bridge.gains, bridged, convert.gains)}"
             )
+            name = "mapping the queries back"
+            return Decision(BRIDGE, reason, bridge.fit), name, bridge.gains
         reached = f"Converting reaches {self._share(converted)}"
         if converted.low >= self.accept:
-            return Decision(
-                CONVERT, f"{reached}, at least {self._percent(self.accept)}.", convert.fit
-            )
+            reason = f"{reached}, at least {self._percent(self.accept)}."
+            reason += self._gap(convert.gains, converted)
+            return Decision(CONVERT, reason, convert.fit), "converting", convert.gains
         return self._repaired(convert, converted, reached)
+
+    def _gap(self, gains: Gains, quality: Estimate, convert: Gains | None = None) -> str:
+        """Return a sentence on recall where another measure decides and it lies far under that."""
+        recall = min(max(float(gains.recall[0]), 0.0), 1.0)
+        behind = 0.0 if convert is None else float(convert.recall[0]) - recall
+        if self.name == "recall" or max(quality.value - recall, behind) < GAP:
+            return ""
+        other = f", converting {self._percent(recall + behind)}" if behind >= GAP else ""
+        return (
+            f" Of the new model's own ten nearest it finds fewer: recall@10 is "
+            f"{self._percent(recall)}{other}."
+        )
+
+    def _weighed(self, found: Decision, name: str, gains: Gains) -> Decision:
+        """Return the decision, to stay where moving finds not surely more than the old model does."""
+        if self.stay is None or self.name == "recall":
+            return found
+        top, now = np.asarray(self.reembed.ndcg), np.asarray(self.stay.ndcg)
+        new = self.measure.estimate(top - now)
+        if new.low <= 0:
+            reason = self._no_more(new, top, "re-embedding everything") + "."
+        elif found.decision == REEMBED:
+            return found
+        else:
+            reached = np.asarray(gains.ndcg)
+            moved = self.measure.estimate(reached - now)
+            if moved.low > 0:
+                return found
+            best = f"only re-embedding everything finds surely more, {self._percent(top[0])}"
+            reason = f"{self._no_more(moved, reached, name)}; {best}."
+        return Decision(STAY, reason, found.fit, found.decision, found.reason)
+
+    def _no_more(self, gained: Estimate, reached: Array, name: str) -> str:
+        assert self.stay is not None  # noqa: S101 - who calls has looked
+        now, then = (self._percent(each[0]) for each in (np.asarray(self.stay.ndcg), reached))
+        lead = "Your old model alone finds not surely less"
+        if gained.value < 0:
+            lead = "Your old model alone finds more"
+            lead += "" if gained.high < 0 else ", if not surely"
+        return (
+            f"{lead}: {self.said} {now} against {then} by {name} (a difference of "
+            f"{100 * gained.value:.1f} points, {100 * gained.low:.1f} to {100 * gained.high:.1f})"
+        )
 
     def _refusal(self, convert: Forecast, store: dict[str, Any] | None) -> str | None:
         if store is not None and store["shift"]:
@@ -130,7 +209,7 @@ class Judge:
                 f"{extreme} have {store['ratio']:.1f} times the leverage of held-out {plain}: the "
                 "pairs are not of the store's domain, and no forecast from them holds for it."
             )
-        for other, name in ((self.nothing, "no map"), (self.measure.of_chance(), "chance")):
+        for other, name in ((self.nothing, "no map"), (self.chance, "chance")):
             gained = self.measure.estimate(convert.gains.recall - other.recall)
             if gained.low <= 0:
                 return (
@@ -140,15 +219,17 @@ class Judge:
                 )
         return None
 
-    def _repaired(self, convert: Forecast, quality: Estimate, reached: str) -> Decision:
+    def _repaired(
+        self, convert: Forecast, quality: Estimate, reached: str
+    ) -> tuple[Decision, str, Gains]:
         """Decide between repairing a converted store and re-embedding it."""
+        again = "re-embedding everything"
         short = f"{reached}, not surely {self._percent(self.accept)}"
         if quality.value < self.least:
-            return Decision(
-                REEMBED,
-                f"{reached}, less than the {self._percent(self.least)} that is worth repairing.",
-                convert.fit,
+            reason = (
+                f"{reached}, less than the {self._percent(self.least)} that is worth repairing."
             )
+            return Decision(REEMBED, reason, convert.fit), again, self.reembed
         repairs = (
             (f"re-ranking the first {RERANKED}", self._reranked(convert)),
             (f"re-embedding {self._percent(BACKFILLED)} of the items", self._backfilled(convert)),
@@ -156,16 +237,10 @@ class Judge:
         for name, gains in repairs:
             found = self._estimate(gains)
             if found.low >= self.accept:
-                return Decision(
-                    REPAIR,
-                    f"{short}, but {name} as well reaches {self._share(found)}.",
-                    convert.fit,
-                )
-        return Decision(
-            REEMBED,
-            f"{short}; neither {repairs[0][0]} nor {repairs[1][0]} reaches it.",
-            convert.fit,
-        )
+                reason = f"{short}, but {name} as well reaches {self._share(found)}."
+                return Decision(REPAIR, reason, convert.fit), f"converting and {name}", gains
+        reason = f"{short}; neither {repairs[0][0]} nor {repairs[1][0]} reaches it."
+        return Decision(REEMBED, reason, convert.fit), again, self.reembed
 
     def _reranked(self, convert: Forecast) -> Gains:
         """Return what is found when the first hits are put in the new model's own order."""
@@ -185,7 +260,8 @@ class Judge:
 
     def _share(self, found: Estimate) -> str:
         return (
-            f"{self._percent(found.value)} of the {self.said} of re-embedding "
+            f"{self._percent(found.value)} of the {self.said} of re-embedding"
+            f"{', above chance' if self.name == 'ndcg' else ''} "
             f"({max(100 * found.low, 0):.1f} to {self._percent(found.high)})"
         )
 

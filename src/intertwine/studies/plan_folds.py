@@ -92,10 +92,8 @@ class FoldSums:
         whole: Whole | None = None,
     ) -> None:
         self.pairs, self.n_folds = pairs, n_folds
-        # Among any n_folds neighbours each fold stands once: the first pairs are balanced too.
-        draws = np.tile(np.arange(n_folds), (-(-pairs.n // n_folds), 1))
-        draws = np.random.default_rng(list(seed)).permuted(draws, axis=1)
-        self.fold = draws.ravel()[: pairs.n]
+        group = np.arange(pairs.n) if pairs.groups is None else pairs.groups
+        self.fold = drawn_folds(np.bincount(group), n_folds, seed)[group]
         self.whole = Whole(pairs, first) if whole is None else whole
         self.first = self.whole.first
         self._parts: list[Moments] = []
@@ -132,6 +130,34 @@ class FoldSums:
                     blocks.append((g, g))
                 served.append((f, g, blocks))
         return served
+
+
+def drawn_folds(sizes: Array, n_folds: int, seed: Sequence[int]) -> Array:
+    """Draw a fold for each group of pairs, (n_groups,), so that folds hold about as many pairs.
+
+    Large groups come first, n_folds at a time, each into a fold of its own, the largest into the
+    smallest. Of groups of one pair any n_folds neighbours are in n_folds folds: the first pairs are
+    balanced too.
+
+    Parameters
+    ----------
+    sizes
+        (n_groups,) pairs of each group.
+    n_folds
+        Number of folds.
+    seed
+        Of the draw.
+    """
+    draws = np.tile(np.arange(n_folds), (-(-len(sizes) // n_folds), 1))
+    draws = np.random.default_rng(list(seed)).permuted(draws, axis=1)
+    largest_first = np.argsort(-sizes, kind="stable")
+    fold, held = np.empty(len(sizes), np.int64), np.zeros(n_folds, np.int64)
+    for start, draw in zip(range(0, len(sizes), n_folds), draws, strict=True):
+        some = largest_first[start : start + n_folds]
+        smallest_first = draw[np.argsort(held[draw], kind="stable")][: len(some)]
+        fold[some] = smallest_first
+        held[smallest_first] += sizes[some]
+    return fold
 
 
 def moments_of(pairs: Pairs, rows: Array | None = None) -> Moments:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 K = 10
 # Of at least ten items where there are enough: the more groups, the steadier the interval's width.
 FEWEST_GROUPS, MOST_GROUPS, GROUP_ITEMS = 20, 50, 10
-# Items a list holds: k, and as many again as a group takes of it in the worst case.
+# What is no more than this above chance is rounding.
+ROUNDING = 1e-9
+# Items a list holds at least: few of it leave with one of the groups.
 DEPTH = 40
 
 
@@ -83,6 +85,8 @@ class Measure:
         other member are left out.
     k
         Neighbours.
+    groups
+        (n,) numbers of groups that leave together, from 0; every item alone when omitted.
 
     Attributes
     ----------
@@ -92,13 +96,21 @@ class Measure:
 
     unlabelled: str | None
 
-    def __init__(self, native: Array, labels: Array | None = None, k: int = K) -> None:
+    def __init__(
+        self,
+        native: Array,
+        labels: Array | None = None,
+        k: int = K,
+        *,
+        groups: Array | None = None,
+    ) -> None:
         self.n, self.k = len(native), k
-        self.truth = listed(native, DEPTH)
-        groups = min(self.n, max(FEWEST_GROUPS, min(MOST_GROUPS, self.n // GROUP_ITEMS)))
-        self.group = np.arange(self.n) * groups // self.n
+        self.group = left_out_together(np.arange(self.n) if groups is None else groups)
+        # Items a list holds: k, and as many again as leave with a group in the worst case.
+        self.depth = DEPTH if groups is None else max(DEPTH, k + int(self.sizes.max()))
+        self.truth = listed(native, self.depth)
         self.alive = [np.ones(self.n, bool)]
-        self.alive += [self.group != number for number in range(groups)]
+        self.alive += [self.group != number for number in range(len(self.sizes))]
         self.labels = labels
         self.unlabelled = None if labels is not None else "the pairs have no labels"
         if labels is not None and not all(self._members(each)[2].any() for each in self.alive):
@@ -111,7 +123,7 @@ class Measure:
 
     def of(self, tables: Tables) -> Gains:
         """Return what a combination of tables finds."""
-        parts = [(share, self.found(listed(table, DEPTH))) for share, table in tables]
+        parts = [(share, self.found(listed(table, self.depth))) for share, table in tables]
         return combined(parts)
 
     def found(self, lists: Lists) -> Gains:
@@ -157,6 +169,13 @@ class Measure:
             precision.append(share.mean())
         return Gains(recall, np.array(ndcg), np.array(precision))
 
+    def tells(self, found: Gains) -> bool:
+        """Return whether labels tell what is found from chance: by twice the half width at least."""
+        if found.ndcg is None:
+            return False
+        above = self.estimate(found.ndcg - np.asarray(self.of_chance().ndcg))
+        return above.low > max(above.value / 2, ROUNDING)
+
     def estimate(self, values: Array) -> Estimate:
         """Return the first of the values with the interval that the others give."""
         score, without = float(values[0]), values[1:]
@@ -179,6 +198,22 @@ class Measure:
         best = np.cumsum(retrieval.dcg_weights(self.k))
         ideal = best[np.clip(others, 1, self.k).astype(np.int64) - 1]
         return others, ideal, alive & (others > 0)
+
+
+def left_out_together(groups: Array) -> Array:
+    """Return the number of the part of 20 to 50 that each item leaves with, (n,), no group parted.
+
+    Parameters
+    ----------
+    groups
+        (n,) the number of each item's group, from 0.
+    """
+    sizes = np.bincount(groups)
+    count = min(len(sizes), max(FEWEST_GROUPS, min(MOST_GROUPS, len(sizes) // GROUP_ITEMS)))
+    before = np.cumsum(sizes) - sizes
+    # A group that is larger than a part leaves the parts behind it empty.
+    _, part = np.unique(before * count // len(groups), return_inverse=True)
+    return np.asarray(part[groups])
 
 
 def listed(table: Array, depth: int) -> Lists:

@@ -43,6 +43,11 @@ class Pairs:
         Names of the folders.
     notes
         Sentences a reader should know.
+    rows
+        (n,) the pairs' row numbers in the feature set; None where they come from no set.
+    groups
+        (n,) the number of each pair's group, from 0; pairs of one group are near copies, or pieces
+        of one document, and share a fold. None where every pair stands alone.
     """
 
     source: Space
@@ -53,6 +58,8 @@ class Pairs:
     ids: Array | None
     names: list[str]
     notes: list[str]
+    rows: Array | None = None
+    groups: Array | None = None
 
     @property
     def n(self) -> int:
@@ -131,6 +138,7 @@ class Pairs:
             ids=feature_set.id_hashes[chosen] if feature_set.has_ids else None,
             names=[path.name for path in feature_set.paths],
             notes=notes,
+            rows=chosen,
         )
 
 

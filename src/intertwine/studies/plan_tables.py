@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from intertwine.arrays import Array
+    from intertwine.studies.plan_decision import Judge
     from intertwine.studies.plan_forecast import Forecast
     from intertwine.studies.plan_measure import Measure, Tables
     from intertwine.studies.plan_pairs import Pairs
@@ -68,18 +69,32 @@ def recall_row(measure: Measure, values: Array) -> Row:
     return {"recall_at_10": found.value, "ci_low": found.low, "ci_high": found.high}
 
 
-def curve_rows(measure: Measure, curves: Mapping[str, Sequence[tuple[int, Gains]]]) -> list[Row]:
-    """Return recall by the number of pairs that maps are fitted on."""
+def curve_rows(judge: Judge, curves: Mapping[str, Sequence[tuple[int, Gains]]]) -> list[Row]:
+    """Return what is found by the number of pairs that maps are fitted on."""
     return [
-        {"option": option, "n_pairs": n, **recall_row(measure, gains.recall)}
+        {
+            "option": option,
+            "n_pairs": n,
+            **recall_row(judge.measure, gains.recall),
+            **_ndcg_row(judge.measure, gains.ndcg),
+            **judge.share_row(gains),
+        }
         for option, points in curves.items()
         for n, gains in points
     ]
 
 
+def _ndcg_row(measure: Measure, values: Array | None) -> Row:
+    keys = ("ndcg_at_10", "ndcg_low", "ndcg_high")
+    if values is None:
+        return dict.fromkeys(keys)
+    found = measure.estimate(values).clipped()
+    return dict(zip(keys, (found.value, found.low, found.high), strict=True))
+
+
 def rerank_rows(measure: Measure, tables: Tables) -> list[Row]:
     """Return how many of the ten nearest are among the first converted items of each depth."""
-    depth = min(RERANK_LIST, measure.n - 1)
+    depth = min(max(RERANK_LIST, max(DEPTHS) + int(measure.sizes.max())), measure.n - 1)
     found = [share * measure.among_first(listed(table, depth), DEPTHS) for share, table in tables]
     values = np.sum(found, axis=0)
     return [

@@ -50,14 +50,20 @@ class Work:
         self.pairs, self.proxy, self.options, self.say = pairs, proxy, options, say
         metric = options.metric
         self.native = native_table(pairs, metric)
-        self.measure = Measure(self.native, pairs.labels)
+        self.measure = Measure(self.native, pairs.labels, groups=pairs.groups)
         self.nothing = self.measure.of([(1.0, nothing_table(pairs, metric))])
         self.stay = self.measure.of([(1.0, stay_table(pairs, metric))])
         # Its recall is 1 by definition, whatever is tied with a tenth neighbour.
         found = self.measure.of([(1.0, self.native)])
         self.reembed = replace(found, recall=np.ones_like(found.recall))
         self.judge = Judge(
-            self.measure, self.native, self.reembed, self.nothing, options.accept, options.least
+            self.measure,
+            self.native,
+            self.reembed,
+            self.nothing,
+            options.accept,
+            options.least,
+            self.stay,
         )
         self.forecasts = self._forecasts()
 
@@ -87,9 +93,9 @@ class Work:
         return {
             "pairs": self._option_rows(),
             "baselines": [
-                {"option": "stay", "n_pairs": self.pairs.n, **tables.score_row(measure, self.stay)}
+                {"option": "stay", "n_pairs": self.pairs.n, **self._score_row(self.stay)}
             ],
-            "curve": tables.curve_rows(measure, curves),
+            "curve": tables.curve_rows(self.judge, curves),
             "candidates": [*convert.rows, *bridge.rows],
             "rerank": tables.rerank_rows(measure, convert.tables),
             "backfill": tables.backfill_rows(measure, convert.tables, self.native, self.pairs.a),
@@ -107,20 +113,24 @@ class Work:
                 "option": each.direction.option,
                 "fit": each.fit,
                 "n_pairs": fitted[each.fit],
-                **tables.score_row(self.measure, each.gains),
+                **self._score_row(each.gains),
             }
             for each in self.forecasts
         ]
         others: list[tuple[str, Gains]] = [
             ("nothing", self.nothing),
             ("reembed", self.reembed),
-            ("mean", self.measure.of_chance()),
+            ("mean", self.judge.chance),
         ]
         for option, gains in others:
             certain = option in {"reembed", "mean"}
-            row = tables.score_row(self.measure, gains, certain=certain)
+            row = self._score_row(gains, certain=certain)
             rows.append({"option": option, "fit": None, "n_pairs": own, **row})
         return rows
+
+    def _score_row(self, gains: Gains, *, certain: bool = False) -> Row:
+        scores = tables.score_row(self.measure, gains, certain=certain)
+        return {**scores, **self.judge.share_row(gains)}
 
     def chosen(self, decision: Decision, option: str) -> Forecast:
         """Return the forecast of an option with the fit that is recommended."""
@@ -131,7 +141,7 @@ class Work:
 
     def recommended(self, decision: Decision) -> dict[str, Any]:
         """Return method and λ of the recommended option, of converting where none is."""
-        option = BRIDGE if decision.decision == BRIDGE else CONVERT
+        option = BRIDGE if decision.moving == BRIDGE else CONVERT
         candidate = self.chosen(decision, option).candidate
         return {"method": candidate.method, "alpha": candidate.alpha}
 

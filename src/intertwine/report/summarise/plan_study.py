@@ -71,8 +71,9 @@ class PlanStudy(Report):
 
     @cached_property
     def quality(self) -> str:
-        """What decides: nDCG where there are labels, else recall."""
-        return NDCG if self["labels"] else RECALL
+        """What decides: nDCG where labels tell the truth from chance, else recall."""
+        named = self["quality"]
+        return named if named in {NDCG, RECALL} else NDCG if self["labels"] else RECALL
 
     @cached_property
     def fits(self) -> list[str]:
@@ -87,15 +88,18 @@ class PlanStudy(Report):
 
     def recommended(self, row: Row) -> bool:
         """Say whether a row is the option that the decision names, with the fit that it names."""
-        name = str(self["decision"]).split("-", maxsplit=1)[0]
+        name = option_of(self["decision"])
         named: bool = row.get("option") == name
         return named and (name not in MAPPED or row.get("fit") in {self["fit"], None})
 
     @cached_property
     def best(self) -> Row:
-        """The mapped option that the decision names, else the one of the highest quality."""
+        """The mapped option that is recommended to those who move, else that of highest quality."""
         rows = [row for row in self.rows("pairs") if row["option"] in MAPPED]
-        rows = [row for row in rows if self.recommended(row)] or rows
+        moving = option_of(self["otherwise"] or self["decision"])
+        fits = {self["fit"], None}
+        named = [row for row in rows if row["option"] == moving and row.get("fit") in fits]
+        rows = named or rows
         key = ENDS[self.quality][0]
         known = [row for row in rows if row.get(key) is not None]
         return max(known, key=lambda row: float(row[key]), default=rows[0] if rows else {})
@@ -111,11 +115,22 @@ class PlanStudy(Report):
         return value
 
     def kept(self, row: Row) -> float | None:
-        """Return a row's quality as a share of the ceiling's, which for recall is 1 by definition."""
+        """Return a row's quality as a share of the ceiling's, of nDCG above chance.
+
+        The ceiling's recall is 1 by definition. Reports of before hold no `quality`: in these it is
+        the plain share.
+        """
+        if row.get("quality") is not None:
+            return float(row["quality"])
         value, top = row.get(ENDS[self.quality][0]), self.ceiling(self.quality)
         if self.quality == RECALL:
             top = 1.0
         return None if value is None or not top else float(value) / top
+
+
+def option_of(decision: object) -> str:
+    """Return the option that a decision names."""
+    return str(decision).split("-", maxsplit=1)[0]
 
 
 def percents(row: Row, measure: str) -> tuple[float | None, ...]:

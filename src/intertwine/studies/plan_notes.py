@@ -1,0 +1,160 @@
+"""What a reader of a plan must know: warnings, which come before all else, and notes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.studies.plan_decision import STAY
+from intertwine.studies.plan_groups import FEW, FILE, TIGHT, item_ids
+from intertwine.studies.plan_scores import CONVERT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.studies.plan_decision import Decision
+    from intertwine.studies.plan_groups import Grouping
+    from intertwine.studies.plan_misaligned import Misaligned
+    from intertwine.studies.plan_pairs import Pairs
+    from intertwine.studies.plan_work import Work
+
+    Row = dict[str, Any]
+
+# A smaller share of near copies is a note, no warning.
+FEW_COPIES = 0.01
+
+
+def warnings(
+    work: Work,
+    pairs: FeatureSet,
+    grouping: Grouping | None,
+    wrong: Misaligned | None,
+    rows: Sequence[Row],
+) -> list[str]:
+    """Return what puts the forecast in doubt, worst first.
+
+    Parameters
+    ----------
+    work
+        What was worked out.
+    pairs
+        The set that the pairs come from.
+    grouping, wrong
+        Pairs that belong together, and rows that are no pairs, where there are any.
+    rows
+        The table of options.
+    """
+    found = []
+    if wrong is not None:
+        found.append(not_pairs(wrong, work.pairs, pairs))
+    if grouping is not None and _is_doubt(grouping):
+        found.append(in_groups(grouping, work.pairs, rows))
+    if work.measure.labels is not None and work.judge.name == "recall":
+        found.append(labels_unused(work))
+    return found
+
+
+def notes(
+    work: Work, decision: Decision, grouping: Grouping | None, rows: Sequence[Row]
+) -> list[str]:
+    """Return what else there is to say."""
+    pairs, proxy = work.pairs, work.proxy
+    found = [*pairs.notes, *(() if proxy is None else proxy.notes)]
+    if grouping is not None and not _is_doubt(grouping):
+        found.append(in_groups(grouping, pairs, rows))
+    found.append(
+        f"the forecast is for a gallery of {pairs.n} items: a larger store holds more that is near, "
+        "and less of what is nearest is found"
+    )
+    if pairs.n < max(pairs.source.dim, pairs.target.dim):
+        found.append(
+            f"{pairs.n} pairs are fewer than the dimensions of a space: recall rises steeply with their "
+            "number there, and the forecast, which leaves some out, may be a point or two too high"
+        )
+    rescaled = [
+        each.direction.option
+        for each in work.forecasts
+        if each.fit == "pairs" and each.direction.rescale
+    ]
+    if rescaled:
+        found.append(
+            f"vectors mapped to {' and '.join(rescaled)} are scaled to length 1, as the native ones are"
+        )
+    if work.measure.labels is None:
+        if pairs.labels is not None:
+            found.append(f"labels are not used: {work.measure.unlabelled}")
+        found.append(
+            "without labels nothing says whether the new model finds more than the old one: staying "
+            "with the old one is not weighed"
+        )
+    if decision.decision == STAY:
+        found.append(f"if the old model has to go: {decision.otherwise}: {decision.otherwise_reason}")
+    return found
+
+
+def not_pairs(wrong: Misaligned, pairs: Pairs, feature_set: FeatureSet) -> str:
+    """Return a sentence on rows that are no pairs."""
+    rows = wrong.rows if pairs.rows is None else pairs.rows[wrong.rows]
+    if feature_set.has_ids:
+        ids = item_ids(feature_set)
+        named = "items " + ", ".join(repr(ids[row]) for row in rows)
+    else:
+        named = "rows " + ", ".join(str(row) for row in rows)
+    shifted = (
+        ""
+        if wrong.shift is None
+        else (
+            f"; the new vector of most of them stands {abs(wrong.shift)} rows "
+            f"{'further down' if wrong.shift > 0 else 'further up'}"
+        )
+    )
+    return (
+        f"about {wrong.count} of {pairs.n} pairs look misaligned, their old and new vectors being of "
+        f"different items: {named}{' …' if wrong.count > len(rows) else ''}{shifted}; put them right "
+        "or leave them out, and plan again: they spoil the map, and the forecast counts them as misses"
+    )
+
+
+def in_groups(grouping: Grouping, pairs: Pairs, rows: Sequence[Row]) -> str:
+    """Return a sentence on pairs that belong together, and what the forecast then is for."""
+    sizes = np.bincount(grouping.groups)
+    if grouping.how == FEW:
+        return (
+            f"the {pairs.n} pairs lie in {grouping.n} tight groups with nothing between, as pieces of "
+            "one document do, fewer groups than folds: the forecast is for further items of these "
+            "groups; none can be made for others, such as fresh documents"
+        )
+    row = next(row for row in rows if row["option"] == CONVERT)
+    value, low, high = (100 * row[key] for key in ("recall_at_10", "ci_low", "ci_high"))
+    where = f"{grouping.n} groups of which the largest has {sizes.max()} of {pairs.n} pairs"
+    found = {
+        FILE: f"{grouping.name}: {where}",
+        TIGHT: f"{grouping.grouped} of {pairs.n} pairs lie close together with nothing between, as "
+        f"pieces of one document do ({where})",
+    }.get(
+        grouping.how, f"{grouping.grouped} of {pairs.n} pairs are near copies of others ({where})"
+    )
+    more = "" if grouping.how == FILE else "; --groups FILE says otherwise"
+    return (
+        f"{found}: no fold parts a group, so the forecast (converting: recall@10 {value:.1f} %, "
+        f"{low:.1f} to {high:.1f}) is for items of other groups, such as fresh documents, and would be "
+        f"too low for further copies of these{more}"
+    )
+
+
+def labels_unused(work: Work) -> str:
+    """Return a sentence on labels by which the truth is hardly told from chance."""
+    top, chance = (
+        100 * float(np.asarray(each.ndcg)[0]) for each in (work.reembed, work.judge.chance)
+    )
+    return (
+        f"labels do not decide: by them the new model's own neighbours (nDCG@10 {top:.1f} %) are "
+        f"hardly told from a random order ({chance:.1f} %); recall@10 decides, and staying with the "
+        "old model is not weighed"
+    )
+
+
+def _is_doubt(grouping: Grouping) -> bool:
+    return grouping.how != FILE and grouping.grouped >= FEW_COPIES * len(grouping.groups)

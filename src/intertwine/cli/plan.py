@@ -104,9 +104,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    warnings = result["warnings"]
-    for line in warnings:
-        console.print(f"Warning: {line}", soft_wrap=True, highlight=False, markup=False)
+    common.print_warnings(console, result)
     labels = result["labels"]
     table = Table(title=f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}")
     for title in ("Option", "Maps of", "Recall@10, %", *(("nDCG@10, %",) if labels else ())):
@@ -117,8 +115,9 @@ def _print(result: dict[str, Any]) -> None:
             cells.append(_score(row, "ndcg_at_10", "ndcg"))
         table.add_row(row["option"], row.get("fit") or "", *cells)
     console.print(table)
-    for line in (f"{result['decision']}: {result['reason']}", *result["notes"][len(warnings) :]):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    decided = f"{result['decision']}: {result['reason']}"
+    console.print(decided, soft_wrap=True, highlight=False, markup=False)
+    common.print_notes(console, result)
 
 
 def _score(row: dict[str, Any], key: str, ends: str) -> str:

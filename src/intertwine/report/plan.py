@@ -29,10 +29,12 @@ SCORES = (
     *RECALL,
     *(f"{score}{end}" for score in ("ndcg", "precision") for end in ("_at_10", "_low", "_high")),
 )
+QUALITY = ("quality", "quality_low", "quality_high")
+NDCG = ("ndcg_at_10", "ndcg_low", "ndcg_high")
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "pairs": (*OPTION, "fit", "n_pairs", *SCORES, "reason"),
-    "baselines": (*OPTION, "n_pairs", *SCORES, "reason"),
-    "curve": (*OPTION, "n_pairs", *RECALL),
+    "pairs": (*OPTION, "fit", "n_pairs", *SCORES, *QUALITY, "reason"),
+    "baselines": (*OPTION, "n_pairs", *SCORES, *QUALITY, "reason"),
+    "curve": (*OPTION, "n_pairs", *RECALL, *NDCG, *QUALITY),
     "candidates": (*PAIR, "method", "alpha", "recall_at_10", "mean_cosine", "chosen"),
     "rerank": (*PAIR, "depth", *RECALL),
     "backfill": (*PAIR, "share", *RECALL),
@@ -44,7 +46,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 # What each figure shows.
 SAID = {
     "options": "Every option on one axis",
-    "curve": "Recall over the number of pairs",
+    "curve": "What is found over the number of pairs",
     "repair": "Recall over the depth of re-ranking and the share re-embedded",
     "gallery": "Recall over the number of items in the gallery",
 }

@@ -213,7 +213,7 @@ def found_groups(pairs: Pairs, metric: str) -> tuple[Grouping, Grouping]:
     tree = linkage(apart(pairs, metric), "single")
     copies = Grouping(in_order(fcluster(tree, COPY, "distance")), COPIES)
     gap = tight_below(tree)
-    if gap is None or gap <= COPY:
+    if gap is None or gap <= GAP * COPY:
         return copies, copies
     return Grouping(in_order(fcluster(tree, gap, "distance")), TIGHT), copies
 
@@ -235,9 +235,15 @@ def without_copies(proxy: Pairs, pairs: Pairs, metric: str) -> Pairs:
             f"at least {MIN_PAIRS} others"
         )
     note = f"{proxy.n - kept.sum()} items of the proxy left out: they are near copies of pairs"
-    taken = {name: getattr(proxy, name) for name in ("a", "b", "labels", "ids", "rows")}
-    some = {name: None if each is None else each[kept] for name, each in taken.items()}
-    return replace(proxy, **some, notes=[*proxy.notes, note])
+    return replace(
+        proxy,
+        a=proxy.a[kept],
+        b=proxy.b[kept],
+        labels=None if proxy.labels is None else proxy.labels[kept],
+        ids=None if proxy.ids is None else proxy.ids[kept],
+        rows=None if proxy.rows is None else proxy.rows[kept],
+        notes=[*proxy.notes, note],
+    )
 
 
 def _farthest(sides: Sequence[tuple[Array, Array]]) -> Array:
@@ -291,8 +297,11 @@ def tight_below(tree: Array) -> float | None:
     above = len(heights) - below - within
     fewer = np.minimum(below, above)
     gaps = np.flatnonzero((within <= IN_GAP * fewer) & (above > 0) & (2 * below >= GROUPED * n))
-    for place in gaps[np.argsort(within[gaps] / fewer[gaps], kind="stable")]:
-        sizes = np.bincount(fcluster(tree, heights[place], "distance"))[1:]
+    # The least crowded gap first, of these the widest; what lies in it is taken to the groups.
+    width = heights[below[gaps]] / heights[gaps]
+    for place in gaps[np.lexsort((-width, within[gaps] / fewer[gaps]))]:
+        beyond = GAP * float(heights[place])
+        sizes = np.bincount(fcluster(tree, beyond, "distance"))[1:]
         if sizes.max() <= LARGEST * n and sizes[sizes > 1].sum() >= GROUPED * n:
-            return float(heights[place])
+            return beyond
     return None

@@ -37,6 +37,8 @@ MOST_SHARE = 0.7
 # An even spread of no pairs is given up where the rows seen are less likely than this.
 DOUBT = 0.01
 NAMED = 5
+# By chance hardly two of many rows find their best partner as many rows away.
+SHIFTED = 0.2
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Misaligned:
     rows
         Some of them, numbers among the pairs, the surest first.
     shift
-        How many rows further the right partner of most of them stands in the set; None where there
+        How many rows further down the set the right partner of many of them stands; None where there
         is no one such number.
     """
 
@@ -139,4 +141,5 @@ def _shift(pairs: Pairs, scores: Array, suspects: Array) -> int | None:
     steps = pairs.rows[scores[suspects].argmax(axis=1)] - pairs.rows[suspects]
     found, counts = np.unique(steps, return_counts=True)
     most = int(counts.argmax())
-    return int(found[most]) if len(suspects) > FEWEST and 2 * counts[most] > len(suspects) else None
+    many = max(FEWEST, SHIFTED * len(suspects))
+    return int(found[most]) if counts[most] >= many else None

@@ -90,7 +90,9 @@ def notes(
             "with the old one is not weighed"
         )
     if decision.decision == STAY:
-        found.append(f"if the old model has to go: {decision.otherwise}: {decision.otherwise_reason}")
+        found.append(
+            f"if the old model has to go: {decision.otherwise}: {decision.otherwise_reason}"
+        )
     return found
 
 
@@ -106,7 +108,7 @@ def not_pairs(wrong: Misaligned, pairs: Pairs, feature_set: FeatureSet) -> str:
         ""
         if wrong.shift is None
         else (
-            f"; the new vector of most of them stands {abs(wrong.shift)} rows "
+            f"; the right new vector of many of them stands {abs(wrong.shift)} rows "
             f"{'further down' if wrong.shift > 0 else 'further up'}"
         )
     )

@@ -19,13 +19,14 @@ from intertwine.report.summarise.plan_figures import (
     option_panels,
     repair_panels,
 )
-from intertwine.report.summarise.plan_study import NDCG, NOTHING, PROXY
+from intertwine.report.summarise.plan_study import NDCG, NOTHING, PROXY, RECALL
 from intertwine.report.summarise.plan_words import (
     DECISIONS,
     MEASURES,
     METRICS,
     NEXT,
     OPTIONS,
+    STAYING,
     percent,
     rate,
 )
@@ -61,8 +62,10 @@ class PlanPage:
         Short texts that the page's own sentences quote, by name.
     tables
         The plain tables by name; `fits` and `domain` only where there is something to compare.
+    warnings
+        What puts the forecast in doubt.
     notes
-        What the study itself had to say.
+        What else the study itself had to say.
     made
         How it was made: term and text.
     """
@@ -78,6 +81,7 @@ class PlanPage:
     gallery: list[RatePanel]
     facts: dict[str, str]
     tables: dict[str, Table]
+    warnings: list[str]
     notes: list[str]
     made: list[tuple[str, Text]]
 
@@ -108,7 +112,8 @@ def summarise_plan(study: PlanStudy) -> PlanPage:
         gallery=gallery_panels(study),
         facts=_facts(study),
         tables=_tables(study),
-        notes=[str(note) for note in study["notes"] or ()],
+        warnings=study.warnings,
+        notes=study.remarks,
         made=_made(study),
     )
 
@@ -132,7 +137,7 @@ def _tiles(study: PlanStudy) -> list[Tile]:
     best = study.best
     name = OPTIONS.get(best.get("option", ""), "the best map").lower()
     stay: Row = next((row for row in study.rows("baselines") if row["option"] == "stay"), {})
-    reached = f"the fewest whose recall reaches {percent(study['accept'])}"
+    reached = f"the fewest that reach {_enough(study)}"
     return [
         _tile(study, f"Forecast: {name}", best),
         _tile(study, "Without a map", study.option(NOTHING)),
@@ -152,7 +157,8 @@ def _tile(study: PlanStudy, title: str, row: Row) -> Tile:
     where = f"recall@10 {rate(row, measure, places)}"
     if measure == NDCG:
         top = share(study.ceiling(measure), places)
-        where = f"of re-embedding’s nDCG@10: {rate(row, measure, places)} of {top}"
+        above = "" if study["quality"] is None else ", above chance"
+        where = f"of re-embedding’s nDCG@10{above}: {rate(row, measure, places)} of {top}"
     if row.get("fit") and PROXY in study.fits:
         where += f"; maps from {row['fit']}"
     text = text_or_reason(unit(share(study.kept(row), places)), row.get("reason"))
@@ -179,6 +185,8 @@ def _facts(study: PlanStudy) -> dict[str, str]:
         "accept": percent(study["accept"]),
         "least": percent(study["least"]),
         "quality": MEASURES[study.quality],
+        "above": "" if study.quality == RECALL else ", what chance finds taken off both",
+        "staying": STAYING[study.quality],
         "needed": _needed(study),
         "made": " ".join(
             filter(None, ("Made with Intertwine", study["version"], study["created"]))
@@ -190,9 +198,16 @@ def _needed(study: PlanStudy) -> str:
     reason = str(study["pairs_needed_reason"] or "not measured").rstrip(".")
     if study["pairs_needed"] is None:
         return f"Pairs needed: {reason}."
+    return f"{count(study['pairs_needed'])} pairs are the fewest tried that reach {_enough(study)}."
+
+
+def _enough(study: PlanStudy) -> str:
+    """Return what is enough, by the measure that decides."""
+    share = percent(study["accept"])
+    if study.quality == RECALL:
+        return f"a recall@10 of {share}"
     return (
-        f"{count(study['pairs_needed'])} pairs are the fewest tried whose recall reaches "
-        f"{percent(study['accept'])}."
+        f"{share} of re-embedding’s nDCG@10{'' if study['quality'] is None else ', above chance'}"
     )
 
 

@@ -18,7 +18,7 @@ from intertwine.report.summarise.plan_study import (
     REEMBED,
     percents,
 )
-from intertwine.report.summarise.plan_words import MEASURES, OPTIONS, option_name, percent
+from intertwine.report.summarise.plan_words import MEASURES, OPTIONS, SAID, option_name, percent
 from intertwine.report.summarise.shapes import Line
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def _option_panel(study: PlanStudy, measure: str) -> OptionPanel:
         ("do nothing", WITHOUT, study.nothing(measure)),
     ]
     if measure == study.quality and ceiling is not None:
-        accept = study["accept"]
-        lines.insert(1, (f"accepted: {percent(accept)} of it", ACCEPT, accept * ceiling))
+        above = "" if measure == RECALL or study["quality"] is None else ", above chance"
+        text = f"accepted: {percent(study['accept'])} of it{above}"
+        lines.insert(1, (text, ACCEPT, study.accepted(measure)))
     return OptionPanel(
         title=f"{MEASURES[measure]}, %",
         dots=[_dot(study, row, measure) for row in ordered(study)],
@@ -120,8 +121,8 @@ def _dot(study: PlanStudy, row: Row, measure: str) -> Dot:
 
 
 def curve_panels(study: PlanStudy) -> list[RatePanel]:
-    """Return recall over the number of pairs, one panel an option."""
-    return _by_option(study, "curve", "n_pairs", "pairs")
+    """Return what is found over the number of pairs, one panel an option."""
+    return _by_option(study, "curve", "n_pairs", "pairs", study.curve)
 
 
 def gallery_panels(study: PlanStudy) -> list[RatePanel]:
@@ -129,12 +130,20 @@ def gallery_panels(study: PlanStudy) -> list[RatePanel]:
     return _by_option(study, "gallery", "n_items", "items in the gallery")
 
 
-def _by_option(study: PlanStudy, table: str, key: str, x_title: str) -> list[RatePanel]:
+def _by_option(
+    study: PlanStudy, table: str, key: str, x_title: str, measure: str = RECALL
+) -> list[RatePanel]:
     rows = {
         name: [row for row in study.rows(table) if row.get("option") == name] for name in MAPPED
     }
     panels = [
-        _panel(study, f"{OPTIONS[name]}: recall@10, %", x_title, [(row[key], row) for row in found])
+        _panel(
+            study,
+            f"{OPTIONS[name]}: {SAID[measure]}, %",
+            x_title,
+            [(row[key], row) for row in found],
+            measure,
+        )
         for name, found in rows.items()
     ]
     return [panel for panel in panels if panel.median.points]
@@ -160,24 +169,29 @@ def repair_panels(study: PlanStudy) -> list[RatePanel]:
 
 
 def _panel(
-    study: PlanStudy, title: str, x_title: str, rows: Sequence[tuple[float, Row]]
+    study: PlanStudy,
+    title: str,
+    x_title: str,
+    rows: Sequence[tuple[float, Row]],
+    measure: str = RECALL,
 ) -> RatePanel:
     """Return one line with the ends of its interval, doing nothing below it and what is accepted."""
     found = sorted(rows, key=lambda each: each[0])
-    value, low, high = (
-        [(float(x), 100 * row[key]) for x, row in found if row.get(key) is not None]
-        for key in ENDS[RECALL]
-    )
     across = [float(found[0][0]), float(found[-1][0])] if found else []
 
     def level(rate: float | None) -> list[tuple[float, float]]:
         return [] if rate is None else [(x, 100 * rate) for x in across]
 
+    value, low, high = (
+        [(float(x), 100 * row[key]) for x, row in found if row.get(key) is not None]
+        for key in ENDS[measure]
+    )
+    enough = level(study.accepted(measure))
     return RatePanel(
         title=title,
         x_title=x_title,
         lines=[Line(name, ends) for name, ends in (("low", low), ("high", high)) if ends],
         median=Line("forecast", value),
-        chance=Line("do nothing", level(study.nothing())),
-        native=Line(f"accepted: {percent(study['accept'])}", level(study["accept"])),
+        chance=Line("do nothing", level(study.nothing(measure))),
+        native=Line(f"accepted: {percent(study['accept'])}", enough) if enough else None,
     )

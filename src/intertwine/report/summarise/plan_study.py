@@ -35,7 +35,7 @@ NEEDED = (
     "pairs_needed",
     *TABLES,
 )
-CONVERT, BRIDGE, NOTHING, REEMBED = "convert", "bridge", "nothing", "reembed"
+CONVERT, BRIDGE, NOTHING, REEMBED, MEAN = "convert", "bridge", "nothing", "reembed", "mean"
 MAPPED = (CONVERT, BRIDGE)
 PAIRS, PROXY = "pairs", "proxy"
 RECALL, NDCG, PRECISION = "recall", "ndcg", "precision"
@@ -113,6 +113,25 @@ class PlanStudy(Report):
         """Return what is reached without a map."""
         value: float | None = self.option(NOTHING).get(ENDS[measure][0])
         return value
+
+    def accepted(self, measure: str) -> float | None:
+        """Return where a measure is good enough; None for the one that does not decide."""
+        top, share = self.ceiling(measure), float(self["accept"])
+        if self["quality"] is None:
+            # A report of before, which held recall itself to the share.
+            return share if measure == RECALL else None if top is None else share * top
+        if measure != self.quality:
+            return None
+        chance = self.option(MEAN).get(ENDS[measure][0])
+        if measure == RECALL or top is None or chance is None:
+            return share
+        return float(chance) + share * (top - float(chance))
+
+    @cached_property
+    def curve(self) -> str:
+        """The measure that the curve shows: what decides, where its rows hold that."""
+        known = all(row.get(ENDS[self.quality][0]) is not None for row in self.rows("curve"))
+        return self.quality if known else RECALL
 
     def kept(self, row: Row) -> float | None:
         """Return a row's quality as a share of the ceiling's, of nDCG above chance.

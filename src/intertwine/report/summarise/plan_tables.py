@@ -36,7 +36,8 @@ ABSENT = "not among the options of this plan"
 def options_table(study: PlanStudy) -> Table:
     """Return every option in numbers."""
     measures = (RECALL, NDCG, PRECISION) if study["labels"] else (RECALL,)
-    kept = f"{MEASURES[study.quality]} over that of re-embedding everything"
+    above = "" if study.quality == RECALL else ", both above chance"
+    kept = f"{MEASURES[study.quality]} over that of re-embedding everything{above}"
     columns = [
         OPTION,
         Column("Maps from", numeric=False, note="the rows that the maps were fitted on"),
@@ -128,10 +129,15 @@ def _verdict(row: Row) -> Text:
 
 
 def curve_table(study: PlanStudy) -> Table:
-    """Return recall by the number of pairs."""
-    columns = [OPTION, Column("Pairs"), _recall(study)]
+    """Return what is found by the number of pairs."""
+    measures = dict.fromkeys((RECALL, study.curve))
+    columns = [OPTION, Column("Pairs"), *(_measured(study, each) for each in measures)]
     rows = [
-        [_option(row), Text(count(row["n_pairs"])), _rate(study, row)]
+        [
+            _option(row),
+            Text(count(row["n_pairs"])),
+            *(_rate(study, row, each) for each in measures),
+        ]
         for row in study.rows("curve")
     ]
     return Table("Maps fitted on nested subsets of the pairs.", columns, rows)
@@ -148,7 +154,11 @@ def gallery_table(study: PlanStudy) -> Table:
 
 
 def _recall(study: PlanStudy) -> Column:
-    return Column(f"{MEASURES[RECALL]}, %", note=f"{study.confidence} interval where there is one")
+    return _measured(study, RECALL)
+
+
+def _measured(study: PlanStudy, measure: str) -> Column:
+    return Column(f"{MEASURES[measure]}, %", note=f"{study.confidence} interval where there is one")
 
 
 def rerank_table(study: PlanStudy) -> Table:

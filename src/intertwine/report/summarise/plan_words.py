@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from intertwine.report.summarise.plan_study import PlanStudy
 
 DECISIONS = {
+    "stay": "Stay with the old model",
     "bridge": "Bridge the queries: nothing has to be written",
     "convert": "Convert the stored vectors",
     "convert-and-backfill": "Convert the stored vectors, then repair what they miss",
@@ -20,6 +21,12 @@ DECISIONS = {
 }
 MIGRATE = Text("intertwine migrate --map map.safetensors", kind="code")
 NEXT: dict[str, list[Text]] = {
+    "stay": [
+        Text(
+            "Nothing has to be done. Where the old model has to go, the notes say what is best; the "
+            "maps lie beside this page."
+        )
+    ],
     "bridge": [
         Text("Send each query through"),
         Text("bridge.safetensors", kind="code"),
@@ -53,6 +60,13 @@ MEANINGS = {
 }
 FITS = {"pairs": "pairs", "proxy": "proxy"}
 MEASURES = {RECALL: "Recall@10", NDCG: "nDCG@10", PRECISION: "Precision@10"}
+STAYING = {
+    NDCG: "But where that, or re-embedding everything, finds not surely more than the old model alone "
+    "(the difference over the same queries, with its interval), the advice is to stay.",
+    RECALL: "Recall is held to the new model’s own neighbours, so it cannot say whether the old model "
+    "alone finds more: that takes labels.",
+}
+SAID = {RECALL: "recall@10", NDCG: "nDCG@10"}
 METRICS = {"cosine": "cosine", "ip": "inner product", "l2": "Euclidean distance"}
 
 

@@ -103,3 +103,88 @@ def test_reranking_sorts_by_the_other_scores():
     found = reranked(lists, native)
     np.testing.assert_array_equal(found.items, [[1, 3, 2, -1]])
     np.testing.assert_array_equal(found.scores, [[3, 2, 1, -np.inf]])
+
+
+def judged(found, stay, reembed, labels, accept=0.8):
+    """Return the decision where a map, the old model and the new one leave so much noise."""
+    native = table(ITEMS, noisy(reembed, seed=7))
+    measure = Measure(native, labels)
+    nothing = measure.of([(1.0, table(ITEMS, noisy(50.0, seed=2)))])
+    old = measure.of([(1.0, table(ITEMS, noisy(stay, seed=3)))])
+    judge = Judge(measure, native, measure.of([(1.0, native)]), nothing, accept, 0.4, old)
+    options = []
+    for option in ("convert", "bridge"):
+        tables = [(1.0, table(ITEMS, noisy(found, seed=7)))]
+        direction = SimpleNamespace(option=option, pairs=SimpleNamespace(a=ITEMS))
+        gains = measure.of(tables)
+        options.append(
+            SimpleNamespace(direction=direction, fit="pairs", tables=tables, gains=gains)
+        )
+    return judge, judge.decide(options, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "stay", "reembed", "decision", "said"),
+    [
+        (1.0, 0.1, 1.0, "stay", "Your old model alone finds more: nDCG@10"),
+        (3.0, 0.1, 3.0, "stay", "Your old model alone finds more: nDCG@10"),
+        (0.5, 0.5, 0.5, "stay", "Your old model alone finds"),
+        (0.7, 0.7, 0.0, "stay", "only re-embedding everything finds surely more"),
+        (0.1, 3.0, 0.1, "bridge", "nothing has to be written"),
+    ],
+)
+def test_staying_is_weighed_by_labels(found, stay, reembed, decision, said):
+    """Where the new model, or the map, finds not surely more than the old model, the advice is to stay."""
+    _, made = judged(found, stay, reembed, LABELS, accept=0.5)
+    assert made.decision == decision
+    assert said in made.reason
+    assert made.moving == "bridge"
+    assert (made.otherwise_reason is not None) == (decision == "stay")
+
+
+def test_staying_is_not_weighed_without_labels():
+    """By recall the old model is held to the new one's neighbours: it is no judge of the new one."""
+    assert judged(0.05, 0.0, 0.05, None)[1].decision == "bridge"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.zeros(N, int),
+        np.arange(N) // 185 * np.arange(N),
+        np.random.default_rng(0).integers(2, size=N),
+        np.random.default_rng(0).integers(40, size=N),
+    ],
+    ids=["one", "one and single ones", "two by chance", "forty by chance"],
+)
+def test_labels_that_say_nothing_do_not_decide(labels):
+    """Where labels hardly tell the truth from a random order recall decides."""
+    judge, found = judged(0.5, 0.1, 0.0, labels)
+    assert judge.name == "recall"
+    assert "recall@10" in found.reason
+    assert found.decision not in {"bridge", "convert", "stay"}
+
+
+def test_quality_is_taken_above_chance():
+    """A random order has no share of the quality, re-embedding all of it, whatever labels say."""
+    labels = (ITEMS[:, 0] > -0.5).astype(int)
+    judge, _ = judged(0.3, 0.3, 0.0, labels)
+    assert judge.name == "ndcg"
+    assert float(judge.chance.ndcg[0]) > 0.55
+    assert judge.quality(judge.chance)[0] == pytest.approx(0, abs=1e-12)
+    assert judge.quality(judge.reembed)[0] == pytest.approx(1)
+    orders = np.random.default_rng(1)
+    shuffled = [
+        judge.quality(
+            judge.measure.of([(1.0, table(orders.standard_normal((N, 3)), ITEMS[:, :3]))])
+        )[0]
+        for _ in range(20)
+    ]
+    assert np.mean(shuffled) == pytest.approx(0, abs=0.05)
+
+
+def test_a_gap_of_the_other_measure_is_said():
+    """Where nDCG decides and recall lies far under it, the reason says the recall."""
+    _, found = judged(0.25, 3.0, 0.0, LABELS)
+    assert found.decision in {"bridge", "convert"}
+    assert "recall@10 is" in found.reason

@@ -92,6 +92,12 @@ class Judge:
         """What quality is: nDCG where labels tell the truth from chance, else recall."""
         return "ndcg" if self.measure.tells(self.reembed) else "recall"
 
+    @cached_property
+    def weighs_staying(self) -> bool:
+        """Whether labels tell what either model finds from chance."""
+        old = self.stay is not None and self.measure.tells(self.stay)
+        return self.name == "ndcg" or old
+
     @property
     def said(self) -> str:
         """The name of the quality in a sentence."""
@@ -169,7 +175,7 @@ class Judge:
 
     def _weighed(self, found: Decision, name: str, gains: Gains) -> Decision:
         """Return the decision, to stay where moving finds not surely more than the old model does."""
-        if self.stay is None or self.name == "recall":
+        if self.stay is None or not self.weighs_staying:
             return found
         top, now = np.asarray(self.reembed.ndcg), np.asarray(self.stay.ndcg)
         new = self.measure.estimate(top - now)
@@ -194,7 +200,7 @@ class Judge:
             lead = "Your old model alone finds more"
             lead += "" if gained.high < 0 else ", if not surely"
         return (
-            f"{lead}: {self.said} {now} against {then} by {name} (a difference of "
+            f"{lead}: nDCG@10 {now} against {then} by {name} (a difference of "
             f"{100 * gained.value:.1f} points, {100 * gained.low:.1f} to {100 * gained.high:.1f})"
         )
 

@@ -151,10 +151,11 @@ def labels_unused(work: Work) -> str:
     top, chance = (
         100 * float(np.asarray(each.ndcg)[0]) for each in (work.reembed, work.judge.chance)
     )
+    staying = "is weighed by them all the same" if work.judge.weighs_staying else "is not weighed"
     return (
-        f"labels do not decide: by them the new model's own neighbours (nDCG@10 {top:.1f} %) are "
-        f"hardly told from a random order ({chance:.1f} %); recall@10 decides, and staying with the "
-        "old model is not weighed"
+        f"labels do not decide between ways to move: by them the new model's own neighbours (nDCG@10 "
+        f"{top:.1f} %) are hardly told from a random order ({chance:.1f} %); recall@10 decides, and "
+        f"staying with the old model {staying}"
     )
 
 

@@ -413,3 +413,38 @@ def test_a_space_in_an_option_reaches_the_server_as_a_space(database):
     place = address(uri, "items", "emb") + "&options=-c%20search_path%3Daside"
     with closing(open_store(place)) as store:
         assert store.column.table == ("aside", "items")
+
+
+def test_a_transaction_pooler_in_between_does_no_harm(database, spaces, fitted, monkeypatch):
+    """A session that forgets everything between transactions migrates, switches and goes back."""
+    uri, connection = database
+    make(connection, spaces)
+    connection.execute("CREATE INDEX ON items USING hnsw (emb vector_cosine_ops)")
+    forgotten = []
+
+    def forget(cursor):
+        idle = psycopg.pq.TransactionStatus.IDLE
+        if (
+            cursor.connection is not connection
+            and cursor.connection.info.transaction_status == idle
+        ):
+            cursor.connection.pgconn.exec_(b"DISCARD ALL")
+            forgotten.append(1)
+
+    execute, copy = psycopg.Cursor.execute, psycopg.Cursor.copy
+
+    def forgetful(own):
+        def act(self, *values, **names):
+            forget(self)
+            return own(self, *values, **names)
+
+        return act
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", forgetful(execute))
+    monkeypatch.setattr(psycopg.Cursor, "copy", forgetful(copy))
+    places = address(uri, "items", "emb"), address(uri, "items", "new")
+    assert migrate(*places, fitted[1], options=options(switch=True))["written"] == N
+    assert_new(connection, fitted[0].apply(spaces[0].astype(np.float64)))
+    migrate(*places, fitted[1], options=options(rollback=True))
+    assert_new(connection, spaces[0])
+    assert len(forgotten) > 20

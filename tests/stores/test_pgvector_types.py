@@ -197,6 +197,27 @@ def test_a_key_is_never_cut_to_its_columns_length(database, opened):
         assert np.isnan(found).all(axis=1).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("style", ["ISO", "SQL, DMY", "German", "Postgres, MDY"])
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz", "interval"])
+def test_dates_of_all_times_are_keys_whatever_the_session_writes(database, opened, kind, style):
+    """Infinity, years before Christ and far ahead, and days that two styles read as different ones."""
+    uri, connection = database
+    connection.execute("DROP TABLE IF EXISTS few")
+    connection.execute(f"CREATE TABLE few (id {kind} PRIMARY KEY, emb vector(4))")
+    times = ["2020-02-01", "2020-01-02", "0044-03-15 BC", "20001-01-01", "infinity", "-infinity"]
+    spans = ["1 year 2 mons", "-3 days", "40 days 01:02:03.5", "1 mon -1 days"]
+    for number, time in enumerate(spans if kind == "interval" else times):
+        connection.execute("INSERT INTO few VALUES (%s, %s)", [time, f"[1,2,3,{number}]"])
+    quoted = "-c%20DateStyle%3D" + style.replace(", ", ",") + "%20-c%20TimeZone%3DAsia/Kolkata"
+    place = address(uri, "few", "emb", options=quoted)
+    store = opened(place)
+    ids = [item for batch in store.batches(2) for item in batch.ids]
+    order = connection.execute("SELECT (emb::real[])[4] FROM few ORDER BY id").fetchall()
+    assert store.read(ids)[:, 3].tolist() == [number for (number,) in order]
+    with closing(migrate(store, place.replace("emb", "new"), mapped, mark=MARK, size=2)) as target:
+        np.testing.assert_allclose(target.read(ids), mapped(store.read(ids)), rtol=1e-5)
+
+
 COMPOSITE = 'tenant text, "the % id" int, day date'
 SELECT = "'te''nant, ' || i % 3, i / 3, date '2020-01-01' + i"
 

@@ -68,7 +68,7 @@ class Address:
         _require_safe(scheme, rest)
         rest, _, part = rest.partition("#")
         place, _, query = rest.partition("?")
-        if not colon or not scheme or not place:
+        if not colon or not _SCHEME.fullmatch(scheme) or not place:
             raise InputError(
                 f"got a store without a scheme or a place ({len(text)} characters), expected such as "
                 "pgvector://host/database?table=items&column=embedding, qdrant://host:6333/items, "
@@ -150,8 +150,8 @@ def _options(scheme: str, query: str) -> dict[str, str]:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
         raise InputError(
-            f"got a {printable(scheme)} store whose options are not NAME=VALUE&…; write "
-            f"{printable(scheme)}:PLACE?NAME=VALUE&NAME=VALUE"
+            f"got a {scheme} store whose options are not NAME=VALUE&…; write "
+            f"{scheme}:PLACE?NAME=VALUE&NAME=VALUE"
         ) from None
     names = [name for name, _ in pairs]
     for name in names:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from intertwine.stores.pgvector_target import PgvectorTarget
 
 OPTIONS = ("table", "column", "id", "metric", "type")
+# Unless the address says otherwise.
+SECONDS_TO_CONNECT = 15
 OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
@@ -58,7 +60,8 @@ def open_store(address: Address) -> PgvectorStore:
 def _uri(address: Address) -> str:
     """Return the address as libpq reads it."""
     rest = {name: value for name, value in address.options.items() if name not in OPTIONS}
-    return f"postgresql:{address.place}{'?' + urlencode(rest, quote_via=quote) if rest else ''}"
+    rest = {"connect_timeout": str(SECONDS_TO_CONNECT), **rest}
+    return f"postgresql:{address.place}?{urlencode(rest, quote_via=quote)}"
 
 
 def _require_known(address: Address) -> None:
@@ -188,7 +191,8 @@ class PgvectorStore:
             "JOIN {t} ON {same} WHERE {t}.{c} IS NOT NULL ORDER BY b.i",
             *self.column.key.by_column(ids),
         )
-        vectors = np.full((len(ids), self.dim), np.nan, np.float32)
+        wide = self.column.kind == "double precision[]"
+        vectors = np.full((len(ids), self.dim), np.nan, np.float64 if wide else np.float32)
         if found:
             places = [row[0] - 1 for row in found]
             vectors[places] = to_array(

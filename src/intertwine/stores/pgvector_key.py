@@ -32,12 +32,12 @@ NATIVE = {
     "name": "text",
     "uuid": "uuid",
     "bytea": "bytea",
-    "date": "date",
-    "timestamp": "timestamp",
-    "timestamptz": "timestamptz",
     "inet": "inet",
 }
 TEXT = "text"
+# Their texts depend on settings of the session, and Python's have neither infinity nor years before
+# Christ: they travel as JSON writes them.
+DATES = ("date", "timestamp", "timestamptz")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,13 @@ class KeyColumn:
         if self.type[0] == "pg_catalog" and self.type[1] in NATIVE and self.type[1] != "float4":
             return value
         return self.cast(value)
+
+    def sending(self, value: Any) -> Any:
+        """Return a value of the column's type, a piece of SQL, as it is sent."""
+        sql = import_extra("psycopg.sql", EXTRA)
+        dated = self.type[0] == "pg_catalog" and self.type[1] in DATES
+        text = "(to_json({}) #>> '{{}}')" if dated else f"{{}}::{self.sent}"
+        return sql.SQL(text).format(value)
 
     def cast(self, value: Any) -> Any:
         """Return a value as one of the column's type, or of what that is a domain over."""
@@ -163,7 +170,9 @@ class Key:
         return {
             "id": whole,
             "order": joined("{}.{}", comma, [table] * len(names), names),
-            "ids": joined("{}::{}", comma, names, sent),
+            "ids": comma.join(
+                column.sending(name) for column, name in zip(self.columns, names, strict=True)
+            ),
             "behind": self._behind(own),
             "id_text": sql.SQL("{}::text" if len(names) == 1 else "ROW({})::text").format(whole),
             "read": comma.join(self._read(table, names)),
@@ -188,11 +197,9 @@ class Key:
         """Return what texts spell, in the table's own spelling where the row is there."""
         sql = import_extra("psycopg.sql", EXTRA)
         return [
-            sql.SQL("coalesce({}.{}::{sent}, {}::{sent})").format(
-                table,
-                name,
-                column.cast(sql.Identifier("b", f"k{i}")),
-                sent=sql.SQL(column.sent),
+            sql.SQL("coalesce({}, {})").format(
+                column.sending(sql.SQL("{}.{}").format(table, name)),
+                column.sending(column.cast(sql.Identifier("b", f"k{i}"))),
             )
             for i, (column, name) in enumerate(zip(self.columns, names, strict=True))
         ]

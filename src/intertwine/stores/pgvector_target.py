@@ -26,6 +26,7 @@ from intertwine.stores.pgvector_stamps import SIGNATURE, conditions, stamp_name,
 from intertwine.stores.pgvector_switch import roll_back, switch_over
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import HALF, SINGLE, common_metric
+from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
     if not same:
         raise InputError(
             f"got target {address.shown}, expected another column of the source's own table: "
-            f"{source.address.shown}?table={source.address.options['table']}&column=NAME"
+            f"{source.address.shown}?table={printable(source.address.options['table'])}&column=NAME"
         )
     if name == source.column.name:
         raise InputError(f"{source.name} is the source itself; name another column")

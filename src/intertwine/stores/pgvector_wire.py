@@ -31,7 +31,6 @@ NUMBERS = {"vector": ">f4", "halfvec": ">f2", "real[]": ">f4", "double precision
 # Arrays, with the number of the type of their elements, and their own.
 ARRAYS = {"real[]": 700, "double precision[]": 701}
 ARRAY_TYPES = {"real[]": 1021, "double precision[]": 1022}
-SECONDS_TO_CONNECT = 15
 
 
 class Sent(bytes):
@@ -64,7 +63,6 @@ def connect(uri: str, secrets: Sequence[str], name: str = "") -> Any:
         connection = psycopg.connect(
             uri,
             autocommit=True,
-            connect_timeout=SECONDS_TO_CONNECT,
             # Behind a pooler the next statement may reach a session that has prepared nothing.
             prepare_threshold=None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.preprocessing import Preprocessing, filled_up
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 
@@ -104,3 +104,17 @@ def test_json():
         "mean", "std", "scale", "layout", "dtype",
     ]  # fmt: skip
     assert from_uri("crop=8&face=box:1").to_json() == {**plain, "face": "box:1"}
+
+
+def test_too_large():
+    """An input of more pixels than any image that is read has is refused before it is made."""
+    uri = EncoderUri.parse("onnx:net.onnx")
+    with pytest.raises(InputError, match="reads images of 100000x100000 pixels, expected at most"):
+        Preprocessing.from_uri(uri, fixed=(100_000, 100_000), layout="nhwc", dtype="float32")
+
+
+def test_filled_up():
+    """A batch is filled up to a multiple by its last image, and one that is full stays as it is."""
+    batch = np.arange(5)[:, None]
+    np.testing.assert_array_equal(filled_up(batch, 4)[:, 0], [0, 1, 2, 3, 4, 4, 4, 4])
+    assert filled_up(batch, 5) is batch

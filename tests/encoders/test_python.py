@@ -269,3 +269,12 @@ class TestEncoder:
         """How it runs is its own affair."""
         with pytest.raises(InputError, match="got device cpu and precision bfloat16"):
             open_encoder(write(ENCODER, options="name=mine"), precision="bfloat16")
+
+
+def test_head_of_another_dimension(write):
+    """An Encoder whose head reads other features than it makes is refused."""
+    code = ENCODER.replace("head=None", "head=Head(np.ones((2, 5)), np.zeros(2))").replace(
+        "import numpy as np", "import numpy as np\n    from intertwine.spaces import Head"
+    )
+    with pytest.raises(InputError, match="an Encoder of dimension 3, but its head reads 5"):
+        open_encoder(write(code, options="name=own"))

@@ -169,16 +169,23 @@ OTHERS = {
 }
 
 
-@pytest.fixture
-def no_process():
-    """Fail when anything starts a process."""
-    started, watching = [], [True]
+@pytest.fixture(scope="module")
+def started():
+    """Return a list to which whatever starts a process is added, while it is watched."""
     begins = ("subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system")
+    seen, watched = [], [True]
     sys.addaudithook(
-        lambda event, facts: started.append(facts) if watching and event in begins else None
+        lambda event, facts: seen.append(facts) if watched and event in begins else None
     )
+    yield seen
+    watched.clear()
+
+
+@pytest.fixture
+def no_process(started):
+    """Fail when anything starts a process."""
+    started.clear()
     yield
-    watching.clear()
     assert not started
 
 

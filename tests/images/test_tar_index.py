@@ -88,6 +88,24 @@ class TestMembers:
         with pytest.raises(FileFormatError, match=r"a\.png reaches past the end"):
             list(tar_members(tmp_path / "a.tar"))
 
+    @pytest.mark.parametrize(
+        ("kind", "size", "times"),
+        [
+            (tarfile.XHDTYPE, 0, 5000),
+            (tarfile.GNUTYPE_LONGNAME, 2**62, 1),
+            (tarfile.XHDTYPE, 2**60, 1),
+        ],
+        ids=["many", "long name", "long header"],
+    )
+    def test_headers_of_headers(self, tmp_path, kind, size, times):
+        """Headers that stand for others, without end or without bound, are refused in one line."""
+        member = tarfile.TarInfo("a")
+        member.type, member.size = kind, size
+        header = member.tobuf(tarfile.GNU_FORMAT)
+        (tmp_path / "a.tar").write_bytes(header * times + bytes(1024))
+        with pytest.raises(FileFormatError, match=r"a\.tar: cut short, damaged or not a plain tar"):
+            list(tar_members(tmp_path / "a.tar"))
+
     def test_no_tar(self, tmp_path):
         """Another file under the name is refused."""
         (tmp_path / "a.tar").write_bytes(b"\x1f\x8b" * 2000)

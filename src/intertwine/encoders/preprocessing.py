@@ -20,6 +20,8 @@ OPTIONS = ("channels", "crop", "face", "interpolation", "mean", "resize", "scale
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 # Published centre-crop figures resize the shorter side to 8/7 of the crop: 256 for 224.
 CENTRE_FRACTION = 7 / 8
+# A network's input; no image that is read has more either.
+MAX_PIXELS = 89_478_485
 # FaceNet's: in all, at the size of the network's input.
 FACE_MARGIN = 32
 
@@ -99,6 +101,11 @@ class Preprocessing:
             raise InputError(
                 f"{where}: got crop={size[0]}x{size[1]}, but the network's input is "
                 f"{fixed[0]}x{fixed[1]}; leave crop out"
+            )
+        if size[0] * size[1] > MAX_PIXELS:
+            raise InputError(
+                f"{where}: reads images of {size[0]}x{size[1]} pixels, expected at most "
+                f"{MAX_PIXELS} in all"
             )
         mode, shorter = _resize_mode(uri, size)
         std = uri.numbers("std", count=3) or cls.std

@@ -60,6 +60,11 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     if isinstance(made, Encoder):
         execution.require_plain(uri.where)
         _refuse_options(uri)
+        if made.head is not None and made.head.dim != made.dim:
+            raise InputError(
+                f"{uri.where}: the function made an Encoder of dimension {made.dim}, but its head "
+                f"reads {made.head.dim}"
+            )
         return replace(made, name=uri.name, uri=str(uri))
     encoder = open_module(
         uri.replace(head=uri.options.get("head", "none")),

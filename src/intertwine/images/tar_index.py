@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.listing import files_only, hidden
-from intertwine.untrusted import require_ordinary
+from intertwine.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ _MAGIC = {
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _BLOCK = bytes(tarfile.BLOCKSIZE)
 # What reading a damaged header can raise.
-_ERRORS = (tarfile.TarError, OSError, ValueError, OverflowError, EOFError)
+_ERRORS = (*DAMAGE, tarfile.TarError, OSError)
 
 
 class Member(NamedTuple):

@@ -79,8 +79,8 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         preprocessing=prepared,
         call=_logits if classifies else _pooling(uri),
     )
-    _check_used(unused, module, config, uri)
-    encoder = replace(encoder, uri=str(uri))
+    notes = _check_used(unused, module, config, uri, classifies=classifies)
+    encoder = replace(encoder, uri=str(uri), notes=encoder.notes + notes)
     # Some mask a part of the image at random, in eval mode too.
     check_repeatable(encoder, module, where=uri.where)
     return encoder
@@ -134,15 +134,29 @@ def _projection(config: Any) -> Any | None:
     return getattr(import_extra("transformers", EXTRA), names[0], None) if names else None
 
 
-def _check_used(unused: list[str], module: Any, config: Any, uri: EncoderUri) -> None:
-    """Raise when weights of the file would have no part in the features, and nobody asked for that."""
-    if unused and not uri.options.keys() & {"layer", "pool"}:
-        named = ", ".join(config.architectures or ()) or "another class"
-        raise InputError(
-            f"{uri.where}: its file is of {named} and holds {len(unused)} weights, such as "
-            f"{unused[0]}, that {type(module).__name__} does not use; give pool=mean or pool=first "
-            "for the last hidden state, or layer=NAME, to go without them"
-        )
+def _check_used(
+    unused: list[str], module: Any, config: Any, uri: EncoderUri, *, classifies: bool
+) -> tuple[str, ...]:
+    """Return a note about weights of the file that have no part in the network, if there are any.
+
+    A classifier of the class that the file is of makes its own logits all the same, whatever else
+    was left in the file.
+
+    Raises
+    ------
+    InputError
+        When they may be a part of the features, and nobody asked for these without them.
+    """
+    if not unused:
+        return ()
+    own, named = type(module).__name__, config.architectures or ()
+    held = f"holds {len(unused)} weights, such as {unused[0]}, that {own} does not use"
+    if (classifies and own in named) or uri.options.keys() & {"layer", "pool"}:
+        return (f"{uri.where}: its file {held}",)
+    raise InputError(
+        f"{uri.where}: its file is of {', '.join(named) or 'another class'} and {held}; give pool=mean "
+        "or pool=first for the last hidden state, or layer=NAME, to go without them"
+    )
 
 
 def _check_complete(missing: list[str], uri: EncoderUri) -> None:

@@ -8,11 +8,11 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from intertwine.errors import InputError
 from intertwine.images import decode as module
-from intertwine.images.decode import UnreadableImageError, decode, resize
+from intertwine.images.decode import UnreadableImageError, decode, is_turned, resize, upright
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
 
@@ -30,6 +30,29 @@ def test_other_modes(tmp_path, mode):
     Image.fromarray(PIXELS).convert(mode).save(tmp_path / f"a.{suffix}")
     image = decode(tmp_path / f"a.{suffix}")
     assert (image.mode, image.size) == ("RGB", (12, 9))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("value", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_orientation(tmp_path, value, suffix):
+    """An image is turned upright as Pillow does it when that is asked for, and only then."""
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[0x0112] = value
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    image = decode(path)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
+    with Image.open(path) as opened:
+        wanted = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(upright(image)), wanted)
+    # TIFF is turned by Pillow itself.
+    assert is_turned(image) is (2 <= value <= 8 and suffix != "tif")
+
+
+def test_damaged_orientation(tmp_path):
+    """Pixels are read though the orientation beside them is broken."""
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert upright(decode(tmp_path / "a.png")).size == (12, 9)
 
 
 def test_transparent_palette(tmp_path):

@@ -141,6 +141,36 @@ def test_features(inputs, tmp_path, shared_data):
         np.testing.assert_allclose(np.load(tmp_path / "set" / f"{name}.npy"), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [3, 6, 8])
+def test_turned_images(inputs, tmp_path, shared_data, value):
+    """A face in an image that its camera held sideways is found upright; whole images stay as stored."""
+    turns = {3: "ROTATE_180", 6: "ROTATE_90", 8: "ROTATE_270"}
+    file = min((shared_data / "lfw" / "images").glob("*.jpg"))
+    exif = Image.Exif()
+    exif[0x0112] = value
+    for name in ("plain", "turned"):
+        (tmp_path / name).mkdir()
+    image = Image.open(file).convert("RGB")
+    image.save(tmp_path / "plain" / "0.png")
+    stored = image.transpose(Image.Transpose[turns[value]])
+    stored.save(tmp_path / "turned" / "0.png", exif=exif)
+    stored.save(tmp_path / "turned" / "1.png")
+    found = {}
+    for name in ("plain", "turned"):
+        summary = extract(tmp_path / name, inputs[1], tmp_path / f"{name}-set", threads=1)
+        found[name] = {a: np.load(tmp_path / f"{name}-set" / f"{a}.npy") for a in ("box", "whole")}
+    assert summary["turned"] == 1
+    np.testing.assert_array_equal(found["turned"]["box"][0], found["plain"]["box"][0])
+    np.testing.assert_array_equal(*found["turned"]["whole"])
+
+
+def test_the_orientation_is_part_of_the_fingerprint_of_faces_only(inputs):
+    """The record of what is done to images says upright where a face is cut, and nothing elsewhere."""
+    cut, _, whole = (open_encoder(uri).preprocessing.to_json() for uri in inputs[1])
+    assert cut["orientation"] == "upright"
+    assert "orientation" not in whole
+
+
 def test_threads_of_opencv(inputs, tmp_path):
     """Extraction leaves OpenCV's number of threads as it was."""
     cv2 = face_detection.import_extra("cv2", "faces")

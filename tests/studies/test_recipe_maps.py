@@ -125,3 +125,10 @@ def test_bad_options_are_refused(data):
         RecipeMaps(data, "both")
     with pytest.raises(InputError, match="got no recipe, expected at least one"):
         RecipeMaps(data, "target", ())
+
+
+def test_nobody_with_two_images(data):
+    """Where nobody has two images the error says so, not that people are too few."""
+    alone = replace(data, person=np.arange(data.n_images))
+    with pytest.raises(InputError, match="nobody has two images outside fold 1"):
+        RecipeMaps(alone, "target", FEW).without([0])("a")

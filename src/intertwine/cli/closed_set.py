@@ -51,13 +51,14 @@ def closed_set(
     from intertwine.files import check_writable
     from intertwine.passes.control import with_random_controls
     from intertwine.passes.workers import open_workers
-    from intertwine.report import require_report_extra
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.studies.closed_set import closed_set as study
 
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
     common.check_device(device, precision)
+    check_folder(out, "closed-set", [*fit, *evaluation])
     check_writable(out)
     common.hold(out)
     require_report_extra()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Say = Callable[[str, int, int], None]
 
-OPEN_SET = "open-set"
+REPORT, OPEN_SET = "report", "open-set"
 
 
 def demo(
@@ -38,10 +38,12 @@ def demo(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.packed import find_sample
     from intertwine.files import check_writable
-    from intertwine.report import require_report_extra
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.studies.closed_set import closed_set
 
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
+    check_folder(out / REPORT, "closed-set")
+    check_folder(out / OPEN_SET, "open-set")
     check_writable(out)
     common.hold(out)
     require_report_extra()
@@ -57,7 +59,7 @@ def demo(
             say=report,
         ).to_json()
     result["notes"] += notes
-    deliver(result, out / "report", as_json=json)
+    deliver(result, out / REPORT, as_json=json)
     _verify(people, out, quiet=json)
 
 

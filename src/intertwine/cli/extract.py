@@ -120,6 +120,11 @@ def _show(summary: dict[str, Any]) -> None:
             f"left out {gone['count']} of {summary['rows'] + gone['count']} images, which cannot be "
             f"read, such as {gone['ids'][0]}; feature_set.json lists them"
         )
+    if summary["turned"]:
+        print(
+            f"{summary['turned']} images carry a camera's orientation: it is applied where faces are "
+            "cropped, and not to whole images"
+        )
     if faces and faces["undetected"]:
         common.print_line(
             f"no face found in {faces['undetected']} images; {faces['file']} lists them (faces 0)"

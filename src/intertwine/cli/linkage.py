@@ -48,13 +48,14 @@ def linkage(
     """Audit a database: rates at which its templates are linked, never who is linked."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
-    from intertwine.report import require_report_extra
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.report.linkage import write_linkage_report
     from intertwine.studies.linkage import linkage as study
 
     options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
     counts = None if known is None else [_count(text) for text in known.split(",")]
     common.check_device(device, precision)
+    check_folder(out, "linkage", [*gallery, *probe])
     check_writable(out)
     common.hold(out)
     require_report_extra()

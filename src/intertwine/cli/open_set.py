@@ -106,7 +106,7 @@ def open_set(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
     from intertwine.images.pairs import read_pairs
-    from intertwine.report import require_report_extra, write_open_set_report
+    from intertwine.report import check_folder, require_report_extra, write_open_set_report
     from intertwine.studies.open_set import open_set as study
     from intertwine.studies.open_set_options import OpenSetOptions
 
@@ -126,6 +126,7 @@ def open_set(
         curve_points=curve_points,
     )
     common.check_device(device, precision)
+    check_folder(out, "open-set", [*feature_set, *([elsewhere] if elsewhere else [])])
     check_writable(out)
     common.hold(out)
     require_report_extra()

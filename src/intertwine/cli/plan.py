@@ -65,13 +65,14 @@ def plan(
     """Forecast how well a store would retrieve after each way to a new model; exit 3: re-embed."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.files import check_writable
-    from intertwine.report import require_report_extra
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.report.plan import write_plan_report
     from intertwine.studies.plan import PlanOptions
     from intertwine.studies.plan import plan as study
     from intertwine.vectors import open_vectors
 
     options = PlanOptions(metric.value, accept, least, folds, rows, seed)
+    check_folder(out, "plan", [*pairs, *(proxy or [])])
     check_writable(out)
     common.hold(out)
     require_report_extra()

@@ -55,7 +55,7 @@ def similarity(
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.files import check_writable
     from intertwine.passes.workers import open_workers
-    from intertwine.report import require_report_extra, write_similarity_report
+    from intertwine.report import check_folder, require_report_extra, write_similarity_report
     from intertwine.studies.interchangeability import read_swaps
     from intertwine.studies.similarity_options import SimilarityOptions
 
@@ -68,6 +68,7 @@ def similarity(
         controls=tuple(control or ()),
         layers=tuple(layers or ()),
     )
+    check_folder(out, "similarity", feature_set)
     check_writable(out)
     common.hold(out)
     require_report_extra()

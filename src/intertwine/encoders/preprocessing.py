@@ -131,9 +131,11 @@ class Preprocessing:
         return self.size, self.shorter, self.interpolation, self.face
 
     def to_json(self) -> dict[str, Any]:
-        """Return the preprocessing as JSON-ready values; `face` only when there is one."""
+        """Return the preprocessing as JSON-ready values; `face` and `orientation` only where one is cut."""
         # Left out otherwise, so that the fingerprints of encoders without it stay.
         facts = {key: v for key, v in asdict(self).items() if key != "face" or v is not None}
+        if self.face is not None:
+            facts["orientation"] = "upright"
         return {key: list(v) if isinstance(v, tuple) else v for key, v in facts.items()}
 
     def noise(self, n: int) -> Array:

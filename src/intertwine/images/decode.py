@@ -26,6 +26,17 @@ MAX_PIXELS = 89_478_485
 # EPS, and knows dozens of formats more.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _TOO_LARGE = f"has more than {MAX_PIXELS} pixels"
+# EXIF's orientation, how each of its values is undone, and where a decoded image keeps it.
+_ORIENTATION_TAG, _TURN = 0x0112, "intertwine orientation"
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 class UnreadableImageError(InputError):
@@ -50,7 +61,7 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
     """Read an image file as RGB.
 
     Transparency is dropped, of an animation the first frame is taken, and the orientation a
-    camera recorded is not applied, as in the usual ImageNet pipelines. What is in the file says
+    camera recorded is not applied, as in the usual ImageNet pipelines (`upright` applies it). What is in the file says
     which of `FORMATS` it is, not its name; no other is opened.
 
     Parameters
@@ -126,7 +137,32 @@ def _to_rgb(image: Image) -> Image:
     # A palette with transparency must pass through RGBA, or Pillow warns.
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    # Asked after the pixels are read: some formats are turned then, and lose the tag.
+    rgb.info[_TURN] = _orientation(image)
+    return rgb
+
+
+def _orientation(image: Image) -> int:
+    """Return the orientation that a camera recorded, 1 (upright) to 8; 1 where there is none."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001 - damaged tags are no reason to refuse the pixels
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def is_turned(image: Image) -> bool:
+    """Whether a decoded image's pixels are not upright, by what its camera recorded."""
+    return bool(image.info.get(_TURN, 1) != 1)
+
+
+def upright(image: Image) -> Image:
+    """Return a decoded image turned as its camera recorded that it should be seen."""
+    if not is_turned(image):
+        return image
+    transpose = import_extra("PIL.Image", "onnx").Transpose
+    return image.transpose(transpose[_TURNS[image.info[_TURN]]])
 
 
 def resize(

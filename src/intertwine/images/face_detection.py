@@ -83,7 +83,8 @@ class FaceDetector:
 
     def __init__(self) -> None:
         _module()
-        self.name = f"{PACKAGE} {metadata.version(PACKAGE)}"
+        # Faces that were found before images were turned upright are looked for again.
+        self.name = f"{PACKAGE} {metadata.version(PACKAGE)} upright"
         self._failures = (ValueError, import_extra("cv2", "faces").error)
         self._network = _single_threaded().MTCNN()
 

@@ -31,6 +31,8 @@ class Batch:
         (n, h, w, 3) uint8 by what made them of the images.
     texts
         The texts, where the encoders read texts.
+    turned
+        Number of images whose cameras recorded an orientation.
     """
 
     rows: range
@@ -38,6 +40,7 @@ class Batch:
     bad: dict[int, str] = field(default_factory=dict)
     pixels: dict[ResizeKey, Array] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    turned: int = 0
 
     def input(self, encoder: Encoder) -> Array | list[str]:
         """Return what an encoder reads."""

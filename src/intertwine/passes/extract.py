@@ -108,7 +108,7 @@ def extract(
         JSON-ready: `notes` (on the input and the encoders), `warnings` (those of them by which labels
         or files of the input are not in the set), `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
         a second of running them, null where there were none), `left_out` (`count` of images, and the first
-        `ids`) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
+        `ids`), `turned` (images run now whose cameras recorded an orientation; null with workers) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
         encoder crops faces, `faces` with `detector`, `file`, `undetected` (count) and
         `undetected_ids` (the first of them), else null.
 
@@ -182,7 +182,13 @@ def extract(
     seconds = (time.monotonic() - began, run.seconds)
     summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
     found = None if faces is None else summarise_faces(faces, listed.ids)
-    return {"warnings": list(listed.notes), "notes": notes, **summary, "faces": found}
+    return {
+        "warnings": list(listed.notes),
+        "notes": notes,
+        **summary,
+        "turned": None if workers is not None else run.turned,
+        "faces": found,
+    }
 
 
 def _share_out(

@@ -50,6 +50,7 @@ class ExtractRun:
         self.bad: set[int] = set()
         self.done: dict[str, int] = {}
         self.seconds = 0.0
+        self.turned = 0
 
     def run(
         self, batches: Iterable[Batch], total: int, progress: Callable[[int, int], None]
@@ -80,6 +81,7 @@ class ExtractRun:
                 if time.monotonic() - committed >= COMMIT_SECONDS:
                     self._commit()
                     committed = time.monotonic()
+                self.turned += batch.turned
                 seen += len(batch.rows)
                 progress(seen, total)
         finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.images.decode import UnreadableImageError, decode, resize
+from intertwine.images.decode import UnreadableImageError, decode, is_turned, resize, upright
 from intertwine.images.face_crops import crop_face
 from intertwine.passes.batches import Batch, resize_key
 from intertwine.threads import available_cores
@@ -34,12 +34,16 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class _Pending:
-    """A batch in the making: its pixels, and what comes of each image, a face or what is wrong."""
+    """A batch in the making: its pixels, and what comes of each image, a face or what is wrong.
+
+    `turned` takes the rows whose cameras recorded an orientation.
+    """
 
     rows: range
     wanted: list[Encoder]
     pixels: dict[ResizeKey, Array]
     images: list[Future[Face | str | None]]
+    turned: list[int]
 
 
 def read_images(
@@ -93,11 +97,12 @@ def _begin(
     pixels = {key: np.empty((len(rows), *key[0], 3), np.uint8) for key in keys}
     detector = None if faces is None else faces.detector
     futures = []
+    turned: list[int] = []
     for at, row in enumerate(rows):
         face = None if faces is None else faces.get(images.ids[row])
         own = {key: array[at] for key, array in pixels.items()}
-        futures.append(pool.submit(_read, images, row, own, face, detector))
-    return _Pending(rows, wanted, pixels, futures)
+        futures.append(pool.submit(_read, images, row, own, face, detector, turned))
+    return _Pending(rows, wanted, pixels, futures, turned)
 
 
 def _read(
@@ -106,6 +111,7 @@ def _read(
     pixels: dict[ResizeKey, Array],
     face: Face | None,
     detector: FaceDetector | None,
+    turned: list[int],
 ) -> Face | str | None:
     """Fill in an image's pixels for each network; return its face, or what is wrong with it."""
     try:
@@ -114,6 +120,8 @@ def _read(
         for own in pixels.values():
             own[:] = 0
         return error.reason if isinstance(error, UnreadableImageError) else str(error)
+    if is_turned(image):
+        turned.append(row)
     for key, own in pixels.items():
         face = _fill(own, image, key, face, detector)
     return face
@@ -126,6 +134,7 @@ def _fill(
     if crop is None or detector is None:
         own[:] = resize(image, size, shorter, interpolation)
         return face
+    image = upright(image)
     face = face or detector.detect(image)
     own[:] = crop_face(image, face, size, crop, interpolation)
     return face
@@ -139,4 +148,6 @@ def _finished(pending: _Pending, images: ImageList, faces: FaceCache | None) -> 
             bad[row] = found
         elif faces is not None and found is not None and faces.get(images.ids[row]) is None:
             faces.add(images.ids[row], found)
-    return Batch(pending.rows, pending.wanted, bad, pixels=pending.pixels)
+    return Batch(
+        pending.rows, pending.wanted, bad, pixels=pending.pixels, turned=len(pending.turned)
+    )

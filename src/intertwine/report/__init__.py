@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from intertwine.extras import import_extra
 from intertwine.report.closed_set import write_closed_set_report
+from intertwine.report.folder import check_folder
 from intertwine.report.open_set import write_open_set_report
 from intertwine.report.similarity import write_similarity_report
 
 __all__ = [
+    "check_folder",
     "require_report_extra",
     "write_closed_set_report",
     "write_open_set_report",

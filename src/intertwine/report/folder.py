@@ -1,11 +1,13 @@
-"""What every report folder shares: figures as files, and writing that leaves nothing older."""
+"""What every report folder shares: one study a folder, figures as files, nothing older left."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intertwine.files import json_bytes, text_bytes, write_files
+from intertwine.errors import FileFormatError, InputError
+from intertwine.files import json_bytes, read_json, text_bytes, write_files
 from intertwine.report import draw, render
 
 if TYPE_CHECKING:
@@ -40,6 +42,55 @@ def figure_names(figures: Iterable[str]) -> list[str]:
     return [f"{name}.{kind}" for name in figures for kind in KINDS]
 
 
+def check_folder(
+    folder: str | os.PathLike[str], study: str, inputs: Iterable[str | os.PathLike[str]] = ()
+) -> None:
+    """Raise now, before long work, when a folder is not free for a study's report.
+
+    Parameters
+    ----------
+    folder
+        Where the report is to go.
+    study
+        Whose; an earlier report of the same study is replaced.
+    inputs
+        Folders that the study reads.
+
+    Raises
+    ------
+    InputError
+        When it holds another study's report, or a `report.json` of something else, or is or lies in
+        an input.
+    """
+    place = Path(folder).resolve()
+    for each in inputs:
+        given = Path(each).resolve()
+        if given == place or given in place.parents:
+            where = "is" if given == place else "lies in"
+            raise InputError(
+                f"got --out {folder}, which {where} the input {each}; give another --out"
+            )
+    held = _study_in(place / "report.json")
+    if held not in {None, study}:
+        article = "an" if str(held)[0] in "aeiou" else "a"
+        raise InputError(f"{folder} holds {article} {held} report; give another --out")
+
+
+def _study_in(report: Path) -> str | None:
+    """Return the study whose report a file is, None where there is no file."""
+    if not report.exists():
+        return None
+    try:
+        study = read_json(report)["study"]
+    except (FileFormatError, KeyError, TypeError, IndexError):
+        study = None
+    if not isinstance(study, str) or not study:
+        raise InputError(
+            f"{report}: is no report of a study; give another --out, or move the file away"
+        )
+    return study
+
+
 def write_folder(
     folder: str | os.PathLike[str], files: dict[str, bytes], *, optional: Iterable[str] = ()
 ) -> Path:
@@ -62,8 +113,9 @@ def write_folder(
     Raises
     ------
     InputError
-        When the folder cannot be written.
+        When the folder cannot be written, or `check_folder` says that it is not free.
     """
+    check_folder(folder, json.loads(files["report.json"])["study"])
     write_files(folder, files)
     for name in optional:
         if name not in files:

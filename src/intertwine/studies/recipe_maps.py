@@ -124,6 +124,12 @@ class RecipeMaps:
         """Return the whitenings of each recipe, one eigendecomposition for all λ of a τ."""
         rows = self._deviations
         left = ~rows.barred[:, sorted(folds)].any(axis=1)
+        if left.sum() < 2:
+            shown = ", ".join(str(fold + 1) for fold in sorted(folds))
+            raise InputError(
+                "the best protocol learns how images of one person differ, but nobody has two images "
+                f"outside fold {shown}; list pairs of two images of a person, or choose another protocol"
+            )
         people = self.data.person[rows.sides[""][left]]
         within = WithinClass(rows.without(folds), len(np.unique(people)))
         alphas = {each.alpha for each in self.recipes}

@@ -317,3 +317,23 @@ def test_one_folder_as_both_sides_without_ids_is_refused(tmp_path, write_folder)
     with pytest.raises(InputError, match="is gallery and probes: each image would find itself"):
         study(gallery, gallery)
     assert any("without ids.txt" in note for note in study(gallery, probe, known=[0])["notes"])
+
+
+@pytest.mark.parametrize("side", ["gallery", "probe"])
+def test_labels_in_another_order_are_doubted_first(tmp_path, write_folder, side):
+    """A system that does not find its own people among its own templates is asked about."""
+    write_sets(tmp_path, write_folder)
+    labels = np.load(tmp_path / side / "labels.npy")
+    np.save(tmp_path / side / "labels.npy", np.random.default_rng(0).permutation(labels))
+    found = study(tmp_path / "gallery", tmp_path / "probe", known=[0, 8])
+    said = "probes of {0} find their own people in its own templates by chance: are the rows of {0}.npy"
+    assert [
+        doubt.startswith(said.format(name))
+        for doubt, name in zip(found["warnings"], "ab", strict=True)
+    ]
+    assert found["notes"][:2] == found["warnings"]
+
+
+def test_nothing_is_doubted_of_good_sets(result):
+    """Systems that find their people raise no doubt."""
+    assert result["warnings"] == []

@@ -380,3 +380,34 @@ def test_coverage_of_the_interval():
         accuracies.append(correct.mean())
         widths.append(draws.std())
     assert np.mean(widths) == pytest.approx(np.std(accuracies), rel=0.35)
+
+
+@pytest.mark.parametrize(("per_kind", "defined"), [(8, []), (25, ["tar_at_far_1e-2"])])
+def test_a_rate_finer_than_the_pairs_is_undefined(tmp_path, per_kind, defined):
+    """TAR at a FAR below one mismatched pair is null, with the reason in its row and in the notes."""
+    faces = Faces({"a": 6, "b": 5}, per_kind=per_kind)
+    inputs = FeatureSet.open(faces.folder(tmp_path / "set")), read_pairs(faces.csv(tmp_path / "p"))
+    found = open_set(*inputs, options=replace(QUICK, replicates=20)).to_json()
+    for row in (*found["pairs"], *found["natives"]):
+        for key, needed in (("tar_at_far_1e-2", "100"), ("tar_at_far_1e-3", "1,000")):
+            numbers = [row[f"{key}{end}"] for end in ("", "_low", "_high")]
+            reason = f"it needs {needed} mismatched pairs, there are {4 * per_kind}"
+            assert all(number is None for number in numbers) is (key not in defined)
+            assert (reason in row["reason"]) is (key not in defined)
+            assert any(reason in note for note in found["notes"]) is (key not in defined)
+
+
+def test_rows_in_another_order_are_doubted_first(tmp_path):
+    """A network whose rows are not in the order of the ids is at chance by itself, which is said first."""
+    folder = FACES.folder(tmp_path / "set")
+    rows = np.load(folder / "b.npy")
+    np.save(folder / "b.npy", rows[np.random.default_rng(0).permutation(len(rows))])
+    inputs = FeatureSet.open(folder), read_pairs(FACES.official(tmp_path / "p.txt"))
+    found = open_set(*inputs, options=QUICK).to_json()
+    doubt = "b by itself verifies at chance: are the rows of b.npy in the order of ids.txt?"
+    assert found["warnings"] == [doubt] == found["notes"][:1]
+
+
+def test_nothing_is_doubted_of_a_good_set(inputs):
+    """Networks that verify, and maps between them, raise no doubt."""
+    assert open_set(*inputs, options=QUICK).to_json()["warnings"] == []

@@ -210,7 +210,7 @@ def _easy_pairs(pairs: PairList, first: Array, second: Array) -> list[str]:
     unordered = np.sort(np.column_stack([first, second]), axis=1)
     again = len(unordered) - len(np.unique(unordered, axis=0))
     if again:
-        notes.append(Doubt(f"{again} of {len(first)} pairs are listed twice and count twice"))
+        notes.append(f"{again} of {len(first)} pairs are listed twice and count twice")
     return notes
 
 

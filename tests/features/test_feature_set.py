@@ -239,3 +239,12 @@ def test_refuses_a_manifest_of_another_form(tmp_path, write_folder, text):
     (tmp_path / "feature_set.json").write_text(text)
     with pytest.raises(FileFormatError, match=r"feature_set\.json"):
         FeatureSet.open(tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "asked"), [((16, 60), True), ((50, 16), False)])
+def test_a_transposed_array_is_asked_about(tmp_path, write_folder, shape, asked):
+    """Where one array has as many dimensions as another has rows, the error asks whether it is turned."""
+    write_folder(tmp_path, {"a": np.zeros(shape), "b": np.zeros((60, 10))})
+    with pytest.raises(InputError, match="rows differ between spaces") as error:
+        FeatureSet.open(tmp_path)
+    assert ("a.npy is (16, 60), expected (rows, dimensions): is it" in str(error.value)) is asked

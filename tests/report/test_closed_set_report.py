@@ -332,3 +332,43 @@ def test_missing_part_is_named(make_report, tmp_path):
     del report["pairs"]
     with pytest.raises(InputError, match="lacks pairs; is it a closed-set report"):
         write_closed_set_report(report, tmp_path)
+
+
+def test_doubts_stand_before_all_else(make_report, tmp_path):
+    """What puts the results in question stands at the top of the page, other notes at its end."""
+    report = {**make_report(), "warnings": ["a doubt <b>"], "notes": ["a doubt <b>", "a remark"]}
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert html.count("a doubt &lt;b&gt;") == 1
+    order = [html.index(each) for each in ("<h1>", "a doubt", 'class="lede"', "a remark")]
+    assert order == sorted(order)
+    assert 'class="warnings"' not in write_closed_set_report(make_report(), tmp_path).read_text()
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "-1+1", "@x", "+x"])
+def test_a_spreadsheet_computes_no_name(make_report, tmp_path, name):
+    """Text that a spreadsheet would compute is text in every CSV, and numbers stay numbers."""
+    report = renamed(make_report(), {make_report()["natives"][0]["space"]: name})
+    write_closed_set_report(report, tmp_path)
+    for file in tmp_path.glob("*.csv"):
+        rows = list(csv.reader(file.read_text().splitlines()))
+        cells = [cell for row in rows for cell in row]
+        assert not any(cell.lstrip().startswith(("=", "@", "+")) for cell in cells)
+        assert name not in cells
+    rows = list(csv.DictReader((tmp_path / "pairs.csv").read_text().splitlines()))
+    assert any(row["source"] == f"'{name}" for row in rows)
+    expected = [row["percent_change"] for row in report["pairs"]]
+    assert [float(row["percent_change"]) for row in rows if row["percent_change"]] == [
+        value for value in expected if value is not None
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [("crop", "224", "224"), ("crop", 299, "299"), ("parameters", "12M", "12M")],
+)
+def test_odd_facts_of_a_network_are_shown_as_they_are(make_report, tmp_path, key, value, shown):
+    """What a record of somebody's own says of a network does not end the report."""
+    report = make_report()
+    report["natives"][0][key] = value
+    html = write_closed_set_report(report, tmp_path).read_text()
+    assert shown in html

@@ -218,7 +218,9 @@ def _open_folder(path: Path) -> FeatureSet:
     n = next(iter(lengths.values()))
     manifest = read_facts(path, n)
     if len(set(lengths.values())) > 1:
-        raise InputError(f"{path}: rows differ between spaces: got {lengths}, expected one number")
+        raise InputError(
+            f"{path}: rows differ between spaces: got {lengths}, expected one number{_turned(columns)}"
+        )
     if n == 0:
         raise InputError(f"{path}: got n = 0 rows, expected at least one")
     info = {name: manifest["spaces"].get(name, {}) for name in columns}
@@ -241,6 +243,16 @@ def _open_folder(path: Path) -> FeatureSet:
         left_out=manifest.get("left_out", []),
         _columns={name: _Column(column, None) for name, column in columns.items()},
     )
+
+
+def _turned(columns: dict[str, NpyFile]) -> str:
+    """Return a question about the first array that has as many dimensions as another has rows."""
+    for name, column in columns.items():
+        others = [other for other in columns.values() if other is not column]
+        if any(column.dim == other.n_rows != other.dim for other in others):
+            shape = f"({column.n_rows}, {column.dim})"
+            return f"; {name}.npy is {shape}, expected (rows, dimensions): is it transposed?"
+    return ""
 
 
 def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from intertwine.report.summarise.figure import by_size, chance
 from intertwine.report.summarise.numbers import (
@@ -48,30 +48,35 @@ def natives_table(study: Study) -> Table:
 
 def _native(study: Study, row: Row) -> list[Text]:
     places, reason = study.places, row.get("reason")
-    reported, crop = row.get("reported_top1"), row.get("crop")
     low, high = (None if row.get(k) is None else 100 * row[k] for k in ("ci_low", "ci_high"))
     return [
-        text_or_reason(_published(reported), "no published figure was given"),
+        text_or_reason(_published(row.get("reported_top1")), "no published figure was given"),
         text_or_reason(_published(row.get("paper_top1")), "not a network of the paper’s table"),
         text_or_reason(share(row.get("accuracy"), places), reason),
         text_or_reason(interval(low, high, places) or DASH, reason),
         text_or_reason(share(row.get("top5"), places), reason),
-        text_or_reason(
-            "×".join(map(str, crop)) if crop and None not in crop else DASH, "not known"
-        ),
+        text_or_reason(_crop(row.get("crop")), "not known"),
         text_or_reason(count(row.get("dimension")), "not known"),
         text_or_reason(_parameters(row.get("parameters")), "not known"),
     ]
 
 
-def _published(figure: float | None) -> str:
+def _crop(crop: Any) -> str:
+    """Return the size of an input; what a record of somebody's own says is shown as it is."""
+    sizes = crop if isinstance(crop, list) else [crop]
+    return DASH if not sizes or None in sizes else "×".join(map(str, sizes))
+
+
+def _published(figure: Any) -> str:
     """Return a published accuracy in %; makers and encoders give it as a share of 1 too."""
+    if not isinstance(figure, int | float):
+        return DASH if figure is None else str(figure)
     return share(figure, 2) if figure is not None and figure <= 1 else plain(figure, 2)
 
 
-def _parameters(number: int | None) -> str:
-    if number is None:
-        return DASH
+def _parameters(number: Any) -> str:
+    if not isinstance(number, int | float):
+        return DASH if number is None else str(number)
     return f"{number / 1e6:.1f} M" if number >= 100_000 else count(number)
 
 

@@ -141,5 +141,5 @@ class TestErrors:
     def test_unreadable(self, tmp_path):
         """A folder in the file's place is a user's error."""
         (tmp_path / "faces.csv").mkdir()
-        with pytest.raises(FileFormatError, match=r"faces\.csv: cannot be read \(Is a directory"):
+        with pytest.raises(FileFormatError, match=r"faces\.csv: (is a folder|cannot be read)"):
             FaceCache(tmp_path, Detector())

@@ -53,7 +53,7 @@ def test_the_null_is_the_mean_over_shuffled_fit_rows(related, tmp_path):
     a, b, folder = related
     (row,) = fitted(folder, tmp_path / "maps", alpha=5.0)["maps"]
     out, rng, found = held_out(folder, len(a)), np.random.default_rng(0), []
-    for _ in range(1500):
+    for _ in range(400):
         order = rng.permutation(int((~out).sum()))
         found.append(r2(Ridge(alpha=5.0).fit(a[~out], b[~out][order]).predict(a[out]), b[out]))
     error = np.std(found) / np.sqrt(len(found))

@@ -77,7 +77,7 @@ def _published(figure: Any) -> str:
 def _parameters(number: Any) -> str:
     if not isinstance(number, int | float):
         return DASH if number is None else str(number)
-    return f"{number / 1e6:.1f} M" if number >= 100_000 else count(number)
+    return f"{number / 1e6:.1f} M" if number >= 100_000 else count(int(number))
 
 
 def pairs_table(study: Study) -> Table:

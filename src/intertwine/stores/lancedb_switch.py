@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
@@ -130,8 +130,14 @@ def switch(target: LanceTarget, convert: Convert) -> list[str]:
     schema = columns.noted(target.dim, target.made.switched(str(pinned.version)).to_text())
     with one_line():
         here = target.pinned()
-    _flip(target, pinned, schema, lambda: target.pages(target.names, PAGE, 0, here))
-    target.carried = Carried()
+
+    def pages() -> Iterator[Any]:
+        yield from target.pages(target.names, PAGE, 0, here)
+        for page in _newest(target):
+            yield target.with_vectors(page, convert(target.batch_of(page)))
+
+    target.carried, target.streamed = Carried(), {}
+    _flip(target, pinned, schema, pages)
     for batch in carry_unfinished(target, PAGE):
         written += target.write(batch, convert(batch))
     removed += len(target.carried.removed)
@@ -165,6 +171,34 @@ def _flip(
             mode="overwrite",
             on_bad_vectors="null",
         )
+
+
+def _newest(target: LanceTarget) -> Iterator[Any]:
+    """Yield rows that came to the end of the source's table while the other rows were written.
+
+    What else changed meanwhile is carried over afterwards. A row that is missing until then cannot be
+    edited or deleted by its owner, so that no more of them shall be missing than need be.
+    """
+    target.streamed = {}
+    for _ in range(LOOKS):
+        pinned = target.source.pinned()
+        for found in target.source.pages(target.names, PAGE, last_page(pinned), pinned):
+            page = found.select(target.names)
+            ids = page[target.columns.id].to_pylist()
+            known = target.noted(ids).keys() | target.streamed.keys()
+            fresh = [item not in known for item in ids]
+            if not any(fresh):
+                return
+            rows = page.filter(import_extra("pyarrow", EXTRA).array(fresh))
+            origins = origins_of(rows, target.columns.vector, target.others)
+            target.streamed |= dict(zip(rows[target.columns.id].to_pylist(), origins, strict=True))
+            yield rows
+
+
+def last_page(pinned: Any) -> int:
+    """Return where the last page of a table begins."""
+    with one_line():
+        return max(0, int(pinned.count_rows()) - PAGE)
 
 
 def unfinished(target: LanceTarget) -> Flip | None:
@@ -224,11 +258,15 @@ def carry_unfinished(target: LanceTarget, size: int) -> Iterator[Batch]:
     before = _version(target, flip.last)
     if flip.last > flip.begun:
         with _carrying(target):
-            if flip.back:
-                _absorb(target, before, _kept(target, flip.begun))
-            else:
-                yield from target.stale(before, size)
-                _remove(target, before)
+            # The newest rows first, which are missing under the name until then.
+            old = _kept(target, flip.begun) if flip.back else None
+            for start in (last_page(before), 0):
+                if flip.back:
+                    _absorb(target, before, old, start)
+                else:
+                    yield from target.stale(before, size, start)
+            _remove(target, before)
+            _remove_streamed(target, before)
     table = target.source.table
     dim = getattr(table.schema.field(target.columns.vector).type, "list_size", 0)
     build(table, before, target.columns.vector, target.metric, dim)
@@ -313,7 +351,7 @@ def put_under_name(
     there = _rests(target, ids)
     fresh, old = [], []
     for item, origin in zip(ids, now, strict=True):
-        before = known.get(item)
+        before = known.get(item) or target.streamed.get(item)
         fresh.append(before is None and item not in there)
         old.append(before is not None and there.get(item) in {before.rest, origin.rest})
     arrow = import_extra("pyarrow", EXTRA)
@@ -360,6 +398,17 @@ def _remove(target: LanceTarget, pinned: Any) -> None:
     target.carried.removed |= dict.fromkeys(lost)
 
 
+def _remove_streamed(target: LanceTarget, pinned: Any) -> None:
+    """Remove rows from under the name that were written there last and had gone by then."""
+    ids = list(target.streamed)
+    found = target.source.find(ids, [target.columns.id], pinned)
+    there = {item for page in found for item in page[target.columns.id].to_pylist()}
+    lost = [item for item in ids if item not in there]
+    if lost:
+        with one_line():
+            target.source.table.delete(where_ids(target, lost))
+
+
 def rollback(target: LanceTarget) -> list[str]:
     """Make the source's name stand for the old vectors again; return notes.
 
@@ -378,7 +427,7 @@ def rollback(target: LanceTarget) -> list[str]:
             f"{target.source.name}: its switch was cut short; run it again to complete it (without "
             "--rollback), then roll back"
         )
-    target.carried = Carried()
+    target.carried, target.streamed = Carried(), {}
     if flip is not None:
         list(carry_unfinished(target, PAGE))
         return [*target.carried.notes(target), "completed a way back that was cut short"]
@@ -388,6 +437,9 @@ def rollback(target: LanceTarget) -> list[str]:
     old = _kept(target, pinned.version)
     _require_target(target)
     _absorb(target, pinned, old)
+    for ids in absent(target.source, partial(pages_of_ids, target.source, old), pinned):
+        target.carried.removed |= dict.fromkeys(ids)
+    _remove(target, pinned)
     if pinned.schema.names == old.schema.names and not target.carried.any:
         with one_line():
             target.source.table.tags.create(f"{UNDERWAY}{pinned.version}", pinned.version)
@@ -421,7 +473,9 @@ def _schema_back(target: LanceTarget, pinned: Any, old: Any) -> Any:
 
 
 def _pages_back(target: LanceTarget, pinned: Any, old: Any) -> Iterator[Any]:
-    for page in target.source.pages(target.names, PAGE, 0, pinned):
+    """Yield the source's rows with their old vectors, those too that come meanwhile."""
+    pages = target.source.pages(target.names, PAGE, 0, pinned)
+    for page in chain(pages, _newest(target)):
         ids = page[target.columns.id].to_pylist()
         yield _with_old(target, page.select(target.names), old, *_old_rows(target, ids, old))
 
@@ -445,13 +499,10 @@ def _with_old(
     return page.set_column(where, old.schema.field(vector).with_nullable(True), column)
 
 
-def _absorb(target: LanceTarget, pinned: Any, old: Any) -> None:
-    """Bring a target to a version of the source that stands for it, new vectors and all."""
-    for found in target.source.pages(target.names, PAGE, 0, pinned):
+def _absorb(target: LanceTarget, pinned: Any, old: Any, start: int = 0) -> None:
+    """Bring a target to rows of the source that it stands for, new vectors and all."""
+    for found in target.source.pages(target.names, PAGE, start, pinned):
         _absorb_page(target, found.select(target.names), old)
-    for ids in absent(target.source, partial(pages_of_ids, target.source, old), pinned):
-        target.carried.removed |= dict.fromkeys(ids)
-    _remove(target, pinned)
 
 
 def _absorb_page(target: LanceTarget, page: Any, old: Any) -> None:

@@ -88,6 +88,8 @@ class LanceTarget(LanceStore):
         self.source, self.made, self.writes = source, made, 0
         # While a switch or a way back is completed: what is written goes under the source's name too.
         self.carrying, self.carried = False, lancedb_switch.Carried()
+        # Rows that were put under the source's name last of all, and are not here yet.
+        self.streamed: dict[Any, Origin] = {}
         arrow = import_extra("pyarrow", EXTRA)
         schema = source.columns.noted(made.target.dim, made.to_text())
         schema = schema.append(arrow.field(ORIGIN, arrow.string()))
@@ -204,24 +206,24 @@ class LanceTarget(LanceStore):
         if not self.switched():
             yield from self.stale(self.source.pinned(), size)
 
-    def stale(self, pinned: Any, size: int) -> Iterator[Batch]:
+    def stale(self, pinned: Any, size: int, start: int = 0) -> Iterator[Batch]:
         """Give rows of a version of the source that are not here, or not any more as they are there."""
         self._index_ids()
         self._require_columns(pinned.schema, self.source.name)
         arrow, waiting, count = import_extra("pyarrow", EXTRA), [], 0
-        for found in self.source.pages(self.names, size, 0, pinned):
+        for found in self.source.pages(self.names, size, start, pinned):
             page = found.select(self.names)
             rows = self._stale_rows(page)
             waiting.append(page.take(arrow.array(rows, arrow.int64())))
             count += len(rows)
             while count >= size:
                 whole = arrow.concat_tables(waiting)
-                yield self._batch(whole.slice(0, size))
+                yield self.batch_of(whole.slice(0, size))
                 waiting, count = [whole.slice(size)], count - size
         if count:
-            yield self._batch(arrow.concat_tables(waiting))
+            yield self.batch_of(arrow.concat_tables(waiting))
 
-    def _batch(self, page: Any) -> Batch:
+    def batch_of(self, page: Any) -> Batch:
         """Return rows of the source, of before a switch too, as a batch."""
         ids = page[self.columns.id].to_pylist()
         return Batch(ids, to_array(page[self.columns.vector], self.made.source.dim), page)
@@ -297,13 +299,20 @@ class LanceTarget(LanceStore):
             data.filter(~fresh), old=True
         )
 
+    def with_vectors(self, page: Any, vectors: Array) -> Any:
+        """Return a page of the source with new vectors."""
+        return self._with_column(page, to_column(vectors, self.columns.number))
+
+    def _with_column(self, page: Any, column: Any) -> Any:
+        data, field = page.select(self.names), self.columns.schema.field(self.columns.vector)
+        return data.set_column(data.schema.get_field_index(field.name), field, column)
+
     def rows(self, page: Any, column: Any, notes: list[str]) -> Any:
         """Return rows of this table: a page of the source with other vectors, and notes."""
-        schema, arrow = self.columns.schema, import_extra("pyarrow", EXTRA)
-        data = page.select(self.names)
-        place = data.schema.get_field_index(self.columns.vector)
-        data = data.set_column(place, schema.field(self.columns.vector), column)
-        return data.append_column(ORIGIN, arrow.array(notes, arrow.string())).cast(schema)
+        arrow = import_extra("pyarrow", EXTRA)
+        data = self._with_column(page, column)
+        noted = data.append_column(ORIGIN, arrow.array(notes, arrow.string()))
+        return noted.cast(self.columns.schema)
 
     def _merge(self, data: Any, *, old: bool) -> int:
         """Insert rows that are not here, or update those that a migration wrote; return how many."""

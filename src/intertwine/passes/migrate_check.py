@@ -95,9 +95,9 @@ class Natives:
         try:
             ids = store.ids_from(asked) if isinstance(store, SpellsIds) else [*map(kind, asked)]
         except ValueError as error:
-            why = f" ({error})" if isinstance(error, InputError) else f", {kind.__name__}"
+            why = f" ({error})" if isinstance(error, InputError) else ""
             raise InputError(
-                f"{folder}: ids such as {texts[0]!r} are not of the store's type{why}"
+                f"{folder}: ids such as {texts[0]!r} are not of the store's type, {kind.__name__}{why}"
             ) from None
         return cls(ids, found.read([space.name], rows)[space.name])
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from intertwine.arrays import as_features, to_device
 from intertwine.errors import InputError
-from intertwine.files import read_tensors, write_tensors
+from intertwine.files import read_header, read_tensors, write_tensors
+from intertwine.lengths import unit
 from intertwine.ready_map import ReadyMap
 from intertwine.spaces import SPACE, Space
 from intertwine.untrusted import damage_is_told, require_shape
@@ -29,6 +30,8 @@ HEADER = {
     "info": {"plan?": (dict, None), "notes?": [str], "n?": (int, None)},
     "created?": str,
 }
+# The kind of file of a map that scales its input: programs that do not know it refuse the file.
+PLAIN, OF_DIRECTIONS = "map", "map of directions"
 
 
 STATISTICS = ("source_mean", "source_spread", "source_directions")
@@ -56,6 +59,9 @@ class LinearMap:
     source_directions
         (k, d_source) orthogonal directions in which those features vary most, as long as their
         standard deviation there; None when unknown.
+    unit_source
+        Whether features are scaled to length 1 before the map, x ↦ weight · x/‖x‖ + bias; the
+        statistics of the source are then those of scaled features. A zero vector stays zero.
     """
 
     weight: Array
@@ -67,6 +73,7 @@ class LinearMap:
     source_mean: Array | None = None
     source_spread: Array | None = None
     source_directions: Array | None = None
+    unit_source: bool = False
 
     def __post_init__(self) -> None:
         expected = (self.target.dim, self.source.dim)
@@ -82,6 +89,29 @@ class LinearMap:
     def name(self) -> str:
         """`SOURCE--TARGET`, the stem of its file."""
         return f"{self.source.name}--{self.target.name}"
+
+    def prepared(self, features: Array) -> Array:
+        """Return features, (n, d_source), as they are multiplied: of length 1 where that is asked."""
+        return unit(features) if self.unit_source else features
+
+    def require_affine(self, use: str) -> None:
+        """Raise where features are scaled first, which a use of the bare weights would leave out.
+
+        Parameters
+        ----------
+        use
+            What cannot be done, such as `an inverse`.
+
+        Raises
+        ------
+        InputError
+            Naming the map and the use.
+        """
+        if self.unit_source:
+            raise InputError(
+                f"map {self.name}: scales vectors to length 1 before it maps them, which {use} cannot "
+                "do; scale the vectors yourself and plan or fit on these"
+            )
 
     def apply(self, features: Any, *, out: Array | None = None, first_row: int = 0) -> Array:
         """Map features.
@@ -131,7 +161,13 @@ class LinearMap:
             weight = np.ascontiguousarray(self.weight.T, dtype=work)
             bias = self.bias.astype(work)
             gain = np.linalg.norm(weight, axis=0).max(initial=0)
-        return ReadyMap(to_device(weight, device), to_device(bias, device), self.name, float(gain))
+        return ReadyMap(
+            to_device(weight, device),
+            to_device(bias, device),
+            self.name,
+            float(gain),
+            self.unit_source,
+        )
 
     def compose(self, inner: LinearMap) -> LinearMap:
         """Return the map that applies `inner` first and this one after it.
@@ -140,8 +176,11 @@ class LinearMap:
         ------
         SpaceMismatchError
             When `inner` does not lead into this map's source.
+        InputError
+            When this map scales its input to length 1.
         """
         self.source.require(inner.target)
+        self.require_affine("a composition after another map")
         return LinearMap(
             weight=self.weight @ inner.weight,
             bias=self.weight @ inner.bias + self.bias,
@@ -152,6 +191,7 @@ class LinearMap:
             source_mean=inner.source_mean,
             source_spread=inner.source_spread,
             source_directions=inner.source_directions,
+            unit_source=inner.unit_source,
         )
 
     def inverse(self) -> LinearMap:
@@ -159,7 +199,13 @@ class LinearMap:
 
         Where several x lead to one y it is the x nearest the source's mean, when that is known,
         else the x of least norm.
+
+        Raises
+        ------
+        InputError
+            When the map scales its input to length 1.
         """
+        self.require_affine("an inverse")
         # NumPy's own cut, 1e-15, lets the rounding of a low-rank weight through.
         cut = max(self.weight.shape) * np.finfo(np.float64).eps
         back = np.linalg.pinv(self.weight, rcond=cut)
@@ -214,7 +260,8 @@ class LinearMap:
             The date the header states; now when omitted.
         """
         header = {**self.header(), "created": date_text(created)}
-        write_tensors(path, self.tensors(), kind="map", header=header)
+        kind = OF_DIRECTIONS if self.unit_source else PLAIN
+        write_tensors(path, self.tensors(), kind=kind, header=header)
 
     @classmethod
     def from_parts(cls, tensors: dict[str, Array], header: dict[str, Any]) -> LinearMap:
@@ -232,6 +279,7 @@ class LinearMap:
                     f"{name} is {tensor.dtype} of shape {tensor.shape}, expected float64 for "
                     f"dimension {dim}"
                 )
+        statistics: dict[str, Any] = {name: tensors.get(name) for name in STATISTICS}
         return cls(
             weight=tensors["weight"],
             bias=tensors["bias"],
@@ -242,7 +290,7 @@ class LinearMap:
                 **header["info"],
                 **({"created": header["created"]} if "created" in header else {}),
             },
-            **{name: tensors.get(name) for name in STATISTICS},
+            **statistics,
         )
 
     @classmethod
@@ -254,10 +302,11 @@ class LinearMap:
         FileFormatError
             When the file is altered, cut, or of another kind.
         """
-        tensors, header = read_tensors(path, kind="map")
+        scaled = read_header(path).get("kind") == OF_DIRECTIONS
+        tensors, header = read_tensors(path, kind=OF_DIRECTIONS if scaled else PLAIN)
         require_shape(header, HEADER, path)
         with damage_is_told(path, "a map"):
-            return cls.from_parts(tensors, header)
+            return replace(cls.from_parts(tensors, header), unit_source=scaled)
 
 
 def date_text(created: datetime | None) -> str:

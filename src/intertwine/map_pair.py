@@ -30,6 +30,8 @@ class MapPair:
     target: LinearMap
 
     def __post_init__(self) -> None:
+        for each in (self.source, self.target):
+            each.require_affine("a pair of maps")
         if self.source.target != self.target.target:
             raise SpaceMismatchError(
                 f"got maps into {self.source.target.name} and {self.target.target.name}, "

@@ -29,12 +29,15 @@ class ReadyMap:
     gain
         The largest norm of the weights of one target feature: by Cauchy and Schwarz no mapped
         feature of a row is larger than the row's norm times this, and the bias.
+    unit_source
+        Whether rows are scaled to length 1 first.
     """
 
     weight: Any
     bias: Any
     name: str
     gain: float
+    unit_source: bool = False
 
     def apply(self, rows: Array, out: Array, *, first_row: int = 0) -> None:
         """Map a chunk, (n, d_source), into `out`, (n, d_target).
@@ -49,7 +52,7 @@ class ReadyMap:
                 safe = self._apply(rows, out, first_row)
             else:
                 self._check_input(rows, first_row)
-                features = like(np.ascontiguousarray(rows), self.weight)
+                features = like(np.ascontiguousarray(self._scaled(rows)), self.weight)
                 mapped = namespace(self.weight).astype(features, self.weight.dtype) @ self.weight
                 out[...], safe = to_numpy(mapped + self.bias), False
         if not safe:
@@ -59,7 +62,7 @@ class ReadyMap:
         """Map a chunk by NumPy; return whether it is certain that the output could hold it."""
         if rows.dtype == np.float16:
             self._check_input(rows, first_row)
-        features = widened(rows).astype(self.weight.dtype, copy=False)
+        features = self._scaled(widened(rows).astype(self.weight.dtype, copy=False))
         # One look at squared norms tells of NaN and infinity here, and of what is too large there.
         longest = np.sqrt(np.vecdot(features, features).max(initial=0))
         if not np.isfinite(longest):
@@ -71,6 +74,19 @@ class ReadyMap:
             out[...] = mapped
         largest = longest * self.gain + np.abs(self.bias).max(initial=0)
         return bool(largest < np.finfo(out.dtype).max / 2)
+
+    def _scaled(self, rows: Array) -> Array:
+        """Return rows of length 1 where that is asked; their squares are added in float64."""
+        if not self.unit_source:
+            return rows
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        return np.asarray(rows / np.where(lengths > 0, lengths, 1)[:, None], self.weight_dtype)
+
+    @property
+    def weight_dtype(self) -> Any:
+        """The NumPy dtype in which rows are multiplied."""
+        held = str(self.weight.dtype).rsplit(".", maxsplit=1)[-1]
+        return np.dtype(held)
 
     def _check_input(self, rows: Array, first_row: int) -> None:
         check_finite(rows, name=f"input of map {self.name}", rows=first_row)

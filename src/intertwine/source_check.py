@@ -111,7 +111,7 @@ def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
         finite.
     """
     mean, spread = linear_map.source_mean, linear_map.source_spread
-    sample = np.asarray(rows[:SAMPLE_ROWS], np.float64)
+    sample = linear_map.prepared(np.asarray(rows[:SAMPLE_ROWS], np.float64))
     if mean is None or spread is None or len(sample) == 0 or not np.isfinite(sample).all():
         return None
     own = float((mean**2 + spread**2).sum())

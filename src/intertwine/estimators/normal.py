@@ -195,6 +195,7 @@ class NormalEquations:
             When the map is between other spaces, or has a bias and these equations have no
             intercept.
         """
+        prior.require_affine("a prior")
         self.moments.spaces[self.source].require(prior.source)
         self.moments.space(target).require(prior.target)
         if self.intercept == "homogeneous":

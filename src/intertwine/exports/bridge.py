@@ -43,6 +43,7 @@ class QueryBridge:
     def __init__(self, linear_map: LinearMap, *, unit: bool = False) -> None:
         self.weight, self.bias = float32_weights(linear_map)
         self.name, self.unit = linear_map.name, unit
+        self.unit_source = linear_map.unit_source
 
     def __call__(self, queries: Any) -> Array:
         """Map a query, (d_source,), or several, (n, d_source), to float32 of the target's dimension.
@@ -50,7 +51,8 @@ class QueryBridge:
         Raises
         ------
         InputError
-            For another dimension, NaN or infinity, and with `unit` a query that is mapped to zero.
+            For another dimension, NaN or infinity, with `unit` a query that is mapped to zero, and a
+            zero query where the map scales queries to length 1.
         """
         given = np.asarray(queries, np.float32)
         dim = self.weight.shape[1]
@@ -59,6 +61,8 @@ class QueryBridge:
                 f"got queries of shape {given.shape}, expected ({dim},) or (n, {dim}) for map "
                 f"{self.name}"
             )
+        if self.unit_source:
+            given = self._directions(given)
         with np.errstate(over="ignore", invalid="ignore"):
             # One query as weight · x: NumPy then reads the weights in the order they lie in.
             mapped = self.weight @ given if given.ndim == 1 else given @ self.weight.T
@@ -71,6 +75,12 @@ class QueryBridge:
         if not np.all(squares):
             raise InputError(f"map {self.name}: a query is mapped to zero, which has no direction")
         return np.asarray(mapped / np.sqrt(squares)[..., None])
+
+    def _directions(self, queries: Array) -> Array:
+        lengths = np.sqrt(np.einsum("...i,...i->...", queries, queries, dtype=np.float64))
+        if not np.all(lengths):
+            raise InputError(f"map {self.name}: a query is zero, which has no direction")
+        return np.asarray(queries / lengths[..., None], np.float32)
 
 
 def float32_weights(linear_map: LinearMap) -> tuple[Array, Array]:

@@ -25,7 +25,7 @@ def faiss_transform(linear_map: LinearMap, *, unit: bool = False) -> list[Any]:
     -------
     transforms
         A `faiss.LinearTransform` and, with `unit`, a `faiss.NormalizationTransform`, in the order
-        in which they are applied. `index = faiss.IndexPreTransform(index)` takes them by
+        in which they are applied; one of these first where the map scales its input to length 1. `index = faiss.IndexPreTransform(index)` takes them by
         `index.prepend_transform`, the last one first.
 
     Raises
@@ -41,6 +41,6 @@ def faiss_transform(linear_map: LinearMap, *, unit: bool = False) -> list[Any]:
     faiss.copy_array_to_vector(weight.ravel(), linear.A)
     faiss.copy_array_to_vector(bias, linear.b)
     linear.is_trained = True
-    if not unit:
-        return [linear]
-    return [linear, faiss.NormalizationTransform(linear_map.target.dim, 2.0)]
+    scaled = [faiss.NormalizationTransform(linear_map.source.dim, 2.0)]
+    after = [faiss.NormalizationTransform(linear_map.target.dim, 2.0)]
+    return [*(scaled if linear_map.unit_source else []), linear, *(after if unit else [])]

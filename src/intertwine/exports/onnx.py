@@ -44,7 +44,10 @@ def save_onnx(linear_map: LinearMap, path: str | os.PathLike[str], *, unit: bool
     helper = onnx.helper
     weight, bias = float32_weights(linear_map)
     mapped = "affine" if unit else OUTPUT
-    nodes = [helper.make_node("Gemm", [INPUT, "weight", "bias"], [mapped], transB=1)]
+    given = "directions" if linear_map.unit_source else INPUT
+    nodes = [helper.make_node("Gemm", [given, "weight", "bias"], [mapped], transB=1)]
+    if linear_map.unit_source:
+        nodes.insert(0, helper.make_node("LpNormalization", [INPUT], [given], axis=1, p=2))
     if unit:
         nodes.append(helper.make_node("LpNormalization", [mapped], [OUTPUT], axis=1, p=2))
 

@@ -60,10 +60,13 @@ def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Ite
             f"{MOST_DIMENSIONS}, as many as pgvector's vectors have"
         )
     weight, bias = float32_weights(linear_map)
-    return _statements(name, table, weight, bias, unit=unit)
+    given = "l2_normalize($1)" if linear_map.unit_source else "$1"
+    return _statements(name, table, weight, bias, given=given, unit=unit)
 
 
-def _statements(name: str, table: str, weight: Array, bias: Array, *, unit: bool) -> Iterator[str]:
+def _statements(
+    name: str, table: str, weight: Array, bias: Array, *, given: str, unit: bool
+) -> Iterator[str]:
     d_target, d_source = weight.shape
     name, table = f'"{name}"', f'"{table}"'
     yield f"DROP FUNCTION IF EXISTS {name}(vector)"
@@ -76,9 +79,7 @@ def _statements(name: str, table: str, weight: Array, bias: Array, *, unit: bool
         numbers = ",".join(map(str, row))
         yield f"INSERT INTO {table} VALUES ({i}, '[{numbers}]', {offset})"  # noqa: S608 - checked
     # pgvector's <#> is the negative inner product: its indexes look for the smallest.
-    mapped = (
-        f"(SELECT array_agg(bias - (weight <#> $1) ORDER BY i) FROM {table})::vector({d_target})"  # noqa: S608 - checked
-    )
+    mapped = f"(SELECT array_agg(bias - (weight <#> {given}) ORDER BY i) FROM {table})::vector({d_target})"  # noqa: S608 - checked
     body = f"l2_normalize({mapped})" if unit else mapped
     yield (
         f"CREATE FUNCTION {name}(vector) RETURNS vector LANGUAGE sql STABLE STRICT PARALLEL SAFE "

@@ -22,10 +22,12 @@ def torch_linear(linear_map: LinearMap) -> Any:
     Raises
     ------
     InputError
-        For weights beyond float32.
+        For weights beyond float32, and a map that scales its input to length 1, which a linear
+        layer cannot.
     MissingExtraError
         Where torch is not installed.
     """
+    linear_map.require_affine("a torch.nn.Linear")
     torch = import_extra("torch", "fast")
     weight, bias = map(torch.from_numpy, float32_weights(linear_map))
     layer = torch.nn.utils.skip_init(

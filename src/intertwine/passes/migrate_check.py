@@ -191,6 +191,7 @@ class ReadBack:
         """Return which items are not what the map makes, and which have no new vector at all."""
         old, new = np.asarray(old, np.float64), np.asarray(new, np.float64)
         weight, bias = self.linear_map.weight, self.linear_map.bias
+        old = self.linear_map.prepared(old)
         expected = old @ weight.T + bias
         allowed = ARITHMETIC * (
             np.linalg.norm(old, axis=1) * np.linalg.norm(weight) + np.linalg.norm(bias)

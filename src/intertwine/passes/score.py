@@ -57,6 +57,7 @@ class Classifier:
     @classmethod
     def folded(cls, linear_map: LinearMap, head: Head) -> Classifier:
         """Return a map followed by its target's head: W_B(Mx + b) + b_B."""
+        linear_map.require_affine("a map folded into a head")
         weight = np.asarray(head.weight, np.float64)
         bias = weight @ linear_map.bias + np.asarray(head.bias, np.float64)
         return cls(weight @ linear_map.weight, bias)
@@ -170,6 +171,8 @@ def residuals(
     feature_set: FeatureSet, name: str, maps: Mapping[str, LinearMap], *, precision: str = "auto"
 ) -> dict[str, float]:
     """Return Σ‖B − B̂‖² of maps from one space, by target, over all rows."""
+    for each in maps.values():
+        each.require_affine("a sum of residuals")
     sums = dict.fromkeys(maps, 0.0)
     names = [name, *(target for target in maps if target != name)]
     dtype = _dtype(feature_set, name, precision)

@@ -49,6 +49,7 @@ def r_squared(linear_map: LinearMap, moments: Moments) -> float:
     total = float(moments.scatter_diagonal(b).sum())
     if total <= 0:
         raise InputError(f"{b} does not vary over {moments.n} rows: R² is undefined")
+    linear_map.require_affine("an R² from moments")
     weight = linear_map.weight
     # Σ‖e‖² with e = (y − μ_B) − M(x − μ_A) + shift, the first two centred.
     shift = moments.mean(b) - weight @ moments.mean(a) - linear_map.bias

@@ -68,4 +68,5 @@ def mapped_scores(
 def _mapped(features: Array, linear_map: LinearMap, images: Array) -> Array:
     """Return mapped images of norm 1, (k, d); each is mapped and normalised once."""
     unique, row_of = np.unique(images, return_inverse=True)
-    return directions(features[unique] @ linear_map.weight.T + linear_map.bias)[row_of]
+    rows = linear_map.prepared(features[unique])
+    return directions(rows @ linear_map.weight.T + linear_map.bias)[row_of]

@@ -85,7 +85,7 @@ class FoldMaps:
                 yield where.mapped(fitted, rows)
             else:
                 kept = self.fitted[each.alpha]
-                yield where.scaled(self.smoother.without(out, each.alpha, kept, rows))
+                yield where.rescaled(self.smoother.without(out, each.alpha, kept, rows))
 
     def _smoother(self, alphas: list[float]) -> Smoother | None:
         """Return ridge in closed form, or None where moments are quicker or more exact."""

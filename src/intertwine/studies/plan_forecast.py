@@ -8,7 +8,7 @@ to 1/folds = 0 from the folds and half as many of them (Richardson's).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
     from intertwine.linear_map import LinearMap
+    from intertwine.moments import Moments
     from intertwine.studies.plan_candidates import Candidate
     from intertwine.studies.plan_folds import FoldSums
     from intertwine.studies.plan_measure import Gains, Measure, Tables
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # Pairs that candidates are compared on; all are fitted on.
 COMPARED_ROWS = 2000
+# By how much recall must be more, and in how many standard errors, for scaled vectors to be taken.
+LEAST_GAIN, SURE_ERRORS = 0.01, 3.0
 CURVE_SIZES = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 
@@ -57,6 +60,9 @@ class Forecast:
         The table of candidates.
     final
         The map that is recommended, fitted on all rows.
+    gained
+        Recall of the best candidate with lengths as they are, and with all vectors scaled to
+        length 1, where the latter is what is forecast.
     """
 
     direction: Direction
@@ -66,10 +72,16 @@ class Forecast:
     candidate: Candidate
     rows: list[Row]
     final: LinearMap
+    gained: tuple[float, float] | None = None
 
 
 def from_pairs(
-    direction: Direction, folds: Folds, measure: Measure, say: Say = lambda *_: None
+    direction: Direction,
+    folds: Folds,
+    measure: Measure,
+    say: Say = lambda *_: None,
+    *,
+    scaled: tuple[Direction, Folds] | None = None,
 ) -> Forecast:
     """Forecast an option with maps of the pairs themselves.
 
@@ -86,10 +98,20 @@ def from_pairs(
         Counts what is found.
     say
         Called with (what, done, total).
+    scaled
+        The same with all vectors of length 1, taken where it surely finds more.
     """
     total = folds.fine[0].whole.moments
     chosen = candidates(total, direction.source)
     recalls, cosines = compare(direction, folds.coarse[0], chosen, say)
+    gained = None
+    if scaled is not None:
+        other = scaled[1].fine[0].whole.moments
+        others = candidates(other, direction.source)
+        theirs = compare(scaled[0], scaled[1].coarse[0], others, say)
+        gained = surely_more(recalls, theirs[0])
+        if gained is not None:
+            (direction, folds), total, chosen, (recalls, cosines) = scaled, other, others, theirs
     best = int(recalls.mean(axis=1).argmax())
     fine, coarse = (
         [_nested(direction, sums, chosen, recalls, say) for sums in draws]
@@ -103,8 +125,30 @@ def from_pairs(
         gains=measure.of(tables),
         candidate=chosen[best],
         rows=_candidate_rows(direction, chosen, recalls, cosines, best),
-        final=chosen[best].final(total, direction.source, direction.target),
+        final=_final(direction, chosen[best], total),
+        gained=gained,
     )
+
+
+def _final(direction: Direction, chosen: Candidate, total: Moments) -> LinearMap:
+    """Return the map to keep, which scales its input where the pairs were scaled."""
+    found = chosen.final(total, direction.source, direction.target)
+    return replace(found, unit_source=True) if direction.unit_source else found
+
+
+def surely_more(recalls: Array, others: Array) -> tuple[float, float] | None:
+    """Return the recalls of the best candidates of two kinds, where the other finds surely more.
+
+    Parameters
+    ----------
+    recalls, others
+        (n_candidates, n) recall of every candidate and query.
+    """
+    one, other = (each[int(each.mean(axis=1).argmax())] for each in (recalls, others))
+    gain = other - one
+    error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    sure = float(gain.mean()) > max(LEAST_GAIN, SURE_ERRORS * error)
+    return (float(one.mean()), float(other.mean())) if sure else None
 
 
 def _nested(
@@ -124,19 +168,39 @@ def _nested(
 
 
 def from_proxy(
-    direction: Direction, proxy: Pairs, folds: Folds, measure: Measure, say: Say = lambda *_: None
+    direction: Direction,
+    proxy: Pairs,
+    folds: Folds,
+    measure: Measure,
+    say: Say = lambda *_: None,
+    *,
+    scaled: Folds | None = None,
 ) -> Forecast:
-    """Forecast an option with maps fitted on other pairs, chosen among these alone."""
+    """Forecast an option with maps fitted on other pairs, chosen among these alone.
+
+    With lengths as they are, or, where that surely finds more, with the proxy's pairs `scaled` to
+    length 1.
+    """
     own = Direction(proxy, direction.option, direction.metric)
     sums = folds.coarse[0]
     total = sums.whole.moments
     chosen = candidates(total, own.source)
     recalls, cosines = compare(own, sums, chosen, say)
+    gained = None
+    if scaled is not None:
+        theirs_of = own.scaled(scaled.coarse[0].pairs)
+        other = scaled.coarse[0].whole.moments
+        others = candidates(other, own.source)
+        theirs = compare(theirs_of, scaled.coarse[0], others, say)
+        gained = surely_more(recalls, theirs[0])
+        if gained is not None:
+            own, total, chosen, (recalls, cosines) = theirs_of, other, others, theirs
     best = int(recalls.mean(axis=1).argmax())
-    final = chosen[best].final(total, own.source, own.target)
+    final = _final(own, chosen[best], total)
     tables = [(1.0, direction.whole(final))]
     rows = _candidate_rows(own, chosen, recalls, cosines, best)
-    return Forecast(direction, "proxy", tables, measure.of(tables), chosen[best], rows, final)
+    gains = measure.of(tables)
+    return Forecast(direction, "proxy", tables, gains, chosen[best], rows, final, gained)
 
 
 def compare(

@@ -82,6 +82,14 @@ def notes(
         found.append(
             f"vectors mapped to {' and '.join(rescaled)} are scaled to length 1, as the native ones are"
         )
+    for each in work.forecasts:
+        if each.gained is not None:
+            before, after = (100 * recall for recall in each.gained)
+            found.append(
+                f"maps to {each.direction.option}, of the {each.fit}: lengths, which a cosine leaves "
+                f"out, vary; vectors scaled to length 1 first find more (held-out recall@10 "
+                f"{after:.1f} in place of {before:.1f} %), and the saved map scales what it maps"
+            )
     if work.measure.labels is None:
         if pairs.labels is not None:
             found.append(f"labels are not used: {work.measure.unlabelled}")

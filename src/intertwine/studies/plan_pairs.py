@@ -11,6 +11,7 @@ import numpy as np
 from intertwine.arrays import check_finite
 from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
+from intertwine.lengths import unit
 from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MIN_PAIRS = 50
 STORE_ROWS = 5000
+# The standard deviation of the logarithm of lengths from which scaling is tried: one in ten.
+LENGTHS_DIFFER = 0.1
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,17 @@ class Pairs:
         a, b = side_by_side(in_their_span, (self.a, self.b))
         source, target = replace(self.source, dim=a.shape[1]), replace(self.target, dim=b.shape[1])
         return replace(self, source=source, target=target, a=a, b=b)
+
+    @cached_property
+    def directions(self) -> Pairs | None:
+        """The same pairs with all vectors of length 1; None where lengths hardly differ.
+
+        What is compared by cosine has no length, so a map that is fitted on lengths too may fit what
+        nobody asks for.
+        """
+        a, b = unit(self.a), unit(self.b)
+        spread = max(np.log(np.linalg.norm(x, axis=1)).std() for x in (self.a, self.b))
+        return replace(self, a=a, b=b) if spread > LENGTHS_DIFFER else None
 
     @classmethod
     def of(

@@ -68,11 +68,19 @@ class Direction:
         the old one.
     metric
         How vectors are compared.
+    unit_source
+        Whether the pairs' vectors that are mapped were scaled to length 1, which the final map then
+        does as well.
     """
 
     pairs: Pairs
     option: str
     metric: str
+    unit_source: bool = False
+
+    def scaled(self, pairs: Pairs) -> Direction:
+        """Return the same option with pairs that were scaled to length 1."""
+        return Direction(pairs, self.option, self.metric, not is_unit(self.vectors))
 
     @property
     def source(self) -> str:
@@ -104,13 +112,13 @@ class Direction:
         """Every pair's vector in the space that the map leads to, (n, d_target)."""
         return self.pairs.b if self.option == CONVERT else self.pairs.a
 
-    def scaled(self, found: Array) -> Array:
+    def rescaled(self, found: Array) -> Array:
         """Return what a map gives, scaled where mapped vectors are."""
         return unit(found) if self.rescale else found
 
     def mapped(self, fitted: LinearMap, rows: Array) -> Array:
         """Return some pairs' vectors as the map gives them, (k, d_target)."""
-        return self.scaled(fitted.apply(self.vectors[rows]))
+        return self.rescaled(fitted.apply(self.vectors[rows]))
 
     def scores(self, mapped: Array, others: Array) -> Array:
         """Return the scores of every query with every item, (n_queries, n_items).

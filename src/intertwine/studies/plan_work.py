@@ -72,11 +72,24 @@ class Work:
         how = {"n_folds": self.options.n_folds, "seed": self.options.seed}
         folds = Folds.of(self.pairs, **how)
         directions = [Direction(self.pairs, option, self.options.metric) for option in OPTIONS]
-        found = [from_pairs(each, folds, measure, say) for each in directions]
+        scaled = self._scaled_folds(self.pairs)
+        found = []
+        for each in directions:
+            both = None if scaled is None else (each.scaled(scaled.fine[0].pairs), scaled)
+            found.append(from_pairs(each, folds, measure, say, scaled=both))
         if self.proxy is not None:
-            other = Folds.of(self.proxy, **how)
-            found += [from_proxy(each, self.proxy, other, measure, say) for each in directions]
+            other, more = Folds.of(self.proxy, **how), self._scaled_folds(self.proxy)
+            found += [
+                from_proxy(each, self.proxy, other, measure, say, scaled=more)
+                for each in directions
+            ]
         return found
+
+    def _scaled_folds(self, pairs: Pairs) -> Folds | None:
+        """Return folds of the same pairs with vectors of length 1, where lengths differ and mean nothing."""
+        if self.options.metric != "cosine" or pairs.directions is None:
+            return None
+        return Folds.of(pairs.directions, self.options.n_folds, seed=self.options.seed)
 
     def rows(self) -> dict[str, list[Row]]:
         """Return the rows of every table but `domain`."""
@@ -98,7 +111,9 @@ class Work:
             "curve": tables.curve_rows(self.judge, curves),
             "candidates": [*convert.rows, *bridge.rows],
             "rerank": tables.rerank_rows(measure, convert.tables),
-            "backfill": tables.backfill_rows(measure, convert.tables, self.native, self.pairs.a),
+            "backfill": tables.backfill_rows(
+                measure, convert.tables, self.native, convert.direction.pairs.a
+            ),
             "thresholds": tables.threshold_rows(self.native, single),
             "calibration": tables.calibration_rows(self.native, single),
             "gallery": tables.gallery_rows(self.native, (convert, bridge)),
@@ -151,7 +166,8 @@ class Work:
         for option in OPTIONS:
             each = self.chosen(decision, option)
             row = tables.recall_row(self.measure, each.gains.recall)
-            facts = {**row, "n_pairs": self.pairs.n, "unit": each.direction.unit}
+            unit = Direction(self.pairs, option, self.options.metric).unit
+            facts = {**row, "n_pairs": self.pairs.n, "unit": unit}
             alpha = each.candidate.alpha
             found[option] = each.final.with_info(alpha=alpha, plan=facts)
         return found

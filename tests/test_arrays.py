@@ -4,6 +4,7 @@ import array_api_compat
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from intertwine.arrays import (
     as_features,
@@ -237,3 +238,14 @@ def test_a_row_without_direction_is_named(rows, shown):
     """A row of zeros is refused by its number."""
     with pytest.raises(InputError, match=f"a: row {shown} has length zero"):
         unit_rows(np.array([[1.0, 0], [0, 0]]), name="a", rows=rows)
+
+
+def test_arrays_with_holes_are_refused():
+    """Masked and sparse arrays are told from arrays that can be read, in one line each."""
+    masked = np.ma.masked_array(np.eye(3), mask=np.eye(3))
+    with pytest.raises(InputError, match=r"a: got a masked array with 3 masked numbers"):
+        as_features(masked, name="a")
+    with pytest.raises(InputError, match=r"a: got a sparse csr_array of shape \(3, 4\), expected"):
+        as_features(sparse.csr_array(np.eye(3, 4)), name="a")
+    with pytest.raises(InputError, match=r"a: got a sparse Tensor of shape \(3, 4\), expected a"):
+        as_features(torch.eye(3, 4).to_sparse(), name="a")

@@ -552,3 +552,47 @@ def test_fast_moments_stay_marked(tmp_path, monkeypatch):
     loaded = Moments.load(tmp_path / "x")
     assert loaded.products == fast.products
     assert state(loaded) == state(fast)
+
+
+@pytest.mark.parametrize(
+    ("precision", "factor", "remedy"),
+    [
+        ("float64", 1e-160, "rescale them"),
+        ("float64", 1e-150, "rescale them"),
+        ("float32", 1e-30, "use precision float64"),
+        ("float32", 1e-20, "use precision float64"),
+    ],
+)
+def test_features_whose_products_would_vanish_are_refused(precision, factor, remedy):
+    """Features too small to multiply are refused, and a constant or dead space is not."""
+    rows = np.random.default_rng(0).standard_normal((50, 3))
+    moments = Moments({"a": 3}, precision=precision)
+    moments.update({"a": rows * factor})
+    with pytest.raises(InputError, match=f"features are too small for {precision} .*; {remedy}"):
+        moments.scatter("a")
+    constant = Moments({"a": 3, "b": 2}, precision=precision)
+    constant.update({"a": np.full((50, 3), 0.1 * factor), "b": np.zeros((50, 2))})
+    assert not constant.scatter("a", "b").any()
+    assert not constant.scatter("a").any()
+
+
+def test_a_constant_worked_out_in_several_ways_is_constant():
+    """A feature that differs by the rounding of its own value has no spread; one that varies has."""
+    rows = np.random.default_rng(0).standard_normal((200, 3))
+    rows[:, 1] = 0.5 + np.where(rows[:, 1] > 0, 2**-53, 0)
+    rows[:, 2] = 0.5 + 1e-12 * rows[:, 2]
+    moments = Moments({"a": 3}, precision="float64")
+    moments.update({"a": rows})
+    assert (moments.scatter_diagonal("a") > 0).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("factor", [1e38, 1e150, 1e300])
+def test_no_warning_of_numpys_reaches_the_terminal(factor):
+    """Features beyond what products take are refused without a word of NumPy's."""
+    rows = np.random.default_rng(0).standard_normal((300, 3)) * factor
+    for precision in ("float32", "float64") if factor > 1e70 else ("float32",):
+        moments = Moments({"a": 3}, precision=precision)
+        for part in np.array_split(rows, 7):
+            moments.update({"a": part})
+        with pytest.raises(InputError, match=f"a: features are too large for {precision} products"):
+            moments.scatter("a")

@@ -144,6 +144,7 @@ def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
     InputError
         When it is not two-dimensional, not numeric, has d = 0 or another d.
     """
+    _require_dense(array, name)
     try:
         features = to_numpy(array)
     except ValueError as error:
@@ -187,10 +188,25 @@ def device_features(array: Any, *, name: str, dim: int, on_host: bool) -> Any:
     """
     if on_host or not array_api_compat.is_torch_array(array):
         return as_features(array, name=name, dim=dim)
+    _require_dense(array, name)
     as_features(np.empty(tuple(array.shape), np.float16), name=name, dim=dim)
     if str(array.dtype).removeprefix("torch.") not in {"float16", "float32", "float64"}:
         raise InputError(f"{name}: got {array.dtype}, expected float16, float32 or float64")
     return array
+
+
+def _require_dense(array: Any, name: str) -> None:
+    """Raise for arrays some of whose numbers are not there."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(
+            f"{name}: got a masked array with {np.count_nonzero(array.mask)} masked numbers, expected "
+            "numbers everywhere; fill them or leave the rows out, and pass .data"
+        )
+    if hasattr(array, "nnz") or "sparse" in str(getattr(array, "layout", "")):
+        raise InputError(
+            f"{name}: got a sparse {type(array).__name__} of shape {tuple(array.shape)}, expected a "
+            "dense array; use its toarray() or to_dense()"
+        )
 
 
 def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 MIN_REMAINING_SHARE = 0.01
 # A column whose spread is below this many roundings of its sum of squares is constant.
 _CONSTANT_ROUNDINGS = 64
+# One whose spread is below this many of float64's steps of its mean is constant too …
+_CONSTANT_STEPS = 4
+# … and one whose squares are next to nothing a row, where products have lost their digits.
+_LEAST_SQUARES = {"float64": 1e-285, "float32": 1e-40}
 # A chunk of fewer numbers is checked before threads have started.
 _MANY_NUMBERS = 1 << 22
 _COARSER = ("float64", "float32", "fast")
@@ -236,7 +240,11 @@ class Moments:
         squares = sums.diagonal(name)
         spread = squares - sums.first[name] ** 2 / max(sums.n, 1)
         rounding = _CONSTANT_ROUNDINGS * self.eps * squares
-        return np.asarray(np.where(spread > np.maximum(rounding, 0.0), spread, 0.0))
+        # Rounding of the features themselves: a constant that was worked out in several ways.
+        own = sums.n * (_CONSTANT_STEPS * np.finfo(np.float64).eps * self.mean(name)) ** 2
+        least = sums.n * _LEAST_SQUARES["float64" if self.precision == "float64" else "float32"]
+        floor = np.maximum(np.maximum(rounding, own), least)
+        return np.asarray(np.where(spread > floor, spread, 0.0))
 
     def _known(self, *names: str) -> Sums:
         for name in names:

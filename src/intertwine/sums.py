@@ -15,12 +15,14 @@ import numpy as np
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from intertwine.arrays import Array
 
 # Σq of one block above this could overflow its products (float32), or Σq² (float64).
 _NORM_LIMITS = {"float32": 1e37, "float64": 1e150}
+# Where q of all rows is below this, products have lost digits.
+_LEAST_NORMS = {"float32": 1e-36, "float64": 1e-290}
 
 
 @dataclass
@@ -191,8 +193,10 @@ class Sums:
         return np.stack([shift @ self.pair(a, b) for a, shift in delta.items()])
 
 
-def check_norms(names: Iterable[str], norms: Array, precision: str) -> None:
-    """Raise when the products of a block would overflow.
+def check_norms(
+    names: Iterable[str], norms: Array, precision: str, varies: Callable[[str], bool]
+) -> None:
+    """Raise when the products of a block would overflow, or vanish.
 
     Parameters
     ----------
@@ -202,6 +206,8 @@ def check_norms(names: Iterable[str], norms: Array, precision: str) -> None:
         (n_spaces, rows) squared norms of the rows about the origin.
     precision
         `float64`, else products are taken as float32.
+    varies
+        Whether the rows of a space differ; asked only of spaces whose norms are next to nothing.
 
     Raises
     ------
@@ -209,8 +215,10 @@ def check_norms(names: Iterable[str], norms: Array, precision: str) -> None:
         Naming the space and what helps.
     """
     # By Cauchy and Schwarz Σq bounds every sum of products of the block.
-    limit = _NORM_LIMITS["float64" if precision == "float64" else "float32"]
-    for name, total in zip(names, norms.sum(axis=1), strict=True):
-        if not total <= limit:
-            remedy = "rescale them" if precision == "float64" else "use precision float64"
+    exact = precision == "float64"
+    kind, remedy = ("float64", "rescale them") if exact else ("float32", "use precision float64")
+    for name, own in zip(names, norms, strict=True):
+        if not own.sum() <= _NORM_LIMITS[kind]:
             raise InputError(f"{name}: features are too large for {precision} products; {remedy}")
+        if own.size and own.max() < _LEAST_NORMS[kind] and varies(name):
+            raise InputError(f"{name}: features are too small for {precision} products; {remedy}")

@@ -3,6 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score
 from tests.helpers import (
@@ -19,7 +21,7 @@ from tests.helpers import (
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators import ridge
-from intertwine.estimators.gcv import ALPHAS
+from intertwine.estimators.gcv import ALPHAS, SHARES
 from intertwine.estimators.normal import INTERCEPTS, Eigen
 from intertwine.estimators.ridge import check_alpha
 from intertwine.linear_map import LinearMap
@@ -232,7 +234,7 @@ def test_gcv_maps_are_ridge_at_the_textbooks_choice(case, alpha, intercept):
     if alpha == "gcv":
         scores = scores.sum(axis=1, keepdims=True)
     chosen = np.broadcast_to(ALPHAS[scores.argmin(axis=0)], b.shape[1])
-    got = fit(a, b, alpha=alpha, intercept=intercept)
+    got = fit(a, b, alpha=alpha, intercept=intercept, alphas=ALPHAS)
     expected = Ridge(alpha=chosen, fit_intercept=False, solver="svd").fit(
         *augmented(a, b, intercept)
     )
@@ -247,6 +249,39 @@ def test_the_grid_may_be_given():
     assert fit(a, b, alpha="gcv", alphas=np.array([123.0])).info["alpha"] == 123
 
 
+@pytest.mark.parametrize("alpha", ["gcv", "gcv-per-target"])
+@given(exponent=st.integers(-60, 60), digit=st.floats(1, 9.9))
+def test_the_choice_of_lambda_has_no_unit(alpha, exponent, digit):
+    """A source scaled by c gets λ times c² and the same predictions, at any c."""
+    a, b = make("tall")
+    factor = digit * 10.0**exponent
+    plain, scaled = fit(a, b, alpha=alpha), fit(a * factor, b, alpha=alpha)
+    for key in ("alpha", "alpha_min", "alpha_max"):
+        assert scaled.info[key] == pytest.approx(plain.info[key] * factor**2, rel=1e-6)
+    assert_close(scaled.weight * factor, plain.weight, 1e-8)
+
+
+@pytest.mark.parametrize("intercept", INTERCEPTS)
+def test_the_default_grid_goes_by_the_mean_eigenvalue(intercept):
+    """λ is a share of tr G / rank G, which dead and copied features do not change."""
+    a, b = make("duplicated")
+    a[:, 8] = 0
+    z, _ = augmented(a, b, intercept)
+    mean = (z**2).sum() / np.linalg.matrix_rank(z)
+    got = fit(a, b, alpha="gcv", intercept=intercept).info["alpha"] / mean
+    assert np.abs(got / SHARES - 1).min() < 1e-9
+
+
+@pytest.mark.parametrize("factor", [1e-5, 1.0, 1e4])
+def test_a_number_stays_what_it_is(factor):
+    """λ = 1 and a grid that is given are in the unit of the features squared, whatever they are."""
+    a, b = make("tall")
+    a = a * factor
+    expected = Ridge(1.0, solver="svd").fit(a, b)
+    assert_close(fit(a, b, alpha=1.0).weight, expected.coef_, 1e-7)
+    assert fit(a, b, alpha="gcv", alphas=ALPHAS).info["alpha"] in ALPHAS
+
+
 def test_float32_gcv_maps_are_close_on_steep_spectra():
     """Float32 products give float64's map where the spectrum falls over many orders."""
     rng = np.random.default_rng(0)
@@ -256,7 +291,7 @@ def test_float32_gcv_maps_are_close_on_steep_spectra():
     a = np.maximum(cause @ turn + 0.05, 0).astype(np.float32)
     b = (cause[:, :60] @ rng.standard_normal((60, 5)) + 0.1 * rng.standard_normal((n, 5))) / 3
     exact, rough = (fit(a, b, alpha="gcv", precision=p) for p in ("float64", "float32"))
-    assert rough.info["alpha"] == exact.info["alpha"]
+    assert rough.info["alpha"] == pytest.approx(exact.info["alpha"], rel=1e-6)
     assert_close(rough.apply(a), exact.apply(a), 1e-4)
 
 

@@ -125,7 +125,11 @@ def test_narrow_floats_are_taken_as_they_are(dtype):
 
 def test_what_each_estimator_learns():
     """λ, rank, scale and correlations are attributes."""
-    assert RidgeMap("gcv").fit(A, B).alpha_ in ALPHAS
+    assert RidgeMap("gcv", alphas=ALPHAS).fit(A, B).alpha_ in ALPHAS
+    assert RidgeMap("gcv").fit(A, B).notes_ == []
+    edge = RidgeMap("gcv", alphas=[1e5, 1e6]).fit(A, B)
+    assert edge.notes_[0].startswith("GCV chose the lower edge of the grid, 100000, for 1 of 1")
+    assert ReducedRankMap(2, alpha="gcv").fit(A * 0 + 1, B).notes_[-1].endswith("rank 0 of 12")
     reduced = ReducedRankMap(2, alpha=3).fit(A, B)
     assert (reduced.alpha_, reduced.rank_, np.linalg.matrix_rank(reduced.coef_)) == (3.0, 2, 2)
     assert ProcrustesMap().fit(A, B).scale_ == 1

@@ -228,3 +228,13 @@ def test_refuses_a_cut_vector(tmp_path):
     (tmp_path / "v.npy").write_bytes(data[:-1])
     with pytest.raises(FileFormatError, match="truncated"):
         read_vector(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize("label", [2**63, 2**64 - 1])
+def test_labels_beyond_int64_are_refused(tmp_path, label):
+    """An unsigned label that int64 cannot hold is named, and the largest one it can hold is read."""
+    np.save(tmp_path / "v.npy", np.array([0, 2**63 - 1], np.uint64))
+    assert read_vector(tmp_path / "v.npy").tolist() == [0, 2**63 - 1]
+    np.save(tmp_path / "v.npy", np.array([3, label], np.uint64))
+    with pytest.raises(InputError, match=rf"got {label} in row 1, expected integers below 2\^63"):
+        read_vector(tmp_path / "v.npy")

@@ -249,3 +249,55 @@ def test_copies_and_dead_features_change_nothing_at_any_scale(name):
     a[:, 5], a[:, 11], a[:, 12] = a[:, 4], 0.7, 0
     _, _, expected = qr_cca(centred(a), centred(b))
     assert_close(canonical_correlations(moments_of(a * scale, b), "a", "b"), expected, 1e-7)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("n", "d"), [(100, 60), (60, 40), (42, 21)])
+def test_pwcca_is_undetermined_where_few_rows_force_correlations_of_one(n, d, precision):
+    """Where n − 1 is below the ranks' sum, the excess of correlations are 1 and tie: no number."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((n, d)), rng.standard_normal((n, d))
+    moments = moments_of(a, b, precision=precision)
+    forced = 2 * d - (n - 1)
+    assert (canonical_correlations(moments, "a", "b") > 1 - 1e-5).sum() == forced
+    if forced == 1:  # alone, it ties with nothing
+        assert pwcca(moments, "a", "b") < 1
+        return
+    found = f"{forced} of {d} canonical correlations are 1 .n − 1 = {n - 1} is below the ranks' sum"
+    for pair in (("a", "b"), ("b", "a")):
+        with pytest.raises(InputError, match=found):
+            pwcca(moments, *pair)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_pwcca_is_one_where_all_correlations_are(precision):
+    """A space against an affine copy, and two of fewer rows than dimensions, have PWCCA 1."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((200, 12))
+    copy = a @ rng.standard_normal((12, 12)) + 1
+    assert pwcca(moments_of(a, copy, precision=precision), "a", "b") == pytest.approx(1, abs=1e-4)
+    wide = rng.standard_normal((20, 30))
+    moments = moments_of(wide, rng.standard_normal((20, 30)), precision=precision)
+    assert pwcca(moments, "a", "b") == pytest.approx(1)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_shared_features_leave_pwcca_undetermined(precision):
+    """Features that both spaces hold make correlations of 1, whose weights hang on their basis."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((300, 9))
+    b = np.column_stack([a[:, :4], rng.standard_normal((300, 6))])
+    with pytest.raises(InputError, match="4 of 9 canonical correlations are 1: how a weighs them"):
+        pwcca(moments_of(a, b, precision=precision), "a", "b")
+
+
+def test_correlations_that_tie_below_one_leave_pwcca_undetermined():
+    """Two pairs of variates of one correlation, made exact by orthogonal columns, tie as well."""
+    base = np.linalg.qr(np.random.default_rng(0).standard_normal((64, 7)) - 0.0)[0]
+    base = np.linalg.qr(base - base.mean(axis=0))[0]
+    a = base[:, :3] * [1.0, 2.0, 3.0] @ np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 1.0]])
+    b = base[:, :3] * [0.6, 0.6, 0.3] + base[:, 3:6] * [0.8, 0.8, np.sqrt(0.91)]
+    moments = moments_of(a, b)
+    assert_close(canonical_correlations(moments, "a", "b"), [0.6, 0.6, 0.3], 1e-12)
+    with pytest.raises(InputError, match=r"2 of 3 canonical correlations are 0.6: how a weighs"):
+        pwcca(moments, "a", "b")

@@ -164,3 +164,40 @@ def test_undefined_nulls_are_refused():
         linear_cka_null(moments_of(a, np.full_like(b, 0.1)), "a", "b")
     with pytest.raises(InputError, match="got space 'x', expected one of"):
         linear_cka_null(moments_of(a, b), "x", "b")
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize(
+    ("factor_a", "factor_b", "dtype"),
+    [
+        (5e36, 1e36, np.float32),
+        (1e-36, 1e36, np.float32),
+        (1e-30, 1e-30, np.float32),
+        (1e-69, 1e-69, np.float64),
+        (1e68, 1e68, np.float64),
+        (1e-68, 1e68, np.float64),
+    ],
+)
+def test_cka_does_not_depend_on_units(factor_a, factor_b, dtype, debiased):
+    """Features of any scale that is taken have the CKA of the same features at scale one."""
+    a, b = make("tall")
+    moments = moments_of((a * factor_a).astype(dtype), (b * factor_b).astype(dtype))
+    expected = linear_cka(moments_of(a, b), "a", "b", debiased=debiased)
+    found = linear_cka(moments, "a", "b", debiased=debiased)
+    assert found == pytest.approx(expected, abs=1e-6 if dtype == np.float32 else 1e-12)
+    nulls = [
+        linear_cka_null(each, "a", "b", debiased=debiased) for each in (moments, moments_of(a, b))
+    ]
+    assert nulls[0].mean == pytest.approx(nulls[1].mean, abs=1e-6)
+    assert nulls[0].sd == pytest.approx(nulls[1].sd, rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-80, 1e-100, 1e-140])
+def test_features_whose_fourth_powers_vanish_have_no_cka(factor):
+    """Where sums of fourth powers are gone, both estimates and their nulls are refused in words."""
+    a, b = make("tall")
+    moments = moments_of(a * factor, b)
+    for debiased in (False, True):
+        for function in (linear_cka, linear_cka_null):
+            with pytest.raises(InputError, match="a: features are too small for CKA; rescale"):
+                function(moments, "a", "b", debiased=debiased)

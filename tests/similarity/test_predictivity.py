@@ -8,7 +8,14 @@ from tests.helpers import CASES, make, moments_of
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators import identity, mean_vector, ridge
-from intertwine.estimators.gcv import ALPHAS, MIN_FREE_SHARE, MIN_RESIDUAL_SHARE
+from intertwine.estimators.gcv import (
+    ALPHAS,
+    LOWER,
+    MIN_FREE_SHARE,
+    MIN_RESIDUAL_SHARE,
+    NO_CANDIDATE,
+    UPPER,
+)
 from intertwine.moments import Moments
 from intertwine.similarity import r_squared
 from intertwine.similarity.predictivity import fold
@@ -127,7 +134,7 @@ def test_unseen_rows_are_scored_as_by_scikit_learn(case):
         model = Ridge(alpha=alpha, solver="svd").fit(a[seen], b[seen])
         fitted = model.predict(a[~seen]).reshape(len(rows), -1)
         group = moments_of(a[~seen], b[~seen])
-        got = fold(total - group, group, "a", ["b"])["b"]
+        got = fold(total - group, group, "a", ["b"], alphas=ALPHAS)["b"]
         assert got.alpha == alpha
         assert got.residual == pytest.approx(((b[~seen] - fitted) ** 2).sum(), rel=tolerance)
         spread = ((b[seen] - b[seen].mean(axis=0)) ** 2).sum()
@@ -195,7 +202,7 @@ def test_one_factorisation_serves_every_target():
     assert list(together) == ["b", "c"]
     for target, got in together.items():
         alone = fold(rest, group, "a", [target])[target]
-        assert got.alpha == alone.alpha
+        assert got.alpha == pytest.approx(alone.alpha, rel=1e-12)
         assert got.residual == pytest.approx(alone.residual, rel=1e-9)
         assert got.unrelated == pytest.approx(alone.unrelated, rel=1e-12)
 
@@ -220,3 +227,24 @@ def test_too_few_rows_to_fit_are_refused():
         fold(rest, group, "x", ["b"])
     with pytest.raises(InputError, match="got space 'x', expected one of"):
         fold(rest, group, "a", ["x"])
+
+
+@pytest.mark.parametrize("factor", [1e-60, 1e-5, 1e3, 1e60])
+def test_r2_does_not_depend_on_the_unit_of_the_source(factor):
+    """A source in any unit predicts the same, with λ in its unit squared."""
+    a, b = make("tall")
+    seen = np.arange(200) % 5 > 0
+    plain, scaled = fold_of(a, b, seen), fold_of(a * factor, b, seen)
+    assert scaled.residual == pytest.approx(plain.residual, rel=1e-9)
+    assert scaled.unrelated == pytest.approx(plain.unrelated, rel=1e-9)
+    assert scaled.alpha == pytest.approx(plain.alpha * factor**2, rel=1e-9)
+
+
+def test_a_chosen_edge_is_said():
+    """A λ at an edge of the grid, and one that nothing speaks for, are told apart from the others."""
+    a, b = make("tall")
+    seen = np.arange(200) % 5 > 0
+    assert fold_of(a, b, seen).note == ""
+    assert fold_of(a * 1e-5, b, seen, alphas=ALPHAS).note == LOWER
+    assert fold_of(a, b, seen, alphas=[1e-9, 1e-8]).note == UPPER
+    assert fold_of(a, a[:, :3], seen, alphas=ALPHAS[:3]).note == NO_CANDIDATE

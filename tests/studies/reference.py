@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-GRID = np.logspace(-3, 6, 37)
+# λ as a share of the source's mean eigenvalue.
+SHARES = np.logspace(-9, 3, 49)
+
+
+def grid_of(x):
+    """Return the λ to choose among, (49,): shares of the mean eigenvalue of the scatter of x."""
+    xc = x - x.mean(axis=0)
+    return SHARES * (xc**2).sum() / np.linalg.matrix_rank(xc)
 
 
 def ridge(x, y, lam):
@@ -24,13 +31,13 @@ def ridge(x, y, lam):
     return weight, mean_y - weight @ mean_x
 
 
-def hats(x, grid=GRID):
+def hats(x, grid):
     """Return the hat matrix of each λ, (n, n), for centred data."""
     xc = x - x.mean(axis=0)
     return [xc @ np.linalg.solve(xc.T @ xc + lam * np.eye(x.shape[1]), xc.T) for lam in grid]
 
 
-def gcv(hat_matrices, y, *, per_target, grid=GRID):
+def gcv(hat_matrices, y, *, per_target, grid):
     """Return the λ that generalised cross-validation chooses, (d_target,)."""
     n, yc = len(y), y - y.mean(axis=0)
     best = np.full(y.shape[1], np.inf)
@@ -86,14 +93,16 @@ def closed_set(fit, evaluation, heads, labels, *, alpha):
     own = {a: np.argmax(x @ heads[a][0].T + heads[a][1], axis=1) for a, x in evaluation.items()}
     pairs = {}
     for a in fit:
-        hat_matrices = hats(fit[a]) if isinstance(alpha, str) else None
+        grid = grid_of(fit[a])
+        hat_matrices = hats(fit[a], grid) if isinstance(alpha, str) else None
         for b in fit:
             if a == b:
                 continue
             weight_b, bias_b = heads[b]
             lam = np.full(fit[b].shape[1], alpha) if isinstance(alpha, float) else None
             if lam is None:
-                lam = gcv(hat_matrices, fit[b], per_target=alpha == "gcv-per-target")
+                per_target = alpha == "gcv-per-target"
+                lam = gcv(hat_matrices, fit[b], per_target=per_target, grid=grid)
             weight, bias = ridge(fit[a], fit[b], lam)
             mapped = evaluation[a] @ weight.T + bias
             counts = score(mapped @ weight_b.T + bias_b, labels, own[a], own[b])

@@ -4,7 +4,7 @@ from scipy.stats import t
 from sklearn.linear_model import Ridge
 from tests.studies.similarity_cases import groups_of, moments_of_rows, rows_of_groups
 
-from intertwine.estimators.gcv import ALPHAS
+from intertwine.estimators.gcv import SHARES
 from intertwine.similarity.canonical import CanonicalPair, cca_mean, pwcca, svcca
 from intertwine.similarity.cka import linear_cka
 from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES
@@ -120,12 +120,13 @@ def gcv_ridge(x, y):
     """Return λ of the grid that minimises n RSS / (n − df)², by fitting every one of them."""
     centred = x - x.mean(axis=0)
     scores = []
-    for alpha in ALPHAS:
+    alphas = SHARES * (centred**2).sum() / np.linalg.matrix_rank(centred)
+    for alpha in alphas:
         fitted = Ridge(alpha=alpha, solver="cholesky").fit(x, y).predict(x)
         gram = centred.T @ centred
         df = 1 + np.trace(gram @ np.linalg.inv(gram + alpha * np.eye(len(gram))))
         scores.append(len(x) * ((y - fitted) ** 2).sum() / (len(x) - df) ** 2)
-    return ALPHAS[int(np.argmin(scores))]
+    return alphas[int(np.argmin(scores))]
 
 
 def test_r2_is_pooled_over_groups_that_maps_were_not_fitted_on(case):

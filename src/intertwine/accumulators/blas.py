@@ -70,26 +70,30 @@ class BlasAccumulator:
         start, n = self.fill, len(next(iter(rows.values())))
         self._make_room(start + n)
         slabs = [slice(*ends) for ends in cut_on_grid(start, start + n, SLAB_ROWS)]
-        for first in self._each(n)(lambda slab: self._prepare(rows, slab, start), slabs):
-            if first is not None:
-                self._first += first
+        with np.errstate(invalid="ignore"):  # what overflows, `check_norms` refuses
+            for first in self._each(n)(lambda slab: self._prepare(rows, slab, start), slabs):
+                if first is not None:
+                    self._first += first
         self.fill += n
 
     def close(self) -> None:
         """Add the block in hand."""
         n, self.fill = self.fill, 0
         if n % SLAB_ROWS:
-            self._first += self._weigh(slice(n - n % SLAB_ROWS, n))
+            with np.errstate(invalid="ignore"):
+                self._first += self._weigh(slice(n - n % SLAB_ROWS, n))
         norms, total = self._norms[:, :n], self._first
         self._first = np.zeros_like(total)
-        check_norms(self.sums.names, norms, self.dtype.name)
+        block = {name: array[:n] for name, array in self._block.items()}
+        check_norms(
+            self.sums.names, norms, self.dtype.name, lambda name: bool(np.ptp(block[name], 0).any())
+        )
         self.sums.add_norms(n, norms)
         # A block's sum first, so that blocks add up to the same bits wherever they were taken.
         split = np.hsplit(total, np.cumsum(self.dims)[:-1])
         for name, part in zip(self.sums.names, split, strict=True):
             self.sums.first[name] += part[0]
             self.sums.norm_cross[name] += part[1:]
-        block = {name: array[:n] for name, array in self._block.items()}
         self._each(n)(lambda tile: self._add_tile(block, tile), self.tiles)
 
     def collect(self) -> None:

@@ -83,6 +83,11 @@ class RowBuffer:
             norms[space] += z.square_().sum(dim=0)
         return norms
 
+    def varies(self, name: str) -> bool:
+        """Whether the rows of the block in hand differ in a space."""
+        z = self.matrix[self.columns[name], self.closed : self.fill]
+        return bool((z != z[:, :1]).any())
+
     def take(self) -> Any:
         """Return the rows that wait, (D, rows), and make room for others."""
         rows = self.matrix[:, : self.closed]

@@ -75,7 +75,7 @@ class TorchAccumulator:
         norms = buffer.norms()
         host = norms.cpu().numpy()
         try:
-            check_norms(self.sums.names, host, self.products.precision)
+            check_norms(self.sums.names, host, self.products.precision, buffer.varies)
             if buffer.unshifted:
                 self._check_means(host)
         except InputError:

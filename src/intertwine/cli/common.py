@@ -85,7 +85,10 @@ AlphaOption = Annotated[
     str, typer.Option(help="Ridge penalty λ: a number, gcv, or gcv-per-target.")
 ]
 AlphasOption = Annotated[
-    str | None, typer.Option(help="λ grid of GCV, comma-separated and ascending.")
+    str | None,
+    typer.Option(
+        help="λ grid of GCV, comma-separated and ascending; by the source's scale if omitted."
+    ),
 ]
 InterceptOption = Annotated[Intercept, typer.Option(help="Where the intercept stands.")]
 RankOption = Annotated[
@@ -117,7 +120,7 @@ def fit_options(
     import numpy as np
 
     from intertwine.errors import InputError
-    from intertwine.estimators import ALPHAS, FitOptions
+    from intertwine.estimators import FitOptions
     from intertwine.estimators.ridge import check_alpha
 
     def number(text: str, kind: type, option: str) -> Any:
@@ -126,7 +129,7 @@ def fit_options(
         except ValueError:
             raise InputError(f"got {option} {text!r}, expected a number") from None
 
-    grid = ALPHAS
+    grid = None
     if alphas is not None:
         grid = np.array([number(value, float, "--alphas") for value in alphas.split(",")])
     return FitOptions(

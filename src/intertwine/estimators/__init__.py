@@ -3,7 +3,7 @@
 from intertwine.estimators.analytic import HeadFactor, analytic
 from intertwine.estimators.baselines import identity, mean_vector
 from intertwine.estimators.cca import cca
-from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.gcv import ALPHAS, GCV, SHARES
 from intertwine.estimators.methods import METHODS, FitOptions, Fitter
 from intertwine.estimators.procrustes import procrustes
 from intertwine.estimators.reduced_rank import reduced_rank
@@ -13,6 +13,7 @@ __all__ = [
     "ALPHAS",
     "GCV",
     "METHODS",
+    "SHARES",
     "FitOptions",
     "Fitter",
     "HeadFactor",

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from intertwine.arrays import Array
     from intertwine.estimators.normal import Eigen
 
+# The default grid: λ as a share of the mean eigenvalue of the source's scatter, tr S / rank S. It
+# asks the same of a source in any unit: c times the features take c² times the λ.
+SHARES = np.logspace(-9, 3, 49)
+# λ itself, for rows in thousands with features of about unit scale: a grid to ask for.
 ALPHAS = np.logspace(-3, 6, 37)
+# What may be worth saying of a choice.
+NO_CANDIDATE = "no λ of the grid is a GCV candidate"
+LOWER, UPPER = (f"GCV chose the {end} edge of the grid" for end in ("lower", "upper"))
+SAID = (NO_CANDIDATE, LOWER, UPPER)
 # No candidate: a λ that leaves less than this share of the rows as degrees of freedom …
 MIN_FREE_SHARE = 0.01
 # … or whose residual is below this share of the power, where rounding has eaten its digits.
@@ -67,7 +75,14 @@ class GCV:
 
     @classmethod
     def of(
-        cls, eigen: Eigen, rotated: Array, power: Array, *, n: int, unpenalised: int, alphas: Array
+        cls,
+        eigen: Eigen,
+        rotated: Array,
+        power: Array,
+        *,
+        n: int,
+        unpenalised: int,
+        alphas: Array | None,
     ) -> GCV:
         """Evaluate the grid.
 
@@ -84,16 +99,16 @@ class GCV:
         unpenalised
             Degrees of freedom outside the penalty.
         alphas
-            (n_alphas,) positive λ, ascending.
+            (n_alphas,) positive λ, ascending; None is `SHARES` of the mean eigenvalue.
 
         Raises
         ------
         InputError
             For an empty grid, or one that is not positive and ascending.
         """
-        alphas = check_grid(alphas)
-        shrunk = eigen.values + alphas[:, None]  # (n_alphas, rank)
-        explained = ((shrunk + alphas[:, None]) / shrunk**2) @ rotated**2
+        alphas = SHARES * eigen.mean if alphas is None else check_grid(alphas)
+        kept = eigen.values / (eigen.values + alphas[:, None])  # (n_alphas, rank)
+        explained = (kept * (2 - kept)) @ (rotated / np.sqrt(eigen.values)[:, None]) ** 2
         df = eigen.df(alphas) + unpenalised
         return cls(alphas, power - explained, df, power, n)
 
@@ -142,12 +157,12 @@ class GCV:
         index[none] = enough[0] if enough.size else len(self.alphas) - 1
         notes = []
         if none.any():
-            notes.append(f"no λ of the grid is a GCV candidate for {none.sum()} of {none.size}")
-        for edge, end in ((0, "lower"), (len(self.alphas) - 1, "upper")):
+            notes.append(f"{NO_CANDIDATE} for {none.sum()} of {none.size}")
+        for edge, end in ((0, LOWER), (len(self.alphas) - 1, UPPER)):
             at_edge = int(((index == edge) & ~none).sum())
             if at_edge:
                 notes.append(
-                    f"GCV chose the {end} edge of the grid, {self.alphas[edge]:g}, "
-                    f"for {at_edge} of {index.size}; widen it with --alphas"
+                    f"{end}, {self.alphas[edge]:g}, for {at_edge} of {index.size}; widen it with "
+                    "--alphas"
                 )
         return np.broadcast_to(self.alphas[index], self.power.shape), notes

@@ -6,14 +6,14 @@ A new method is one file beside this one, and one line in `METHODS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.estimators.analytic import HeadFactor, analytic
 from intertwine.estimators.baselines import identity, mean_vector
 from intertwine.estimators.cca import Whitening, cca, check_options
-from intertwine.estimators.gcv import ALPHAS, check_grid
+from intertwine.estimators.gcv import check_grid
 from intertwine.estimators.procrustes import check_intercept, procrustes
 from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
@@ -47,7 +47,7 @@ class FitOptions:
     prior
         For `ridge`, `analytic` to shrink toward the analytic map instead of zero.
     alphas
-        (n_alphas,) the grid that GCV searches.
+        (n_alphas,) the grid of λ that GCV searches; None follows the source's scale (`gcv.SHARES`).
     """
 
     method: str = "ridge"
@@ -57,7 +57,7 @@ class FitOptions:
     scale: bool = False
     power: float = 1.0
     prior: str | None = None
-    alphas: Array = field(default_factory=lambda: ALPHAS)
+    alphas: Array | None = None
 
     def __post_init__(self) -> None:
         """Raise for what no data could make right, before any are read."""
@@ -67,7 +67,8 @@ class FitOptions:
             raise InputError(
                 f"got prior {self.prior!r} for method {self.method}, expected analytic, with ridge"
             )
-        check_grid(self.alphas)
+        if self.alphas is not None:
+            check_grid(self.alphas)
         if self.method == "reduced-rank" and self.rank is not None:
             check_rank(self.rank)
         if self.method == "procrustes":

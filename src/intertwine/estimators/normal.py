@@ -41,6 +41,8 @@ _EPS = float(np.finfo(np.float64).eps)
 SAFE_SHARE = float(np.sqrt(_EPS))
 # An eigenvalue this many roundings of the largest has four digits, from an eigendecomposition.
 _GRADED = 1e4
+# Numbers between 2^±450 have squares.
+_MOST_POWER = 450
 # How much better conditioned G must be with every feature on its own scale for that to be its form.
 _BETTER = 100.0
 
@@ -186,6 +188,11 @@ class NormalEquations:
         least = max(equal.tolerance, SAFE_SHARE * largest_eigenvalue(equal.matrix))
         return _exceeds(equal.matrix + np.diag(alpha / equal.scale**2), least)
 
+    @staticmethod
+    def rank_note(rank: int, dim: int) -> str:
+        """Return what to say of a rank below the dimension."""
+        return f"the source's features have rank {rank} of {dim}"
+
     def coefficients_of(self, prior: LinearMap, target: str) -> Array:
         """Return a map in the form of these equations, (p, d_target).
 
@@ -308,6 +315,11 @@ class Eigen:
         return len(self.values)
 
     @property
+    def mean(self) -> float:
+        """The mean eigenvalue, 1 where there is none."""
+        return float(self.values.mean()) if self.rank else 1.0
+
+    @property
     def condition(self) -> float:
         """The largest eigenvalue over the smallest that is kept."""
         return float(self.values[-1] / self.values[0]) if self.rank else 1.0
@@ -405,7 +417,10 @@ def _exceeds(matrix: Array, tolerance: float) -> bool:
 
 def largest_eigenvalue(gram: Array) -> float:
     """Return about the largest eigenvalue of a positive semi-definite matrix, by power iteration."""
-    vector = gram[:, np.einsum("ij,ij->j", gram, gram).argmax()]
+    power = int(np.frexp(gram.diagonal().max(initial=0.0))[1])
+    if abs(power) > _MOST_POWER:  # lengths of such columns are no numbers
+        return float(np.ldexp(largest_eigenvalue(np.ldexp(gram, -power)), power))
+    vector = gram[:, np.abs(gram).sum(axis=0).argmax()]
     length = float(np.linalg.norm(vector))
     for _ in range(10):
         if length == 0:

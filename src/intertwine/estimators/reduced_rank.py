@@ -8,13 +8,13 @@ Statistical Analysis and Data Mining 4 (2011).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.estimators.gcv import ALPHAS, GCV, MIN_FREE_SHARE
+from intertwine.estimators.gcv import GCV, MIN_FREE_SHARE
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.estimators.ridge import check_alpha
 
@@ -34,7 +34,7 @@ def reduced_rank(
     rank: int | str,
     alpha: float | str = 1.0,
     intercept: str = "free",
-    alphas: Array = ALPHAS,
+    alphas: Array | None = None,
 ) -> dict[str, LinearMap]:
     """Fit ridge maps of limited rank from one source to several targets.
 
@@ -56,12 +56,12 @@ def reduced_rank(
     intercept
         `free`, `homogeneous` or `none`.
     alphas
-        (n_alphas,) the grid that GCV searches.
+        (n_alphas,) the grid of λ that GCV searches, as for `ridge`.
 
     Returns
     -------
     maps
-        By target; `info` holds alpha, map_rank and df.
+        By target; `info` holds alpha, map_rank, df, rank and notes.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def rank_path(
     ranks: Sequence[int],
     alpha: float | str = 1.0,
     intercept: str = "free",
-    alphas: Array = ALPHAS,
+    alphas: Array | None = None,
 ) -> dict[str, dict[int, LinearMap]]:
     """Fit ridge maps of several ranks, for little more than the price of one.
 
@@ -132,7 +132,7 @@ def _factored(
     targets: Iterable[str],
     alpha: float | str,
     intercept: str,
-    alphas: Array,
+    alphas: Array | None,
 ) -> Iterator[tuple[str, _Factored]]:
     """Yield each target's ridge solution, its directions sorted by what they explain."""
     alpha = check_alpha(alpha)
@@ -143,6 +143,7 @@ def _factored(
     eigen = Eigen.of(equations)
     for target in targets:
         rotated, power = eigen.rotate(equations.right(target)), equations.power(target)
+        notes: list[str] = []
         lam = alpha
         if lam == "gcv":
             gcv = GCV.of(
@@ -153,8 +154,12 @@ def _factored(
                 unpenalised=equations.unpenalised,
                 alphas=alphas,
             )
-            lam = float(gcv.choose(per_target=False)[0][0])
-        yield target, _Factored.of(equations, eigen, rotated, power, target, float(lam))
+            chosen, notes = gcv.choose(per_target=False)
+            lam = chosen[0]
+        if eigen.rank < len(eigen.vectors):
+            notes.append(equations.rank_note(eigen.rank, len(eigen.vectors)))
+        factored = _Factored.of(equations, eigen, rotated, power, target, float(lam))
+        yield target, replace(factored, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ class _Factored:
     power: Array
     values: Array
     vectors: Array
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -226,4 +232,5 @@ class _Factored:
             map_rank=chosen,
             df=float(self.df()[chosen - 1]) if chosen else 0.0,
             rank=self.eigen.rank,
+            notes=list(self.notes),
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators.device_solve import Cholesky
-from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.gcv import GCV
 from intertwine.estimators.normal import Eigen, NormalEquations
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ridge(
     alpha: float | str = 1.0,
     intercept: str = "free",
     priors: Mapping[str, LinearMap] | None = None,
-    alphas: Array = ALPHAS,
+    alphas: Array | None = None,
 ) -> dict[str, LinearMap]:
     """Fit ridge maps from one source to several targets.
 
@@ -75,7 +75,8 @@ def ridge(
     priors
         The map to shrink toward, by target; with no rows at all the result is that map.
     alphas
-        (n_alphas,) the grid that GCV searches.
+        (n_alphas,) the grid of λ that GCV searches; None is `gcv.SHARES` of the source's mean
+        eigenvalue.
 
     Returns
     -------
@@ -106,7 +107,9 @@ def ridge(
 class _Solver:
     """One factored source: Cholesky for one λ, an eigendecomposition for λ = 0 and for GCV."""
 
-    def __init__(self, equations: NormalEquations, alpha: float | str, alphas: Array) -> None:
+    def __init__(
+        self, equations: NormalEquations, alpha: float | str, alphas: Array | None
+    ) -> None:
         self.equations, self.alpha, self.alphas = equations, alpha, alphas
         self.gram = equations.gram()
         factor: Cholesky | Eigen | None = None
@@ -139,7 +142,7 @@ class _Solver:
             coefficients += start
         dim = len(self.gram)
         if self.rank < dim:
-            notes.append(f"the source's features have rank {self.rank} of {dim}")
+            notes.append(equations.rank_note(self.rank, dim))
         facts = {
             "alpha": float(np.median(chosen)),
             "alpha_min": float(chosen.min()),

@@ -23,7 +23,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from intertwine.arrays import as_features
 from intertwine.errors import InputError
 from intertwine.estimators.cca import cca
-from intertwine.estimators.gcv import ALPHAS
 from intertwine.estimators.procrustes import procrustes
 from intertwine.estimators.reduced_rank import reduced_rank
 from intertwine.estimators.ridge import ridge
@@ -121,7 +120,7 @@ class RidgeMap(_MapRegressor):
     intercept
         `free`, `homogeneous` or `none`.
     alphas
-        (n_alphas,) the grid that GCV searches; `intertwine.estimators.ALPHAS` when None.
+        (n_alphas,) the grid of λ that GCV searches; when None it follows the scale of X.
 
     Attributes
     ----------
@@ -131,6 +130,8 @@ class RidgeMap(_MapRegressor):
         (n_targets,) bias b, or a number.
     alpha_
         λ; the median where each target has its own.
+    notes_
+        What is worth saying of the fit: a λ at an edge of the grid, a rank below the dimension.
     map_
         The map as a `LinearMap` from space X to space y.
     moments_
@@ -158,10 +159,15 @@ class RidgeMap(_MapRegressor):
         self.alphas = alphas
 
     def _solve(self) -> LinearMap:
-        alphas = ALPHAS if self.alphas is None else self.alphas
         fitted = ridge(
-            self.moments_, "X", ["y"], alpha=self.alpha, intercept=self.intercept, alphas=alphas
+            self.moments_,
+            "X",
+            ["y"],
+            alpha=self.alpha,
+            intercept=self.intercept,
+            alphas=self.alphas,
         )["y"]
+        self.notes_ = [note.replace("--alphas", "alphas") for note in fitted.info["notes"]]
         self.alpha_ = fitted.info["alpha"]
         return fitted
 
@@ -182,7 +188,7 @@ class ReducedRankMap(_MapRegressor):
     ----------
     rank_
         Rank of the map.
-    coef_, intercept_, alpha_, map_, moments_, n_features_in_
+    coef_, intercept_, alpha_, notes_, map_, moments_, n_features_in_
         As those of `RidgeMap`.
     """
 
@@ -197,6 +203,7 @@ class ReducedRankMap(_MapRegressor):
         fitted = reduced_rank(
             self.moments_, "X", ["y"], rank=self.rank, alpha=self.alpha, intercept=self.intercept
         )["y"]
+        self.notes_ = [note.replace("--alphas", "alphas") for note in fitted.info["notes"]]
         self.alpha_, self.rank_ = fitted.info["alpha"], fitted.info["map_rank"]
         return fitted
 

@@ -128,12 +128,17 @@ def read_vector(path: Path) -> Array:
     FileFormatError
         When it is no `.npy`, holds objects, or is cut.
     InputError
-        When it is not one-dimensional integers.
+        When it is not one-dimensional integers, or holds one that int64 does not.
     """
     shape, dtype, _, offset = _read_header(path)
     if len(shape) != 1 or dtype.kind not in "iu":
         raise InputError(f"{path}: got {dtype} of shape {shape}, expected (n,) integers")
     values = np.fromfile(path, dtype, count=shape[0], offset=offset)
+    large = np.flatnonzero(values > np.iinfo(np.int64).max)
+    if large.size:
+        raise InputError(
+            f"{path}: got {values[large[0]]} in row {large[0]}, expected integers below 2^63"
+        )
     return values.astype(np.int64)
 
 

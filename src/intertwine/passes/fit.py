@@ -135,8 +135,9 @@ def _fit_to_files(
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
     """Return what options, and the heads that they need, are, JSON-ready and to the last digit."""
     used = heads if options.needs_heads else {}
+    alphas = None if options.alphas is None else options.alphas.tolist()
     return [
-        {**vars(options), "alphas": options.alphas.tolist()},
+        {**vars(options), "alphas": alphas},
         {name: head.fingerprint() for name, head in used.items()},
     ]
 

@@ -7,20 +7,27 @@ of variates*, Biometrika 28 (1936); with λ, Vinod, Journal of Econometrics 4 (1
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.similarity.singular import singular_values, singular_vectors
+from intertwine.similarity.singular import root_of_product, singular_values, singular_vectors
 from intertwine.similarity.spectrum import Spectrum, spectrum_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from intertwine.arrays import Array
     from intertwine.moments import Moments
 
 VARIANCE = 0.99
+# Canonical correlations that differ by less are equal …
+_TIE = 1e-10
+# … and PWCCA is undetermined where the basis chosen for equal ones could change it by more.
+_PLAY = 1e-6
 
 Spectra = dict[str, Spectrum]
 
@@ -41,6 +48,8 @@ class CanonicalPair:
         (k,) canonical correlations, descending, k = min(rank_a, rank_b).
     left, right
         (rank_a, k) and (rank_b, k) singular vectors of K.
+    rounding
+        What rounding may leave a correlation of 1 short of it.
     """
 
     a: Spectrum
@@ -50,6 +59,7 @@ class CanonicalPair:
     rho: Array
     left: Array
     right: Array
+    rounding: float = _TIE
 
     @classmethod
     def of(
@@ -70,10 +80,11 @@ class CanonicalPair:
             raise InputError(f"got alpha {alpha}, expected a number of at least 0")
         left, right = spectrum_of(moments, a, spectra), spectrum_of(moments, b, spectra)
         cross = left.vectors.T @ moments.scatter(a, b) @ right.vectors
-        whitened = cross / np.sqrt(np.outer(left.values + alpha, right.values + alpha))
+        whitened = cross / root_of_product((left.values + alpha)[:, None], right.values + alpha)
         u, rho, v = singular_vectors(whitened, quick=quick)
         rho = np.clip(rho, 0.0, 1.0)  # a correlation; only rounding exceeds one
-        return cls(left, right, float(alpha), whitened, rho, u, v)
+        rounding = max(_TIE, 64 * moments.eps)
+        return cls(left, right, float(alpha), whitened, rho, u, v, rounding)
 
     def svcca(self, k_a: int, k_b: int, *, quick: bool = False) -> float:
         """Return the mean canonical correlation of the leading k_a and k_b components alone."""
@@ -83,10 +94,45 @@ class CanonicalPair:
         return float(np.clip(rho, 0.0, 1.0).mean())
 
     def pwcca(self, *, swapped: bool = False) -> float:
-        """Return PWCCA with the weights of a, or of b when `swapped`."""
+        """Return PWCCA with the weights of a, or of b when `swapped`.
+
+        Raises
+        ------
+        InputError
+            Where equal correlations leave it undetermined.
+        """
         side, directions = (self.b, self.right) if swapped else (self.a, self.left)
         weights = projection_weights(side, directions, self.alpha)
-        return float(weights @ self.rho / weights.sum())
+        score = float(weights @ self.rho / weights.sum())
+        tied = [block for block in self.ties() if block.stop - block.start > 1]
+        if tied and tied[0] != slice(0, len(self.rho)):
+            shown = _projections(side, directions, self.alpha)
+            if _play(weights, self.rho, shown, tied, score) > max(_PLAY, 16 * self.rounding):
+                raise InputError(self._undetermined(side.name, tied))
+        return score
+
+    @property
+    def forced(self) -> int:
+        """How many correlations are 1 because n − 1 dimensions hold no more than they do."""
+        return 0 if self.alpha else max(self.a.rank + self.b.rank - (self.a.n - 1), 0)
+
+    def ties(self) -> list[slice]:
+        """Return the blocks of equal canonical correlations, in their order."""
+        ones = max(self.forced, int((self.rho >= 1 - self.rounding).sum()))
+        ends = np.flatnonzero(-np.diff(self.rho) > _TIE) + 1
+        edges = sorted({0, min(ones, len(self.rho)), *(ends[ends > ones].tolist()), len(self.rho)})
+        return [slice(*ends) for ends in itertools.pairwise(edges)]
+
+    def _undetermined(self, name: str, tied: Sequence[slice]) -> str:
+        """Return why PWCCA with a space's weights is no number."""
+        block = max(tied, key=lambda each: each.stop - each.start)
+        few = ""
+        if self.forced:
+            few = f" (n − 1 = {self.a.n - 1} is below the ranks' sum, {self.a.rank + self.b.rank})"
+        return (
+            f"{block.stop - block.start} of {len(self.rho)} canonical correlations are "
+            f"{self.rho[block.start]:.4g}{few}: how {name} weighs them is not determined"
+        )
 
 
 def projection_weights(side: Spectrum, directions: Array, alpha: float = 0.0) -> Array:
@@ -104,9 +150,33 @@ def projection_weights(side: Spectrum, directions: Array, alpha: float = 0.0) ->
     alpha
         λ of the whitening.
     """
+    return np.asarray(np.abs(_projections(side, directions, alpha)).sum(axis=0))
+
+
+def _projections(side: Spectrum, directions: Array, alpha: float) -> Array:
+    """Return ⟨h_i, x_j⟩ of every feature j and variate i, (d, k)."""
     scale = side.values / np.sqrt(side.values + alpha)
-    projections = side.vectors @ (scale[:, None] * directions)  # (d, k)
-    return np.asarray(np.abs(projections).sum(axis=0))
+    return np.asarray(side.vectors @ (scale[:, None] * directions))
+
+
+def _play(
+    weights: Array, rho: Array, projections: Array, tied: Sequence[slice], score: float
+) -> float:
+    """Return how far PWCCA may move as the variates of equal correlations are turned.
+
+    A block of m variates weighs Σ_j ‖p_j‖₁, p_j its projections on feature j: between Σ_j ‖p_j‖₂ and
+    √m times that in any basis.
+    """
+    ends = []
+    for up in (True, False):
+        turned = weights.copy()
+        for block in tied:
+            least = float(np.linalg.norm(projections[:, block], axis=1).sum())
+            m = block.stop - block.start
+            whole = least * np.sqrt(m) if (rho[block.start] > score) == up else least
+            turned[block] = whole / m
+        ends.append(float(turned @ rho / turned.sum()))
+    return ends[0] - ends[1]
 
 
 def canonical_correlations(
@@ -235,6 +305,8 @@ def pwcca(
     Raises
     ------
     InputError
-        For an unknown space, one that does not vary, or a bad λ.
+        For an unknown space, one that does not vary, or a bad λ; and where several canonical
+        correlations are equal but not all, as are those that are 1 where n − 1 is below
+        rank_a + rank_b: the variates of equal ones may be turned, and their weights with them.
     """
     return CanonicalPair.of(moments, source, target, alpha=alpha, spectra=spectra).pwcca()

@@ -73,9 +73,18 @@ def linear_cka_null(moments: Moments, a: str, b: str, *, debiased: bool = False)
     return KernelSums.of(moments, a, b).null(debiased=debiased)
 
 
+# Fourth powers below this have lost digits.
+_LEAST = 1e-295
+# Traces between 2^±150 have fourth powers.
+_MOST_POWER = 150
+
+
 @dataclass(frozen=True)
 class KernelSums:
     """What CKA needs of the kernels K = XXᵀ of two spaces, each centred.
+
+    A space of very large or small features is scaled by a power of two, which changes no digit, to a
+    trace of about 1: fourth powers of its features would leave the range of numbers.
 
     Parameters
     ----------
@@ -91,6 +100,8 @@ class KernelSums:
         (2,) tr K_i = Σq.
     squares
         (2, 2) Σ q_i q_j, q the diagonal of K.
+    lost
+        The spaces whose features are too small for Σq².
     """
 
     names: tuple[str, str]
@@ -99,6 +110,7 @@ class KernelSums:
     products: Array
     traces: Array
     squares: Array
+    lost: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, moments: Moments, a: str, b: str) -> KernelSums:
@@ -106,15 +118,22 @@ class KernelSums:
         both = list(dict.fromkeys([a, b]))
         traces, squares = moments.norms_about_mean(both)
         index = [both.index(name) for name in (a, b)]
-        own = [_norm(moments, name, name) for name in (a, b)]
-        between = own[0] if a == b else _norm(moments, a, b)
+        traces, squares = traces[index], squares[np.ix_(index, index)]
+        exponents = np.frexp(traces)[1]
+        power = np.where(np.abs(exponents) > _MOST_POWER, -(exponents // 2), 0)
+        lost = (power > 0) & (squares.diagonal() < _LEAST * moments.n)
+        traces = np.ldexp(traces, 2 * power)
+        squares = np.ldexp(squares, 2 * (power[:, None] + power))
+        own = [_norm(moments, name, name, 2 * power[i]) for i, name in enumerate((a, b))]
+        between = own[0] if a == b else _norm(moments, a, b, int(power.sum()))
         return cls(
             names=(a, b),
             n=moments.n,
             rounding=64 * moments.eps,
             products=np.array([[own[0], between], [between, own[1]]]),
-            traces=traces[index],
-            squares=squares[np.ix_(index, index)],
+            traces=traces,
+            squares=squares,
+            lost=tuple(name for name, gone in zip((a, b), lost, strict=True) if gone),
         )
 
     def cka(self, *, debiased: bool) -> float:
@@ -122,6 +141,7 @@ class KernelSums:
         needed = 4 if debiased else 2
         if self.n < needed:
             raise InputError(f"got n = {self.n} rows, expected at least {needed} for CKA")
+        self._require_digits()
         own = [self.hsic(i, i, debiased=debiased) for i in (0, 1)]
         for i, name in enumerate(self.names):
             if own[i] <= self.rounding * self.products[i, i] or self.products[i, i] <= 0:
@@ -130,6 +150,7 @@ class KernelSums:
 
     def null(self, *, debiased: bool) -> Null:
         """Return the null of CKA, the errors those of `linear_cka_null`."""
+        self._require_digits()
         if debiased:
             return Null(0.0, debiased_cka_null_sd(self.n))
         facts = [
@@ -138,6 +159,11 @@ class KernelSums:
             for number in (self.traces[i], self.products[i, i], self.squares[i, i])
         ]
         return Null(*cka_null(self.n, *facts))
+
+    def _require_digits(self) -> None:
+        """Raise where Σq² has vanished."""
+        for name in self.lost:
+            raise InputError(f"{name}: features are too small for CKA; rescale them")
 
     def hsic(self, i: int, j: int, *, debiased: bool) -> float:
         """Return tr(K_i K_j), or n(n − 3) HSIC₁ when debiased.
@@ -152,5 +178,6 @@ class KernelSums:
         return float(self.products[i, j]) - both + each / ((n - 1) * (n - 2)) - 2 * both / (n - 2)
 
 
-def _norm(moments: Moments, a: str, b: str) -> float:
-    return float(np.linalg.norm(moments.scatter(a, b)) ** 2)
+def _norm(moments: Moments, a: str, b: str, power: int) -> float:
+    """Return ‖S_ab‖²_F, S_ab times two to a power."""
+    return float(np.linalg.norm(np.ldexp(moments.scatter(a, b), power)) ** 2)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 # PWCCA with the weights of the pair's second space: the score of the opposite direction.
 BACK = "pwcca_back"
-CANONICAL = ("cca_mean", "svcca", "pwcca", BACK)
-NAMES = ("cka", "cka_debiased", *CANONICAL, "procrustes")
+NAMES = ("cka", "cka_debiased", "cca_mean", "svcca", "pwcca", BACK, "procrustes")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def pair_scores(
     """
     found: dict[str, float] = {}
     reasons: dict[str, str] = {}
-    rho: Array | None = None
+    pair: CanonicalPair | None = None
 
     def attempt(names: tuple[str, ...], score: Callable[[], tuple[float, ...]]) -> None:
         try:
@@ -140,23 +139,29 @@ def pair_scores(
             reasons.update(dict.fromkeys(names, str(error)))
 
     def canonical() -> tuple[float, ...]:
-        nonlocal rho
+        nonlocal pair
         factors = dict(known.spectra)
         pair = CanonicalPair.of(moments, a, b, alpha=known.alpha, spectra=factors, quick=quick)
-        kept, rho = (known.kept[a], known.kept[b]), pair.rho
-        forth, back = pair.pwcca(), pair.pwcca(swapped=True)
-        return float(pair.rho.mean()), pair.svcca(*kept, quick=quick), forth, back
+        kept = (known.kept[a], known.kept[b])
+        return float(pair.rho.mean()), pair.svcca(*kept, quick=quick)
+
+    def weighted(*, swapped: bool) -> tuple[float]:
+        if pair is None:
+            raise InputError(reasons["cca_mean"])
+        return (pair.pwcca(swapped=swapped),)
 
     kernels = KernelSums.of(moments, a, b)
     attempt(("cka",), lambda: (kernels.cka(debiased=False),))
     attempt(("cka_debiased",), lambda: (kernels.cka(debiased=True),))
-    attempt(CANONICAL, canonical)
+    attempt(("cca_mean", "svcca"), canonical)
+    attempt(("pwcca",), lambda: weighted(swapped=False))
+    attempt((BACK,), lambda: weighted(swapped=True))
     spectra = known.spectra
     attempt(
         ("procrustes",),
         lambda: (angular_distance(moments, a, b, spectra=spectra, quick=quick),),
     )
-    return MomentScores(found, reasons, rho)
+    return MomentScores(found, reasons, None if pair is None else pair.rho)
 
 
 def pair_nulls(moments: Moments, a: str, b: str, known: SpectraOf) -> dict[str, Null]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.estimators.gcv import ALPHAS, GCV
+from intertwine.estimators.gcv import GCV, SAID
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.similarity.estimate import Null
 
@@ -76,6 +76,8 @@ class Fold:
         Σ‖y − mean‖² over the other rows.
     alpha
         λ, chosen by GCV on the other rows.
+    note
+        What is worth saying of that choice, as a chosen edge of the grid; empty for most.
     """
 
     residual: float
@@ -83,6 +85,7 @@ class Fold:
     wobble: float
     spread: float
     alpha: float
+    note: str = ""
 
 
 def fold(
@@ -91,7 +94,7 @@ def fold(
     source: str,
     targets: Iterable[str],
     *,
-    alphas: Array = ALPHAS,
+    alphas: Array | None = None,
     spectrum: Spectrum | None = None,
 ) -> dict[str, Fold]:
     """Fit ridge maps on some rows and score them on others.
@@ -110,7 +113,7 @@ def fold(
     source, targets
         Names of the spaces.
     alphas
-        (n_alphas,) the grid that GCV searches.
+        (n_alphas,) the grid of λ that GCV searches, as for `estimators.ridge`.
     spectrum
         Of the source over `rest`, where it is known.
 
@@ -133,19 +136,21 @@ def fold(
     for target in targets:
         rotated, power = eigen.rotate(equations.right(target)), equations.power(target)
         gcv = GCV.of(eigen, rotated, power, n=rest.n, unpenalised=1, alphas=alphas)
-        alpha = float(gcv.choose(per_target=False)[0][0])
+        chosen, notes = gcv.choose(per_target=False)
+        alpha = float(chosen[0])
         coefficients = rotated / (values[:, None] + alpha)  # (rank, d_target)
         cross = vectors.T @ _about(group, rest, source, target)
         own = group.scatter_diagonal(target).sum() + group.n * _shift(group, rest, target)
         residual = own - float((coefficients * (2 * cross - spread @ coefficients)).sum())
-        noise = float((values * spread.diagonal() / (values + alpha) ** 2).sum())
         shrunk = values / (values + alpha)
+        noise = float((shrunk * (spread.diagonal() / (values + alpha))).sum())
         folds[target] = Fold(
             residual=max(float(residual), 0.0),
             unrelated=group.n * (1 + 1 / rest.n) + noise,
             wobble=float(((2 * shrunk - shrunk**2) ** 2).sum()),
             spread=float(power.sum()),
             alpha=alpha,
+            note=next((said for said in SAID if notes and notes[0].startswith(said)), ""),
         )
     return folds
 

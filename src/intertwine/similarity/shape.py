@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.similarity.singular import singular_values
+from intertwine.similarity.singular import root_of_product, singular_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def angular_distance(
         For an unknown space, or one that does not vary.
     """
     nuclear, spread_a, spread_b = _parts(moments, a, b, spectra, quick=quick)
-    return float(np.arccos(min(nuclear / np.sqrt(spread_a * spread_b), 1.0)))
+    return float(np.arccos(min(nuclear / root_of_product(spread_a, spread_b), 1.0)))
 
 
 def procrustes_distance(moments: Moments, a: str, b: str) -> float:

@@ -7,7 +7,7 @@ resamples and between draws of a null; scores themselves come from an SVD.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,18 @@ from intertwine.svd import svd
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
+
+# A product below this has lost digits.
+_LEAST = 1e-290
+
+
+def root_of_product(a: Any, b: Any) -> Any:
+    """Return √(ab) of positive numbers or arrays, also where their product is no float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        product = np.multiply(a, b)
+    if np.isfinite(product).all() and (product > _LEAST).all():
+        return np.sqrt(product)
+    return np.sqrt(a) * np.sqrt(b)
 
 
 def singular_values(matrix: Array, *, quick: bool = False) -> Array:

@@ -70,7 +70,9 @@ class Spectrum:
     @property
     def participation_ratio(self) -> float:
         """(Σ values)² / Σ values²: how many directions share the variance, 1 … rank."""
-        return float(self.values.sum() ** 2 / (self.values**2).sum())
+        # By a power of two, which changes no digit: squares of very large or small ones have none.
+        values = np.ldexp(self.values, -np.frexp(self.values[0])[1])
+        return float(values.sum() ** 2 / (values**2).sum())
 
     def components(self, variance: float) -> int:
         """Return how few leading components hold this share of the variance, at least one."""

@@ -63,12 +63,15 @@ class MomentEstimates:
         Scores over all rows by unordered pair; they hold the canonical correlations.
     known
         Spectra over all rows.
+    choices
+        What is worth saying of the choice of the R² maps' λ, by ordered pair; absent for most.
     """
 
     estimates: dict[Pair, dict[str, Estimate]]
     alphas: dict[Pair, float]
     whole: dict[Pair, MomentScores]
     known: SpectraOf
+    choices: dict[Pair, str]
 
 
 def moment_estimates(
@@ -110,17 +113,20 @@ def moment_estimates(
         parts = [each.scores[a, b] for each in replicates]
         forth, back = pair_estimates(whole[a, b], parts, sizes, nulls.get((a, b), {}))
         found[a, b], found[b, a] = forth, back
-    alphas = {}
+    alphas, choices = {}, {}
     for source, target in list(found):
         mine = [each.folds[source, target] for each in replicates if (source, target) in each.folds]
         found[source, target]["r2"] = predictivity(known.spectra.get(target), mine, sizes)
         if mine:
             alphas[source, target] = float(np.median([each.alpha for each in mine]))
+        said = [each.note for each in mine if each.note]
+        if said:
+            choices[source, target] = max(sorted(set(said)), key=said.count)
     ordered = {
         pair: {name: found[pair][name] for name in MOMENT_MEASURES}
         for pair in permutations(names, 2)
     }
-    return MomentEstimates(ordered, alphas, whole, known)
+    return MomentEstimates(ordered, alphas, whole, known, choices)
 
 
 def _replicate(

@@ -205,7 +205,7 @@ def similarity_of_moments(
             "cca_alpha": options.cca_alpha,
             "variance": options.variance,
             "controls": list(options.controls),
-            **by_weight([*notes, *_notes(found.known, names, total.n)]),
+            **by_weight([*notes, *_choices(found.choices), *_notes(found.known, names, total.n)]),
         },
         measures=[measure.to_json() for measure in measured],
         spaces=tables.space_rows(networks, total.spaces, found.known, info, options.controls),
@@ -225,6 +225,16 @@ def _check(names: Sequence[str], options: SimilarityOptions) -> None:
     for control in options.controls:
         if control not in names:
             raise InputError(f"got control {control!r}, expected one of the spaces {list(names)}")
+
+
+def _choices(choices: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return what is worth saying of the λ of R², one sentence a kind of choice."""
+    notes = []
+    for said in dict.fromkeys(choices.values()):
+        pairs = [f"{a} → {b}" for (a, b), each in choices.items() if each == said]
+        more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+        notes.append(f"r2 of {', '.join(pairs[:3])}{more}: {said}")
+    return notes
 
 
 def _notes(known: SpectraOf, names: Sequence[str], n: int) -> list[str]:

@@ -187,6 +187,11 @@ def test_calibrated_scores_of_random_spaces_are_zero_within_their_interval(unrel
         if low is None:
             # Only CCA without rows enough for its directions has no calibration.
             assert name in {"cca_mean", "pwcca"}
+            if name == "pwcca" and row[name] is None:
+                # Correlations of 1 that few rows force tie, over all rows or without a group.
+                assert n - 1 < d_source + d_target
+                assert "is not determined" in row["reasons"][name]
+                continue
             assert n - 1 <= max(d_source, d_target)
             assert "unrelated spaces of this size reach the best value too" in row["reasons"][name]
             continue

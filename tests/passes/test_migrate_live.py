@@ -184,7 +184,7 @@ def test_every_write_beside_a_migration_is_accounted_for(database, map_file):
 
 def migrate_with_kills(old, new, map_file, application):
     """Run the command until it has switched; return how often it was killed, and writes until then."""
-    arguments = ("migrate", old, new, "--map", map_file, "--batch-size", 100, "--switch")
+    arguments = ("migrate", old, new, "--map", map_file, "--batch-size", 500, "--switch")
     chance = np.random.default_rng(3)
     with commands(
         "intertwine.passes.migrate", "intertwine.stores.pgvector_target", "psycopg"

@@ -340,6 +340,10 @@ BOUND = {
         "CREATE TRIGGER g AFTER INSERT OR UPDATE ON items EXECUTE FUNCTION nothing()",
         "trigger g on items",
     ),
+    "domain": (
+        "CREATE DOMAIN short AS vector(4); ALTER TABLE items ALTER emb TYPE short",
+        "the column is of domain short",
+    ),
     "rule": ("CREATE RULE r AS ON UPDATE TO items DO ALSO NOTIFY x", "rule r on items"),
 }
 
@@ -347,7 +351,7 @@ BOUND = {
 @pytest.fixture
 def function(table):
     """Make a function that a trigger can run; return the table."""
-    for kind in ("VIEW v", "MATERIALIZED VIEW v", "PUBLICATION p", "FUNCTION f"):
+    for kind in ("VIEW v", "MATERIALIZED VIEW v", "PUBLICATION p", "FUNCTION f", "DOMAIN short"):
         with suppress(psycopg.Error):
             table.run(f"DROP {kind}")
     table.run(
@@ -514,6 +518,31 @@ def test_grants_storage_and_words_go_with_the_name(table):
     assert found == "of 100%% wool, {cut}"
 
 
+def test_subscribers_are_thought_of(table):
+    """A table that is published gives a warning, and goes on."""
+    table.run("DROP PUBLICATION IF EXISTS whole")
+    table.run("CREATE PUBLICATION whole FOR TABLE items")
+    (warning,) = table.target().require_ready()
+    assert "publication whole sends the table to subscribers" in warning
+    assert "columns new and new_intertwine too" in warning
+    table.run("DROP PUBLICATION whole")
+
+
+@pytest.mark.parametrize("length", [50, 63])
+def test_long_names_are_cut_to_fit(table, length):
+    """Columns and indexes with names as long as PostgreSQL takes are switched and rolled back."""
+    old, new, index = ("n" * (length - 1) + end for end in "ois")
+    table.run(f"ALTER TABLE items RENAME emb TO {old}")
+    table.run(f"CREATE INDEX {index} ON items USING hnsw ({old} vector_cosine_ops)")
+    target = table.target(new, source=old)
+    assert len(migrate(target)) == 1
+    assert target.switch(convert) == []
+    assert table.old(old)[0].shape == (E,)
+    assert table.target(new, source=old).rollback() == []
+    assert table.old(old)[0].shape == (D,)
+    assert len(definitions(table, index)) == 1
+
+
 # Indexes
 
 INDEXES = {
@@ -604,6 +633,10 @@ def test_an_index_of_a_partitioned_table_is_built_part_by_part(table):
     assert {"w", "part_only"} <= {name for name, _ in rows}
     assert len(rows) == 1 + 4 + 1
     assert all(valid for _, valid in rows)
+    before = sorted(table.run("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%%(emb %%'"))
+    assert table.of(old, old.replace("column=emb", "column=new")).rollback() == []
+    after = sorted(table.run("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%%(emb %%'"))
+    assert after == before
     table.run("DROP TABLE whole")
 
 

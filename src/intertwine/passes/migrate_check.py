@@ -44,6 +44,8 @@ FINE = 0.05
 MOST_NATIVE = 0.1
 # Items that look wrong before they are converted again and looked at once more.
 SUSPECTS = 10_000
+# Times that they are, where others write all the time.
+LOOKS = 5
 # With fewer items chance finds too much to tell.
 LEAST_ITEMS = 100
 
@@ -165,13 +167,23 @@ class ReadBack:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Convert suspects, and raise for those that are wrong still."""
+        """Convert suspects, and raise for those that are wrong still.
+
+        One that somebody changes at the very moment is a suspect once more, among fewer each time.
+        """
         suspects, self._suspects = self._suspects, []
-        if not suspects:
-            return
-        self.again()
-        wrong, lacks = self._wrong(self.store.read(suspects), self.place.read(suspects))
-        wrong[wrong] = self.place.written_here([suspects[row] for row in np.flatnonzero(wrong)])
+        for left in reversed(range(LOOKS)):
+            if not suspects:
+                return
+            self.again()
+            wrong, lacks = self._wrong(self.store.read(suspects), self.place.read(suspects))
+            wrong[wrong] = self.place.written_here([suspects[row] for row in np.flatnonzero(wrong)])
+            if not left:
+                self._require_none(suspects, wrong, lacks)
+            suspects = [suspects[row] for row in np.flatnonzero(wrong | lacks)]
+
+    def _require_none(self, suspects: list[Any], wrong: Array, lacks: Array) -> None:
+        """Raise where items are wrong, or have no vector."""
         for rows, said in (
             (lacks, "have no vector there, though they have an old one"),
             (

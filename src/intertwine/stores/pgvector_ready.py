@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
+from intertwine.stores.pgvector_indexes import LIMITS
 from intertwine.stores.pgvector_names import TREE
 from intertwine.untrusted import printable
 
@@ -102,7 +103,7 @@ class Readiness:
 
     def harm(self, builder: IndexBuilder) -> list[str]:
         """Return what would be wrong after a migration, each with what to do."""
-        found = [self.bound(), self.fired(), *self.too_large(builder)]
+        found = [self.bound(), self.domain(), self.fired(), *self.too_large(builder)]
         return [problem for problem in found if problem]
 
     def bound(self) -> str:
@@ -115,6 +116,35 @@ class Readiness:
             f"{names} would stay with the old vectors after a switch; drop it first and create it "
             "again after the switch"
         )
+
+    def domain(self) -> str:
+        """Return the domain that the old column is of, whose checks the new one would not have."""
+        found = self.store.query(
+            "SELECT t.oid::regtype::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+            "WHERE a.attrelid = %s AND a.attname = %s AND t.typtype = 'd'",
+            self.store.column.oid,
+            self.store.column.name,
+        )
+        if not found:
+            return ""
+        return (
+            f"the column is of domain {found[0][0]}, and the new one would be of a plain type, without "
+            "the domain's checks; change the old one's type first"
+        )
+
+    def published(self, columns: tuple[str, str]) -> list[str]:
+        """Return warnings of what sends the table's rows to other servers."""
+        found = self.store.query(
+            "SELECT DISTINCT p.pubname FROM pg_publication_tables p "
+            "WHERE p.schemaname = %s AND p.tablename = %s ORDER BY 1",
+            *self.store.column.table,
+        )
+        names = _listed(row[0] for row in found)
+        said = (
+            f"publication {names} sends the table to subscribers, which stop until their table has "
+            f"columns {columns[0]} and {columns[1]} too, and exchange no names by themselves"
+        )
+        return [said] if found else []
 
     def fired(self) -> str:
         """Return what an update of each row sets off; or nothing."""
@@ -134,9 +164,8 @@ class Readiness:
         dims, kind = builder.carrying.dims[1], builder.carrying.kinds[1]
         return [
             (
-                f"index {printable(index.name)} takes at most {limit:,} dimensions, and the new vectors have "
-                f"{dims:,}; add &type=halfvec to the target's address (to 4,000), or drop the index "
-                "(forced, the new column goes without)"
+                f"index {printable(index.name)} takes at most {limit:,} dimensions, and the new vectors "
+                f"have {dims:,}; {_instead(dims)}, or drop it (forced, the new column goes without)"
                 if limit
                 else f"index {printable(index.name)} cannot be over a column of type {kind}; name another type=, or "
                 "drop the index (forced, the new column goes without)"
@@ -144,6 +173,13 @@ class Readiness:
             for index in builder.sources
             if (limit := builder.carrying.over_limit(index)) is not None
         ]
+
+
+def _instead(dims: int) -> str:
+    """Return what can be indexed in place of so many dimensions."""
+    if dims <= LIMITS["halfvec"]:
+        return "add &type=halfvec to the target's address, or make it one over (COLUMN::halfvec(N))"
+    return "make it one over (binary_quantize(COLUMN)::bit(N))"
 
 
 def _listed(names: Iterator[str]) -> str:

@@ -11,6 +11,7 @@ from intertwine.stores.pgvector_kept import KEPT, Kept
 from intertwine.stores.pgvector_like import grant_alike
 from intertwine.stores.pgvector_locks import patiently
 from intertwine.stores.pgvector_names import free
+from intertwine.stores.pgvector_not_null import keep, promise, withdraw
 from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_wire import EXTRA
@@ -59,6 +60,7 @@ def switch_over(target: PgvectorTarget, convert: Convert) -> list[str]:
     notes = _unmatched(target)
     last = patiently(target, lambda: _switch(target, convert, caught_up))
     target.stand(target.source.column.name, last.old)
+    keep(target, target.source.column.name)
     converted = caught_up.converted + last.converted
     if converted:
         notes.append(
@@ -184,13 +186,14 @@ def _exchange(target: PgvectorTarget, indexes: list[tuple[TableIndex, TableIndex
     before = free(name, KEPT, numbers)
     not_null = _is_not_null(target, name)
     if not_null:
-        target.query("ALTER TABLE {t} ALTER COLUMN {n} DROP NOT NULL", n=name)
-        target.query("ALTER TABLE {t} ALTER COLUMN {n} SET NOT NULL", n=target.column.name)
+        withdraw(target, name)
     comment = _words(target, name)
     kept = Kept(
         target.column.name, before, numbers[name], not_null, _rename_indexes(target, indexes)
     )
     _rename(target, {name: before, target.column.name: name})
+    if not_null:
+        promise(target, name)
     grant_alike(target, before, name)
     _comment(target, name, comment + target.made.switched(kept.to_text()).to_text())
     return replace(target.old, name=before)
@@ -264,6 +267,7 @@ def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
         patiently(target, lambda: _stamp_others(target))
     lacking = patiently(target, lambda: _roll_back(target, kept, old.name))
     target.stand(kept.column, replace(old, name=target.source.column.name))
+    keep(target, target.source.column.name)
     return [*lacking, *_edited(target)]
 
 
@@ -289,12 +293,12 @@ def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
     nulls = target.query("SELECT 1 FROM {t} WHERE {b} IS NULL LIMIT 1", b=before)
     target.query("LOCK TABLE {t} IN ACCESS EXCLUSIVE MODE")
     if kept.not_null:
-        target.query("ALTER TABLE {t} ALTER COLUMN {n} DROP NOT NULL", n=name)
+        withdraw(target, name)
+    _rename(target, {name: kept.column, before: name})
     if kept.not_null and not nulls:
-        target.query("ALTER TABLE {t} ALTER COLUMN {n} SET NOT NULL", n=before)
+        promise(target, name)
     elif kept.not_null:
         notes.append(f"{name} is not NOT NULL any more, as some rows have no old vector")
-    _rename(target, {name: kept.column, before: name})
     _comment(target, kept.column, target.made.switched(None).to_text())
     _restore_indexes(target, kept)
     return notes

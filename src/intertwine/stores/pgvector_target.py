@@ -20,6 +20,7 @@ from intertwine.stores.pgvector_kept import Kept
 from intertwine.stores.pgvector_like import make_alike
 from intertwine.stores.pgvector_locks import one_migration, patiently
 from intertwine.stores.pgvector_names import LONGEST_NAME
+from intertwine.stores.pgvector_not_null import keep
 from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_stamps import SIGNATURE, conditions, stamp_name, stamp_note, stamps
@@ -135,7 +136,8 @@ class PgvectorTarget(PgvectorStore):
         self._adding = threading.Lock()
         self._pieces: dict[str, Any] = {}
         self.metric = self.metric or source.metric
-        self.forced, self.fires = False, False
+        self.forced = False
+        self._fires: bool | None = None
         self.old = source.column
         self.old_number = self.numbers()[self.old.name]
         kept = self.kept()
@@ -187,7 +189,8 @@ class PgvectorTarget(PgvectorStore):
         )
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold both columns for one run, by locks of the server's."""
+        """Hold both columns for one run, by locks of the server's; not where rows are hidden."""
+        Readiness(self.source).require_table()
         return one_migration(self, {self.source.column.name, self.address.take("column")})
 
     def require_ready(self, *, force: bool = False) -> list[str]:
@@ -198,8 +201,16 @@ class PgvectorTarget(PgvectorStore):
         warnings = ready.harm(self.index_builder())
         if warnings and not force:
             raise InputError(f"{self.source.name}: {warnings[0]}, or pass --force to go on anyway")
-        self.fires = bool(ready.fired())
-        return [f"by --force: {warning}" for warning in warnings]
+        published = ready.published((self.address.take("column"), self.stamp))
+        return [*(f"by --force: {warning}" for warning in warnings), *published]
+
+    @property
+    def fires(self) -> bool:
+        """Whether an update of a row sets something off."""
+        if self._fires is None:
+            # Not on the connection that the source is read by.
+            self._fires = bool(Readiness(self).fired())
+        return self._fires
 
     def require_fits(self, batch: Batch, vectors: Array) -> None:
         """Raise where numbers do not fit the column's type."""
@@ -417,6 +428,7 @@ class PgvectorTarget(PgvectorStore):
         builder = self.index_builder()
         if self.switched():
             builder.clear()
+            keep(self, self.column.name)
             return []
         return builder.build() or self._without_indexes(builder)
 

@@ -3,6 +3,7 @@
 from contextlib import ExitStack, closing
 
 import numpy as np
+import psycopg
 import pytest
 from tests.postgres import address, fill, server
 from tests.stores.migration import migrate
@@ -549,3 +550,41 @@ def test_ids_and_columns_with_ends_of_lines_stay_one_line(database, opened):
     )
     with pytest.raises(InputError, match=r"id x\\ny stands in 60 rows"):
         opened(address(uri, "items", "emb", id="id"))
+
+
+def test_more_dimensions_than_pgvector_has_are_refused_at_once(database, opened):
+    """Of a target before anything is written, and of arrays, which are searched as vectors."""
+    uri, connection = database
+    table_of(connection, "id int", "id", "i", kind="real[]")
+    store = opened(address(uri, "items", "emb"))
+    wide = Mark("cd" * 32, Space("a", D), Space("b", 16_001))
+    with pytest.raises(InputError, match="got 16,001 dimensions, expected at most 16,000"):
+        store.target(address(uri, "items", "new"), wide)
+    connection.execute("UPDATE items SET emb = array_fill(1::real, ARRAY[16001])")
+    with pytest.raises(InputError, match="got 16,001 dimensions, expected at most 16,000"):
+        opened(address(uri, "items", "emb"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("SQL_ASCII", "é%ü"), ("LATIN1", "é%ü"), ("UTF8", "é𝔘")]
+)
+def test_a_database_of_any_encoding_is_read(database, encoding, text):
+    """Names of columns and ids come as text, whatever the database keeps them in."""
+    uri, connection = database
+    connection.execute(f"DROP DATABASE IF EXISTS other_{encoding}")
+    connection.execute(
+        f"CREATE DATABASE other_{encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+    )
+    place = uri.replace("/postgres?", f"/other_{encoding.lower()}?")
+    with psycopg.connect(place, autocommit=True, client_encoding="utf8") as other:
+        other.execute("CREATE EXTENSION vector")
+        other.execute(f'CREATE TABLE items ("clé" text PRIMARY KEY, emb vector({D}))')
+        for number in range(3):
+            other.execute("INSERT INTO items VALUES (%s, %s)", [f"{text}{number}", "[1,2,3,4]"])
+    with closing(open_store(address(place, "items", "emb"))) as store:
+        assert sorted(store.sample(9).ids) == [f"{text}{number}" for number in range(3)]
+        with closing(
+            migrate(store, address(place, "items", "new"), mapped, mark=MARK, size=2)
+        ) as target:
+            assert target.count() == 3
+    connection.execute(f"DROP DATABASE other_{encoding}")

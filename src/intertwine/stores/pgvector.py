@@ -29,9 +29,10 @@ OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
 def open_store(address: Address) -> PgvectorStore:
-    """Open `pgvector://USER:PASSWORD@HOST:PORT/DATABASE?table=…&column=…[&id=…][&metric=…]`.
+    """Open `pgvector://USER:PASSWORD@HOST:PORT/DATABASE?table=…&column=…[&id=…][&metric=…][&type=…]`.
 
-    Other options go to libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket.
+    `id` names the columns that tell rows apart, with commas between, where the primary key shall not;
+    `type` is for a target: `vector`, `halfvec`, `real[]` or `double precision[]`. Other options go to libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket.
     The password may come from `PGPASSWORD` or `~/.pgpass` instead.
 
     Raises
@@ -60,7 +61,7 @@ def open_store(address: Address) -> PgvectorStore:
 def _uri(address: Address) -> str:
     """Return the address as libpq reads it."""
     rest = {name: value for name, value in address.options.items() if name not in OPTIONS}
-    rest = {"connect_timeout": str(SECONDS_TO_CONNECT), **rest}
+    rest = {"connect_timeout": str(SECONDS_TO_CONNECT), "client_encoding": "utf8", **rest}
     return f"postgresql:{address.place}?{urlencode(rest, quote_via=quote)}"
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from intertwine.stores.pgvector_attributes import Attribute
     from intertwine.stores.store import Metric
 
+# pgvector's longest vector; arrays are searched as such.
+MOST_DIMENSIONS = 16_000
 # What `type=…` may say.
 SPELLINGS = {
     **{kind: kind for kind in KINDS},
@@ -179,6 +181,21 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
         )
 
 
+def require_dimension(dim: int, name: str) -> None:
+    """Raise for more dimensions than pgvector takes.
+
+    Raises
+    ------
+    InputError
+        Naming both numbers.
+    """
+    if dim > MOST_DIMENSIONS:
+        raise InputError(
+            f"{name}: got {dim:,} dimensions, expected at most {MOST_DIMENSIONS:,}, as many as "
+            "pgvector's vectors have"
+        )
+
+
 def kind_of(connection: Any, table: Column, column: str) -> str | None:
     """Return the type of vectors of another column of a table; None where it has none of them."""
     with connection.transaction():
@@ -238,6 +255,7 @@ def _common_dimension(connection: Any, table: Table, column: str, kind: str, nam
             f"{name}: got vectors of several dimensions, or none ({found}), expected one dimension; "
             "set what is not of this model to NULL"
         )
+    require_dimension(int(rows[0][0]), name)
     return int(rows[0][0])
 
 

@@ -14,7 +14,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector import PgvectorStore
 from intertwine.stores.pgvector_copy import send
-from intertwine.stores.pgvector_facts import asked_kind, find_column, kind_of
+from intertwine.stores.pgvector_facts import asked_kind, find_column, kind_of, require_dimension
 from intertwine.stores.pgvector_indexes import Carrying, IndexBuilder, indexes_of
 from intertwine.stores.pgvector_kept import Kept
 from intertwine.stores.pgvector_like import make_alike
@@ -127,6 +127,7 @@ class PgvectorTarget(PgvectorStore):
         self, source: PgvectorStore, address: Address, connection: Any, made: Mark
     ) -> None:
         name = address.take("column")
+        require_dimension(made.target.dim, address.shown)
         kind = _kind(source, connection, name, address)
         column = replace(source.column, name=name, kind=kind, dim=made.target.dim, metric=None)
         self.source, self.made = source, made

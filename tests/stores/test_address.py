@@ -1,5 +1,7 @@
 """Addresses of stores, what they may show, and marks."""
 
+from importlib import import_module
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,6 +158,23 @@ def test_secrets_are_masked_as_typed_meant_encoded_and_escaped(monkeypatch):
         "environment-secret|environment-secret".replace("|", " | ")
     )
     assert set(hidden(text, found.secrets).split()) <= {HIDDEN, "|"}
+
+
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [("pgvector_wire", OSError), ("qdrant_facts", ValueError), ("lancedb_arrow", RuntimeError)],
+)
+def test_no_librarys_words_bring_a_secret_or_a_command_of_a_terminal(module, error, monkeypatch):
+    """Whatever it says goes out without what the environment and the address keep secret."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "cloud/secret+1")
+    one_line = import_module(f"intertwine.stores.{module}").one_line
+    given = [] if module == "lancedb_arrow" else [("own%20pass",)]
+    with pytest.raises(InputError) as caught, one_line(*given):
+        raise error("bad \x1b[31m cloud/secret+1, cloud%2Fsecret%2B1, own%20pass or own pass")
+    said = str(caught.value)
+    assert said.isprintable()
+    assert "secret" not in said
+    assert not given or "own" not in said
 
 
 def test_a_name_steers_no_terminal():

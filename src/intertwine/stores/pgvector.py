@@ -32,8 +32,9 @@ def open_store(address: Address) -> PgvectorStore:
     """Open `pgvector://USER:PASSWORD@HOST:PORT/DATABASE?table=…&column=…[&id=…][&metric=…][&type=…]`.
 
     `id` names the columns that tell rows apart, with commas between, where the primary key shall not;
-    `type` is for a target: `vector`, `halfvec`, `real[]` or `double precision[]`. Other options go to libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket.
-    The password may come from `PGPASSWORD` or `~/.pgpass` instead.
+    `type` is for a target: `vector`, `halfvec`, `real[]` or `double precision[]`. Other options go to
+    libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket. The password may come
+    from `PGPASSWORD` or `~/.pgpass` instead.
 
     Raises
     ------

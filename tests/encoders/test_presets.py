@@ -37,6 +37,13 @@ class TestFolder:
         monkeypatch.setenv("INTERTWINE_WEIGHTS", str(tmp_path))
         assert weights_folder() == tmp_path
 
+    def test_home(self, tmp_path, monkeypatch):
+        """A tilde is the user's folder, in what is said and in the environment."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("INTERTWINE_WEIGHTS", "~/b")
+        assert weights_folder("~/a") == tmp_path / "a"
+        assert weights_folder() == tmp_path / "b"
+
     def test_cache(self, tmp_path, monkeypatch):
         """Otherwise it is in the user's cache folder."""
         monkeypatch.delenv("INTERTWINE_WEIGHTS", raising=False)

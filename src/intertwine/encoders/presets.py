@@ -31,9 +31,9 @@ def weights_folder(folder: str | os.PathLike[str] | None = None) -> Path:
         `intertwine/weights` in the user's cache folder.
     """
     if folder is not None:
-        return Path(folder)
+        return Path(folder).expanduser()
     if said := os.environ.get(WEIGHTS_VARIABLE):
-        return Path(said)
+        return Path(said).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "intertwine" / "weights"
 

@@ -103,7 +103,7 @@ def _network(
 ) -> tuple[Any, list[str]]:
     """Return the network in float32 with the weights asked for, and names of those it leaves unused."""
     auto = "AutoModelForImageClassification" if classifies else "AutoModel"
-    own = _projection(config)
+    own = _projection(uri, config)
     weights = asked_weights(uri)
     if "weights" in uri.options:
 
@@ -128,10 +128,11 @@ def _network(
     return module.float(), sorted(report["unexpected_keys"])
 
 
-def _projection(config: Any) -> Any | None:
+def _projection(uri: EncoderUri, config: Any) -> Any | None:
     """Return the class of a network that ends in a projection, which no Auto class makes, or None."""
     names = [name for name in config.architectures or () if name.endswith(PROJECTION)]
-    return getattr(import_extra("transformers", EXTRA), names[0], None) if names else None
+    transformers: Any = import_extra("transformers", EXTRA)
+    return attempt(uri, getattr, transformers, names[0], None) if names else None
 
 
 def _check_used(

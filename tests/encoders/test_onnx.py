@@ -201,6 +201,25 @@ def test_batch_of_one_within(tmp_path):
     np.testing.assert_allclose(open_encoder(f"onnx:{path}").encode(IMAGES), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("first", [1, "n"])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_output_without_its_axis_of_images(tmp_path, first, softmax):
+    """An output that is one row of numbers for one image is that image's."""
+    tail = [node("Gemm", "flat w b", "g"), node("Reshape", "g all", "logits")]
+    tail += [node("Softmax", "logits", "out", axis=0)] if softmax else []
+    weights = {"w": W.T, "b": B, "all": np.array([K])}
+    path = write(
+        tmp_path / "net.onnx", tail, weights, shape=(first, 3, 8, 8), out=tail[-1].output[0]
+    )
+    open_path = write(tmp_path / "open.onnx", *HEADS["gemm"])
+    encoder, want = open_encoder(f"onnx:{path}"), open_encoder(f"onnx:{open_path}")
+    np.testing.assert_allclose(encoder.encode(IMAGES), want.encode(IMAGES), rtol=1e-5)
+    np.testing.assert_array_equal(encoder.head.weight, W)
+    if not softmax:
+        rows = open_encoder(f"onnx:{path}?head=none").encode(IMAGES)
+        np.testing.assert_allclose(rows, want.head.logits(want.encode(IMAGES)), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("shape", "query", "count"),
     [

@@ -321,6 +321,9 @@ class _Runner:
     def _part(self, images: Array) -> list[Array]:
         """Return the tensors for a part of a batch, filled up to the number of images it must have."""
         found = self._run(filled_up(images, self._step))
+        if self._step == 1:
+            # Of one image the axis of images may be gone.
+            found = [value if value.shape[:1] == (1,) else value[None] for value in found]
         odd = next((value.shape for value in found if value.shape[:1] != (self._step,)), None)
         if odd is not None:
             raise InputError(

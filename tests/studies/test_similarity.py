@@ -488,3 +488,14 @@ def test_one_row_is_refused(tmp_path, write_folder):
     opened = FeatureSet.open(write_folder(tmp_path / "set", related(1, {"a": 3, "b": 4})))
     with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
         similarity(opened, scratch=tmp_path / "x")
+
+
+def test_rows_in_another_order_are_doubted_first():
+    """Two networks that are no more alike than shuffled rows are asked about; a control is not."""
+    spaces = related(300, {"a": 6, "b": 7, "c": 5})
+    assert study_of(spaces)["warnings"] == []
+    spaces["b"] = spaces["b"][np.random.default_rng(0).permutation(300)]
+    found = study_of(spaces)
+    assert [doubt.split(" are no more")[0] for doubt in found["warnings"]] == ["a and b", "b and c"]
+    assert found["notes"][:2] == found["warnings"]
+    assert study_of(spaces, controls=("b",))["warnings"] == []

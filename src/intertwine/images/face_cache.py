@@ -152,10 +152,11 @@ def faceless(folders: Iterable[Path]) -> tuple[set[str], list[str]]:
     notes: list[str] = []
     for path in (folder / FILE for folder in folders):
         try:
+            require_ordinary(path)
             found |= _counts(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, csv.Error):
+        except (FileFormatError, OSError, ValueError, csv.Error):
             notes.append(Doubt(f"{path}: no list of faces; which images show none is not known"))
     return {name for name, count in found.items() if count == 0}, notes
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.metrics.intervals import CONFIDENCE
-from intertwine.notes import by_weight
+from intertwine.notes import Doubt, by_weight
 from intertwine.passes.groups import grouped_moments
 from intertwine.similarity.measures import MEASURES
 from intertwine.studies import similarity_tables as tables
@@ -193,6 +193,7 @@ def similarity_of_moments(
     measured = [each for name, each in MEASURES.items() if views or each.kind == "moments"]
     table = distances(names, estimates)
     networked = [name for name in names if name not in options.controls]
+    pairs = tables.pair_rows(names, estimates, found.alphas, found.known, options.controls)
     return SimilarityResult(
         facts={
             "version": metadata.version("intertwine"),
@@ -205,11 +206,18 @@ def similarity_of_moments(
             "cca_alpha": options.cca_alpha,
             "variance": options.variance,
             "controls": list(options.controls),
-            **by_weight([*notes, *_choices(found.choices), *_notes(found.known, names, total.n)]),
+            **by_weight(
+                [
+                    *notes,
+                    *_strangers(pairs),
+                    *_choices(found.choices),
+                    *_notes(found.known, names, total.n),
+                ]
+            ),
         },
         measures=[measure.to_json() for measure in measured],
         spaces=tables.space_rows(networks, total.spaces, found.known, info, options.controls),
-        pairs=tables.pair_rows(names, estimates, found.alphas, found.known, options.controls),
+        pairs=pairs,
         spectra=tables.spectrum_rows(names, found.whole),
         layers=layer_rows(networks, estimates),
         dendrogram=dendrogram(names, table),
@@ -235,6 +243,23 @@ def _choices(choices: Mapping[tuple[str, str], str]) -> list[str]:
         more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
         notes.append(f"r2 of {', '.join(pairs[:3])}{more}: {said}")
     return notes
+
+
+def _strangers(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return doubts about the networks that are no more alike than shuffled rows are."""
+    return [
+        Doubt(
+            f"{row['source']} and {row['target']} are no more alike than shuffled rows: are the rows of "
+            f"{row['source']}.npy and {row['target']}.npy the same items in the same order?"
+        )
+        for row in pairs
+        if row["source"] < row["target"] and not row["control"] and _is_chance(row)
+    ]
+
+
+def _is_chance(row: Mapping[str, Any]) -> bool:
+    low, null = row["cka_debiased_low"], row["cka_debiased_null"]
+    return low is not None and null is not None and low <= null
 
 
 def _notes(known: SpectraOf, names: Sequence[str], n: int) -> list[str]:

@@ -86,7 +86,7 @@ def test_the_study_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
             command,
             "closed-set",
             *("--fit", sizes[n], "--eval", sizes[n], "--out", tmp_path / str(n)),
-            *("--curve-points", "3", "--json"),
+            *("--curve-points", "3", "--json", "--allow-overlap"),
         )
         for n in (SMALL, LARGE)
     ]

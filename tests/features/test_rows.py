@@ -3,6 +3,7 @@ import pytest
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.rows import (
+    content_hashes,
     curve_sizes,
     ids_of,
     join_order,
@@ -151,3 +152,16 @@ def test_curve_has_the_points_asked_for(n):
     assert len(sizes) == 10
     steps = np.diff(np.log(sizes))
     assert steps.max() < 1.5 * steps.min()
+
+
+def test_equal_rows_hash_alike_in_every_type():
+    """Rows of equal numbers have one hash, whatever their type, sign of zero, order or overflow."""
+    rows = np.random.default_rng(0).standard_normal((50, 7)).astype(np.float16)
+    rows[3, 2] = 0.0
+    expected = content_hashes(rows)
+    assert len(np.unique(expected)) == 50
+    np.testing.assert_array_equal(content_hashes(rows.astype(np.float64)[::-1]), expected[::-1])
+    negative = rows.astype(np.float32)
+    negative[3, 2] = -0.0
+    np.testing.assert_array_equal(content_hashes(np.asfortranarray(negative)), expected)
+    assert len(content_hashes(np.array([[1e300, np.nan], [-1e300, np.inf]]))) == 2

@@ -98,7 +98,8 @@ def content_hashes(rows: Array) -> Array:
     rows
         (n, d) features.
     """
-    values = np.ascontiguousarray(rows.astype(np.float32) + np.float32(0))  # −0 becomes 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.ascontiguousarray(rows.astype(np.float32) + np.float32(0))  # −0 becomes 0
     return np.array([_digest(row.data) for row in values], np.uint64)
 
 

@@ -248,3 +248,23 @@ def test_a_transposed_array_is_asked_about(tmp_path, write_folder, shape, asked)
     with pytest.raises(InputError, match="rows differ between spaces") as error:
         FeatureSet.open(tmp_path)
     assert ("a.npy is (16, 60), expected (rows, dimensions): is it" in str(error.value)) is asked
+
+
+@pytest.mark.parametrize("name", ["targets", "train_labels", "ids"])
+def test_labels_under_another_name_are_no_space(tmp_path, write_folder, name):
+    """An array of one dimension is no space, and the error says where labels and ids go."""
+    write_folder(tmp_path, {"a": np.zeros((6, 2)), name: np.zeros(6)})
+    with pytest.raises(
+        InputError, match=rf"{name}\.npy: .*labels are labels\.npy, ids are ids\.txt"
+    ):
+        FeatureSet.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"), [(["cat", "dog"], "got text"), ([0.5, 1.0], "got float64")]
+)
+def test_labels_that_are_no_numbers(tmp_path, write_folder, labels, got):
+    """Labels as text or fractions are refused in words that say what is expected."""
+    write_folder(tmp_path, {"a": np.zeros((2, 2))}, labels=np.array(labels))
+    with pytest.raises(InputError, match=rf"{got} of shape \(2,\), expected \(n,\) integers"):
+        FeatureSet.open(tmp_path)

@@ -54,7 +54,13 @@ class NpyFile:
         self.path = Path(path)
         self.shape, self.dtype, self.fortran, self.offset = _read_header(self.path)
         if len(self.shape) != 2 or self.shape[1] == 0:
-            raise InputError(f"{self.path}: got shape {self.shape}, expected (n, d) with d ≥ 1")
+            hint = (
+                "; an array of another kind is no NAME.npy: labels are labels.npy, ids are ids.txt"
+            )
+            raise InputError(
+                f"{self.path}: got shape {self.shape}, expected (n, d) with d ≥ 1"
+                + hint * (len(self.shape) == 1)
+            )
         if self.dtype.kind != "f" or self.dtype.itemsize not in {2, 4, 8}:
             raise InputError(
                 f"{self.path}: got dtype {self.dtype}, expected float16, float32 or float64"
@@ -132,7 +138,10 @@ def read_vector(path: Path) -> Array:
     """
     shape, dtype, _, offset = _read_header(path)
     if len(shape) != 1 or dtype.kind not in "iu":
-        raise InputError(f"{path}: got {dtype} of shape {shape}, expected (n,) integers")
+        raise InputError(
+            f"{path}: got {'text' if dtype.kind in 'USV' else dtype} of shape {shape}, expected (n,) "
+            "integers, the number of each row's class in the order of the heads, from 0"
+        )
     values = np.fromfile(path, dtype, count=shape[0], offset=offset)
     large = np.flatnonzero(values > np.iinfo(np.int64).max)
     if large.size:

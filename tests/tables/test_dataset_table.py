@@ -80,3 +80,26 @@ def test_missing_library(saved, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'intertwine\[datasets\]'"):
         DatasetTable(saved)
+
+
+@pytest.mark.parametrize("offset", [10_000, -5])
+def test_offsets_that_lead_astray_are_refused(tmp_path, offset):
+    """A damaged column is one line where it is read; the others are read all the same."""
+    import pyarrow as pa
+
+    datasets.disable_progress_bars()
+    rows = {"n": [1, 2, 3], "text": ["a", "b", "c"]}
+    datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "set")
+    (file,) = (tmp_path / "set").glob("*.arrow")
+    with pa.memory_map(str(file)) as source:
+        schema = pa.ipc.open_stream(source).schema
+    offsets = pa.py_buffer(np.array([0, 1, offset, 3], np.int32))
+    text = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"abc")])
+    batch = pa.RecordBatch.from_arrays([pa.array([1, 2, 3]), text], schema=schema)
+    with pa.ipc.new_stream(str(file), schema) as writer:
+        writer.write_batch(batch)
+    table = DatasetTable(tmp_path / "set")
+    assert table.columns(["n"]) == {"n": [1, 2, 3]}
+    for read in (lambda: table.columns(["text"]), lambda: table.cells("text", [1])):
+        with pytest.raises(FileFormatError, match="text cannot be read"):
+            read()

@@ -39,9 +39,13 @@ class DatasetTable:
         self.path = path
         arrow_error = import_extra("pyarrow", EXTRA).ArrowException
         datasets = import_extra("datasets", EXTRA)
+        self._errors = (arrow_error, OSError, UnicodeDecodeError)
+        self._valid: set[str] = set()
         try:
             self._dataset = datasets.load_from_disk(str(path)).with_format("arrow")
-        except (arrow_error, OSError, ValueError, TypeError, KeyError) as error:
+            # Lengths and buffers of every column; what they hold is looked at when it is read.
+            self._dataset.data.validate()
+        except (arrow_error, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FileFormatError(
                 f"{path}: cannot be loaded as a saved dataset ({error})"
             ) from error
@@ -54,11 +58,23 @@ class DatasetTable:
 
     def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return whole columns by name."""
-        return {name: self._views[name][:].column(name).to_pylist() for name in names}
+        return {name: self._read(name, slice(None)) for name in names}
 
     def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
         """Return some cells of a column."""
-        return list(self._views[name][list(rows)].column(name).to_pylist())
+        return self._read(name, list(rows))
+
+    def _read(self, name: str, rows: Any) -> list[Any]:
+        """Return cells of a column, once all of it is known to be whole."""
+        try:
+            if name not in self._valid:
+                # Arrow ends the process where an offset leads astray.
+                self._dataset.data.column(name).validate(full=True)
+                self._valid.add(name)
+            return list(self._views[name][rows].column(name).to_pylist())
+        except self._errors as error:
+            reason = " ".join(str(error).split())
+            raise FileFormatError(f"{self.path}: {name} cannot be read ({reason})") from error
 
     def class_names(self, name: str) -> list[str] | None:
         """Return the names that an integer column numbers, where the dataset has them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from bisect import bisect_left, bisect_right
 from contextlib import ExitStack, contextmanager
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 HEADER_KEY = "intertwine"
 FORMAT_VERSION = 1
+# Of Linux's renameat2: names are as they are given, and are exchanged.
+HERE, EXCHANGE = -100, 2
 # Characters of a file's name that go into the names of its temporaries.
 LONGEST_NAME = 100
 
@@ -95,6 +99,13 @@ def new_temporary(path: Path, suffix: str) -> tuple[Path, int]:
 def no_links(path: str, flags: int) -> int:
     """Open a file, but not what a link of that name leads to; an opener for `open`."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def exchange_names(a: Path, b: Path) -> bool:
+    """Exchange the names of two files in one step; return whether the system can."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    names = os.fsencode(a), os.fsencode(b)
+    return rename is not None and rename(HERE, names[0], HERE, names[1], EXCHANGE) == 0
 
 
 def forget_temporary(path: Path) -> None:

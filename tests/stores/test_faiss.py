@@ -228,7 +228,7 @@ def test_a_switch_that_was_killed(address, tmp_path, monkeypatch):
     text = f"faiss:{tmp_path / 'b.index'}"
     migrate(address, text)
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -175,10 +175,10 @@ def test_a_rollback_that_was_killed_goes_on(switched, monkeypatch, steps):
     left = iter([True] * steps)
 
     def counted(step):
-        def run(*given):
+        def run(*given, **more):
             if not next(left, False):
                 raise KeyboardInterrupt
-            return step(*given)
+            return step(*given, **more)
 
         return run
 

@@ -350,10 +350,10 @@ def test_a_switch_that_was_killed(many, tmp_path, step, monkeypatch):
     steps = iter([True] * {"note": 0, "one": 1, "two": 2}[step])
     give_name = file_switch.give_name
 
-    def killed(there, path):
+    def killed(there, path, **more):
         if not next(steps, False):
             raise KeyboardInterrupt
-        give_name(there, path)
+        give_name(there, path, **more)
 
     for ending in ("rollback", "switch"):
         _, target = begin(many, text)

@@ -19,7 +19,7 @@ from intertwine.files import sha256_file
 from intertwine.lengths import is_unit
 from intertwine.map_pair import load_map
 from intertwine.passes.migrate_batches import BatchMapper, written
-from intertwine.passes.migrate_check import Natives, ReadBack, check_migration
+from intertwine.passes.migrate_check import MOST_NATIVE, Natives, ReadBack, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import require_ours
@@ -337,7 +337,14 @@ class _Run:
 
     def check(self) -> None:
         """Read back, and search."""
-        read_back = ReadBack(self.store, self.place, self.linear_map, self.unit, again=self.convert)
+        read_back = ReadBack(
+            self.store,
+            self.place,
+            self.linear_map,
+            self.unit,
+            again=self.convert,
+            most_native=1.0 if self.options.force else MOST_NATIVE,
+        )
         if self.options.switch:
             read_back.look_at_all(self.options.batch_size, self.progress)
         else:

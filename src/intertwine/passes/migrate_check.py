@@ -40,7 +40,7 @@ ARITHMETIC = 2e-6
 NEAR, NOISE = 24, 0.1
 # Codes that are off by at most so much of a length are right where they are as near as the code itself.
 FINE = 0.05
-# Where a store cannot say who wrote a vector: above this share of others something is wrong.
+# Above this share of vectors that somebody else wrote otherwise something may be wrong.
 MOST_NATIVE = 0.1
 # Items that look wrong before they are converted again and looked at once more.
 SUSPECTS = 10_000
@@ -121,6 +121,8 @@ class ReadBack:
         Whether new vectors were scaled to length 1.
     again
         Converts what is pending.
+    most_native
+        The share of items that somebody else may have written otherwise.
     compared, differ
         Items compared so far, and those of them that somebody else wrote otherwise.
     """
@@ -130,6 +132,7 @@ class ReadBack:
     linear_map: LinearMap
     unit: bool
     again: Callable[[], None]
+    most_native: float = MOST_NATIVE
     compared: int = 0
     differ: int = 0
     _suspects: list[Any] = field(default_factory=list, repr=False)
@@ -149,11 +152,11 @@ class ReadBack:
 
     def _end(self) -> None:
         self._look_again()
-        if self.differ > MOST_NATIVE * self.compared:
+        if self.differ > self.most_native * self.compared:
             raise InputError(
                 f"{self.place.name}: {self.differ} of {self.compared} items read back are not what the "
-                "map makes of their old vectors; did something else write there, or change the old "
-                "vectors meanwhile? Nothing was switched over"
+                "map makes of their old vectors, and were not written by a migration; nothing was "
+                "switched over. If the new model embedded them natively, add --force"
             )
 
     def _compare(self, batch: Batch) -> None:

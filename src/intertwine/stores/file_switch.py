@@ -16,20 +16,36 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.file_state import FileState
-from intertwine.files import cannot_write, read_json, write_json
+from intertwine.files import cannot_write, exchange_names, read_json, write_json
 from intertwine.stores.store import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    # Size, time and inode.
+    Facts = tuple[int, int, int]
+
 BEFORE = ".before-switch"
 # What was written under a name since a switch, once a rollback was forced.
 SINCE = ".since-switch"
 
 
-def give_name(there: Path, path: Path) -> None:
-    """Give a file another name in one step, whoever had it; to a copy where links do not reach."""
+def give_name(there: Path, path: Path, *, instead_of: Facts | None = None) -> None:
+    """Give a file another name in one step, whoever had it; to a copy where links do not reach.
+
+    Parameters
+    ----------
+    there, path
+        The file, and its name from then on.
+    instead_of
+        Facts of the file that must have the name up to then, where the system can tell.
+
+    Raises
+    ------
+    InputError
+        Where another file had taken the name a moment before; it keeps it.
+    """
     if path.exists() and one_file(there, path):
         return
     temporary = path.with_name(f".tmp-{path.name[:100]}-switch")
@@ -38,7 +54,17 @@ def give_name(there: Path, path: Path) -> None:
         os.link(there, temporary)
     except OSError:
         _copy(there, temporary)
-    temporary.replace(path)
+    if instead_of is not None and facts_of(path) != instead_of:
+        temporary.unlink()
+        raise InputError(f"{path} was written to at this very moment; nothing was lost, run again")
+    if instead_of is None or not exchange_names(temporary, path):
+        temporary.replace(path)
+        return
+    if facts_of(temporary) != instead_of:
+        exchange_names(temporary, path)
+        temporary.unlink()
+        raise InputError(f"{path} was written to at this very moment; nothing was lost, run again")
+    temporary.unlink()
 
 
 def note_of(path: Path) -> Path:
@@ -162,7 +188,7 @@ def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
     require_free(path)
     before, note = before_switch(path), note_of(path)
     with _told(path):
-        old = _facts(path)
+        old = facts_of(path)
         if not before.exists():
             os.link(path, before)
         known = read_mark(path)
@@ -170,16 +196,19 @@ def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
             # What was noted of the old content goes with it.
             give_name(note, note_of(before))
         write_note(path, mark, content=asdict(state))
-        if _facts(path) == old:
-            give_name(new, path)
-        if _facts(before) == old:
+        try:
+            give_name(new, path, instead_of=old)
+        except InputError:
+            _forget(path)
+            raise
+        if facts_of(before) == old:
             return
         give_name(before, path)
     settle(path)
     raise InputError(f"{path} was written to during the switch, which is undone for it; go on")
 
 
-def _facts(path: Path) -> tuple[int, int, int]:
+def facts_of(path: Path) -> Facts:
     """Return what writing changes and a further link does not."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
@@ -206,10 +235,10 @@ def keep_since(path: Path) -> Path:
                 return aside
 
 
-def rollback_file(path: Path) -> None:
-    """Make a name stand for its old content again."""
+def rollback_file(path: Path, *, instead_of: Facts | None = None) -> None:
+    """Make a name stand for its old content again, in place of a file that was looked at."""
     with _told(path):
-        give_name(before_switch(path), path)
+        give_name(before_switch(path), path, instead_of=instead_of)
     settle(path)
 
 
@@ -219,11 +248,17 @@ def settle(path: Path) -> None:
     if not (before.exists() and path.exists() and one_file(path, before)):
         return
     with _told(path):
-        if note_of(before).exists():
-            note_of(before).replace(note_of(path))
-        else:
-            note_of(path).unlink(missing_ok=True)
-        before.unlink()
+        _forget(path)
+
+
+def _forget(path: Path) -> None:
+    """Remove what is kept of a file's old content, and what is noted of a switch."""
+    before = before_switch(path)
+    if note_of(before).exists():
+        note_of(before).replace(note_of(path))
+    else:
+        note_of(path).unlink(missing_ok=True)
+    before.unlink()
 
 
 def _copy(there: Path, path: Path) -> None:

@@ -13,13 +13,15 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.features.npy import NpyFile
 from intertwine.file_state import FileState, stamp_of
+from intertwine.files import RowRanges
+from intertwine.row_grid import cut_on_grid
 from intertwine.stores.file_maker import FileMaker
 from intertwine.stores.file_switch import original, read_note, write_note
 from intertwine.stores.store import HALF, SINGLE, common_metric
 from intertwine.stores.switched_files import SwitchedFiles
 from intertwine.stores.when_whole import WhenWhole
 from intertwine.threads import ahead
-from intertwine.vectors.partial_output import PartialOutput, partial_files
+from intertwine.vectors.partial_output import PartialOutput, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,15 +138,26 @@ class RowTarget(SwitchedFiles, WhenWhole):
     def _part(self, file: int) -> PartialOutput:
         """Return the rows so far of a file that is not made yet."""
         if file not in self._parts:
-            identity = {
-                "map_sha256": self.made.map_sha256,
-                "input": [str(self.source.paths[file].resolve()), *stamp_of(self._input(file))],
-                "output": self.outputs[file].name,
-                "shape": [self.source.sizes[file], self.dim],
-                "dtype": self.source.dtype_of(file).name,
-            }
-            self._parts[file] = PartialOutput(self.outputs[file], identity)
+            self._parts[file] = PartialOutput(self.outputs[file], self._identity(file))
         return self._parts[file]
+
+    def _identity(self, file: int) -> dict[str, Any]:
+        """Return what makes rows of a file rows of this migration, and of the source as it is."""
+        return {
+            "map_sha256": self.made.map_sha256,
+            "input": [str(self.source.paths[file].resolve()), *stamp_of(self._input(file))],
+            "output": self.outputs[file].name,
+            "shape": [self.source.sizes[file], self.dim],
+            "dtype": self.source.dtype_of(file).name,
+        }
+
+    def _left(self, file: int) -> list[tuple[int, int]]:
+        """Return the ranges of rows that a file lacks; nothing is made for that."""
+        if file in self._parts:
+            done = self._parts[file].done
+        else:
+            done = recorded(self.outputs[file], self._identity(file)) or RowRanges()
+        return done.missing(self.source.sizes[file])
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Give rows that are not here; a thread reads the next ones meanwhile."""
@@ -155,7 +168,10 @@ class RowTarget(SwitchedFiles, WhenWhole):
             return
         for file in range(len(self.outputs)):
             if not self.is_finished(file):
-                yield from self.source.items(file, self._part(file).chunks(size))
+                ranges = [
+                    cut for low, high in self._left(file) for cut in cut_on_grid(low, high, size)
+                ]
+                yield from self.source.items(file, ranges)
 
     def require_fits(self, batch: Batch, vectors: Array) -> None:
         """Raise where the source's type of number cannot hold some vectors."""
@@ -351,9 +367,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
         n = self.source.sizes[file]
         if self.is_finished(file):
             return n
-        if not all(path.exists() for path in partial_files(self.outputs[file])):
-            return 0
-        return n - sum(stop - start for start, stop in self._part(file).done.missing(n))
+        return n - sum(stop - start for start, stop in self._left(file))
 
     def drop(self) -> None:
         """Remove these files, rows so far, and the note; not while they are switched to."""

@@ -11,6 +11,7 @@ from intertwine.files import cannot_write, forget_temporary
 from intertwine.locks import one_run
 from intertwine.stores.file_switch import (
     before_switch,
+    facts_of,
     give_name,
     is_switched,
     keep_since,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intertwine.file_state import FileState
+    from intertwine.stores.file_switch import Facts
     from intertwine.stores.row_store import RowStore
     from intertwine.stores.store import Convert, Mark
 
@@ -141,6 +143,7 @@ class SwitchedFiles:
             return self._roll_back_all(names, force=force)
 
     def _roll_back_all(self, names: list[Path], *, force: bool) -> list[str]:
+        facts = {path: facts_of(path) for path in names if path.exists()}
         changed = {path: said for path in names if (said := self._since(path))}
         known = {path.absolute() for path in self.names}
         added = [path for path in self.source.found if known and path.absolute() not in known]
@@ -148,7 +151,7 @@ class SwitchedFiles:
             raise InputError(self._refusal(changed, added))
         notes = [self._put_aside(path) for path in added]
         for path in names:
-            notes += self._roll_back(path, changed.get(path))
+            notes += self._roll_back(path, changed.get(path), facts.get(path))
         self._note_names([])
         return notes
 
@@ -193,7 +196,7 @@ class SwitchedFiles:
         path.unlink()
         return f"{path} was added since the switch; it is kept as {aside}"
 
-    def _roll_back(self, path: Path, said: str | None) -> list[str]:
+    def _roll_back(self, path: Path, said: str | None, facts: Facts | None) -> list[str]:
         """Roll a name back; return a note of what is kept beside."""
         if one_file(path, before_switch(path)):
             settle(path)
@@ -207,7 +210,7 @@ class SwitchedFiles:
             notes.append(f"{said}; the old content stands there again")
         else:
             self._keep_output(path)
-        rollback_file(path)
+        rollback_file(path, instead_of=facts)
         return notes
 
     def _output_of(self, path: Path) -> Path | None:

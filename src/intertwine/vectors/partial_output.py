@@ -29,6 +29,19 @@ def partial_files(output: Path) -> tuple[Path, Path]:
     return output.with_name(f"{name}.npy"), output.with_name(f"{name}.json")
 
 
+def recorded(output: Path, identity: dict[str, Any]) -> RowRanges | None:
+    """Return the rows that a killed run of the very same call finished, if there was one."""
+    array, record = partial_files(output)
+    if not (record.exists() and array.exists()):
+        return None
+    try:
+        value = read_json(record)
+        same = value["identity"] == identity
+        return RowRanges(value["done"]) if same else None
+    except (FileFormatError, KeyError, TypeError, ValueError):
+        return None
+
+
 class PartialOutput:
     """The rows of an output so far; a run that was killed finds them again.
 
@@ -44,13 +57,13 @@ class PartialOutput:
         self.output, self.identity = output, identity
         self.array, self.record = partial_files(output)
         n, d = identity["shape"]
-        recorded = self._recorded()
-        self.done = recorded or RowRanges()
+        earlier = recorded(output, identity)
+        self.done = earlier or RowRanges()
         self._thread = ThreadPoolExecutor(1)
         self._syncing: Future[None] | None = None
         for file in (self.record, output):
             forget_temporary(file)
-        if recorded is None:
+        if earlier is None:
             try:
                 output.parent.mkdir(parents=True, exist_ok=True)
                 # A record must never speak of another array than the one beside it.
@@ -76,17 +89,6 @@ class PartialOutput:
         finally:
             self._thread.shutdown()
             self.file.close()
-
-    def _recorded(self) -> RowRanges | None:
-        """Return the rows a killed run of the very same call finished, if there was one."""
-        if not (self.record.exists() and self.array.exists()):
-            return None
-        try:
-            value = read_json(self.record)
-            same = value["identity"] == self.identity
-            return RowRanges(value["done"]) if same else None
-        except (FileFormatError, KeyError, TypeError, ValueError):
-            return None
 
     def _save(self, done: list[list[int]]) -> None:
         write_json(self.record, {"identity": self.identity, "done": done})

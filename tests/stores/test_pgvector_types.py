@@ -193,7 +193,8 @@ def test_a_key_is_never_cut_to_its_columns_length(database, opened):
     for kind, known in [("varchar(4)", "id 3"), ("char(4)", "id 3"), ("bit(4)", "0011")]:
         connection.execute("DROP TABLE IF EXISTS few")
         connection.execute(f"CREATE TABLE few (id {kind} PRIMARY KEY, emb vector(4))")
-        connection.execute("INSERT INTO few VALUES (%s, '[1,2,3,4]')", [known])
+        insert = "INSERT INTO few VALUES (%s, '[1,2,3,4]')"
+        connection.execute(insert, [known], prepare=False)
         found = opened(address(uri, "few", "emb")).read([known, known + "1"])
         assert np.isnan(found).all(axis=1).tolist() == [False, True]
 
@@ -208,12 +209,15 @@ def test_dates_of_all_times_are_keys_whatever_the_session_writes(database, opene
     times = ["2020-02-01", "2020-01-02", "0044-03-15 BC", "20001-01-01", "infinity", "-infinity"]
     spans = ["1 year 2 mons", "-3 days", "40 days 01:02:03.5", "1 mon -1 days"]
     for number, time in enumerate(spans if kind == "interval" else times):
-        connection.execute("INSERT INTO few VALUES (%s, %s)", [time, f"[1,2,3,{number}]"])
+        values = [time, f"[1,2,3,{number}]"]
+        connection.execute("INSERT INTO few VALUES (%s, %s)", values, prepare=False)
     quoted = "-c%20DateStyle%3D" + style.replace(", ", ",") + "%20-c%20TimeZone%3DAsia/Kolkata"
     place = address(uri, "few", "emb", options=quoted)
     store = opened(place)
     ids = [item for batch in store.batches(2) for item in batch.ids]
-    order = connection.execute("SELECT (emb::real[])[4] FROM few ORDER BY id").fetchall()
+    order = connection.execute(
+        "SELECT (emb::real[])[4] FROM few ORDER BY id", prepare=False
+    ).fetchall()
     assert store.read(ids)[:, 3].tolist() == [number for (number,) in order]
     with closing(migrate(store, place.replace("emb", "new"), mapped, mark=MARK, size=2)) as target:
         np.testing.assert_allclose(target.read(ids), mapped(store.read(ids)), rtol=1e-5)
@@ -257,7 +261,8 @@ def test_an_id_is_read_as_its_table_spells_it(database, opened):
     ]:
         connection.execute("DROP TABLE IF EXISTS few")
         connection.execute(f"CREATE TABLE few (id {kind} PRIMARY KEY, emb vector(4))")
-        connection.execute("INSERT INTO few VALUES (%s, '[1,2,3,4]')", [own])
+        insert = "INSERT INTO few VALUES (%s, '[1,2,3,4]')"
+        connection.execute(insert, [own], prepare=False)
         assert opened(address(uri, "few", "emb")).ids_from([other]) == [own]
 
 

@@ -376,3 +376,31 @@ def test_old_vectors_written_since_the_switch_are_not_called_new(tmp_path):
         run(*call, options=MigrateOptions(rollback=True))
     notes = run(*call, options=MigrateOptions(rollback=True, force=True))["notes"]
     assert "kept as" in notes[0]
+
+
+def finish(target):
+    """Write all that a target lacks, and finish it."""
+    for batch in target.pending(100):
+        target.write(batch, convert(batch))
+    target.finish()
+
+
+@pytest.mark.parametrize("scheme", ["faiss", "npy"])
+def test_a_source_replaced_after_it_was_opened_is_not_taken_for_what_was_read(tmp_path, scheme):
+    """What was read is noted as made of the state that was read, not of the one that stands there."""
+
+    def make(rows):
+        index_of(path, rows) if scheme == "faiss" else np.save(path, rows)
+
+    path = tmp_path / f"a.{scheme}"
+    source, text = f"{scheme}:{path}", f"{scheme}:{tmp_path / 'b'}.{scheme}"
+    make(ROWS)
+    _, target = begin(source, text)
+    make(-ROWS)
+    with pytest.raises(InputError, match="has changed while it was converted"):
+        finish(target)
+    target.close()
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    ids = np.arange(N) * (3 if scheme == "faiss" else 1)
+    np.testing.assert_allclose(open_store(source).read(ids), mapped(-ROWS), rtol=1e-6)

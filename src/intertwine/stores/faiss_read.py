@@ -43,7 +43,7 @@ def read_index(path: Path) -> Any:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     except (RuntimeError, MemoryError) as error:
-        kind = _kind(path)
+        kind = _kind(path) if path.is_file() else ""
         if kind.startswith(BINARY):
             raise FileFormatError(
                 f"{path}: is a binary index of FAISS ({kind}), whose vectors are bits; expected an "

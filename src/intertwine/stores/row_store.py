@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.file_state import stamp_of
 from intertwine.row_grid import cut_on_grid
-from intertwine.stores.file_switch import before_switch, is_switched, read_mark, stands_whole
+from intertwine.stores.file_switch import (
+    before_switch,
+    is_switched,
+    original,
+    read_mark,
+    stands_whole,
+)
 from intertwine.stores.store import Batch
 from intertwine.threads import ahead
 
@@ -53,6 +60,14 @@ class RowStore(ABC):
         kept = [path for path in paths if before_switch(path).exists()]
         # What was added since a switch is none of the old content.
         self.paths = (kept if address.before else []) or paths
+        # Before anything is read: what is read is of this state, or the state has changed.
+        self.stamps = [self._stamp(path) for path in self.paths]
+
+    def _stamp(self, path: Path) -> list[int]:
+        try:
+            return stamp_of(original(path) if self.shows_old else path)
+        except OSError:
+            return []
 
     @property
     def edges(self) -> list[int]:

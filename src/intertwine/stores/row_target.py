@@ -145,7 +145,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
         """Return what makes rows of a file rows of this migration, and of the source as it is."""
         return {
             "map_sha256": self.made.map_sha256,
-            "input": [str(self.source.paths[file].resolve()), *stamp_of(self._input(file))],
+            "input": [str(self.source.paths[file].resolve()), *self.source.stamps[file]],
             "output": self.outputs[file].name,
             "shape": [self.source.sizes[file], self.dim],
             "dtype": self.source.dtype_of(file).name,

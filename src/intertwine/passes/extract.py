@@ -122,21 +122,15 @@ def extract(
         When a library that an encoder needs is not installed.
     """
     _check(encoder_uris, batch_size, dtype)
-    if workers is not None and fill is not None:
-        raise InputError(
-            "got --fill and workers, expected one of them: workers share all rows of the set"
-        )
+    in_parts = _in_parts(workers, fill)
     began = time.monotonic()
     encoders = [
         open_encoder(uri, threads=threads, device=device, precision=precision)
         for uri in encoder_uris
     ]
-    in_parts = "--fill" if fill is not None else "workers" if workers is not None else None
     crops = crops_faces(encoders, in_parts)
     listed = nameable(_list(input, encoders, columns, rows), skip_bad=skip_bad)
-    notes = [*listed.notes, *(note for encoder in encoders for note in encoder.notes)]
-    for note in notes:
-        (say or _silent)(f"warning: {note}" if note in listed.notes else note)
+    notes = _noted(listed, encoders, say or _silent)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
     if workers is not None:
@@ -181,14 +175,34 @@ def extract(
             run.leave_out_bad()
     seconds = (time.monotonic() - began, run.seconds)
     summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
-    found = None if faces is None else summarise_faces(faces, listed.ids)
     return {
         "warnings": list(listed.notes),
         "notes": notes,
         **summary,
         "turned": None if workers is not None else run.turned,
-        "faces": found,
+        "faces": None if faces is None else summarise_faces(faces, listed.ids),
     }
+
+
+def _in_parts(workers: Workers | None, fill: tuple[int, int] | None) -> str | None:
+    """Return what asks for rows in parts, if anything does."""
+    if workers is not None and fill is not None:
+        raise InputError(
+            "got --fill and workers, expected one of them: workers share all rows of the set"
+        )
+    return "--fill" if fill is not None else "workers" if workers is not None else None
+
+
+def _noted(
+    listed: ImageList | TextList, encoders: Sequence[Encoder], say: Callable[[str], None]
+) -> list[str]:
+    """Say and return the notes on the input and on the encoders."""
+    for note in listed.notes:
+        say(f"warning: {note}")
+    more = [note for encoder in encoders for note in encoder.notes]
+    for note in more:
+        say(note)
+    return [*listed.notes, *more]
 
 
 def _share_out(

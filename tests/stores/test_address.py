@@ -98,6 +98,8 @@ HUNTED = "hUnTeR2x"
         "faiss:s3://key:{s}@bucket/x.index",
         "parquet:https://u:{s}@host/x.parquet#v",
         "npy:u:{s}@host/x.npy",
+        "npy:u:{s}@" + 5000 * "x",
+        "npy:u:{s}@\0",
     ],
 )
 def test_an_address_that_may_be_read_in_two_ways_shows_nothing_of_its_password(text):
@@ -132,7 +134,9 @@ def test_a_refused_address_says_what_to_write(text, message):
         ("pgvector:///d?host=/tmp&user=me@tenant&table=t", "///d"),
         ("lancedb:abfss://container@account.dfs.core.windows.net/x#t@u", None),
         ("lancedb:s3://bucket/x#t@u", "s3://bucket/x"),
+        ("lancedb:s3://bucket/me@home/x#t", "s3://bucket/me@home/x"),
         ("npy:./a:b@c.npy", "./a:b@c.npy"),
+        ("npy:~nobody-of-this-name/x.npy", "~nobody-of-this-name/x.npy"),
         ("npy:/data/a:b@c.npy", "/data/a:b@c.npy"),
         ("parquet:mail@home.parquet#v", "mail@home.parquet"),
         ("qdrant://h:6333/docs%40v2", "//h:6333/docs%40v2"),

@@ -404,3 +404,14 @@ def test_a_source_replaced_after_it_was_opened_is_not_taken_for_what_was_read(tm
     begin(source, text)[1].switch(convert)
     ids = np.arange(N) * (3 if scheme == "faiss" else 1)
     np.testing.assert_allclose(open_store(source).read(ids), mapped(-ROWS), rtol=1e-6)
+
+
+def test_a_rollback_does_not_mind_what_became_of_the_target(switched):
+    """The old content is back, and the rows here that are not a migration's any more do not count."""
+    source, text, _ = switched
+    path = open_store(text).paths[1]
+    replace(path, NATIVE[:20])
+    target = open_store(source, before_switch=True).target(text, MARK)
+    assert target.rollback() == []
+    assert open_store(source).target(text, MARK).count() == N - 20
+    np.testing.assert_array_equal(load_vectors(path), NATIVE[:20])

@@ -365,8 +365,11 @@ class RowTarget(SwitchedFiles, WhenWhole):
 
     def _here(self, file: int) -> int:
         n = self.source.sizes[file]
-        if self.is_finished(file):
-            return n
+        try:
+            if self.is_finished(file):
+                return n
+        except InputError:  # somebody else's, which counts for nothing here
+            return 0
         return n - sum(stop - start for start, stop in self._left(file))
 
     def drop(self) -> None:

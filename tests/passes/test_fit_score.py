@@ -146,3 +146,17 @@ def test_transposed_arrays_are_asked_about(tmp_path, write_folder, known):
     found = fitted(tmp_path / "set", tmp_path / "maps")["warnings"]
     expected = [] if known else ["a.npy, b.npy: got 16 rows of 400 dimensions; expected (rows, "]
     assert [doubt[: len(expected[0])] for doubt in found] == expected
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-12, 1e60])
+def test_features_of_any_size(tmp_path, write_folder, scale):
+    """Features that are tiny or huge, or a source that does not vary, end in a number or a reason."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 4))
+    spaces = {"a": scale * rows, "b": rows + 1, "c": np.ones((60, 3))}
+    folder = write_folder(tmp_path / "set", spaces)
+    for options in ({"alpha": "gcv"}, {"method": "procrustes"}):
+        found = fit_to_files([folder], tmp_path / "maps", options=FitOptions(**options))["maps"]
+        for row in found:
+            assert (row["r2"] is None) is (row["reason"] is not None)
+            assert row["r2"] is None or np.isfinite([row["r2"], row["r2_null"]]).all()

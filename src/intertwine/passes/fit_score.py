@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Methods that no pair of features has a say in.
 UNFITTED = frozenset({"analytic", "identity", "mean"})
 _NO_ROWS = "a file of moments has no rows that could be held out"
-_CONSTANT = "the target does not vary over the rows held out"
+_CONSTANT = "the target does not vary over the rows held out, or not within what float64 holds"
 
 Entry = dict[str, Any]
 
@@ -119,4 +119,5 @@ class _Scorer:
             return None, None, str(error)
         linear_map = fitted.to_map() if isinstance(fitted, MapPair) else fitted
         predicted = linear_map.apply(self.held.rows[source])
-        return *score(predicted, self.held.rows[target]), None
+        r2, null = score(predicted, self.held.rows[target])
+        return r2, null, _CONSTANT if r2 is None else None

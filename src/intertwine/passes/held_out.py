@@ -25,6 +25,8 @@ SHARE, MOST_ROWS, LEAST_ROWS = 0.2, 256, 10
 CHANCE_Z = 3.0
 # What float32 products leave of a scatter's largest entry.
 _ROUNDING = 1e-6
+# A scatter below this is none.
+_SMALLEST = 1e-30
 
 
 class Statistics(Protocol):
@@ -132,15 +134,16 @@ class RidgeCheck:
         if alpha is None:
             alpha = float(np.trace(gram)) / max(min(fitted.n, len(gram)), 1)
         x = self.rows[source] - fitted.mean(source)
-        solved = _solve(gram, x.T, alpha)
-        energy = solved.T @ (gram @ solved)
-        found = {name: self._one(source, name, solved, energy) for name in targets}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            solved = _solve(gram, x.T, alpha)
+            energy = solved.T @ (gram @ solved)
+            found = {name: self._one(source, name, solved, energy) for name in targets}
         return {name: each for name, each in found.items() if each is not None}
 
     def _one(self, source: str, name: str, solved: Array, energy: Array) -> Explained | None:
         y, alike, trace, square = self._target(name)
         total = float(((y - y.mean(axis=0)) ** 2).sum())
-        if total <= 0:
+        if total <= _SMALLEST:
             return None
         error = y - solved.T @ self.fitted.scatter(source, name)
         free = max(self.fitted.n - 1, 1)
@@ -148,7 +151,8 @@ class RidgeCheck:
         variance = 4 * float((energy * alike).sum()) / free
         variance += 2 * float((energy**2).sum()) * square / free**2
         spread = float(np.sqrt(max(variance, 0.0))) / total
-        return Explained(1 - float((error**2).sum()) / total, 1 - by_chance / total, spread)
+        r2, null = 1 - float((error**2).sum()) / total, 1 - by_chance / total
+        return Explained(r2, null, spread) if np.isfinite([r2, null, spread]).all() else None
 
     def _target(self, name: str) -> tuple[Array, Array, float, float]:
         """Return a target's rows about the fitted mean, y S yᵀ, tr S and tr S²."""
@@ -162,7 +166,7 @@ def _solve(gram: Array, right: Array, alpha: float) -> Array:
     """Return (S + λI)⁻¹R, λ no less than what rounding makes of a null direction."""
     shifted = gram.copy()
     diagonal = np.diag_indices_from(shifted)
-    least = _ROUNDING * max(float(gram.diagonal().max(initial=0.0)), np.finfo(float).tiny)
+    least = _ROUNDING * max(float(gram.diagonal().max(initial=0.0)), _SMALLEST)
     shifted[diagonal] += max(alpha, least)
     while True:
         try:
@@ -216,7 +220,7 @@ def score(predicted: Array, actual: Array) -> tuple[float | None, float | None]:
     """Return R² of predictions, and its mean over all orders of the rows predicted."""
     spread = actual - actual.mean(axis=0)
     total = float((spread**2).sum())
-    if total <= 0:
+    if total <= _SMALLEST:
         return None, None
     about = predicted - actual.mean(axis=0)
     by_chance = total + float((about**2).sum())

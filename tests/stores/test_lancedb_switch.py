@@ -13,10 +13,11 @@ from lancedb.index import FTS, BTree, HnswSq, IvfRq, LabelList
 from tests.stores.migration import finished_after_a_kill, held_by_another_process
 
 from intertwine.errors import InputError
+from intertwine.files import sha256_file
 from intertwine.linear_map import LinearMap
 from intertwine.passes.migrate import MigrateOptions, migrate
 from intertwine.spaces import Space
-from intertwine.stores import lancedb_switch, open_store
+from intertwine.stores import Mark, lancedb_switch, open_store
 from intertwine.stores.origins import ORIGIN
 
 N, D, E = 400, 12, 20
@@ -65,11 +66,6 @@ class Place:
 
     def begin(self):
         """Return the target itself."""
-        from intertwine.stores import Mark, store
-
-        del store
-        from intertwine.files import sha256_file
-
         mark = Mark.of(self.map, sha256_file(self.file))
         return open_store(self.source).target(self.target, mark)
 

@@ -11,10 +11,11 @@ from tests.qdrant_server import running
 from tests.stores.migration import finished_after_a_kill, held_by_another_process
 
 from intertwine.errors import InputError
+from intertwine.files import sha256_file
 from intertwine.linear_map import LinearMap
 from intertwine.passes.migrate import MigrateOptions, migrate
 from intertwine.spaces import Space
-from intertwine.stores import open_store, qdrant_switch, qdrant_target
+from intertwine.stores import Mark, open_store, qdrant_lease, qdrant_switch, qdrant_target
 
 N, D, E = 140, 12, 20
 RNG = np.random.default_rng(0)
@@ -342,9 +343,6 @@ def test_aliases_of_others(place):
 
 def qdrant_target_mark(place):
     """Return the mark of a migration."""
-    from intertwine.files import sha256_file
-    from intertwine.stores import Mark
-
     return Mark.of(place.map, sha256_file(place.file))
 
 
@@ -371,3 +369,49 @@ def test_a_ledger_or_an_old_collection_that_is_gone(place):
     with pytest.raises(InputError, match="there is no collection 'items'"):
         place.migrate(rollback=True)
     assert place.bodies() == bodies_of(range(N))
+
+
+def test_a_run_of_another_machine(place, monkeypatch, tmp_path):
+    """What holds the lock file of another machine is known by its note, until that runs out."""
+    place.migrate()
+    with closing(open_store(place.source)) as source:
+        target, other = (source.target(place.target, qdrant_target_mark(place)) for _ in range(2))
+        monkeypatch.setattr(qdrant_target, "gettempdir", lambda: str(tmp_path))
+        with monkeypatch.context() as patch:
+            patch.setattr(qdrant_lease.platform, "node", lambda: "elsewhere")
+            patch.setattr(qdrant_lease, "RENEWED_AFTER", 0)
+            lock = target.lock()
+            lock.__enter__()
+            before = target.ledger.metadata()["lease"]
+            target.count()
+            assert target.ledger.metadata()["lease"] > before
+        monkeypatch.setattr(qdrant_target, "gettempdir", lambda: str(tmp_path / "other"))
+        with pytest.raises(InputError, match=r"another run is writing it .* on elsewhere since"):
+            other.lock().__enter__()
+        with monkeypatch.context() as patch:
+            now = qdrant_lease.time.time() + qdrant_lease.SECONDS
+            patch.setattr(qdrant_lease.time, "time", lambda: now)
+            with other.lock():
+                pass
+        lock.__exit__(None, None, None)
+    place.migrate(switch=True)
+    assert place.bodies() == bodies_of(range(N))
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_query_limit": 10}, "strict mode has max_query_limit 10, and a migration needs 1000"),
+        ({"upsert_max_batchsize": 5}, "strict mode has upsert_max_batchsize 5"),
+    ],
+)
+def test_settings_that_are_in_the_way(place, limits, message):
+    """Limits of strict mode that a migration would run into are named in a dry run."""
+    strict = models.StrictModeConfig(enabled=True, **limits)
+    params = {"image": models.VectorParams(size=D, distance=models.Distance.DOT)}
+    place.client.create_collection("strict", vectors_config=params, strict_mode_config=strict)
+    place.client.upsert("strict", [point(i, OLD[i]) for i in range(N)])
+    given = MigrateOptions(dry_run=True)
+    with pytest.raises(InputError, match=message):
+        migrate(place.source.replace("/live", "/strict"), place.target, place.file, options=given)
+    assert not place.client.collection_exists("new")

@@ -286,7 +286,8 @@ class _Run:
     def convert(self) -> None:
         """Write what is pending until a look through the whole store finds less than a batch more.
 
-        Where others write all the time there is always something more; the switch converts that.
+        Where others write all the time there is always something more, and no less than what comes
+        during a look; the switch converts that.
 
         Raises
         ------
@@ -297,12 +298,13 @@ class _Run:
         if not place.exists():
             place.create()
         self.before = place.count() - self.written
-        fruitless, rounds = 0, 0
+        fruitless, before = 0, 0
         while fruitless < FRUITLESS:
             found, wrote, left = self._round()
-            rounds += 1
-            if not left or (rounds > 1 and wrote == found < self.options.batch_size):
+            few = found < self.options.batch_size or 2 * found > before
+            if not left or (before and wrote == found and few):
                 return
+            before = found
             fruitless = 0 if wrote else fruitless + 1
         raise InputError(
             f"{place.name}: {len(left)} items or more, {left[0]} among them, take no vector: nothing "

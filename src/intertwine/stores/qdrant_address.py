@@ -101,7 +101,7 @@ def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
         )
     if address.options.get("vector", own.vector) != own.vector:
         raise InputError(f"{address.shown}: got another vector than the source's, {own.vector!r}")
-    with one_line(source.secrets):
+    with one_line(source.secrets, source.address.shown):
         aliases = aliases_of(source.client)
     if name in aliases:
         raise InputError(f"{address.shown} is an alias; name a collection as the target")

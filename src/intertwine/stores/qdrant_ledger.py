@@ -178,6 +178,14 @@ class Ledger:
         if self.exists():
             self.store.ask("delete_collection", self.name)
 
+    def metadata(self) -> dict[str, Any]:
+        """Return what is noted of the whole."""
+        return dict(self.store.ask("get_collection", self.name).config.metadata or {})
+
+    def note(self, key: str, text: str) -> None:
+        """Note something of the whole."""
+        self.store.ask("update_collection", self.name, metadata={key: text})
+
     def read(self, ids: Sequence[Any]) -> dict[str, Entry]:
         """Return the entries of some points, by the text of their ids."""
         found = {}

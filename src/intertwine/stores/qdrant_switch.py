@@ -84,7 +84,7 @@ def named(items: Iterable[Any]) -> str:
 
 def stands_for(target: QdrantTarget) -> str | None:
     """Return the collection that the source's alias stands for now."""
-    with one_line(target.secrets):
+    with one_line(target.secrets, target.address.shown):
         return aliases_of(target.client).get(target.source.collection.alias or "")
 
 
@@ -198,7 +198,7 @@ def _old(target: QdrantTarget) -> QdrantStore:
     mark = target.mark()
     name = mark.kept if mark and mark.kept else target.source.collection.name
     asked = target.collection.vector or None
-    with one_line(target.secrets):
+    with one_line(target.secrets, target.address.shown):
         found = find_collection(target.client, name, asked, f"{target.source.name}, as it was")
     found = replace(found, alias=target.source.collection.alias)
     return QdrantStore(target.source.address, target.client, found, target.secrets)

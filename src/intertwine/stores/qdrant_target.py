@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -20,6 +20,7 @@ from intertwine.stores.origins import KEPT, MAPPED
 from intertwine.stores.qdrant import PAGE, QdrantStore
 from intertwine.stores.qdrant_address import collection_name, server_of, target_address
 from intertwine.stores.qdrant_facts import NOTE, aliases_of, hindrances, one_line, settings_like
+from intertwine.stores.qdrant_lease import Lease
 from intertwine.stores.qdrant_ledger import (
     Entry,
     Ledger,
@@ -46,8 +47,8 @@ CHARACTERS_OF_A_NUMBER = 12
 # How long a server is waited for that builds its index.
 SECONDS_TO_INDEX = 3600
 SECONDS_BETWEEN = 1
-# Of a collection's metadata: the step that is underway.
-STEP = "intertwine_step"
+# Of a ledger's metadata: the step that is underway.
+STEP = "step"
 
 
 def target_of(source: QdrantStore, text: str, mark: Mark) -> QdrantTarget:
@@ -90,6 +91,7 @@ class QdrantTarget(QdrantStore):
         half = getattr(params.datatype, "value", None) == "float16"
         self.tolerance = HALF if half else SINGLE
         self.ledger = Ledger(self)
+        self.lease = Lease(self.ledger)
         # Whether the alias stands for this collection while it is brought up to date.
         self.live = False
 
@@ -98,13 +100,28 @@ class QdrantTarget(QdrantStore):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the collection for one run of this machine."""
+        """Hold the collection for one run: of this machine by a file, and of others by a note."""
         place = server_of(self.address)
         if not place.startswith("//"):
             place = str(Path(place).resolve())
         name = sha256(f"{place} {self.collection.name}".encode()).hexdigest()[:16]
         with one_run(Path(gettempdir(), "intertwine-locks", f"qdrant-{name}")):
-            yield
+            self.lease.take()
+            try:
+                yield
+            except BaseException:
+                # The server may be what went wrong.
+                with suppress(InputError):
+                    self.lease.end()
+                raise
+            self.lease.end()
+
+    def ask(self, what: str, *values: Any, **names: Any) -> Any:
+        """Call a method of the client, and renew the note of this run."""
+        answer = super().ask(what, *values, **names)
+        if not what.startswith(("update_collection", "collection_exists")):
+            self.lease.renew()
+        return answer
 
     def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise for what a switch would leave behind, before anything is written.
@@ -114,11 +131,11 @@ class QdrantTarget(QdrantStore):
         InputError
             For other aliases of the source, unless it is forced, and settings that are in the way.
         """
-        with one_line(self.secrets):
+        with one_line(self.secrets, self.address.shown):
             config = self.client.get_collection(self.source.collection.name).config
         warnings = hindrances(config, self.source.name)
         own = self.source.collection
-        with one_line(self.secrets):
+        with one_line(self.secrets, self.address.shown):
             others = [
                 alias
                 for alias, name in aliases_of(self.client).items()
@@ -177,7 +194,9 @@ class QdrantTarget(QdrantStore):
             )
         # First, so that a collection never stands without its ledger.
         self.ledger.create()
-        with one_line(self.secrets):
+        if self.lease.held:
+            self.lease.take()
+        with one_line(self.secrets, self.address.shown):
             config = self.client.get_collection(self.source.collection.name).config
             settings = settings_like(config, self.collection, self.made.to_text())
             self.client.create_collection(self.collection.name, **settings)
@@ -404,16 +423,18 @@ class QdrantTarget(QdrantStore):
         return qdrant_switch.rollback(self, force=force)
 
     def note(self, mark: Mark, step: str = "") -> None:
-        """Note a mark, and which step is underway."""
-        noted = {NOTE: mark.to_text(), STEP: step}
-        self.ask("update_collection", self.collection.name, metadata=noted)
+        """Note a mark, and which step is underway: before the mark, or after it that there is none."""
+        if step:
+            self.ledger.note(STEP, step)
+        self.ask("update_collection", self.collection.name, metadata={NOTE: mark.to_text()})
+        if not step:
+            self.ledger.note(STEP, "")
 
     def step(self) -> str:
         """Return which step was underway when it was noted last."""
-        if not self.exists():
+        if not self.exists() or not self.ledger.exists():
             return ""
-        config = self.ask("get_collection", self.collection.name).config
-        return str((config.metadata or {}).get(STEP) or "")
+        return str(self.ledger.metadata().get(STEP) or "")
 
     def drop(self) -> None:
         """Remove the collection, and its ledger."""

@@ -190,7 +190,7 @@ def failure(process):
     """Return the one line that a command says when it ends as for a user's error."""
     *before, line = process.communicate()[1].splitlines()
     assert process.returncode == 1
-    assert all(said.startswith("migrating ") for said in before), before
+    assert all(said.startswith("migrating") for said in before), before
     return line
 
 

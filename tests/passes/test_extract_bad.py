@@ -226,6 +226,17 @@ class TestNames:
             assert "left out, because its name is not UTF-8 text" in said[0]
         assert (tmp_path / "set" / "ids.txt").read_text() == "0000.png\n0001.png\n0002.png\n"
 
+    def test_folder(self, inputs, tmp_path, write_images):
+        """So it is for the images of a class whose name is no text; the others keep their labels."""
+        for name in ("b", "caf\udce9", "d"):
+            write_images(tmp_path / "classes" / name, 2, labels=False)
+        with pytest.raises(InputError, match=r"classes: caf\\.*0000\.png: its name is no id"):
+            extract(tmp_path / "classes", inputs[1], tmp_path / "set", **OPTIONS)
+        extract(tmp_path / "classes", inputs[1], tmp_path / "set", skip_bad=True, **OPTIONS)
+        assert np.load(tmp_path / "set" / "labels.npy").tolist() == [0, 0, 2, 2]
+        classes = (tmp_path / "set" / "classes.txt").read_text().splitlines()
+        assert (len(classes), classes[0], classes[2]) == (3, "b", "d")
+
     def test_in_a_tar(self, inputs, tmp_path):
         """So it is for the names in a tar."""
         with tarfile.open(tmp_path / "0.tar", "w", errors="surrogateescape") as tar:

@@ -139,7 +139,7 @@ def walk(path: Path) -> FileImages:
     Raises
     ------
     InputError
-        When it holds no image, a folder in it cannot be read, or the name of a class is no text.
+        When it holds no image, or a folder in it cannot be read.
     """
     root = absolute(path)
     broken: list[str] = []
@@ -155,16 +155,12 @@ def walk(path: Path) -> FileImages:
     strays = [name for name in ids if name.count("/") != 1]
     if len(classes) < 2 or strays:
         return FileImages("folder", root, ids, None, notes=notes + _given_up(path, ids, strays))
-    unfit = next((name for name in classes if not is_line(name)), None)
-    if unfit is not None:
-        raise InputError(
-            f"{shown_path(root / unfit)}: the name of a class, expected UTF-8 text on one line; "
-            "rename the folder"
-        )
     number = {name: label for label, name in enumerate(classes)}
     labels = np.array([number[top] for top in tops], np.int64)
     notes += _without_images(root, classes)
-    return FileImages("class-folders", root, ids, labels, classes, notes)
+    # Images in a folder whose name is no text have no ids either; extraction says so.
+    shown = [name if is_line(name) else shown_path(name) for name in classes]
+    return FileImages("class-folders", root, ids, labels, shown, notes)
 
 
 def _suffix(name: str) -> str:

@@ -559,6 +559,7 @@ def test_fast_moments_stay_marked(tmp_path, monkeypatch):
     [
         ("float64", 1e-160, "rescale them"),
         ("float64", 1e-150, "rescale them"),
+        ("float32", 1e-160, "use precision float64"),
         ("float32", 1e-30, "use precision float64"),
         ("float32", 1e-20, "use precision float64"),
     ],

@@ -161,3 +161,13 @@ def test_chunks_and_devices_change_no_count(stored, monkeypatch):
     assert count(feature_set, "a", classifiers, device="cuda:1", **given) == expected
     np.testing.assert_array_equal(predict(feature_set, "a", heads["a"], device="cuda:1"), own)
     assert set(asked) == {"cuda:1"}
+
+
+@pytest.mark.parametrize("size", [1e39, 1e60, 1e150])
+def test_features_that_scores_cannot_hold_are_refused(tmp_path, size):
+    """Float64 features beyond float32 are refused by float32 scores, without a word of NumPy's."""
+    rows = np.random.default_rng(0).standard_normal((20, 3)) * size
+    np.save(tmp_path / "a.npy", rows)
+    head = Head(np.eye(3), np.zeros(3), np.arange(3))
+    with pytest.raises(InputError, match="a: features are too large for float32 scores; rescale"):
+        predict(FeatureSet.open(tmp_path), "a", head, precision="float32")

@@ -19,6 +19,7 @@ from intertwine.arrays import (
     to_device,
     to_numpy,
 )
+from intertwine.errors import InputError
 from intertwine.passes.counts import Counts
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Stack:
         self, classifiers: Mapping[str, Classifier], dtype: np.dtype[Any], device: str = "cpu"
     ) -> None:
         listed = list(classifiers.values())
-        weight = np.concatenate([each.weight for each in listed]).T.astype(dtype)
+        weight = _cast(
+            np.concatenate([each.weight for each in listed]).T, dtype, "weights of classifiers"
+        )
         self.weight = to_device(np.ascontiguousarray(weight), device)
         self.bias = to_device(np.concatenate([each.bias for each in listed]).astype(dtype), device)
         edges = np.cumsum([0, *(len(each.bias) for each in listed)]).tolist()
@@ -210,6 +213,15 @@ def _dtype(feature_set: FeatureSet, name: str, precision: str) -> np.dtype[np.fl
     return np.dtype("float64" if chosen == "float64" else "float32")
 
 
+def _cast(array: Array, dtype: np.dtype[Any], what: str) -> Array:
+    """Return numbers in the working dtype, refusing those that it cannot hold."""
+    with np.errstate(over="ignore"):
+        cast: Array = array.astype(dtype, copy=False)
+    if cast.dtype.itemsize < array.dtype.itemsize and not np.isfinite(cast).all():
+        raise InputError(f"{what} are too large for {dtype} scores; rescale them")
+    return cast
+
+
 def _features(
     feature_set: FeatureSet, name: str, dtype: np.dtype[Any], chunk_rows: int
 ) -> Iterator[tuple[slice, Array]]:
@@ -218,4 +230,4 @@ def _features(
         rows = range(start, min(feature_set.n, start + chunk_rows))
         chunk = feature_set.read([name], rows)[name]
         check_finite(chunk, name=f"{feature_set}: {name}", rows=rows)
-        yield slice(rows.start, rows.stop), chunk.astype(dtype, copy=False)
+        yield slice(rows.start, rows.stop), _cast(chunk, dtype, f"{feature_set}: {name}: features")

@@ -135,7 +135,7 @@ def test_rows_that_come_after_the_last_look_are_converted_by_the_switch(table):
 
 
 def test_an_old_vector_that_changes_after_its_conversion_is_converted_again(table):
-    """120 changed rows, as those of a native vector, are pending again; those of natives are not."""
+    """Rows with a changed old vector are pending again, but for one that got a native vector."""
     target = table.target()
     migrate(target)
     table.run("UPDATE items SET new = %s WHERE id = 7", text(np.ones(E)))
@@ -716,6 +716,23 @@ def test_an_idle_reader_stalls_nobody_and_is_named(table, step):
         assert max(waits) < 1
         idle.rollback()
         steps[step]()
+
+
+def test_a_vacuum_of_the_servers_own_gives_way(table, monkeypatch):
+    """A step waits for it as long as it takes to give way, though for others a moment only."""
+    target = table.target()
+    migrate(target)
+    monkeypatch.setattr(locks, "TRIES", 1)
+    table.run("ALTER SYSTEM SET deadlock_timeout = '200ms'")
+    table.run("SELECT pg_reload_conf()")
+    with psycopg.connect(table.uri) as vacuum:
+        vacuum.execute("LOCK TABLE items IN SHARE UPDATE EXCLUSIVE MODE")
+        end = threading.Timer(0.3, vacuum.rollback)
+        end.start()
+        assert target.switch(convert) == []
+        end.join()
+    table.run("ALTER SYSTEM RESET deadlock_timeout")
+    table.run("SELECT pg_reload_conf()")
 
 
 def test_names_with_any_sign_are_switched_and_back(table):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.stores.pgvector_names import TREE
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def patiently(store: PgvectorStore, work: Callable[[], Result], connection: Any 
     work
         Runs statements on the connection; done again from the start where it got no lock.
     connection
-        The store's own when None.
+        What writes rows only; when None the store's own, on which writers wait until the work is done.
 
     Raises
     ------
@@ -119,6 +120,8 @@ def patiently(store: PgvectorStore, work: Callable[[], Result], connection: Any 
     for left in reversed(range(TRIES)):
         try:
             with one_line(store.address.secrets), _short_waits(connection or store.connection):
+                if connection is None:
+                    _hold_writers(store)
                 return work()
         except InputError as error:
             if not _may_pass(error):
@@ -138,6 +141,26 @@ def _short_waits(connection: Any) -> Iterator[None]:
         yield
 
 
+def _hold_writers(store: PgvectorStore) -> None:
+    """Make writers of a table wait until the transaction ends; readers go on.
+
+    An automatic vacuum, as many changed rows bring about, gives way only to what has waited for as long
+    as the server takes to look for a deadlock. Nothing is held yet that could be a part of one.
+    """
+    vacuum = store.query(
+        "WITH RECURSIVE " + TREE + " SELECT 1 FROM tree JOIN pg_locks l ON l.relation = tree.oid "  # noqa: S608 - ours
+        "WHERE l.mode = 'ShareUpdateExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid() LIMIT 1",
+        store.column.oid,
+    )
+    if vacuum:
+        store.query(
+            "SELECT set_config('lock_timeout', (extract(epoch FROM "
+            "current_setting('deadlock_timeout')::interval) * 1000 + 500)::int::text, true)"
+        )
+    store.query("LOCK TABLE {t} IN SHARE ROW EXCLUSIVE MODE")
+    store.query("SELECT set_config('lock_timeout', %s, true)", LOCK_TIMEOUT)
+
+
 def _may_pass(error: InputError) -> bool:
     """Whether an error is of a lock that another try may get."""
     errors = import_extra("psycopg.errors", EXTRA)
@@ -148,7 +171,7 @@ def _may_pass(error: InputError) -> bool:
 def _blocked(store: PgvectorStore, error: InputError) -> InputError:
     """Return an error that names who holds a lock of the table."""
     found = store.query(
-        "SELECT a.pid, a.application_name, a.state, a.xact_start FROM pg_locks l "
+        "SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type), a.state, a.xact_start FROM pg_locks l "
         "JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.relation = %s AND l.granted "
         "AND l.pid <> pg_backend_pid() ORDER BY a.xact_start NULLS LAST LIMIT 1",
         store.column.oid,

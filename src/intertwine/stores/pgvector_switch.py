@@ -99,7 +99,6 @@ class _Last:
 
 def _switch(target: PgvectorTarget, convert: Convert, caught_up: CaughtUp) -> _Last:
     """Do the rest while writers wait, and exchange the names while readers do."""
-    target.query("LOCK TABLE {t} IN SHARE ROW EXCLUSIVE MODE")
     _require_unchanged(target)
     condition = _changed_since(target, caught_up.since)
     converted = _convert_rest(target, convert, condition)
@@ -264,7 +263,7 @@ def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
     """
     old = target.find_before(kept)
     if target.stamped():
-        patiently(target, lambda: _stamp_others(target))
+        patiently(target, lambda: _stamp_others(target), target.connection)
     lacking = patiently(target, lambda: _roll_back(target, kept, old.name))
     target.stand(kept.column, replace(old, name=target.source.column.name))
     keep(target, target.source.column.name)
@@ -283,7 +282,6 @@ def _stamp_others(target: PgvectorTarget) -> None:
 def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
     """Exchange the names back; return notes of rows without an old vector."""
     name = target.source.column.name
-    target.query("LOCK TABLE {t} IN SHARE ROW EXCLUSIVE MODE")
     if kept.column in target.numbers():
         raise InputError(
             f"{target.source.name}: the table has a column {kept.column} again, which is what the new "

@@ -234,10 +234,9 @@ def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
         return ()
     counts = Counter(map(_suffix, others)).most_common()
     shown = ", ".join(f"{count} {ending}" for ending, count in counts)
-    note = (
-        f"{path}: {len(others)} files of formats that are not read are passed over ({shown}), such "
-        f"as {shown_path(others[0])}; convert them to PNG or JPEG to take them in"
-    )
+    many = f"{len(others)} files of formats that are not read are passed over ({shown}), such as"
+    what = many if len(others) > 1 else "a file of a format that is not read is passed over:"
+    note = f"{path}: {what} {shown_path(others[0])}; convert to PNG or JPEG to take in"
     return (note,)
 
 

@@ -292,3 +292,57 @@ def test_another_study_is_refused(result):
         PlanStudy.of({**result, "study": "linkage"})
     with pytest.raises(InputError, match="lacks curve; is it a plan report"):
         PlanStudy.of({key: value for key, value in result.items() if key != "curve"})
+
+
+def weighed(result, quality):
+    """Return a plan as it is made today: with the measure that decides, and shares of its quality."""
+    changed = json.loads(json.dumps(result))
+    chance, top = 0.058, 0.748
+    for row in [*changed["pairs"], *changed["baselines"]]:
+        value = row["recall_at_10"] if quality == "recall" else row["ndcg_at_10"]
+        share = value if quality == "recall" else (value - chance) / (top - chance)
+        row |= {"quality": share, "quality_low": share - 0.02, "quality_high": share + 0.02}
+    for row in changed["curve"]:
+        row |= {"ndcg_at_10": 0.5, "ndcg_low": 0.45, "ndcg_high": 0.55}
+        row |= {"quality": 0.64, "quality_low": 0.6, "quality_high": 0.7}
+    return {**changed, "quality": quality, "otherwise": None, "warnings": [], "pairs_needed": 250}
+
+
+def test_one_page_goes_by_one_measure(result):
+    """Tiles, curve and what is accepted are all by the measure that decides, above chance."""
+    page = summary(weighed(result, "ndcg"))
+    assert all("nDCG@10" in spoken(tile.where) for tile in page.tiles)
+    assert all("recall" not in spoken(tile.where) for tile in page.tiles)
+    accepted = 100 * (0.058 + 0.8 * (0.748 - 0.058))
+    assert page.curve[0].title.endswith("nDCG@10, %")
+    assert page.curve[0].native.points[0][1] == pytest.approx(accepted)
+    (line,) = [x for _, kind, x in page.options[1].references if kind == "accept"]
+    assert line == pytest.approx(accepted)
+    assert "nDCG@10" in page.facts["needed"]
+    # Figures that show recall alone draw no line of what is accepted by the other measure.
+    assert [panel.native for panel in (*page.repair, *page.gallery)] == [None] * 4
+    share = (0.702 - 0.058) / (0.748 - 0.058)
+    assert page.tiles[0].value.text.startswith(f"{100 * share:.1f}")
+
+
+def test_labels_that_do_not_decide_leave_recall(result):
+    """With labels by which nothing is told, all goes by recall, and nDCG stays in the table."""
+    page = summary(weighed(result, "recall"))
+    assert all("recall" in spoken(tile.where) for tile in page.tiles)
+    assert page.curve[0].title.endswith("recall@10, %")
+    assert page.curve[0].native.points[0][1] == 80
+    assert any("nDCG" in column.title for column in page.tables["options"].columns)
+
+
+def test_staying_has_its_words_and_its_option(result, tmp_path):
+    """A plan that says stay marks staying, forecasts what is best otherwise, and warns at the top."""
+    changed = weighed(result, "ndcg")
+    changed |= {"decision": "stay", "otherwise": "bridge", "warnings": ["Mind the copies."]}
+    changed["notes"] = ["Mind the copies.", *changed["notes"]]
+    page = summary(changed)
+    assert page.title == "Stay with the old model"
+    assert [dot.name for dot in page.options[0].dots if dot.chosen] == ["Stay with the old model"]
+    assert "bridge" in page.tiles[0].title
+    html = write_plan_report(changed, tmp_path).read_text()
+    assert html.count("Mind the copies.") == 1
+    assert html.index("Mind the copies.") < html.index('class="lede"')

@@ -223,6 +223,14 @@ def test_one_and_the_same_space_is_bridged(folders, tmp_path, write_folder):
     assert found["pairs_needed_reason"] is None
 
 
+def test_one_model_under_two_names_needs_no_map(folders, tmp_path, write_folder):
+    """Old and new vectors that are the same are not called unrelated: the first line says so."""
+    a = np.load(folders[0] / "old.npy")
+    _, found = study(write_folder(tmp_path / "pairs", {"old": a, "new": a}), rows=100)
+    assert found["decision"] == "bridge"
+    assert found["warnings"][0].startswith("no map is needed: new queries find 100.0 %")
+
+
 def test_a_store_of_another_domain_is_reembedded(folders, tmp_path):
     """Vectors about another mean than the pairs' are no store that the forecast holds for."""
     np.save(tmp_path / "store.npy", models(300, seed=3)[0] + 1.5)

@@ -217,7 +217,8 @@ class Judge:
             )
         for other, name in ((self.nothing, "no map"), (self.chance, "chance")):
             gained = self.measure.estimate(convert.gains.recall - other.recall)
-            if gained.low <= 0:
+            # What finds as much without a map is no stranger: nearly the same model, or the very one.
+            if gained.low <= 0 and float(other.recall[0]) < self.least:
                 return (
                     f"Converting finds {self._percent(max(gained.value + float(other.recall[0]), 0))} of the true "
                     f"neighbours, not reliably more than {name} does "

@@ -51,6 +51,12 @@ def warnings(
         found.append(not_pairs(wrong, work.pairs, pairs))
     if grouping is not None and _is_doubt(grouping):
         found.append(in_groups(grouping, work.pairs, rows))
+    bare = float(work.nothing.recall[0])
+    if bare >= max(work.options.least, *(float(each.gains.recall[0]) for each in work.forecasts)):
+        found.append(
+            f"no map is needed: new queries find {100 * bare:.1f} % of the true neighbours among the "
+            "old vectors as they are, no less than through a map; are both spaces one model's?"
+        )
     if work.measure.labels is not None and work.judge.name == "recall":
         found.append(labels_unused(work))
     return found

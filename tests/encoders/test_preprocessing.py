@@ -103,7 +103,11 @@ def test_json():
         "size", "resize", "shorter", "interpolation", "channels",
         "mean", "std", "scale", "layout", "dtype",
     ]  # fmt: skip
-    assert from_uri("crop=8&face=box:1").to_json() == {**plain, "face": "box:1"}
+    assert from_uri("crop=8&face=box:1").to_json() == {
+        **plain,
+        "face": "box:1",
+        "orientation": "upright",
+    }
 
 
 def test_too_large():

@@ -15,7 +15,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.locks import one_run
-from intertwine.stores import lancedb_switch
+from intertwine.stores import lancedb_carry, lancedb_switch
 from intertwine.stores.lancedb import LanceStore
 from intertwine.stores.lancedb_arrow import (
     EMBEDDING,
@@ -87,7 +87,7 @@ class LanceTarget(LanceStore):
     def __init__(self, source: LanceStore, address: Address, made: Mark) -> None:
         self.source, self.made, self.writes = source, made, 0
         # While a switch or a way back is completed: what is written goes under the source's name too.
-        self.carrying, self.carried = False, lancedb_switch.Carried()
+        self.carrying, self.carried = False, lancedb_carry.Carried()
         # Rows that were put under the source's name last of all, and are not here yet.
         self.streamed: dict[Any, Origin] = {}
         arrow = import_extra("pyarrow", EXTRA)
@@ -293,7 +293,7 @@ class LanceTarget(LanceStore):
         ]
         data = self.rows(batch.payload, column, notes)
         if self.carrying:
-            lancedb_switch.put_under_name(self, data.select(self.names), now, known)
+            lancedb_carry.put_under_name(self, data.select(self.names), now, known)
         fresh = np.array([item not in known for item in batch.ids], bool)
         return self._merge(data.filter(fresh), old=False) + self._merge(
             data.filter(~fresh), old=True

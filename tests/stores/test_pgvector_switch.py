@@ -297,6 +297,18 @@ def test_a_switch_of_an_earlier_version_is_undone(table):
     assert table.old()[0].shape == (D,)
 
 
+def test_a_switched_column_outlives_the_old_one(table):
+    """Once the old vectors are dropped the same command finds nothing to do; the way back is gone."""
+    switch(table.target())
+    table.run("ALTER TABLE items DROP COLUMN emb_before, DROP COLUMN new_intertwine")
+    target = table.target()
+    assert target.switched()
+    assert not list(target.pending(50))
+    assert migrate(target) == []
+    with pytest.raises(InputError, match="column emb_before, which kept the old ones, is gone"):
+        target.rollback()
+
+
 def test_a_rollback_says_which_name_is_in_its_way(table):
     """A column that took the new one's name meanwhile is named, and nothing is changed."""
     switch(table.target())

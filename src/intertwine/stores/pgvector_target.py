@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Any
@@ -139,12 +139,15 @@ class PgvectorTarget(PgvectorStore):
         self.metric = self.metric or source.metric
         self.forced = False
         self._fires: bool | None = None
-        self.old = source.column
+        self.old, self.gone = source.column, False
         self.old_number = self.numbers()[self.old.name]
         kept = self.kept()
         if kept is not None:
             self.column = replace(self.column, kind=source.column.kind)
-            self.stand(source.column.name, self.find_before(kept))
+            # Where the old vectors were dropped, nothing is pending any more, and nothing goes back.
+            old = self._before(kept)
+            self.stand(source.column.name, old or source.column)
+            self.gone = old is None
         self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
 
     def stand(self, name: str, old: Column) -> None:
@@ -166,6 +169,15 @@ class PgvectorTarget(PgvectorStore):
         InputError
             Where it is gone.
         """
+        found = self._before(kept)
+        if found is None:
+            raise InputError(
+                f"{self.source.name}: stands for new vectors, and column {printable(kept.before)}, which "
+                "kept the old ones, is gone"
+            )
+        return found
+
+    def _before(self, kept: Kept) -> Column | None:
         rows = self.query(
             "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 "
             "AND NOT attisdropped AND (attnum = %s OR attname = %s) ORDER BY attnum = %s DESC",
@@ -175,19 +187,13 @@ class PgvectorTarget(PgvectorStore):
             kept.number,
         )
         for (name,) in rows:
-            found = find_column(
-                self.connection,
-                self.column.qualified,
-                name,
-                self.address.options.get("id"),
-                f"{self.source.address.shown}?table={self.address.take('table')}&column={name}",
-            )
-            if found.dim == self.made.source.dim:
-                return found
-        raise InputError(
-            f"{self.source.name}: stands for new vectors, and column {kept.before}, which kept the old "
-            "ones, is gone"
-        )
+            key = self.address.options.get("id")
+            # A table that was restored from a dump numbers its columns otherwise.
+            with suppress(InputError):
+                found = find_column(self.connection, self.column.qualified, name, key, name)
+                if found.dim == self.made.source.dim:
+                    return found
+        return None
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold both columns for one run, by locks of the server's; not where rows are hidden."""
@@ -337,6 +343,8 @@ class PgvectorTarget(PgvectorStore):
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Yield what is to be converted, in the order that costs least."""
+        if self.gone:
+            return iter(())
         old = self.old_store(self.source.connection)
         return by_block(old, self.pending_condition(), size, **self.pieces())
 
@@ -426,6 +434,8 @@ class PgvectorTarget(PgvectorStore):
 
     def finish(self) -> list[str]:
         """Build the indexes that the old column has, beside readers and writers."""
+        if self.gone:
+            return []
         builder = self.index_builder()
         if self.switched():
             builder.clear()

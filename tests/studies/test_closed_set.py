@@ -101,7 +101,9 @@ def test_equals_an_independent_study(problem, alpha, precision):
         assert row["percent_change_target"] == pytest.approx(change, abs=0.15)
         assert row["r2"] == pytest.approx(counts["r2"], abs=1e-4)
         found = (row["alpha"], row["alpha_min"], row["alpha_max"])
-        assert found == pytest.approx(counts["alpha"], rel=1e-9), pair
+        # The grid is in the unit of the scatter, which float32 products leave seven digits.
+        rounding = 1e-9 if precision == "float64" else 1e-6
+        assert found == pytest.approx(counts["alpha"], rel=rounding), pair
         if precision == "float64":
             interval = paired_change_interval(
                 counts["both"], counts["gained"], counts["lost"], N_EVAL

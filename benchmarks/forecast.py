@@ -46,10 +46,14 @@ def split(whole: Pairs, options: argparse.Namespace, number: int) -> list[dict[s
         taken(whole, order[start : start + n]) for start in range(n, n * (1 + options.galleries), n)
     ]
     folds = Folds.of(own, options.folds, seed=options.seed)
+    unit = own.directions if options.metric == "cosine" else None
+    scaled = None if unit is None else Folds.of(unit, options.folds, seed=options.seed)
     measure = Measure(native_table(own, options.metric))
     rows = []
     for option in OPTIONS:
-        found = from_pairs(Direction(own, option, options.metric), folds, measure)
+        direction = Direction(own, option, options.metric)
+        both = None if scaled is None else (direction.scaled(scaled.fine[0].pairs), scaled)
+        found = from_pairs(direction, folds, measure, scaled=both)
         forecast = measure.estimate(found.gains.recall).clipped()
         recalls = [reached(Direction(each, option, options.metric), found.final) for each in fresh]
         rows.append(
@@ -58,6 +62,7 @@ def split(whole: Pairs, options: argparse.Namespace, number: int) -> list[dict[s
                 "option": option,
                 "method": found.candidate.method,
                 "alpha": found.candidate.alpha,
+                "scaled": found.gained is not None,
                 "forecast": forecast.value,
                 "low": forecast.low,
                 "high": forecast.high,

@@ -168,7 +168,7 @@ def labels_unused(work: Work) -> str:
     staying = "is weighed by them all the same" if work.judge.weighs_staying else "is not weighed"
     return (
         f"labels do not decide between ways to move: by them the new model's own neighbours (nDCG@10 "
-        f"{top:.1f} %) are hardly told from a random order ({chance:.1f} %); recall@10 decides, and "
+        f"{top:.1f} %) are hardly, or not surely, told from a random order ({chance:.1f} %); recall@10 decides, and "
         f"staying with the old model {staying}"
     )
 

@@ -311,6 +311,43 @@ def test_a_target_among_the_sources_own_files_is_refused(tmp_path, place):
         begin(pattern, f"parquet:{tmp_path / place}")
 
 
+@pytest.mark.parametrize(
+    ("place", "pattern"),
+    [
+        ("link/new", ""),
+        ("data/linked/new", ""),
+        ("elsewhere/new", ""),
+        ("link/new", "/**/*.parquet"),
+    ],
+)
+def test_links_hide_no_target_among_the_sources_files(tmp_path, place, pattern):
+    """A folder's own name, and that of a link to it or in it, are one."""
+    save_many(tmp_path / "data")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    (tmp_path / "data/linked").symlink_to("../elsewhere")
+    for name in ("data", "link"):
+        with pytest.raises(InputError, match="would be one of the files of"):
+            begin(f"parquet:{tmp_path / name}{pattern}", f"parquet:{tmp_path / place}")
+
+
+def test_files_in_linked_folders_are_converted_too(tmp_path):
+    """Other readers of a dataset follow links; each folder counts once, whatever circle it is in."""
+    save_many(tmp_path / "data")
+    (tmp_path / "elsewhere").mkdir()
+    save_vectors(tmp_path / "elsewhere/c.parquet", ROWS[:9])
+    (tmp_path / "data/z").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere/round").symlink_to("../data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    n = open_store(source).count()
+    assert migrate(source, text) == n
+    np.testing.assert_allclose(
+        open_store(f"parquet:{tmp_path / 'new/z/c.parquet'}").sample(9).vectors,
+        mapped(ROWS[:9]),
+        rtol=1e-5,
+    )
+
+
 def index_of(path, rows, ids=None):
     """Write a FAISS index with ids of its own; return its address."""
     index = faiss.IndexIDMap2(faiss.IndexFlatIP(rows.shape[1]))

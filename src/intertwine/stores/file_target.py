@@ -12,6 +12,7 @@ from intertwine.errors import InputError
 from intertwine.files import cannot_write, check_writable
 from intertwine.stores.file_switch import give_name
 from intertwine.stores.file_writing import write_like
+from intertwine.stores.row_store import folders_below
 from intertwine.stores.row_target import RowTarget
 from intertwine.vectors.tables import TableVectors
 
@@ -88,13 +89,14 @@ def require_others(source: RowStore, outputs: list[Path]) -> None:
 
 def finds(place: str, path: Path) -> bool:
     """Return whether an address's files will be found to hold a path, too."""
+    real = path.resolve()
     if Path(place).is_dir():
-        return path.absolute().is_relative_to(Path(place).absolute())
+        return any(real.is_relative_to(folder) for folder, _ in folders_below(Path(place)))
     if not has_magic(place):
         return False
-    wanted, parts = Path(place).absolute().parts, path.absolute().parts
+    wanted, parts = Path(place).resolve().parts, real.parts
     if "**" in wanted:
-        return fnmatch(str(path.absolute()), str(Path(place).absolute()))
+        return fnmatch(str(real), str(Path(place).resolve()))
     return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.stores.exact_search import exact_search
 from intertwine.stores.file_switch import BEFORE, before_switch, name_of, original
-from intertwine.stores.row_store import RowStore
+from intertwine.stores.row_store import RowStore, folders_below
 from intertwine.stores.store import check_metric
 from intertwine.vectors.arrays import NpyVectors
 from intertwine.vectors.tables import TableVectors
@@ -58,9 +58,10 @@ def find_files(address: Address) -> list[Path]:
     """
     place, suffixes = Path(address.place), SUFFIXES[address.scheme]
     if place.is_dir():
-        found = [path for path in place.rglob("*") if path.suffix in suffixes]
-        kept = list(place.rglob(f".*{BEFORE}")) if address.before else []
-        found += [path for path in map(name_of, kept) if path.suffix in suffixes]
+        below = [path for _, paths in folders_below(place) for path in paths]
+        kept = [path for path in below if path.name[0] == "." and path.name.endswith(BEFORE)]
+        found = [*below, *(map(name_of, kept) if address.before else [])]
+        found = [path for path in found if path.suffix in suffixes]
     elif has_magic(address.place) and not place.exists():
         found = [Path(name) for name in glob(address.place, recursive=True)]  # noqa: PTH207 - may be absolute
         names = glob(str(before_switch(place)), recursive=True) if address.before else []  # noqa: PTH207 - as above

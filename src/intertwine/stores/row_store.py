@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from glob import has_magic
@@ -163,6 +164,19 @@ class RowStore(ABC):
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of nothing: files are open only while they are read."""
+
+
+def folders_below(place: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a folder and those in it as (where it really is, its files), linked ones too, each once."""
+    seen = set[str]()
+    for folder, inner, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
+        yield Path(real), [Path(folder, name) for name in names]
 
 
 def root_of(address: Address) -> Path:

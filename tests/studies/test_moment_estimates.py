@@ -324,3 +324,25 @@ def test_other_options_do_not_use_what_was_left(halfway, monkeypatch):
     found = estimates_of(features, options=other, shelf=Shelf(shelf.folder, "key", repr(other)))
     assert len(seen) == 20
     assert found.estimates == estimates_of(features, options=other).estimates
+
+
+def test_a_lambda_at_an_edge_of_the_grid_is_said_of_its_pair():
+    """Of noise that says nothing of its target GCV takes the largest λ, and only that is said."""
+    rng = np.random.default_rng(0)
+    features = {name: rng.standard_normal((300, 4)) for name in "ac"}
+    features["b"] = features["a"] @ rng.standard_normal((4, 3)) + rng.standard_normal((300, 3))
+    found = estimates_of(features)
+    assert {("b", "c"), ("c", "b")} <= found.choices.keys()
+    assert not {("a", "b"), ("b", "a")} & found.choices.keys()
+    assert set(found.choices.values()) == {"GCV chose the upper edge of the grid"}
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-5, 1e5])
+def test_r2_does_not_depend_on_the_unit_of_the_source(factor):
+    """A rotated copy in a tiny or huge unit is predicted as well as one in the same unit."""
+    rng = np.random.default_rng(0)
+    b = rng.standard_normal((300, 6))
+    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    found = estimates_of({"a": b @ turn * factor, "b": b})
+    assert found.estimates["a", "b"]["r2"].score == pytest.approx(1, abs=1e-4)
+    assert found.choices == {}

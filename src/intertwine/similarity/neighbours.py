@@ -8,7 +8,7 @@ With N_A(i) the k nearest other rows of row i in A, Euclidean, and a value s_ij 
 Rows at equal distances share the last places, in each space for itself: a sum over N_A(i) ∩ N_B(i)
 is weighted by both shares, one over N_A(i) by its own. That is what each sum is on average when the
 ties of either space are broken at random, so unrelated spaces score the null however many ties
-they have; and a space with ties for the last place scores less than 1 against itself.
+they have; and a space with ties for the last place scores less than 1 against a copy of itself.
 
 Huh, Cheung, Wang & Isola, *The Platonic Representation Hypothesis*, ICML 2024, appendix. With s = 1
 it is the mutual nearest-neighbour overlap (`mutual_knn`), with centred linear kernels CKNNA
@@ -99,7 +99,8 @@ def alignment(
         if graph.own <= m * k * _ROUNDING:
             reason = f"the nearest neighbours of {view.name} have no kernel but 0"
             return Estimate.undefined(1.0, reason)
-    mutual = left.matrix.multiply(right.matrix).tocsr()
+    # A space's own ties are broken once, not against each other.
+    mutual = left.squares if a is b else left.matrix.multiply(right.matrix).tocsr()
     own = sqrt(left.own * right.own)
     score = float(mutual.sum()) / own
     draws = sum_over_draws(mutual, row_counts(m, seed))

@@ -32,6 +32,9 @@ HEADER_KEY = "intertwine"
 FORMAT_VERSION = 1
 # Of Linux's renameat2: names are as they are given, and are exchanged.
 HERE, EXCHANGE = -100, 2
+# Files of a feature set that bear these names, and, where they are there, these ends of names.
+OF_SETS = ("ids.txt", "labels.npy", "feature_set.json")
+ENDS_OF_SETS = (".npy", ".head.safetensors")
 # Characters of a file's name that go into the names of its temporaries.
 LONGEST_NAME = 100
 
@@ -144,6 +147,35 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
             file.flush()
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def require_apart(output: Path, *inputs: Path) -> None:
+    """Raise where a file to write would take the place of one that is read, by whatever name.
+
+    Parameters
+    ----------
+    output
+        The file to write.
+    inputs
+        Files, and feature set folders, of which every file that belongs to the set counts.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    real = output.resolve()
+    for given in inputs:
+        if real == given.resolve() or (
+            output.exists() and given.exists() and output.samefile(given)
+        ):
+            raise InputError(f"got {output} as input and output, expected another name to write")
+        of_set = real.name in OF_SETS or (output.exists() and real.name.endswith(ENDS_OF_SETS))
+        if of_set and given.is_dir() and real.parent == given.resolve():
+            raise InputError(
+                f"{output} belongs to the feature set {given}, which is read; expected another name to "
+                "write"
+            )
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:

@@ -150,3 +150,56 @@ def test_the_note_of_a_lock_is_read_by_others(tmp_path):
     """A holder's process, host and beginning stand in it."""
     with one_run(tmp_path / "x"):
         assert json.loads(lock_of(tmp_path / "x").read_text())["process"] > 0
+
+
+@pytest.fixture
+def fitted(intertwine, networks, tmp_path):
+    """Return a folder with a feature set `set`, the maps `maps` between its spaces, and moments."""
+    networks({"a": 6, "b": 5}).save(tmp_path / "set", 90, 1)
+    assert intertwine("fit", tmp_path / "set", "--out", tmp_path / "maps").code == 0
+    (tmp_path / "maps-of-moments").mkdir()
+    moments = tmp_path / "maps-of-moments/a--b.safetensors"
+    assert intertwine("moments", tmp_path / "set", "--out", moments).code == 0
+    np.save(tmp_path / "v.npy", np.load(tmp_path / "set/a.npy"))
+    (tmp_path / "link.npy").symlink_to("v.npy")
+    return tmp_path
+
+
+def contents(folder):
+    """Return every file's bytes by name."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "apply MAP v.npy no-folder/../v.npy",
+        "apply MAP v.npy link.npy",
+        "apply MAP link.npy v.npy",
+        "apply MAP v.npy MAP",
+        "apply MAP set set/a.npy",
+        "apply MAP set set/b.npy",
+        "apply MAP set set/labels.npy",
+        "apply MAP set set/../set/./a.npy",
+        "moments set --out set/a.npy",
+        "moments set --out set/ids.txt",
+        "fit maps-of-moments/a--b.safetensors --out maps-of-moments",
+    ],
+)
+def test_an_input_is_never_written_over(intertwine, fitted, monkeypatch, arguments):
+    """Neither by another name of it, nor as a file of a set, nor the map itself."""
+    monkeypatch.chdir(fitted)
+    before = contents(fitted)
+    words = ["maps/a--b.safetensors" if word == "MAP" else word for word in arguments.split()]
+    assert "expected another name to write" in intertwine(*words).error()
+    assert contents(fitted) == before
+    assert not (fitted / "no-folder").exists()
+
+
+def test_a_set_takes_what_is_not_its_own(intertwine, fitted, monkeypatch):
+    """A new space, and moments written once more, may stand in the folder of the set."""
+    monkeypatch.chdir(fitted)
+    assert intertwine("apply", "maps/a--b.safetensors", "set", "set/c.npy").code == 0
+    for _ in range(2):
+        arguments = ["moments", "set", "--space", "a", "--out", "set/moments.safetensors"]
+        assert intertwine(*arguments).code == 0

@@ -10,7 +10,7 @@ import numpy as np
 from intertwine.errors import InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.file_state import stamp_of
-from intertwine.files import sha256_file
+from intertwine.files import require_apart, sha256_file
 from intertwine.locks import one_run
 from intertwine.map_pair import load_map
 from intertwine.passes.mapper import Mapper, UnusableInputError, source_vectors
@@ -88,7 +88,8 @@ def apply_file(
         For a file that is cut or altered.
     """
     source, output = Path(source), Path(output)
-    _check_output(output, source)
+    _check_output(output)
+    require_apart(output, Path(map_file), split_name(source)[0])
     if dtype not in {None, *DTYPES}:
         raise InputError(f"got dtype {dtype!r}, expected one of {', '.join(DTYPES)}")
     linear_map = load_map(map_file)
@@ -174,13 +175,10 @@ def _lost(vectors: VectorFile, output: Path) -> list[str]:
     return []
 
 
-def _check_output(output: Path, source: Path) -> None:
+def _check_output(output: Path) -> None:
     if output.suffix not in FORMATS:
         raise InputError(
             f"got output {output}, expected a name that ends in one of {', '.join(FORMATS)}"
         )
     if output.is_dir():
         raise InputError(f"got output {output}, a folder, expected a file to write")
-    given = split_name(source)[0]
-    if output.exists() and given.exists() and output.samefile(given):
-        raise InputError(f"got {output} as input and output, expected another name to write")

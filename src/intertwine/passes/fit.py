@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, partial
-from itertools import count
+from itertools import count, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
-from intertwine.files import check_writable, read_header
+from intertwine.files import check_writable, read_header, require_apart
 from intertwine.locks import one_run
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
@@ -103,6 +103,8 @@ def _fit_to_files(
         moments.products = replace(moments.products, device=device)
         _check_names(list(moments.spaces), source, target)
         _check_heads(list(moments.spaces), heads, options)
+        for name, other in permutations(moments.spaces, 2):
+            require_apart(out / f"{name}--{other}.safetensors", Path(paths[0]))
         stamps: Any = read_header(paths[0])["sha256"]
     else:
         feature_set = FeatureSet.open(*paths)

@@ -10,7 +10,7 @@ from intertwine.accumulators import DEFAULT_FAST_ERROR
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
-from intertwine.files import check_writable, read_header
+from intertwine.files import check_writable, read_header, require_apart
 from intertwine.locks import one_run
 from intertwine.passes.checkpoint import EVERY_SECONDS, Checkpoint
 from intertwine.passes.moments import add_rows, empty_moments, set_key
@@ -136,6 +136,7 @@ def moments_to_file(
     out = Path(out)
     if out.is_dir():
         raise InputError(f"got {out}, a folder, expected a file to write")
+    require_apart(out, *map(Path, paths))
     check_writable(out.parent)
     feature_set = FeatureSet.open(*paths)
     start, stop = rows or (0, feature_set.n)

@@ -34,7 +34,11 @@ def test_json_is_one_object_with_the_maps(intertwine, study_folders, tmp_path):
             for key, value in LinearMap.load(entry["path"]).info.items()
             if key != "created"
         }
-        assert entry["info"]["alpha"] in np.logspace(-3, 6, 37)
+        # λ is a step of the grid on the source's own scale: tr S / rank S.
+        rows = np.load(study_folders / "fit" / "a.npy").astype(float)
+        mean = rows.var(axis=0).sum() * len(rows) / np.linalg.matrix_rank(rows - rows.mean(axis=0))
+        steps = 4 * np.log10(entry["info"]["alpha"] / mean)
+        assert abs(steps - round(steps)) < 1e-6
 
 
 def test_folders_joined_in_another_order_are_said(intertwine, tmp_path, write_folder):

@@ -174,3 +174,22 @@ def test_a_small_feature_is_no_null_direction(name, precision):
     fitted = fit(a * scale, b, precision=precision)
     assert fitted.info["rank"] == 10
     assert fitted.info["notes"] == []
+
+
+def test_what_partial_leaves_out_is_the_same_in_any_coordinates():
+    """Of fewer rows than dimensions the map is one, however the coordinates are turned."""
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((20, 40)), rng.standard_normal((20, 30))
+    turn_a, turn_b = (np.linalg.qr(rng.standard_normal((d, d)))[0] for d in (40, 30))
+    # Coordinates in which all but the rows' own directions are rounding.
+    compact_a, compact_b = (x @ np.linalg.svd(x - x.mean(0))[2].T for x in (a, b))
+    plain = procrustes(moments_of(a, b), "a", ["b"], partial=True)["b"]
+    assert np.linalg.matrix_rank(plain.weight) == 19
+    for x, y in ((a @ turn_a, b @ turn_b), (compact_a, compact_b)):
+        other = procrustes(moments_of(x, y), "a", ["b"], partial=True)["b"]
+        assert np.linalg.matrix_rank(other.weight) == 19
+        scores = [
+            fitted.apply(source) @ target.T
+            for fitted, source, target in ((plain, a, b), (other, x, y))
+        ]
+        assert_close(scores[1], scores[0], 1e-9)

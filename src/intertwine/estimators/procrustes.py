@@ -81,8 +81,11 @@ def procrustes(
     for target in targets:
         right = equations.right(target)
         u, s, vt = svd(right)
-        rank = _rank(equations, target, right, s)
-        kept = rank if partial else len(s)
+        resolved = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
+        # What is left out goes by S_AB as it is: its vectors beyond these are rounding, in any
+        # coordinates.
+        rank = resolved if partial else _rank(equations, target, right, s, resolved)
+        kept = resolved if partial else len(s)
         coefficients = u[:, :kept] @ vt[:kept]
         factor = 1.0
         if gram is not None:
@@ -98,13 +101,14 @@ def procrustes(
     return maps
 
 
-def _rank(equations: NormalEquations, target: str, right: Array, values: Array) -> int:
+def _rank(
+    equations: NormalEquations, target: str, right: Array, values: Array, resolved: int
+) -> int:
     """Return how many singular values of S_AB are above rounding, as it is or on features' scales."""
+    if resolved == len(values):
+        return resolved
     rounding = equations.rounding(max(right.shape))
-    rank = int((values > rounding * values.max(initial=0.0)).sum())
-    if rank == len(values):
-        return rank
     lengths = [np.sqrt(equations.power(name)) for name in (equations.source, target)]
     own = [np.where(length > 0, length, 1.0) for length in lengths]
     equal = np.linalg.svd(right / own[0][:, None] / own[1], compute_uv=False)
-    return max(rank, int((equal > rounding * equal.max(initial=0.0)).sum()))
+    return max(resolved, int((equal > rounding * equal.max(initial=0.0)).sum()))

@@ -138,6 +138,18 @@ def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
         assert a["auc"] == pytest.approx(b["auc"], abs=1e-6)
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_maps_fitted_on_images_that_are_tested(intertwine, inputs, tmp_path, equal):
+    """A set to fit on that holds the tested images, or other rows of their ids, is doubted first."""
+    other = Faces({"a": 8, "b": 6}, noise=0.4, **({} if equal else {"seed": 1}))
+    folder = other.folder(tmp_path / "other")
+    found = intertwine(*line(inputs, tmp_path / "out", *QUICK, "--fit", folder)).json()
+    words = "are in" if equal else "have ids of"
+    n = len(FACES.features["a"])
+    assert found["warnings"][0].startswith(f"{n} of {n} images of {inputs[0]} {words} {folder}")
+    assert found["notes"][0] == found["warnings"][0]
+
+
 def test_the_table_for_a_person(intertwine, inputs, tmp_path):
     """Without --json the table, the do-nothing line and the report's path are printed."""
     done = intertwine(*line(inputs, tmp_path / "r", "--replicates", 0, "--curve-points", 0))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from intertwine.notes import Doubt
 from intertwine.studies.label_check import label_doubts
 
 K, N = 20, 600
@@ -68,3 +69,14 @@ def test_few_rows_of_many_classes(n):
     labels = np.arange(n)
     (doubt,) = label_doubts("a", (labels + 500).astype(np.int32), labels, 1000)
     assert "native accuracy of a is 0.0 %, below chance 0.1 %" in doubt
+
+
+@pytest.mark.parametrize(("n", "n_classes"), [(1, 5), (5, 2)])
+def test_rows_too_few_to_tell_from_chance(n, n_classes):
+    """A network that is always right is not doubted where chance might be so too; a note says so."""
+    labels = np.arange(n) % n_classes
+    (note,) = label_doubts("a", labels.copy(), labels, n_classes)
+    assert note.startswith(
+        "native accuracy of a is 100.0 %, which so few rows cannot tell from chance"
+    )
+    assert not isinstance(note, Doubt)

@@ -4,7 +4,7 @@ import pytest
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.studies.linkage_people import People
-from intertwine.studies.same_images import equal_rows, same_images
+from intertwine.studies.same_images import equal_rows, rows_in_both, same_images
 
 RNG = np.random.default_rng(5)
 TEMPLATES, PROBES = RNG.standard_normal((2, 30, 6)).astype(np.float32)
@@ -83,6 +83,20 @@ def test_equal_rows_are_left_out(tmp_path, write_folder, with_ids):
     assert people.probe_rows.tolist() == [k for k in range(30) if k != 7]
     doubts = [note for note in people.notes if "vector" in note]
     assert [note.split(":")[0][:13] for note in doubts] == ["1 more probes", "1 probes have"]
+
+
+@pytest.mark.parametrize("half", ["gallery", "probe"])
+def test_rows_kept_as_float16_on_one_side(tmp_path, write_folder, half):
+    """Rows are equal where one set keeps them rounded to float16, as linkage and closed-set ask."""
+    probes = PROBES.copy()
+    probes[7] = TEMPLATES[17]
+    folders = []
+    for name, array in (("gallery", TEMPLATES), ("probe", probes)):
+        kept = array.astype(np.float16) if name == half else array
+        folders.append(write_folder(tmp_path / name, {"a": kept}, labels=PEOPLE))
+    gallery, probe = map(FeatureSet.open, folders)
+    assert np.flatnonzero(equal_rows(gallery, probe)[0]).tolist() == [7]
+    assert np.flatnonzero(rows_in_both(gallery, probe, ["a"])).tolist() == [7]
 
 
 def test_a_network_that_always_says_the_same(tmp_path, write_folder):

@@ -159,6 +159,22 @@ def test_easy_pairs_are_counted(tmp_path, write_folder):
     assert "2 of 6 pairs are listed twice and count twice" in notes
 
 
+@pytest.mark.parametrize("same", [0, 1])
+def test_equal_images_under_two_ids_are_doubted(tmp_path, write_folder, same):
+    """A pair of two ids whose features are equal in every space is doubted, in one space is not."""
+    first, second = np.eye(6), np.eye(6)[::-1].copy()
+    first[1] = first[0]
+    alike = write_folder(tmp_path / "one", {"a": first, "b": second}, ids=list("012345"))
+    second[1] = 3 * second[0]
+    twice = write_folder(tmp_path / "two", {"a": first, "b": second}, ids=list("012345"))
+    kind = 1 - same
+    lines = [f"0,1,{same},1", f"2,3,{kind},1", f"2,4,{same},2", f"3,5,{kind},2"]
+    pairs = listed(tmp_path, *lines)
+    notes = [VerificationSet.of(FeatureSet.open(folder), pairs).notes for folder in (alike, twice)]
+    assert [sum("features are the same" in note for note in each) for each in notes] == [0, 1]
+    assert any(isinstance(each, Doubt) and each.startswith("1 of 4 pairs") for each in notes[1])
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_images_without_a_face_are_doubted(tmp_path, write_folder, cut):
     """The images of pairs in which no face was found are counted, by the last line of each."""

@@ -83,9 +83,12 @@ class ReadyMaps:
     ----------
     maps
         By source and target.
+    notes
+        What a reader should know of where they come from.
     """
 
     maps: Mapping[Pair, AnyMap]
+    notes: Sequence[str] = ()
 
     def without(self, folds: Sequence[int]) -> MapsFrom:
         """Return the maps; see `Maps`."""

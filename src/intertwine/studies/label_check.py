@@ -39,7 +39,7 @@ def label_doubts(name: str, predictions: Array, labels: Array, n_classes: int) -
     at_chance = right <= _bar(n, n_classes, _ABOVE)
     own = f"native accuracy of {name} is {100 * right / n:.1f} %"
     if at_chance:
-        own += f", {'below' if right * n_classes < n else 'no better than'} chance {_percent(1 / n_classes)}"
+        own += f", {_beside_chance(right, n, n_classes)} chance {_percent(1 / n_classes)}"
     if shifted > max(right, _bar(n, n_classes, _BEST_ABOVE)):
         reach = f"labels shifted by {_classes(shift)} reach {100 * shifted / n:.1f} %"
         return [Doubt(f"{own}: {_QUESTION} {reach}")]
@@ -49,6 +49,8 @@ def label_doubts(name: str, predictions: Array, labels: Array, n_classes: int) -
         return [Doubt(f"{own}: {_QUESTION} {reach}")]
     if not at_chance:
         return []
+    if _too_few(right, n, n_classes):
+        return [f"{own}: more evaluation rows are needed to say so"]
     return [
         Doubt(f"{own}: {_QUESTION} Or are the rows of {name}.npy in another order than labels?")
     ]
@@ -58,6 +60,20 @@ def _bar(n: int, n_classes: int, above: float) -> float:
     """Return the number of rows that chance gets right, and some standard deviations more."""
     chance = 1 / n_classes
     return n * chance + above * float(np.sqrt(n * chance * (1 - chance)))
+
+
+def _beside_chance(right: int, n: int, n_classes: int) -> str:
+    """Return how an accuracy stands to chance, where it is not above it."""
+    if right * n_classes < n:
+        return "below"
+    return (
+        "which so few rows cannot tell from" if _too_few(right, n, n_classes) else "no better than"
+    )
+
+
+def _too_few(right: int, n: int, n_classes: int) -> bool:
+    """Whether even an accuracy of 100 % would not stand out from chance."""
+    return right * n_classes > n and _bar(n, n_classes, _ABOVE) >= n
 
 
 def _best_shift(predictions: Array, labels: Array, n_classes: int) -> tuple[int, int]:

@@ -153,7 +153,9 @@ def open_set(
     return OpenSetResult(
         facts={
             **_facts(data, options),
-            **by_weight([*data.notes, *doubts, *bootstrap.too_fine.values()]),
+            **by_weight(
+                [*(maps.notes if maps else ()), *data.notes, *doubts, *bootstrap.too_fine.values()]
+            ),
             **tables.headline(found),
         },
         natives=tables.native_rows(natives, bootstrap),

@@ -10,6 +10,7 @@ import numpy as np
 from intertwine.features.feature_set import CHUNK_ROWS
 from intertwine.features.rows import content_hashes
 from intertwine.images.image_ids import ImageIds, split_id
+from intertwine.notes import Doubt
 from intertwine.studies.verification_set import set_ids
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ def equal_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, Array]:
         return copies, strangers
     assert gallery.labels is not None  # noqa: S101 - checked before
     assert probe.labels is not None  # noqa: S101
-    theirs, mine = (shared_row_hashes(side, names).tolist() for side in (gallery, probe))
+    halves = _halves((gallery, probe), names)
+    theirs, mine = (
+        shared_row_hashes(side, names, halves=halves).tolist() for side in (gallery, probe)
+    )
     count, again = Counter(theirs), Counter(mine)
     label_of = dict(zip(theirs, gallery.labels.tolist(), strict=True))
     for row, (key, label) in enumerate(zip(mine, probe.labels.tolist(), strict=True)):
@@ -110,9 +114,11 @@ def rows_in_both(fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str]) 
     """
     smallest = min(names, key=lambda name: fit.spaces[name].dim)
     sides, rows = (evaluation, fit), [np.arange(evaluation.n), np.arange(fit.n)]
+    halves = _halves(sides, names)
     for compared in ([smallest], names):
         mine, theirs = (
-            shared_row_hashes(side, compared, part) for side, part in zip(sides, rows, strict=True)
+            shared_row_hashes(side, compared, part, halves=halves)
+            for side, part in zip(sides, rows, strict=True)
         )
         rows = [rows[0][np.isin(mine, theirs)], rows[1][np.isin(theirs, mine)]]
     inside = np.zeros(evaluation.n, bool)
@@ -120,13 +126,70 @@ def rows_in_both(fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str]) 
     return inside
 
 
-def shared_row_hashes(side: FeatureSet, names: Sequence[str], rows: Array | None = None) -> Array:
-    """Return a hash of each of some rows' features in some spaces, (k,) uint64; all when omitted."""
+def shared_row_hashes(
+    side: FeatureSet,
+    names: Sequence[str],
+    rows: Array | None = None,
+    *,
+    halves: frozenset[str] = frozenset(),
+) -> Array:
+    """Return a hash of each of some rows' features in some spaces, (k,) uint64; all when omitted.
+
+    Parameters
+    ----------
+    side, names, rows
+        The rows.
+    halves
+        Spaces whose features are compared as float16, since another set keeps them so.
+    """
     hashes: list[Array] = []
     for _, chunk in side.chunks(names, rows):
         mixed = np.zeros(len(chunk[names[0]]), np.uint64)
         for name in names:
             # A row of one space is not that of another.
-            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + content_hashes(chunk[name])
+            features = _as_half(chunk[name]) if name in halves else chunk[name]
+            mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + content_hashes(features)
         hashes.append(mixed)
     return np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+
+
+def _halves(sides: Sequence[FeatureSet], names: Sequence[str]) -> frozenset[str]:
+    """Return the spaces that one of some sets keeps as float16."""
+    first = [side.read(names, range(1)) for side in sides]
+    return frozenset(
+        name for name in names if any(rows[name].dtype == np.float16 for rows in first)
+    )
+
+
+def _as_half(features: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return features.astype(np.float16)
+
+
+def fitted_too(tested: FeatureSet, fit: FeatureSet) -> list[str]:
+    """Return a doubt about rows of a study's set that its maps were fitted on, if there are any.
+
+    Parameters
+    ----------
+    tested
+        The set that is studied.
+    fit
+        The set that maps are fitted on, with the same spaces.
+    """
+    equal = int(rows_in_both(fit, tested, list(tested.spaces)).sum())
+    if equal:
+        return [
+            Doubt(
+                f"{equal} of {tested.n} images of {tested} are in {fit} too, which maps were fitted on: "
+                "rates are too good"
+            )
+        ]
+    named = int(np.isin(tested.id_hashes, fit.id_hashes).sum())
+    if not (named and tested.has_ids and fit.has_ids):
+        return []
+    return [
+        Doubt(
+            f"{named} of {tested.n} images of {tested} have ids of {fit}, which maps were fitted on: "
+            "are they the same images?"
+        )
+    ]

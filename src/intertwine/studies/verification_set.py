@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from intertwine.arrays import unit_rows
 from intertwine.errors import InputError
+from intertwine.features.rows import content_hashes
 from intertwine.images.face_cache import faceless, faceless_note
 from intertwine.images.image_ids import ImageIds, is_one_image
 from intertwine.notes import Doubt
@@ -96,6 +97,7 @@ class VerificationSet:
             feature_set.info,
             [*feature_set.notes, *notes, *why],
         )
+        data.notes.extend(_equal_pairs(data))
         shared = int((data.in_folds().sum(axis=1) > 1).sum())
         if shared:
             data.notes.append(
@@ -212,6 +214,22 @@ def _easy_pairs(pairs: PairList, first: Array, second: Array) -> list[str]:
     if again:
         notes.append(f"{again} of {len(first)} pairs are listed twice and count twice")
     return notes
+
+
+def _equal_pairs(data: VerificationSet) -> list[str]:
+    """Return a doubt about pairs of two images with the same features, if there are any."""
+    equal = data.first != data.second
+    for features in data.features.values():
+        hashes = content_hashes(features)
+        equal &= hashes[data.first] == hashes[data.second]
+    if not equal.any():
+        return []
+    return [
+        Doubt(
+            f"{equal.sum()} of {len(equal)} pairs compare two images whose features are the same, number "
+            "by number: is one image in the set under two ids, or do images show no face?"
+        )
+    ]
 
 
 def _without_face(feature_set: FeatureSet, rows: Array) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from pyarrow import parquet
 from tests.kills import commands
 
+from intertwine.errors import InputError
 from intertwine.linear_map import LinearMap
 from intertwine.passes.migrate import MigrateOptions, closing, migrate
 from intertwine.spaces import Space
@@ -141,3 +142,24 @@ def test_ten_kills_lose_nothing(tmp_path, fitted, make):
     with commands(*modules) as ran:
         ran.run_with_kills(*arguments, seconds=0.4, chance=chance, most=10)
     np.testing.assert_allclose(held(target), fitted[0].apply(OLD), atol=1e-5)
+
+
+def test_a_search_in_a_folder_of_qdrant_changes_nothing(tmp_path, fitted):
+    """What a check searches is not taken for changed vectors by the switch, nor by the next one."""
+    source, target = in_qdrant(tmp_path)
+    for options in ({}, {"switch": True}, {"rollback": True}, {"switch": True}):
+        summary = migrate(source, target, fitted[1], options=MigrateOptions(**options))
+        assert not any("at the switch itself" in note for note in summary["notes"])
+        assert summary["written"] == (0 if options else N)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_switch_that_cannot_be_is_refused_before_anything_is_written(tmp_path, fitted, dry_run):
+    """A collection that is addressed by its own name cannot stand for another one."""
+    source, target = in_qdrant(tmp_path)
+    plain = source.replace("#items", "#items_1")
+    with pytest.raises(InputError, match="whose name cannot stand for another; create an alias"):
+        migrate(plain, target, fitted[1], options=MigrateOptions(switch=True, dry_run=dry_run))
+    with closing(open_store(source)) as store:
+        assert "items_2" not in str(store.client.get_collections())
+    assert migrate(plain, target, fitted[1])["written"] == N

@@ -22,7 +22,7 @@ from intertwine.passes.migrate_batches import BatchMapper, written
 from intertwine.passes.migrate_check import MOST_NATIVE, Natives, ReadBack, check_migration
 from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
-from intertwine.stores.store import require_ours
+from intertwine.stores.store import NamedTarget, require_ours
 from intertwine.untrusted import printable
 
 if TYPE_CHECKING:
@@ -231,6 +231,8 @@ class _Run:
         else:
             self.notes.append(require_source(self.linear_map, rows, name=store.name))
         self._scale(rows)
+        if self.options.switch and isinstance(place, NamedTarget):
+            place.require_name()
         self.warnings += place.require_ready(force=self.options.force)
         if place.exists():
             require_ours(place.mark(), self.mark, place.name)

@@ -123,6 +123,10 @@ class QdrantTarget(QdrantStore):
             self.lease.renew()
         return answer
 
+    def require_name(self) -> None:
+        """Raise where the source was not addressed by an alias."""
+        qdrant_switch.alias_of(self)
+
     def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise for what a switch would leave behind, before anything is written.
 

@@ -246,6 +246,14 @@ class RoundedTarget(Protocol):
         """Return vectors as they would be read back."""
 
 
+@runtime_checkable
+class NamedTarget(Protocol):
+    """A target whose source may have a name that cannot stand for anything else."""
+
+    def require_name(self) -> None:
+        """Raise where no switch is possible, whatever is written."""
+
+
 def require_ours(found: Mark | None, mark: Mark, name: str) -> None:
     """Raise when what stands at a target is not of this very migration.
 

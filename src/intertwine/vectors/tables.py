@@ -27,6 +27,8 @@ PARQUET = ".parquet"
 FILE_MAGIC = b"ARROW1"
 # What a stream ends with: where it is cut between two batches nothing else tells.
 END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+# What to do where a row without a vector is in the way.
+GAPS = "; leave such rows out, or write .parquet or .arrow, which keep them without a vector"
 # Rows of a Parquet row group that are decoded at a time: a file may be one group of a million.
 DECODED_ROWS = 8192
 # Bytes of a column that are read at a time; without a limit a group's would be held whole.
@@ -79,7 +81,9 @@ class TableVectors:
             raise InputError(f"{path}: got no rows, expected some to tell the dimension by")
         self.dim = size if size > 0 else self._first_length()
         if self.dim < 1 and not gaps:
-            raise InputError(f"{path}: {self.column} of row 0 is empty, expected d numbers")
+            raise InputError(
+                f"{path}: {self.column} of row 0 is empty or null, expected d numbers{GAPS}"
+            )
 
     def _first_length(self) -> int:
         """Return how many numbers the first vector has; 0 where there is none."""
@@ -144,9 +148,7 @@ class TableVectors:
                 continue
             if chunk.null_count:
                 row = first_row + int(np.flatnonzero(chunk.is_null().to_numpy(False))[0])
-                raise InputError(
-                    f"{self.path}: {self.column} of row {row} is null; leave such rows out"
-                )
+                raise InputError(f"{self.path}: {self.column} of row {row} is null{GAPS}")
             parts.append(self._numbers(chunk, first_row + np.arange(len(chunk))))
             first_row += len(chunk)
         return parts[1] if len(parts) == 2 else np.concatenate(parts)

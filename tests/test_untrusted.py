@@ -4,13 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.encoders.torch_weights import read_state
+from intertwine.errors import FileFormatError, InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.npy import NpyFile
 from intertwine.files import RowRanges, read_header, read_json, sha256_file, write_json
+from intertwine.images.listing import list_images
+from intertwine.images.pairs import read_pairs
 from intertwine.inspection import describe
 from intertwine.map_pair import load_map
 from intertwine.spaces import Head
+from intertwine.stores import open_store
+from intertwine.texts.listing import list_texts
 from intertwine.untrusted import (
     damage_is_told,
     parse_json,
@@ -18,6 +23,7 @@ from intertwine.untrusted import (
     require_ordinary,
     require_shape,
 )
+from intertwine.vectors.opening import open_vectors
 
 READERS = {
     "npy": NpyFile,
@@ -164,3 +170,32 @@ def test_facts_of_another_kind_are_refused_when_a_set_is_opened(tmp_path, crop):
     write_json(tmp_path / "feature_set.json", {"spaces": {"a": {"crop": crop}}})
     with pytest.raises(FileFormatError, match=r"spaces\.a\.crop is .*, expected a list or null"):
         FeatureSet.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("x.parquet", open_vectors),
+        ("x.arrow", open_vectors),
+        ("x.safetensors", open_vectors),
+        ("x.index", lambda path: open_store(f"faiss:{path}")),
+        ("x.pt", read_state),
+        ("x.csv", list_images),
+        ("x.parquet", list_images),
+        ("x.txt", list_texts),
+        ("x.tar", list_images),
+        ("x.txt", list_images),
+        ("x.csv", read_pairs),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_no_input_blocks_or_fills_memory(tmp_path, name, read, kind):
+    """Whatever a command is told to read, a pipe or a device in its place is one line at once."""
+    path = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(IntertwineError, match=name.replace(".", r"\.")):
+        read(path)

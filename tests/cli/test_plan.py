@@ -205,7 +205,7 @@ def test_groups_reach_the_study(intertwine, data, tmp_path):
     ("more", "message"),
     [
         (["--seed", "-1"], "got seed -1, expected 0 or more"),
-        (["--groups", "nowhere.txt"], "nowhere.txt: cannot be read as a file of groups"),
+        (["--groups", "nowhere.txt"], "nowhere.txt: cannot be read (No such file"),
         (["--accept", "nan"], "got least 0.5 and accept nan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tests.faces import Faces
 
-from intertwine.errors import InputError
+from intertwine.errors import InputError, IntertwineError
 from intertwine.images.pairs import read_pairs
 
 FACES = Faces({"a": 4})
@@ -108,11 +108,15 @@ def test_titles_say_which_column_is_which(tmp_path, titles, order):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("pairs.txt", "is not UTF-8"), ("nowhere.txt", "there is no such file"), (".", "directory")],
+    [
+        ("pairs.txt", "cannot be read as a list of pairs: .* is not UTF-8"),
+        ("nowhere.txt", "cannot be read as a list of pairs: there is no such file"),
+        (".", "is a folder, expected a file"),
+    ],
 )
 def test_a_file_that_is_no_text(tmp_path, name, reason):
     """A binary or absent file, or a folder, is refused in plain words."""
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(InputError, match=f"cannot be read as a list of pairs: .*{reason}") as error:
+    with pytest.raises(IntertwineError, match=reason) as error:
         read_pairs(tmp_path / name)
     assert "Errno" not in str(error.value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.studies.plan_pairs_made import models, read_pairs, write_models
 
-from intertwine.errors import InputError
+from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.studies.plan import PlanOptions, plan
 from intertwine.studies.plan_folds import Folds, drawn_folds
@@ -249,7 +249,7 @@ def test_a_file_that_is_wrong_is_one_line(tmp_path, write_folder, text, message)
     with pytest.raises(InputError, match=message) as caught:
         plan(FeatureSet.open(folder), "old", "new", groups=file)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be read as a file of groups"):
+    with pytest.raises(FileFormatError, match="absent: cannot be read"):
         plan(FeatureSet.open(folder), "old", "new", groups=tmp_path / "absent")
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
 from intertwine.files import read_header, read_tensors, sha256_tensors
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ def read_state(path: Path) -> dict[str, Any]:
         When it is no such file, or holds more than tensors.
     """
     torch: Any = import_extra("torch", EXTRA)
+    require_ordinary(path)
     try:
         if path.suffix == ".safetensors":
             state = _read_safetensors(path)

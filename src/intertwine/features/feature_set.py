@@ -20,7 +20,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.features.finished import read_facts, read_heads
 from intertwine.features.npy import NpyFile, read_vector
-from intertwine.features.rows import ids_of, join_order, read_id_hashes, row_number_hashes
+from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
 from intertwine.spaces import Head, Space, check_space_name
 from intertwine.threads import ahead
 
@@ -113,6 +113,12 @@ class FeatureSet:
         for other in others:
             first._join(other)  # noqa: SLF001
         return first
+
+    def ids(self) -> list[str]:
+        """Return the id of each row, (n,): its number from 0 where the set has no ids."""
+        if not self.has_ids:
+            return [str(row) for row in range(self.n)]
+        return read_ids(self.paths[0] / "ids.txt")
 
     def read(self, names: Iterable[str], rows: range | Array) -> dict[str, Array]:
         """Return some rows of some spaces, (k, d) by space."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.untrusted import LARGEST_TEXT, require_ordinary
+from intertwine.untrusted import LARGEST_TEXT, read_text, require_ordinary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,11 @@ def read_id_hashes(path: Path, n_rows: int) -> Array:
         repeated = ids_of(path, set(unique[counts > 1].tolist()), limit=1)[0]
         raise InputError(f"{path}: the id {repeated!r} stands more than once")
     return hashes
+
+
+def read_ids(path: Path) -> list[str]:
+    """Return the lines of an `ids.txt` that `read_id_hashes` has checked."""
+    return read_text(path).removesuffix("\n").split("\n")
 
 
 def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:

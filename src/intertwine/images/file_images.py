@@ -13,6 +13,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.features.record import is_line
 from intertwine.listing import absolute, hidden, shown_path
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +96,7 @@ def read_manifest(manifest: Path, kind: str) -> FileImages:
     InputError
         When it is no text, lists no image, a line is not `file label`, or a file is listed twice.
     """
+    require_ordinary(manifest)
     try:
         lines = manifest.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.untrusted import is_count
+from intertwine.untrusted import is_count, require_ordinary
 
 if TYPE_CHECKING:
     import os
@@ -110,6 +110,7 @@ def read_pairs(path: str | os.PathLike[str]) -> PairList:
 
 
 def _lines(path: Path) -> list[str]:
+    require_ordinary(path)
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:

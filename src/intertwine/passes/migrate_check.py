@@ -8,7 +8,6 @@ neighbours, and, with native vectors of the new model, is an item's new vector f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +90,7 @@ class Natives:
         if not found.has_ids:
             raise InputError(f"{folder}: has no ids.txt, expected the store's ids to match rows by")
         rows = np.unique(np.linspace(0, found.n - 1, min(found.n, NATIVE_QUERIES)).astype(int))
-        texts = (Path(folder) / "ids.txt").read_text(encoding="utf-8").splitlines()
+        texts = found.ids()
         asked = [texts[row] for row in rows]
         kind = type(example)
         try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ def read_index(path: Path) -> Any:
         When it is none, or cut.
     """
     faiss = import_extra("faiss", EXTRA)
+    require_ordinary(path)
     try:
         size = path.stat().st_size
         flags = getattr(faiss, "IO_FLAG_MMAP_IFC", 0) if size > WHOLE_BYTES else 0

@@ -13,7 +13,6 @@ from intertwine.errors import InputError
 from intertwine.images.face_cache import faceless, faceless_note
 from intertwine.notes import Doubt
 from intertwine.studies.same_images import equal_rows, same_images
-from intertwine.studies.verification_set import set_ids
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -174,7 +173,7 @@ def _without_face(side: FeatureSet, rows: Array, what: str) -> list[str]:
     known, notes = faceless(side.paths)
     if not known or not side.has_ids:
         return notes
-    ids = set_ids(side)
+    ids = side.ids()
     return [*notes, *faceless_note([ids[row] for row in rows], known, what)]
 
 

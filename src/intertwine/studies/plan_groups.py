@@ -17,6 +17,7 @@ from scipy.spatial.distance import squareform
 from intertwine.errors import InputError
 from intertwine.lengths import unit
 from intertwine.studies.plan_pairs import MIN_PAIRS
+from intertwine.untrusted import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,14 +125,6 @@ def _require(grouping: Grouping, n_folds: int, where: str) -> None:
     )
 
 
-def item_ids(feature_set: FeatureSet) -> list[str]:
-    """Return the ids of a set's rows, which are their numbers from 0 where there is no ids.txt."""
-    if not feature_set.has_ids:
-        return [str(row) for row in range(feature_set.n)]
-    text = (feature_set.paths[0] / "ids.txt").read_text(encoding="utf-8-sig")
-    return [line.rstrip("\r") for line in text.split("\n")][: feature_set.n]
-
-
 def read_groups(file: Path, feature_set: FeatureSet) -> Array:
     """Read which items of a set belong together, (n,) numbers.
 
@@ -145,7 +138,7 @@ def read_groups(file: Path, feature_set: FeatureSet) -> Array:
         For a file that cannot be read, an id that the set lacks or that stands twice, and an item of
         the set that stands in no group.
     """
-    ids = item_ids(feature_set)
+    ids = feature_set.ids()
     row_of = {name: row for row, name in enumerate(ids)}
     groups, line_of = np.full(len(ids), -1), np.zeros(len(ids), np.int64)
     for line, group, name in _members(file, spaced=any(" " in name for name in ids)):
@@ -169,10 +162,7 @@ def read_groups(file: Path, feature_set: FeatureSet) -> Array:
 
 def _members(file: Path, *, spaced: bool) -> Iterator[tuple[int, int, str]]:
     """Give the number of a line, of a group, and an id in it, one after the other."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as a file of groups ({error})") from error
+    text = read_text(file)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, line) for number, line in lines if line]
     title = lines[0][1].replace(" ", "").lower() if lines else ""

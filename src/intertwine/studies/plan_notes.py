@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.studies.plan_decision import STAY
-from intertwine.studies.plan_groups import FEW, FILE, TIGHT, item_ids
+from intertwine.studies.plan_groups import FEW, FILE, TIGHT
 from intertwine.studies.plan_scores import CONVERT
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def not_pairs(wrong: Misaligned, pairs: Pairs, feature_set: FeatureSet) -> str:
     """Return a sentence on rows that are no pairs."""
     rows = wrong.rows if pairs.rows is None else pairs.rows[wrong.rows]
     if feature_set.has_ids:
-        ids = item_ids(feature_set)
+        ids = feature_set.ids()
         named = "items " + ", ".join(repr(ids[row]) for row in rows)
     else:
         named = "rows " + ", ".join(str(row) for row in rows)

@@ -11,7 +11,6 @@ from intertwine.features.feature_set import CHUNK_ROWS
 from intertwine.features.rows import content_hashes
 from intertwine.images.image_ids import ImageIds, split_id
 from intertwine.notes import Doubt
-from intertwine.studies.verification_set import set_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ def same_images(gallery: FeatureSet, probe: FeatureSet) -> Array:
     inside = np.isin(probe.id_hashes, gallery.id_hashes)
     if inside.all():
         return inside
-    found = _by_short_ids(set_ids(gallery), set_ids(probe), skip=inside)
+    found = _by_short_ids(gallery.ids(), probe.ids(), skip=inside)
     rows = np.array(sorted(found), np.int64)
     others = np.array([found[row] for row in rows], np.int64)
     assert gallery.labels is not None  # noqa: S101 - checked before

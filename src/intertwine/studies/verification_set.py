@@ -140,7 +140,7 @@ class VerificationSet:
 def _rows_of(feature_set: FeatureSet, pairs: PairList) -> tuple[dict[str, int], list[str]]:
     """Return the row of each id of a list, and what a reader should know of how it was found."""
     names = list(dict.fromkeys([*pairs.first, *pairs.second]))
-    ids = ImageIds(set_ids(feature_set))
+    ids = ImageIds(feature_set.ids())
     found = ids.find(names) if feature_set.has_ids else ids.find_whole(names)
     notes: list[str] = []
     if feature_set.has_ids and not any(found.values()):
@@ -157,14 +157,6 @@ def _rows_of(feature_set: FeatureSet, pairs: PairList) -> tuple[dict[str, int], 
     rows = {name: found[name][0] for name in names}
     _require_apart(pairs, rows, ids)
     return rows, notes
-
-
-def set_ids(feature_set: FeatureSet) -> list[str]:
-    """Return the id of each row; row numbers where a set has no ids."""
-    if not feature_set.has_ids:
-        return [str(row) for row in range(feature_set.n)]
-    text = (feature_set.paths[0] / "ids.txt").read_text(encoding="utf-8-sig")
-    return text.removesuffix("\n").split("\n")
 
 
 def _require_found(
@@ -237,7 +229,7 @@ def _without_face(feature_set: FeatureSet, rows: Array) -> list[str]:
     known, notes = faceless(feature_set.paths)
     if not known or not feature_set.has_ids:
         return notes
-    ids = set_ids(feature_set)
+    ids = feature_set.ids()
     return [*notes, *faceless_note([ids[row] for row in rows], known, "images of these pairs")]
 
 

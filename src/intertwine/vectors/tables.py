@@ -13,6 +13,7 @@ import numpy as np
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.row_grid import cut_on_grid
+from intertwine.untrusted import require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -189,6 +190,7 @@ class _Batches:
 
     def __init__(self, path: Path, *, parquet: bool) -> None:
         self.path, self.parquet = path, parquet
+        require_ordinary(path)
         self.stream, self._read = False, 0
         self._arrow = import_extra("pyarrow", "arrow")
         import_extra("pyarrow.compute", "arrow")

@@ -160,3 +160,33 @@ def test_features_of_any_size(tmp_path, write_folder, scale):
         for row in found:
             assert (row["r2"] is None) is (row["reason"] is not None)
             assert row["r2"] is None or np.isfinite([row["r2"], row["r2_null"]]).all()
+
+
+@pytest.mark.parametrize("column", [3e3, 1e-5])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_one_feature_of_another_scale(related, tmp_path, write_folder, column, precision):
+    """R² is that of the map where one feature is much larger, or smaller, than the others."""
+    a, b, _ = related
+    a[:, 1] *= column
+    ids = [f"row{i}" for i in range(len(a))]
+    folder = write_folder(tmp_path / "scaled", {"a": a, "b": b}, ids=ids)
+    options = FitOptions(alpha=1.0)
+    found = fit_to_files([folder], tmp_path / "maps", options=options, precision=precision)
+    out = held_out(folder, len(a))
+    predicted = Ridge(alpha=1.0, solver="svd").fit(a[~out], b[~out]).predict(a[out])
+    assert found["maps"][0]["r2"] == pytest.approx(r2(predicted, b[out]), abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-5])
+@pytest.mark.parametrize("alpha", [1.0, "gcv"])
+def test_a_penalty_of_another_scale_is_said(tmp_path, write_folder, scale, alpha):
+    """A map that λ leaves nothing of is said to be so, with what another λ would explain."""
+    rows = np.random.default_rng(0).standard_normal((60, 4))
+    folder = write_folder(tmp_path / "set", {"a": scale * rows, "b": rows[:, :3] + 1})
+    warnings = fitted(folder, tmp_path / "maps", alpha=alpha)["warnings"]
+    if (scale, alpha) == (1e-5, 1.0):
+        (warning,) = warnings
+        assert warning.startswith("a → b explains nothing with λ = 1 (R² of rows held out ")
+        assert warning.endswith("try --alpha gcv")
+    else:
+        assert warnings == []

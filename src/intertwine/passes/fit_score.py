@@ -100,12 +100,22 @@ class _Scorer:
                 entries.append(_entry(each, n, found[target].r2, found[target].null, None))
             else:
                 entries.append(_entry(each, n, *self._refitted(source, target, alphas[target])))
-        low = [name for name, each in found.items() if each.is_chance]
-        if self.is_ridge and low:
-            # The λ of a map may be too small for so few rows to show anything.
-            again = self.held.check.explained(source, low)
-            low = [name for name in low if again[name].is_chance]
-        return entries, [Doubt(order_question(source, name)) for name in low]
+        return entries, self._doubts(source, found, alphas)
+
+    def _doubts(
+        self, source: str, found: Mapping[str, Explained], alphas: Mapping[str, float]
+    ) -> list[str]:
+        """Return doubts about maps that explain nothing: rows that do not match, or a λ that is wrong."""
+        low = [name for name, each in found.items() if each.is_chance or each.r2 <= 0]
+        again = self.held.check.explained(source, low) if self.is_ridge and low else found
+        doubts: list[str] = []
+        for name in low:
+            other = again[name]
+            if found[name].is_chance and other.is_chance:
+                doubts.append(Doubt(order_question(source, name)))
+            elif self.is_ridge and found[name].r2 <= 0 < other.r2 and not other.is_chance:
+                doubts.append(Doubt(_other_penalty(source, name, alphas[name], found[name], other)))
+        return doubts
 
     def _refitted(
         self, source: str, target: str, alpha: float
@@ -121,3 +131,12 @@ class _Scorer:
         predicted = linear_map.apply(self.held.rows[source])
         r2, null = score(predicted, self.held.rows[target])
         return r2, null, _CONSTANT if r2 is None else None
+
+
+def _other_penalty(
+    source: str, target: str, alpha: float, found: Explained, other: Explained
+) -> str:
+    return (
+        f"{source} → {target} explains nothing with λ = {alpha:.3g} (R² of rows held out {found.r2:.2f}), "
+        f"but with another λ it would (R² {other.r2:.2f}): try --alpha gcv"
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHARE, MOST_ROWS, LEAST_ROWS = 0.2, 256, 10
 # Standard deviations above what shuffled rows explain.
 CHANCE_Z = 3.0
-# What float32 products leave of a scatter's largest entry.
+# What float32 products leave of a feature's own scatter.
 _ROUNDING = 1e-6
 # A scatter below this is none.
 _SMALLEST = 1e-30
@@ -166,8 +166,10 @@ def _solve(gram: Array, right: Array, alpha: float) -> Array:
     """Return (S + λI)⁻¹R, λ no less than what rounding makes of a null direction."""
     shifted = gram.copy()
     diagonal = np.diag_indices_from(shifted)
-    least = _ROUNDING * max(float(gram.diagonal().max(initial=0.0)), _SMALLEST)
-    shifted[diagonal] += max(alpha, least)
+    # Of each feature on its own scale, so that a large one does not drown the others.
+    own = gram.diagonal()
+    least = _ROUNDING * np.where(own > 0, own, 1.0)
+    shifted[diagonal] += np.maximum(alpha, least)
     while True:
         try:
             return np.asarray(cho_solve(cho_factor(shifted, lower=True), right))

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from itertools import islice
-from pathlib import Path
 
 from intertwine.stores.store import require_ours
+
+# The command, which shows lines of progress without waiting for a slow moment.
+AT_ONCE = "from intertwine.cli import main, progress; progress.PLAIN_SECONDS = 0; main()"
 
 
 def begin(source, text, mark):
@@ -59,8 +61,7 @@ def finished_after_a_kill(patch, module, step, done, run):
 @contextmanager
 def held_by_another_process(*arguments):
     """Have a command run as a process of its own, which is killed at the end; give its id."""
-    program = Path(sys.executable).with_name("intertwine")
-    line = [str(value) for value in (program, *arguments)]
+    line = [sys.executable, "-c", AT_ONCE, *map(str, arguments)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr.readline().startswith("migrating")
         try:

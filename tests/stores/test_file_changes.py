@@ -348,6 +348,51 @@ def test_files_in_linked_folders_are_converted_too(tmp_path):
     )
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_dataset_is_not_rolled_back_by_half(switched, force):
+    """Where the old content of one file is gone, the others stay with the new vectors too."""
+    source, text, paths = switched
+    paths[1].with_name(".b.parquet.before-switch").unlink()
+    before = [path.read_bytes() for path in paths]
+    store = open_store(source, before_switch=True)
+    with pytest.raises(
+        InputError, match=r"b\.parquet\.before-switch.* is gone; nothing was rolled"
+    ):
+        store.target(text, MARK).rollback(force=force)
+    assert [path.read_bytes() for path in paths] == before
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        (".b.parquet.before-switch", r"before-switch, which kept the old ones, is gone"),
+        (
+            ".b.parquet.intertwine.json",
+            r"its old content is still in .*/\.b\.parquet\.before-switch",
+        ),
+    ],
+)
+def test_a_way_back_says_what_it_lacks(tmp_path, lost, message):
+    """That nothing was switched would be wrong."""
+    save_vectors(tmp_path / "b.parquet", ROWS)
+    source, text = f"parquet:{tmp_path / 'b.parquet'}", f"parquet:{tmp_path / 'new.parquet'}"
+    migrate(source, text)
+    begin(source, text)[1].switch(convert)
+    (tmp_path / lost).unlink()
+    store = open_store(source, before_switch=True)
+    with pytest.raises(InputError, match=message):
+        store.target(text, MARK).rollback()
+
+
+def test_other_content_in_as_many_rows_is_not_told_by_their_number(switched):
+    """Equal numbers would leave a reader to guess what has changed."""
+    source, text, paths = switched
+    rewrite(paths[1], ROWS[:20, :NEW])
+    store = open_store(source, before_switch=True)
+    with pytest.raises(InputError, match="20 rows now, as many as were switched in, but with"):
+        store.target(text, MARK).rollback()
+
+
 def index_of(path, rows, ids=None):
     """Write a FAISS index with ids of its own; return its address."""
     index = faiss.IndexIDMap2(faiss.IndexFlatIP(rows.shape[1]))

@@ -133,10 +133,15 @@ class SwitchedFiles:
         Raises
         ------
         InputError
-            When there was no switch, and when something was written under the names since, unless
-            forced: then that is kept beside as `.NAME.since-switch`.
+            When there was no switch, when what it kept of a name is gone, and when something was written
+            under the names since, unless forced: then that is kept beside as `.NAME.since-switch`.
         """
-        names = [path for path in self.names or self.source.paths if self._is_ours(path)]
+        asked = self.names or self.source.paths
+        names = [path for path in asked if self._is_ours(path)]
+        gone = [said for path in asked if (said := self._gone(path))]
+        if gone:
+            more = f" (and {len(gone) - 3} more files)" if len(gone) > 3 else ""
+            raise InputError(f"{'; '.join(gone[:3])}{more}; nothing was rolled back")
         if not names:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
         with one_run(self.source.paths[0]):
@@ -163,6 +168,15 @@ class SwitchedFiles:
         cut_off = one_file(path, before_switch(path))
         return cut_off or (mark is not None and mark.kept == self.kept)
 
+    def _gone(self, path: Path) -> str:
+        """Return in words what a way back needs and a name that was switched lacks; nothing otherwise."""
+        before, mark = before_switch(path), read_mark(path)
+        if mark is not None and mark.kept == self.kept and not before.exists():
+            return f"{path} stands for new vectors, and {before}, which kept the old ones, is gone"
+        if mark is None and before.exists() and not one_file(path, before):
+            return f"{path}: the note of its switch is gone; its old content is still in {before}"
+        return ""
+
     def _since(self, path: Path) -> str:
         """Return in words what came under a name since the switch; nothing where nothing did."""
         if one_file(path, before_switch(path)):
@@ -181,6 +195,8 @@ class SwitchedFiles:
             found = self.described(path)
         except IntertwineError as error:
             return f"it held {state.rows} rows and cannot be read now ({error})"
+        if f" {state.rows} rows " in found:
+            return f"{found}, as many as were switched in, but with other content"
         return f"{found}, where {state.rows} rows were switched in"
 
     def _refusal(self, changed: dict[Path, str], added: list[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -356,3 +357,20 @@ def test_real_networks(shared_data, tmp_path):
     for name, features in feature_set.read(["googlenet", "mobilenet"], range(96)).items():
         labels = feature_set.heads[name].logits(features).argmax(axis=1)
         assert (labels == feature_set.labels).mean() > 0.5
+
+
+@pytest.mark.parametrize("encoder", ["the same", "another"])
+def test_images_newer_than_the_set_are_doubted(inputs, tmp_path, write_images, encoder):
+    """A set keeps the features it has, so images that changed since it was made are said each time."""
+    images, uris = write_images(tmp_path / "images", 3), inputs[1]
+    first, second = uris[:1], uris[:1] if encoder == "the same" else uris
+    assert extract(images, first, tmp_path / "set")["warnings"] == []
+    assert extract(images, second, tmp_path / "set")["warnings"] == []
+    changed = sorted(images.glob("*.png"))[1]
+    later = (tmp_path / "set" / "b.npy" if encoder == "another" else tmp_path).stat().st_mtime + 60
+    os.utime(changed, (later, later))
+    for _ in range(2):
+        said = []
+        (warning,) = extract(images, second, tmp_path / "set", say=said.append)["warnings"]
+        assert f"{changed.name} is newer than the set" in warning
+        assert said[0] == f"warning: {warning}"

@@ -209,6 +209,10 @@ def test_spaces_that_have_nothing_in_common_are_reembedded(folders, tmp_path, wr
     assert row["ci_low"] <= 10 / 199 <= row["ci_high"] + 0.01
     assert found["decision"] == "reembed"
     assert "the two spaces seem unrelated" in found["reason"]
+    assert found["warnings"][0] == found["notes"][0]
+    assert (
+        "are the rows of old.npy and new.npy the same items in the same order?" in found["notes"][0]
+    )
 
 
 def test_one_and_the_same_space_is_bridged(folders, tmp_path, write_folder):

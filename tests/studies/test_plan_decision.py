@@ -105,7 +105,7 @@ def test_reranking_sorts_by_the_other_scores():
     np.testing.assert_array_equal(found.scores, [[3, 2, 1, -np.inf]])
 
 
-def judged(found, stay, reembed, labels, accept=0.8):
+def judged(found, stay, reembed, labels, accept=0.8, seed=7):
     """Return the decision where a map, the old model and the new one leave so much noise."""
     native = table(ITEMS, noisy(reembed, seed=7))
     measure = Measure(native, labels)
@@ -114,7 +114,7 @@ def judged(found, stay, reembed, labels, accept=0.8):
     judge = Judge(measure, native, measure.of([(1.0, native)]), nothing, accept, 0.4, old)
     options = []
     for option in ("convert", "bridge"):
-        tables = [(1.0, table(ITEMS, noisy(found, seed=7)))]
+        tables = [(1.0, table(ITEMS, noisy(found, seed=seed)))]
         direction = SimpleNamespace(option=option, pairs=SimpleNamespace(a=ITEMS))
         gains = measure.of(tables)
         options.append(
@@ -140,6 +140,17 @@ def test_staying_is_weighed_by_labels(found, stay, reembed, decision, said):
     assert said in made.reason
     assert made.moving == "bridge"
     assert (made.otherwise_reason is not None) == (decision == "stay")
+
+
+@pytest.mark.parametrize(
+    ("stay", "reembed", "decision"), [(0.1, 2.0, "stay"), (2.0, 0.1, "reembed")]
+)
+def test_staying_is_weighed_where_no_map_finds_anything(stay, reembed, decision):
+    """Unrelated spaces are no reason to re-embed with a model that finds less than the old one."""
+    _, made = judged(50.0, stay, reembed, LABELS, seed=9)
+    assert made.decision == decision
+    assert made.moving == "reembed"
+    assert "seem unrelated" in (made.otherwise_reason or made.reason)
 
 
 def test_staying_is_not_weighed_without_labels():

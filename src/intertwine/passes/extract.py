@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
 from intertwine.passes.batches import plan, read_texts
 from intertwine.passes.extract_facts import (
+    changed_since,
     crops_faces,
     nameable,
     space_record,
@@ -130,6 +131,7 @@ def extract(
     ]
     crops = crops_faces(encoders, in_parts)
     listed = nameable(_list(input, encoders, columns, rows), skip_bad=skip_bad)
+    listed = replace(listed, notes=(*listed.notes, *changed_since(listed, Path(out))))
     notes = _noted(listed, encoders, say or _silent)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from intertwine.encoders.encoder import Encoder
     from intertwine.images.face_cache import FaceCache
 
+# Kinds of input that are a file a row.
+FILE_KINDS = frozenset({"folder", "class-folders", "labels", "manifest"})
 # Ids of images that the summary names; the set's own files list all.
 SHOWN = 10
 
@@ -41,6 +43,47 @@ def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
     if isinstance(encoder.preprocessing, Preprocessing):
         facts["crop"] = list(encoder.preprocessing.size)
     return SpaceRecord(encoder.name, encoder.dim, dtype, encoder.head, facts)
+
+
+def changed_since(listed: RowList, out: Path) -> list[str]:
+    """Return a doubt about files of the input that are newer than features that a set has of them.
+
+    Parameters
+    ----------
+    listed
+        The rows.
+    out
+        The set's folder, where rows that are there are not run again.
+    """
+    made = [_date(file) for file in out.glob("[!.]*.npy") if file.name != "labels.npy"]
+    if not made:
+        return []
+    newer = [name for name, file in _files_of(listed) if _date(file) > min(made)]
+    if not newer:
+        return []
+    of = f"{newer[0]} is" if len(newer) == 1 else f"{len(newer)} files, such as {newer[0]}, are"
+    return [
+        (
+            f"{out}: {of} newer than the set, which keeps the features that it has: if images or texts "
+            "changed, extract them to a new folder"
+        )
+    ]
+
+
+def _files_of(listed: RowList) -> list[tuple[str, Path]]:
+    """Return the files that hold the rows, and their names."""
+    root = getattr(getattr(listed, "source", None), "root", None)
+    if listed.kind in FILE_KINDS and root is not None:
+        return [(name, root / name) for name in listed.ids]
+    files = sorted(listed.path.glob("[!.]*")) if listed.path.is_dir() else [listed.path]
+    return [(file.name, file) for file in files]
+
+
+def _date(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def nameable(listed: Rows, *, skip_bad: bool) -> Rows:

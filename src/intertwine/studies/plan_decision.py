@@ -136,9 +136,12 @@ class Judge:
             The row that says whether the store is of the pairs' domain, where that is known.
         """
         convert, bridge = (self.best(forecasts, option) for option in (CONVERT, BRIDGE))
-        refused = self._refusal(convert, store)
-        if refused is not None:
-            return Decision(REEMBED, refused, convert.fit)
+        elsewhere, strange = self._elsewhere(store), self.stranger(convert)
+        if elsewhere is not None:
+            return Decision(REEMBED, elsewhere, convert.fit)
+        if strange is not None:
+            found = Decision(REEMBED, strange, convert.fit)
+            return self._weighed(found, "re-embedding everything", self.reembed)
         return self._weighed(*self._moved(convert, bridge))
 
     def _moved(self, convert: Forecast, bridge: Forecast) -> tuple[Decision, str, Gains]:
@@ -204,7 +207,8 @@ class Judge:
             f"{100 * gained.value:.1f} points, {100 * gained.low:.1f} to {100 * gained.high:.1f})"
         )
 
-    def _refusal(self, convert: Forecast, store: dict[str, Any] | None) -> str | None:
+    def _elsewhere(self, store: dict[str, Any] | None) -> str | None:
+        """Return that the pairs are not of the store's domain; None where they may be."""
         if store is not None and store["shift"]:
             extreme, plain = (
                 ("The store's vectors", "pairs")
@@ -215,6 +219,10 @@ class Judge:
                 f"{extreme} have {store['ratio']:.1f} times the leverage of held-out {plain}: the "
                 "pairs are not of the store's domain, and no forecast from them holds for it."
             )
+        return None
+
+    def stranger(self, convert: Forecast) -> str | None:
+        """Return that converting finds no more than no map does, or chance; None where it does."""
         for other, name in ((self.nothing, "no map"), (self.chance, "chance")):
             gained = self.measure.estimate(convert.gains.recall - other.recall)
             # What finds as much without a map is no stranger: nearly the same model, or the very one.

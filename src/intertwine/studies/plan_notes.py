@@ -49,6 +49,12 @@ def warnings(
     found = []
     if wrong is not None:
         found.append(not_pairs(wrong, work.pairs, pairs))
+    elif work.judge.stranger(work.judge.best(work.forecasts, CONVERT)) is not None:
+        names = f"{work.pairs.source.name}.npy and {work.pairs.target.name}.npy"
+        found.append(
+            f"a map between the two spaces finds nothing: are the rows of {names} the same items in the "
+            "same order?"
+        )
     if grouping is not None and _is_doubt(grouping):
         found.append(in_groups(grouping, work.pairs, rows))
     bare = float(work.nothing.recall[0])

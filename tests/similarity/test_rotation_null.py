@@ -98,7 +98,12 @@ def assert_nulls_are_those_of(change, a, b, *, alpha: float = 0.0) -> None:
         other = moments_of(a, change(b, rng))
         spectra = SpectraOf.of(other, "ab", alpha=alpha, kept=known.kept)
         found.append(pair_scores(other, "a", "b", spectra, quick=True).scores)
+    # Of few rows some correlations are 1, and how PWCCA weighs those is not determined.
+    tied = len(a) - 1 < a.shape[1] + b.shape[1]
+    assert all(("pwcca" in each) != (tied and not alpha) for each in found)
     for name in ROTATED:
+        if name not in found[0]:
+            continue
         scores, null = np.array([each[name] for each in found]), nulls[name]
         error = np.sqrt(scores.var() / draws + null.sd**2 / 400)
         assert abs(scores.mean() - null.mean) <= 4 * error, name

@@ -92,3 +92,19 @@ def test_a_target_of_somebody_elses_is_refused(intertwine, fitted, line):
 def test_options_that_make_no_sense(intertwine, line, options):
     """They are refused in one line."""
     assert "expected" in intertwine(*line, *options).error()
+
+
+def test_a_check_of_what_is_switched_already_is_not_passed_over(intertwine, fitted, line):
+    """Who asks for a search and gets none reads so first."""
+    (fitted / "set" / "ids.txt").write_text("\n".join(map(str, range(900))))
+    asked = [*line, "--check", fitted / "set", "--switch", "--json"]
+    assert intertwine(*asked).json()["checks"]["found"] > 0.9
+    again = intertwine(*asked).json()
+    assert "nothing was searched with" in again["notes"][0]
+
+
+@pytest.mark.parametrize("scheme", ["npy", "parquet"])
+def test_a_path_that_an_address_cannot_hold_is_said_to_be_one(intertwine, line, scheme):
+    """Not only that it is not there, or holds no such column."""
+    source = line[1].replace("items.npy", f"it#1.{scheme}").replace("npy:", f"{scheme}:")
+    assert "no path holds" in intertwine("migrate", source, *line[2:]).error()

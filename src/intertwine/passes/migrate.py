@@ -190,6 +190,10 @@ class _Run:
                 "map those, or roll back"
             )
         self.notes.append(f"{self.store.name} stands for the new vectors already")
+        if self.options.check is not None:
+            self.warnings.append(
+                f"nothing was searched with {self.options.check}: that is done before a switch"
+            )
         if self.options.dry_run:
             left = sum(len(batch.ids) for batch in self.place.pending(self.options.batch_size))
             if left:

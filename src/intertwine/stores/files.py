@@ -71,7 +71,10 @@ def find_files(address: Address) -> list[Path]:
         found = [place] if there else []
     found = [path for path in found if path.name[0] != "."]
     if not found:
-        raise InputError(f"{address.shown}: no such files; give a file, a folder or 'FOLDER/*'")
+        more = "; no path holds # or ?, which end it" if address.part or address.options else ""
+        raise InputError(
+            f"{address.shown}: no such files{more}; give a file, a folder or 'FOLDER/*'"
+        )
     wrong = [path for path in found if path.suffix not in suffixes]
     if wrong:
         raise InputError(
@@ -102,7 +105,9 @@ class FileStore(RowStore):
     def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
         super().__init__(address, paths, metric)
         if address.scheme == "npy" and address.part:
-            raise InputError(f"got {address.shown}, but a .npy file holds one array; leave out #…")
+            raise InputError(
+                f"got {address.shown}, but a .npy file holds one array; leave out #…; no path holds a #"
+            )
         self.column: str | None = address.part or None
         self.holds_nulls = address.scheme != "npy"
         self.dim, self.sizes, self._dtypes = 0, list[int](), list[np.dtype[Any]]()

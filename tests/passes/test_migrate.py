@@ -301,6 +301,9 @@ def test_natives_must_be_of_the_store(items, fitted, spaces, tmp_path):
     save_folder(folder, {"new": spaces[1][:9]}, ids=[f"x{i}" for i in range(9)])
     with pytest.raises(InputError, match="are not of the store's type, int"):
         migrate(*items[:2], fitted[1], options=options(check=folder))
+    save_folder(folder, {"new": spaces[1][:9]}, ids=[*range(8), "8.0"])
+    with pytest.raises(InputError, match=r"ids such as '8\.0' are not of the store's type, int"):
+        migrate(*items[:2], fitted[1], options=options(check=folder))
     save_folder(folder, {"new": spaces[1][:9]}, ids=range(1, 28, 3))
     with pytest.raises(InputError, match="none of the items of --check is there"):
         migrate(*items[:2], fitted[1], options=options(check=folder))

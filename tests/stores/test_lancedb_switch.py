@@ -147,6 +147,26 @@ def test_a_way_back_without_changes_is_the_old_version(place):
         place.migrate(rollback=True)
 
 
+def test_two_columns_are_rolled_back_in_turn(place):
+    """The one that was switched last goes first; the other way round is one line, and moves nothing."""
+    both = place.table().to_arrow()
+    place.database.create_table("two", both.append_column("other", both["vector"]))
+    options = {name: MigrateOptions(**{name: True}) for name in ("switch", "rollback")}
+    ways = {
+        name: [f"lancedb:{place.folder}?metric=l2&vector={name}#{table}" for table in ("two", name)]
+        for name in ("vector", "other")
+    }
+    for way in ways.values():
+        migrate(*way, place.file, options=options["switch"])
+    with pytest.raises(InputError, match="column other was switched over after vector; roll that"):
+        migrate(*ways["vector"], place.file, options=options["rollback"])
+    for name in ("other", "vector"):
+        migrate(*ways[name], place.file, options=options["rollback"])
+    after = place.table("two").to_arrow().sort_by("id")
+    for name in ways:
+        np.testing.assert_array_equal(np.stack(after[name].to_numpy()), OLD)
+
+
 def test_a_way_back_without_the_target(place):
     """A target that was dropped after the switch is made again, so that new vectors are kept."""
     place.migrate(switch=True)

@@ -97,10 +97,20 @@ class Natives:
             ids = store.ids_from(asked) if isinstance(store, SpellsIds) else [*map(kind, asked)]
         except ValueError as error:
             why = f" ({error})" if isinstance(error, InputError) else ""
+            wrong = next((text for text in asked if not _is_a(kind, text)), asked[0])
             raise InputError(
-                f"{folder}: ids such as {texts[0]!r} are not of the store's type, {kind.__name__}{why}"
+                f"{folder}: ids such as {wrong!r} are not of the store's type, {kind.__name__}{why}"
             ) from None
         return cls(ids, found.read([space.name], rows)[space.name])
+
+
+def _is_a(kind: type, text: str) -> bool:
+    """Whether a type reads a text."""
+    try:
+        kind(text)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @dataclass

@@ -19,7 +19,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores import lancedb_carry
 from intertwine.stores.lancedb import LanceStore
-from intertwine.stores.lancedb_arrow import EMBEDDING, EXTRA, one_line
+from intertwine.stores.lancedb_arrow import EMBEDDING, EXTRA, NOTE, one_line
 from intertwine.stores.lancedb_carry import Carried, old_rows, with_old
 from intertwine.stores.lancedb_digests import origins_of
 from intertwine.stores.lancedb_folder import PAGE, absent, pages_of_ids, require_distinct
@@ -309,6 +309,7 @@ def rollback(target: LanceTarget) -> list[str]:
         raise InputError(f"{target.source.name} is not switched over; nothing to roll back")
     pinned = target.source.pinned()
     old = _kept(target, pinned.version)
+    _require_last(target, pinned, old)
     _require_target(target)
     lancedb_carry.absorb(target, pinned, old)
     for ids in absent(target.source, partial(pages_of_ids, target.source, old), pinned):
@@ -323,6 +324,18 @@ def rollback(target: LanceTarget) -> list[str]:
         _flip(target, pinned, schema, lambda: _pages_back(target, pinned, old))
     list(carry_unfinished(target, PAGE))
     return target.carried.notes(target)
+
+
+def _require_last(target: LanceTarget, pinned: Any, old: Any) -> None:
+    """Raise where another column was switched after this one, to vectors that old rows cannot hold."""
+    kept = {field.name: field.type for field in old.schema if field.name != target.columns.vector}
+    for field in pinned.schema:
+        switched = NOTE in (field.metadata or {}) and field.type != kept.get(field.name, field.type)
+        if switched:
+            raise InputError(
+                f"{target.source.name}: column {field.name} was switched over after "
+                f"{target.columns.vector}; roll that one back first"
+            )
 
 
 def _require_target(target: LanceTarget) -> None:

@@ -112,6 +112,17 @@ def test_every_option_does_something(intertwine, study_folders, tmp_path, argume
         (["--alpha", "inf"], "got alpha inf"),
         (["--alpha", "best"], "expected a number of at least 0 or one of gcv, gcv-per-target"),
         (["--alphas", "1,x"], "got --alphas 'x', expected a number"),
+        (["--alphas", "1,2"], "got --alphas with --alpha 1.0, expected --alpha gcv"),
+        (
+            ["--rank", "3"],
+            "got --rank with method ridge, expected it with cca or reduced-rank only",
+        ),
+        (
+            ["--method", "cca", "--scale"],
+            "got --scale with method cca, expected it with procrustes only",
+        ),
+        (["--method", "procrustes", "--alpha", "gcv"], "which takes no λ; leave it out"),
+        (["--method", "mean", "--alpha", "gcv-per-target"], "which takes no λ; leave it out"),
         (["--alpha", "gcv", "--alphas", "3,2"], "expected positive ascending numbers"),
         (["--alpha", "gcv", "--alphas", "0,2"], "expected positive ascending numbers"),
         (["--method", "reduced-rank", "--rank", "0"], "got rank 0"),

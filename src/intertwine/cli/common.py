@@ -115,7 +115,7 @@ def fit_options(
     Raises
     ------
     InputError
-        For a value that is no number where one is needed.
+        For a value that is no number where one is needed, and an option that the method does not take.
     """
     import numpy as np
 
@@ -132,6 +132,7 @@ def fit_options(
     grid = None
     if alphas is not None:
         grid = np.array([number(value, float, "--alphas") for value in alphas.split(",")])
+    _refuse_unused(method, alpha, {"rank": rank, "scale": scale or None, "alphas": alphas})
     return FitOptions(
         method=method.value,
         alpha=check_alpha(alpha),
@@ -141,6 +142,37 @@ def fit_options(
         prior=prior,
         alphas=grid,
     )
+
+
+# Options that only some methods take; a grid goes by λ.
+_TAKES = {
+    "rank": frozenset({Method.reduced_rank, Method.cca}),
+    "scale": frozenset({Method.procrustes}),
+}
+_WITHOUT_PENALTY = frozenset(
+    {Method.least_squares, Method.procrustes, Method.identity, Method.mean}
+)
+
+
+def _refuse_unused(method: Method, alpha: str, given: dict[str, Any]) -> None:
+    """Raise where an option was typed that the fit would not use."""
+    from intertwine.errors import InputError
+
+    for name, methods in _TAKES.items():
+        if given[name] is not None and method not in methods:
+            names = " or ".join(sorted(each.value for each in methods))
+            raise InputError(
+                f"got --{name} with method {method.value}, expected it with {names} only"
+            )
+    by_gcv = alpha in {"gcv", "gcv-per-target"}
+    if by_gcv and method in _WITHOUT_PENALTY:
+        raise InputError(
+            f"got --alpha {alpha} with method {method.value}, which takes no λ; leave it out"
+        )
+    if given["alphas"] is not None and not (by_gcv or given["rank"] == "gcv"):
+        raise InputError(
+            f"got --alphas with --alpha {alpha}, expected --alpha gcv, which searches it"
+        )
 
 
 def check_device(

@@ -186,3 +186,25 @@ def test_moments_that_are_none_are_refused(intertwine, tmp_path):
     done = intertwine("fit", tmp_path / "file", "--out", tmp_path / "maps")
     assert "not a file that intertwine wrote" in done.error()
     assert not (tmp_path / "maps").exists()
+
+
+def test_an_array_in_place_of_a_set(intertwine, study_folders, tmp_path):
+    """One array is answered with what to give."""
+    done = intertwine("fit", study_folders / "fit" / "a.npy", "--out", tmp_path / "maps")
+    assert "a.npy: is one array, expected a folder of a NAME.npy a space" in done.error()
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS"),
+        (b"PK\x03\x04...", "it is a zip, such as an .npz"),
+        (b"", "it is empty"),
+        (b"else", "or cut short"),
+    ],
+)
+def test_what_lies_under_an_arrays_name_is_said(intertwine, tmp_path, write_folder, start, words):
+    """A file that is no array is named for what it is."""
+    folder = write_folder(tmp_path / "set", {"a": np.eye(20)})
+    (folder / "b.npy").write_bytes(start)
+    assert words in intertwine("fit", folder, "--out", tmp_path / "maps").error()

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from intertwine.arrays import Array
 
+# Beginnings of what lies under the name of an array.
+_OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
+    b"PK\x03\x04": "a zip, such as an .npz; save each array with numpy.save",
+}
 # What parsing a damaged header can raise: it is a Python literal that names a dtype.
 _HEADER_ERRORS = (
     ValueError,
@@ -168,7 +173,9 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     except _HEADER_ERRORS as error:
-        raise FileFormatError(f"{path}: not a .npy file, or cut short") from error
+        raise FileFormatError(
+            f"{path}: not a .npy file, or cut short{_looks_like(path)}"
+        ) from error
     if dtype.hasobject:
         raise FileFormatError(f"{path}: holds Python objects, which are never unpickled")
     if min(shape, default=0) < 0:
@@ -179,6 +186,16 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
             f"{path}: truncated: {size} bytes, expected {expected} for shape {shape}"
         )
     return shape, dtype, fortran, offset
+
+
+def _looks_like(path: Path) -> str:
+    """Return what a file is that its beginning tells, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    for mark, words in _OTHERS.items():
+        if start.startswith(mark):
+            return f": it is {words}"
+    return "" if start else ": it is empty"
 
 
 def _runs(rows: range | Array) -> list[tuple[int, int, int]]:

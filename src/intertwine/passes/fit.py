@@ -98,6 +98,7 @@ def _fit_to_files(
     forget: Callable[[], None] = _nothing
     feature_set = None
     if len(paths) == 1 and Path(paths[0]).is_file():
+        _refuse_array(Path(paths[0]))
         moments = Moments.load(paths[0])
         device = products.get("device", "cpu")
         moments.products = replace(moments.products, device=device)
@@ -132,6 +133,14 @@ def _fit_to_files(
     forget()
     record.remove()
     return {"maps": scored, **by_weight([*_shape_doubts(feature_set), *doubts, *notes])}
+
+
+def _refuse_array(path: Path) -> None:
+    if path.suffix == ".npy":
+        raise InputError(
+            f"{path}: is one array, expected a folder of a NAME.npy a space, or a file of moments; "
+            "put both arrays in one folder and give that"
+        )
 
 
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:

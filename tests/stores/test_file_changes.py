@@ -393,6 +393,20 @@ def test_other_content_in_as_many_rows_is_not_told_by_their_number(switched):
         store.target(text, MARK).rollback()
 
 
+@pytest.mark.parametrize(
+    "name", ["_metadata", "a/_common_metadata", "_delta_log", ".b.parquet.crc"]
+)
+def test_files_that_describe_a_dataset_are_named_before_a_switch(tmp_path, name):
+    """Spark, Dask and Delta keep sizes, offsets and checksums of the files, which are others then."""
+    save_many(tmp_path / "data")
+    source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
+    store = open_store(source)
+    assert store.target(text, MARK).require_ready() == []
+    (tmp_path / "data" / name).write_bytes(b"")
+    (warning,) = store.target(text, MARK).require_ready()
+    assert warning.startswith(f"{tmp_path / 'data' / name} says what the files beside it hold")
+
+
 def index_of(path, rows, ids=None):
     """Write a FAISS index with ids of its own; return its address."""
     index = faiss.IndexIDMap2(faiss.IndexFlatIP(rows.shape[1]))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from intertwine.stores.row_store import RowStore
     from intertwine.stores.store import Mark
 
+# What other programs write about the files of a dataset.
+LISTS = ("_metadata", "_common_metadata", "_delta_log")
+
 
 def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
     """Return the files that an address names, beside a source.
@@ -132,6 +135,22 @@ class FileTarget(RowTarget):
             give_name(rows.path, output)
         except OSError as error:
             raise cannot_write(output, error) from error
+
+    def require_ready(self, *, force: bool = False) -> list[str]:
+        """Raise where a name is taken; return warnings of files that say what the source's files hold."""
+        paths = self._files.paths
+        beside = [folder / name for folder in {path.parent for path in paths} for name in LISTS]
+        beside += [self._files.root / name for name in LISTS]
+        beside += [path.with_name(f".{path.name}.crc") for path in paths]
+        found = sorted({str(path) for path in beside if path.exists()})
+        warnings = [
+            f"{name} says what the files beside it hold, which a switch makes untrue: write it again "
+            "then, or remove it"
+            for name in found[:1]
+        ]
+        if found[1:]:
+            warnings.append(f"so do {len(found) - 1} more, such as {found[1]}")
+        return warnings + super().require_ready(force=force)
 
     def opened(self) -> FileStore:
         """Return the finished files as a store."""

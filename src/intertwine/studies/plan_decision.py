@@ -177,7 +177,7 @@ class Judge:
         )
 
     def _weighed(self, found: Decision, name: str, gains: Gains) -> Decision:
-        """Return the decision, to stay where moving finds not surely more than the old model does."""
+        """Return the decision, to stay where moving is not shown to find more than the old model."""
         if self.stay is None or not self.weighs_staying:
             return found
         top, now = np.asarray(self.reembed.ndcg), np.asarray(self.stay.ndcg)
@@ -198,7 +198,7 @@ class Judge:
     def _no_more(self, gained: Estimate, reached: Array, name: str) -> str:
         assert self.stay is not None  # noqa: S101 - who calls has looked
         now, then = (self._percent(each[0]) for each in (np.asarray(self.stay.ndcg), reached))
-        lead = "Your old model alone finds not surely less"
+        lead = "Moving is not shown to find more than your old model alone"
         if gained.value < 0:
             lead = "Your old model alone finds more"
             lead += "" if gained.high < 0 else ", if not surely"

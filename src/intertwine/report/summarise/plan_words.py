@@ -61,7 +61,7 @@ MEANINGS = {
 FITS = {"pairs": "pairs", "proxy": "proxy"}
 MEASURES = {RECALL: "Recall@10", NDCG: "nDCG@10", PRECISION: "Precision@10"}
 STAYING = {
-    NDCG: "But where that, or re-embedding everything, finds not surely more than the old model alone "
+    NDCG: "But where that, or re-embedding everything, is not shown to find more than the old model alone "
     "(the difference over the same queries, with its interval), the advice is to stay.",
     RECALL: "Recall is held to the new model’s own neighbours, so it cannot say whether the old model "
     "alone finds more: that takes labels.",

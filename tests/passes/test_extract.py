@@ -374,3 +374,14 @@ def test_images_newer_than_the_set_are_doubted(inputs, tmp_path, write_images, e
         (warning,) = extract(images, second, tmp_path / "set", say=said.append)["warnings"]
         assert f"{changed.name} is newer than the set" in warning
         assert said[0] == f"warning: {warning}"
+
+
+def test_a_set_of_another_folder_is_doubted(inputs, tmp_path, write_images):
+    """Images of like ids elsewhere may be others: what the set was extracted from is said first."""
+    uris = inputs[1][:1]
+    one, two = (write_images(tmp_path / name, 3) for name in ("one", "two"))
+    assert extract(one, uris, tmp_path / "set")["warnings"] == []
+    (warning,) = extract(two, uris, tmp_path / "set")["warnings"]
+    assert f"was extracted from {one} and keeps the features that it has" in warning
+    (tmp_path / "link").symlink_to(one)
+    assert extract(tmp_path / "link", uris, tmp_path / "set")["warnings"] == []

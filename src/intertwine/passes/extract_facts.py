@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.errors import InputError
-from intertwine.features.record import SpaceRecord, is_line, left_out
+from intertwine.features.record import MANIFEST, SpaceRecord, is_line, left_out, read_manifest
 from intertwine.listing import RowList, shown_path
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
 
 
 def changed_since(listed: RowList, out: Path) -> list[str]:
-    """Return a doubt about files of the input that are newer than features that a set has of them.
+    """Return doubts about an input that may be another than the one that a set has features of.
+
+    Its files may be newer than the features, or it may be another folder whose rows have like ids.
 
     Parameters
     ----------
@@ -58,7 +60,28 @@ def changed_since(listed: RowList, out: Path) -> list[str]:
     made = [_date(file) for file in out.glob("[!.]*.npy") if file.name != "labels.npy"]
     if not made:
         return []
-    newer = [name for name, file in _files_of(listed) if _date(file) > min(made)]
+    return [*_elsewhere(listed, out), *_newer(listed, out, min(made))]
+
+
+def _elsewhere(listed: RowList, out: Path) -> list[str]:
+    """Return a doubt where the set's features are of another folder or file."""
+    if not (out / MANIFEST).exists():
+        return []
+    before = (read_manifest(out / MANIFEST).get("input") or {}).get("path")
+    if not isinstance(before, str) or Path(before).resolve() == listed.path.resolve():
+        return []
+    return [
+        (
+            f"{out}: was extracted from {shown_path(before)} and keeps the features that it has; if "
+            f"{shown_path(listed.path)} holds other images or texts of like ids, extract them to a new "
+            "folder"
+        )
+    ]
+
+
+def _newer(listed: RowList, out: Path, made: int) -> list[str]:
+    """Return a doubt where files of the input are newer than the set."""
+    newer = [name for name, file in _files_of(listed) if _date(file) > made]
     if not newer:
         return []
     of = f"{newer[0]} is" if len(newer) == 1 else f"{len(newer)} files, such as {newer[0]}, are"

@@ -205,7 +205,8 @@ def work(name: str, seed: int, start: int, stop: int) -> None:
         try:
             kind.read(root / "input" / file)
         except IntertwineError as error:
-            lines = str(error).splitlines()
+            # Signs that only Python takes for ends of lines are printed as their escapes.
+            lines = str(error).split("\n")
             found = (
                 "refused" if len(lines) == 1 or not str(error) else f"{len(lines)} lines: {error}"
             )

@@ -233,6 +233,7 @@ def _name(shape: Any) -> str:
     if isinstance(shape, (dict, list)):
         return "an object" if isinstance(shape, dict) else "a list"
     names = {str: "a text", int: "a count", float: "a number", bool: "true or false"}
+    names |= {dict: "an object", list: "a list"}
     return "null" if shape is None else names.get(shape, getattr(shape, "__name__", "a value"))
 
 

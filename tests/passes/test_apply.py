@@ -374,7 +374,7 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
     while kills < 10:
         with start("out.npy") as process:
             process.stdout.readline()
-            time.sleep(rng.uniform(0, 0.3 * seconds))
+            time.sleep(rng.uniform(0, 0.5 * seconds))
             process.send_signal(signal.SIGKILL)
             kills += process.wait() != 0
         if (tmp_path / "out.npy").exists():

@@ -368,7 +368,9 @@ def test_a_column_that_may_not_be_read_or_written_is_one_line(database, spaces, 
         migrate(place, target, fitted[1], options=options())
     connection.execute("GRANT SELECT ON items TO part")
     read_all(place)
-    with pytest.raises(InputError, match="must be owner of table items"):
+    with pytest.raises(
+        InputError, match=r"must be owner of table items|permission denied for table items"
+    ):
         migrate(place, target, fitted[1], options=options())
     names = connection.execute(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'items'::regclass AND attnum > 0"

@@ -66,11 +66,14 @@ def test_a_report_of_another_study_is_refused(tmp_path):
         ("[1]", "not a report that intertwine wrote"),
         ("3", "not a report that intertwine wrote"),
         ('{"pairs": []}', "not a report that intertwine wrote"),
-        ('{"study": "closed-set"}', "its pairs lack 'pairs'"),
-        ('{"study": "closed-set", "pairs": [{"source": "a", "target": "b"}]}', "lack 'accuracy'"),
-        ('{"study": "closed-set", "pairs": [3]}', "its pairs lack"),
-        ('{"study": "closed-set", "pairs": 3}', "its pairs lack"),
-        ('{"study": "closed-set", "pairs": [], "controls": 3}', "its pairs lack"),
+        ('{"study": "closed-set"}', "holds no 'pairs'"),
+        (
+            '{"study": "closed-set", "pairs": [{"source": "a", "target": "b"}]}',
+            r"holds no 'accuracy' in pairs\[0\]",
+        ),
+        ('{"study": "closed-set", "pairs": [3]}', r"pairs\[0\] is 3, expected an object"),
+        ('{"study": "closed-set", "pairs": 3}', "pairs is 3, expected a list"),
+        ('{"study": "closed-set", "pairs": [], "controls": 3}', "controls is 3, expected a list"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, text, message):

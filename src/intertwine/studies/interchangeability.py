@@ -46,7 +46,7 @@ def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
     value = read_report(file)
     if value["study"] != "closed-set":
         raise InputError(f"{file}: got a report of the study {value['study']}, expected closed-set")
-    require_shape(value.get("pairs"), [ROW], file, "pairs")
+    require_shape(value, {"pairs": [ROW]}, file)
     with damage_is_told(file, "a closed-set report"):
         controls = set(value.get("controls") or [])
         return [

@@ -293,7 +293,7 @@ def test_indexes_that_cannot_be_used(tmp_path):
     ("text", "message"),
     [
         ("faiss:{f}/none.index", "No such file"),
-        ("faiss:{f}", "no FAISS index, or cut|Is a directory"),
+        ("faiss:{f}", "no FAISS index, or cut|is a folder"),
         ("faiss:{f}/text", "no FAISS index, or cut"),
         ("faiss:{f}/items.index#a", "leave out #"),
         ("faiss:{f}/items.index?metric=ip", "got option 'metric'"),

@@ -337,3 +337,11 @@ def test_labels_in_another_order_are_doubted_first(tmp_path, write_folder, side)
 def test_nothing_is_doubted_of_good_sets(result):
     """Systems that find their people raise no doubt."""
     assert result["warnings"] == []
+
+
+def test_a_chosen_edge_is_said_after_a_kill_too(sets, tmp_path):
+    """Where every λ of the grid is too small the notes say so, and whatever a killed run kept says it."""
+    options = FitOptions(method="ridge", alpha="gcv", alphas=np.array([1e-9, 1e-8]))
+    for _ in range(2):
+        notes = study(*sets, options=options, known=[20], scratch=tmp_path)["notes"]
+        assert any(note.startswith("a → b, 20 known pairs: GCV chose the ") for note in notes)

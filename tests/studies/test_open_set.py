@@ -401,3 +401,14 @@ def test_rows_in_another_order_are_doubted_first(tmp_path):
 def test_nothing_is_doubted_of_a_good_set(inputs):
     """Networks that verify, and maps between them, raise no doubt."""
     assert open_set(*inputs, options=QUICK).to_json()["warnings"] == []
+
+
+def test_a_chosen_edge_is_said_after_a_kill_too(inputs, tmp_path):
+    """Where every λ of the grid is too small the notes say so, and whatever a killed run kept says it."""
+    method = FitOptions(intercept="none", alpha="gcv", alphas=np.array([1e-9, 1e-8]))
+    options = replace(QUICK, method=method)
+    for _ in range(2):
+        notes = open_set(*inputs, options=options, scratch=tmp_path).to_json()["notes"]
+        said = [note for note in notes if note.startswith("a → b: GCV chose the upper edge")]
+        assert len(said) == 1
+        assert said[0].endswith(" folds; widen it with --alphas")

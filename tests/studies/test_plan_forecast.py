@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tests.studies.plan_pairs_made import read_pairs, write_models
 
-from intertwine.studies.plan_candidates import candidates
+from intertwine.studies import plan_notes
+from intertwine.studies.plan_candidates import Candidate, candidates
 from intertwine.studies.plan_folds import DRAWS, Folds
 from intertwine.studies.plan_forecast import compare, from_pairs, plain_recall
 from intertwine.studies.plan_measure import Measure
@@ -51,3 +54,18 @@ def test_the_candidate_of_best_recall_is_fitted_on_all(pairs, option):
     assert found.candidate == best
     np.testing.assert_array_equal(found.final.weight, expected.weight)
     assert found.final.info["n"] == 60
+
+
+@pytest.mark.parametrize(
+    ("alpha", "said"),
+    [(1.0, "of the λ tried the smallest, 1, finds most"), (4.0, "the largest, 4,"), (2.0, None)],
+)
+def test_a_chosen_edge_is_said(alpha, said):
+    """Where the smallest or largest λ tried finds most a note says so."""
+    rows = [{"alpha": each} for each in (1.0, 2.0, 4.0, None)]
+    direction = SimpleNamespace(option="convert")
+    forecast = SimpleNamespace(
+        rows=rows, candidate=Candidate("ridge", alpha), direction=direction, fit="pairs"
+    )
+    found = plan_notes._edge(forecast)
+    assert found is None if said is None else said in found

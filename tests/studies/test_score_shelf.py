@@ -11,8 +11,8 @@ from intertwine.studies.verification_set import VerificationSet
 
 FACES = Faces({"a": 5, "b": 3})
 SCORED = [
-    Scored("a", "b", None, 40, 0.5, np.arange(3.0)),
-    Scored("b", "a", 8, 41, None, np.arange(2.0)),
+    Scored("a", "b", None, 40, 0.5, "", np.arange(3.0)),
+    Scored("b", "a", 8, 41, None, "GCV chose", np.arange(2.0)),
 ]
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
 from intertwine.files import read_header, read_tensors, sha256_tensors
-from intertwine.untrusted import require_ordinary
+from intertwine.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def read_state(path: Path) -> dict[str, Any]:
             f"{path}: not a file of torch tensors alone, and nothing else is unpickled; "
             "save its state_dict() with torch.save or as .safetensors"
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, *DAMAGE) as error:
         raise FileFormatError(f"{path}: cannot be read as weights ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise FileFormatError(f"{path}: holds no plain state_dict of names and tensors")

@@ -14,6 +14,8 @@ import numpy as np
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from intertwine.arrays import Array
     from intertwine.estimators.normal import Eigen
 
@@ -30,6 +32,11 @@ SAID = (NO_CANDIDATE, LOWER, UPPER)
 MIN_FREE_SHARE = 0.01
 # … or whose residual is below this share of the power, where rounding has eaten its digits.
 MIN_RESIDUAL_SHARE = 1e-6
+
+
+def said_of(notes: Iterable[str]) -> str:
+    """Return which of `SAID` stands among a map's notes, without its numbers; nothing where none."""
+    return next((said for note in notes for said in SAID if note.startswith(said)), "")
 
 
 def check_grid(alphas: Array) -> Array:

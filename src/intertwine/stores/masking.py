@@ -24,8 +24,11 @@ SHORTEST_OF_ENVIRONMENT = 6
 def forms_of(secret: str) -> set[str]:
     """Return a secret as it may stand in a text: as typed, as meant, encoded, escaped, on one line."""
     meant = {secret, unquote(secret), unquote_plus(secret)}
-    encoded = {write(each) for each in meant for write in (quote, quote_plus)}
-    encoded |= {quote(each, safe="") for each in meant}
+    # Arguments of a command may be bytes that are no UTF-8.
+    encoded = {
+        write(each, errors="surrogateescape") for each in meant for write in (quote, quote_plus)
+    }
+    encoded |= {quote(each, safe="", errors="surrogateescape") for each in meant}
     escaped = {repr(each)[1:-1] for each in meant}
     every = {each for each in meant | encoded | escaped if each.strip()}
     return every | {" ".join(each.split()) for each in every}

@@ -171,6 +171,12 @@ def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
         for row in pairs
         if row["condition"] == "native" and _is_chance(row)
     ]
+    notes += [
+        f"{row['source']} → {row['target']}, {row['known_pairs']} known pairs: {row['edge']} in some folds; "
+        "widen it with --alphas"
+        for row in pairs
+        if row.get("edge")
+    ]
     reasons = {row["reason"]: row["known_pairs"] for row in pairs if row["reason"]}
     notes += [f"undefined with {count} known pairs: {reason}" for reason, count in reasons.items()]
     return notes

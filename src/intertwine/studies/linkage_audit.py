@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.estimators import Fitter, identity
+from intertwine.estimators.gcv import said_of
 from intertwine.features.stamp import file_stamps
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
@@ -110,22 +111,33 @@ class Audit:
             "condition": "mapped" if count else same,
             "known_pairs": count,
         }
+        edges: list[str] = []
         try:
-            bridge = self._bridge(source, target, probes, templates, count)
+            bridge = self._bridge(source, target, probes, templates, count, edges)
             rows = probes[self.people.probe_rows]
             found = search(self.people, rows, templates, bridge, count)
         except InputError as error:
             # Too few pairs for this method; more of them may do.
             return {**key, **tables.undefined_row(str(error))}, []
         return (
-            {**key, **tables.rate_row(found, self.resample)},
+            {
+                **key,
+                **tables.rate_row(found, self.resample),
+                **({"edge": edges[0]} if edges else {}),
+            },
             [{**key, **row} for row in tables.cmc_rows(found)],
         )
 
     def _bridge(
-        self, source: str, target: str, probes: Array, templates: Array, count: int
+        self,
+        source: str,
+        target: str,
+        probes: Array,
+        templates: Array,
+        count: int,
+        edges: list[str],
     ) -> Bridge:
-        """Return what makes probes and templates of a fold comparable."""
+        """Return what makes probes and templates of a fold comparable; it adds edges of λ that it meets."""
         start, end = self.probe.spaces[source], self.gallery.spaces[target]
         if not count:
             padded = identity(start, end)
@@ -137,18 +149,26 @@ class Audit:
                 source: probes[self.people.first_probe[chosen]],
                 target: templates[self.people.first_template[chosen]],
             }
-            return self._fitted([start, end], pairs, mine, theirs)
+            return self._fitted([start, end], pairs, mine, theirs, edges)
 
         return mapped
 
     def _fitted(
-        self, spaces: Sequence[Space], pairs: dict[str, Array], mine: Array, theirs: Array
+        self,
+        spaces: Sequence[Space],
+        pairs: dict[str, Array],
+        mine: Array,
+        theirs: Array,
+        edges: list[str],
     ) -> tuple[Array, Array]:
         """Return both sides after the map that known pairs give."""
         moments = Moments(spaces, precision=self.precision, device=self.device)
         moments.update(pairs)
         source, target = (space.name for space in spaces)
         fitted = Fitter(self.options).fit(moments, source, [target])[target]
+        info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
+        edge = said_of(info.get("notes", ()))
+        edges += [edge] if edge else []
         if isinstance(fitted, MapPair):
             # The gallery is at hand, so both sides may be mapped.
             return fitted.source.apply(mine), fitted.target.apply(theirs)

@@ -154,7 +154,13 @@ def open_set(
         facts={
             **_facts(data, options),
             **by_weight(
-                [*(maps.notes if maps else ()), *data.notes, *doubts, *bootstrap.too_fine.values()]
+                [
+                    *(maps.notes if maps else ()),
+                    *data.notes,
+                    *doubts,
+                    *bootstrap.too_fine.values(),
+                    *_edges(trials),
+                ]
             ),
             **tables.headline(found),
         },
@@ -232,3 +238,12 @@ def _facts(data: VerificationSet, options: OpenSetOptions) -> dict[str, Any]:
         "replicates": options.replicates,
         "confidence": CONFIDENCE,
     }
+
+
+def _edges(trials: Mapping[Pair, Trial]) -> list[str]:
+    """Return which maps' λ was chosen at an edge of the grid, and in how many folds."""
+    return [
+        f"{source} → {target}: {trial.edges[0]} in {len(trial.edges)} folds; widen it with --alphas"
+        for (source, target), trial in trials.items()
+        if trial.edges
+    ]

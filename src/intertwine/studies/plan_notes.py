@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.plan_decision import Decision
+    from intertwine.studies.plan_forecast import Forecast
     from intertwine.studies.plan_groups import Grouping
     from intertwine.studies.plan_misaligned import Misaligned
     from intertwine.studies.plan_pairs import Pairs
@@ -102,6 +103,7 @@ def notes(
                 f"out, vary; vectors scaled to length 1 first find more (held-out recall@10 "
                 f"{after:.1f} in place of {before:.1f} %), and the saved map scales what it maps"
             )
+    found += filter(None, map(_edge, work.forecasts))
     if work.measure.labels is None:
         if pairs.labels is not None:
             found.append(f"labels are not used: {work.measure.unlabelled}")
@@ -114,6 +116,19 @@ def notes(
             f"if the old model has to go: {decision.otherwise}: {decision.otherwise_reason}"
         )
     return found
+
+
+def _edge(forecast: Forecast) -> str | None:
+    """Return that the λ that found most is the smallest or largest tried; None where it lies between."""
+    tried = [row["alpha"] for row in forecast.rows if row["alpha"] is not None]
+    alpha = forecast.candidate.alpha
+    if alpha is None or min(tried) < alpha < max(tried):
+        return None
+    end = "smallest" if alpha <= min(tried) else "largest"
+    return (
+        f"maps to {forecast.direction.option}, of the {forecast.fit}: of the λ tried the {end}, "
+        f"{alpha:g}, finds most; another beyond it may find more"
+    )
 
 
 def not_pairs(wrong: Misaligned, pairs: Pairs, feature_set: FeatureSet) -> str:

@@ -31,6 +31,8 @@ class Scored(NamedTuple):
         Of the map, where there are several.
     n, alpha
         Fit rows, and the λ that was used, if any.
+    edge
+        What is worth saying of the choice of λ, such as an edge of the grid; empty for most.
     scores
         (k,) of the pairs it was asked for, in order.
     """
@@ -40,6 +42,7 @@ class Scored(NamedTuple):
     rank: int | None
     n: int
     alpha: float | None
+    edge: str
     scores: Array
 
 
@@ -87,8 +90,8 @@ class ScoreShelf:
         try:
             tensors, header = read_tensors(path, kind="scores")
             return [
-                Scored(source, target, rank, n, alpha, tensors[str(i)])
-                for i, (source, target, rank, n, alpha) in enumerate(header["maps"])
+                Scored(source, target, rank, n, alpha, edge, tensors[str(i)])
+                for i, (source, target, rank, n, alpha, edge) in enumerate(header["maps"])
             ]
         except (FileFormatError, *DAMAGE):
             return None

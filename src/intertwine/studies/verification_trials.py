@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.estimators.gcv import said_of
 from intertwine.map_pair import MapPair
 from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
 from intertwine.studies.fold_maps import ReadyMaps
@@ -41,12 +42,15 @@ class Trial:
         Mean number of fit rows over folds, None where maps came from elsewhere.
     replicates
         The same with maps refitted in each bootstrap replicate, where that was asked for.
+    edges
+        What is worth saying of the choice of λ, of each fold's map of which something is.
     """
 
     accuracy: FoldAccuracy
     alpha: float | None = None
     n_fit: float | None = None
     replicates: tuple[FoldAccuracy, ...] | None = None
+    edges: tuple[str, ...] = ()
 
 
 def native_trials(data: VerificationSet) -> dict[str, Trial]:
@@ -142,8 +146,8 @@ def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Arra
         for (target, rank), fitted in maps_from(source).items():
             info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
             scores = mapped_scores(data, fitted, source, target, pairs)
-            alpha = info.get("alpha")
-            scored.append(Scored(source, target, rank, int(info["n"]), alpha, scores))
+            alpha, edge = info.get("alpha"), said_of(info.get("notes", ()))
+            scored.append(Scored(source, target, rank, int(info["n"]), alpha, edge, scores))
         return scored
 
     return list(chain.from_iterable(side_by_side(score, data.names)))
@@ -159,11 +163,14 @@ class ScoreTable:
         (n_folds, n_pairs): row k holds what counts when fold k is tested.
     alphas, counts
         λ, where there is one, and fit rows of each tested fold's map.
+    edges
+        What is worth saying of the choice of λ, of the tested folds' maps of which something is.
     """
 
     scores: Array
     alphas: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    edges: list[str] = field(default_factory=list)
 
     @property
     def n_fit(self) -> float:
@@ -179,11 +186,13 @@ class ScoreTable:
         if counted:
             self.counts.append(scored.n)
             self.alphas += [] if scored.alpha is None else [float(scored.alpha)]
+            self.edges += [scored.edge] if scored.edge else []
 
     def trial(self, data: VerificationSet) -> Trial:
         """Return the verification by these scores."""
         alpha = float(np.median(self.alphas)) if self.alphas else None
-        return Trial(fold_accuracy(self.scores, data.same, data.fold), alpha, self.n_fit)
+        accuracy = fold_accuracy(self.scores, data.same, data.fold)
+        return Trial(accuracy, alpha, self.n_fit, edges=tuple(self.edges))
 
 
 def _ready_trials(data: VerificationSet, maps: ReadyMaps) -> dict[Pair, Trial]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from intertwine.extras import import_extra
@@ -13,58 +12,9 @@ from intertwine.stores.lancedb_folder import PAGE, where_ids
 from intertwine.stores.origins import KEPT, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from intertwine.stores.lancedb_target import LanceTarget
-
-# Items that a note names.
-NAMED = 3
-
-
-@dataclass
-class Carried:
-    """Items that were carried along on the way back.
-
-    Parameters
-    ----------
-    added, edited, removed
-        Since the switch; added ones have no old vector.
-    """
-
-    added: dict[Any, None] = field(default_factory=dict)
-    edited: dict[Any, None] = field(default_factory=dict)
-    removed: dict[Any, None] = field(default_factory=dict)
-
-    @property
-    def any(self) -> bool:
-        """Whether there are some."""
-        return bool(self.added or self.edited or self.removed)
-
-    def notes(self, target: LanceTarget) -> list[str]:
-        """Return what to say of them."""
-        source, found = target.source.name, []
-        if self.added:
-            found.append(
-                f"{len(self.added)} rows that came after the switch, {named(self.added)} among them, "
-                f"are in {source} without an old vector, which no search finds; their new vectors "
-                f"stay in {target.name}, and come back with the next switch"
-            )
-        if self.edited:
-            found.append(
-                f"{len(self.edited)} rows that were edited after the switch, {named(self.edited)} "
-                "among them, keep their edits; their old vectors are those of before"
-            )
-        if self.removed:
-            found.append(
-                f"{len(self.removed)} rows that were deleted after the switch, {named(self.removed)} "
-                "among them, stay deleted"
-            )
-        return found
-
-
-def named(items: Iterable[Any]) -> str:
-    """Return a few items in words."""
-    return ", ".join(repr(item) for item in islice(items, NAMED))
 
 
 def put_under_name(

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores import lancedb_carry
+from intertwine.stores.carried import Carried
 from intertwine.stores.lancedb import LanceStore
 from intertwine.stores.lancedb_arrow import EMBEDDING, EXTRA, NOTE, one_line
-from intertwine.stores.lancedb_carry import Carried, old_rows, with_old
+from intertwine.stores.lancedb_carry import old_rows, with_old
 from intertwine.stores.lancedb_digests import origins_of
 from intertwine.stores.lancedb_folder import PAGE, absent, pages_of_ids, require_distinct
 from intertwine.stores.lancedb_indexes import build
@@ -89,7 +90,7 @@ def switch(target: LanceTarget, convert: Convert) -> list[str]:
         for page in _newest(target):
             yield target.with_vectors(page, convert(target.batch_of(page)))
 
-    target.carried, target.streamed = Carried(), {}
+    target.carried, target.streamed = Carried("rows", repr), {}
     _flip(target, pinned, schema, pages)
     for batch in carry_unfinished(target, PAGE):
         written += target.write(batch, convert(batch))
@@ -301,10 +302,13 @@ def rollback(target: LanceTarget) -> list[str]:
             f"{target.source.name}: its switch was cut short; run it again to complete it (without "
             "--rollback), then roll back"
         )
-    target.carried, target.streamed = Carried(), {}
+    target.carried, target.streamed = Carried("rows", repr), {}
     if flip is not None:
         list(carry_unfinished(target, PAGE))
-        return [*target.carried.notes(target), "completed a way back that was cut short"]
+        return [
+            *target.carried.notes(target.source.name, target.name),
+            "completed a way back that was cut short",
+        ]
     if not target.switched():
         raise InputError(f"{target.source.name} is not switched over; nothing to roll back")
     pinned = target.source.pinned()
@@ -323,7 +327,7 @@ def rollback(target: LanceTarget) -> list[str]:
         schema = _schema_back(target, pinned, old)
         _flip(target, pinned, schema, lambda: _pages_back(target, pinned, old))
     list(carry_unfinished(target, PAGE))
-    return target.carried.notes(target)
+    return target.carried.notes(target.source.name, target.name)
 
 
 def _require_last(target: LanceTarget, pinned: Any, old: Any) -> None:

@@ -16,6 +16,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.locks import one_run
 from intertwine.stores import lancedb_carry, lancedb_switch
+from intertwine.stores.carried import Carried
 from intertwine.stores.lancedb import LanceStore
 from intertwine.stores.lancedb_arrow import (
     EMBEDDING,
@@ -87,7 +88,7 @@ class LanceTarget(LanceStore):
     def __init__(self, source: LanceStore, address: Address, made: Mark) -> None:
         self.source, self.made, self.writes = source, made, 0
         # While a switch or a way back is completed: what is written goes under the source's name too.
-        self.carrying, self.carried = False, lancedb_carry.Carried()
+        self.carrying, self.carried = False, Carried("rows", repr)
         # Rows that were put under the source's name last of all, and are not here yet.
         self.streamed: dict[Any, Origin] = {}
         arrow = import_extra("pyarrow", EXTRA)

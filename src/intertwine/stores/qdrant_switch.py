@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
+from intertwine.stores.carried import Carried
 from intertwine.stores.origins import KEPT
 from intertwine.stores.qdrant import PAGE, QdrantStore
 from intertwine.stores.qdrant_facts import aliases_of, find_collection, one_line
 from intertwine.stores.qdrant_ledger import Entry, delete, look_at, origin_of, vectors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from intertwine.stores.qdrant_target import QdrantTarget
     from intertwine.stores.store import Batch, Convert
@@ -29,57 +29,34 @@ if TYPE_CHECKING:
 FORWARD, BACK = "forward", "back"
 # Looks at the source before a switch, and changes that need no further look.
 LOOKS, FEW = 5, 100
-# Items that a note names.
-NAMED = 3
 
 
 @dataclass
-class Carried:
+class CarriedPoints(Carried):
     """Points that were carried along on the way back.
 
     Parameters
     ----------
-    added, edited, removed
-        Since the switch; added ones have no old vector.
+    kind, spell, added, edited, removed
+        As in `Carried`.
     left
         Added ones that the old collection cannot hold without a vector.
     """
 
-    added: dict[Any, None] = field(default_factory=dict)
-    edited: dict[Any, None] = field(default_factory=dict)
-    removed: dict[Any, None] = field(default_factory=dict)
+    kind: str = "points"
+    spell: Callable[[Any], str] = str
     left: dict[Any, None] = field(default_factory=dict)
 
-    def notes(self, target: QdrantTarget) -> list[str]:
-        """Return what to say of them."""
-        old, found = target.source.address.shown, []
-        if self.left:
-            found.append(
-                f"{len(self.left)} points that came after the switch, {named(self.left)} among them, are "
-                f"in {target.name} only, by --force: the old collection takes no point without a vector"
-            )
-        if self.added:
-            found.append(
-                f"{len(self.added)} points that came after the switch, {named(self.added)} among them, "
-                f"are in {old} without an old vector, which no search finds; their new vectors stay in "
-                f"{target.name}, and come back with the next switch"
-            )
-        if self.edited:
-            found.append(
-                f"{len(self.edited)} points that were edited after the switch, {named(self.edited)} "
-                "among them, keep their edits; their old vectors are those of before"
-            )
-        if self.removed:
-            found.append(
-                f"{len(self.removed)} points that were deleted after the switch, "
-                f"{named(self.removed)} among them, stay deleted"
-            )
-        return found
-
-
-def named(items: Iterable[Any]) -> str:
-    """Return a few items in words."""
-    return ", ".join(str(item) for item in islice(items, NAMED))
+    def notes(self, old: str, new: str) -> list[str]:
+        """Return what to say of them, by the names of the old place and the new one."""
+        found = super().notes(old, new)
+        if not self.left:
+            return found
+        left = (
+            f"{self._after_the_switch('came', self.left)}, are in {new} only, by --force: the old "
+            "collection takes no point without a vector"
+        )
+        return [left, *found]
 
 
 def stands_for(target: QdrantTarget) -> str | None:
@@ -173,7 +150,7 @@ def carry_unfinished(target: QdrantTarget, size: int) -> Iterator[Batch]:
             target.remove_gone(old)
         target.note(target.made.switched(old.collection.name))
     elif step == BACK and not switched:
-        _merge(target, _old(target), Carried(), late=True, force=True)
+        _merge(target, _old(target), CarriedPoints(), late=True, force=True)
         target.note(target.made)
 
 
@@ -217,7 +194,7 @@ def rollback(target: QdrantTarget, *, force: bool) -> list[str]:
         vector, unless that is forced.
     """
     alias_of(target)
-    step, carried = target.step(), Carried()
+    step, carried = target.step(), CarriedPoints()
     if step == FORWARD and target.switched():
         raise InputError(
             f"{target.source.name}: its switch was cut short; run it again to complete it (without "
@@ -237,11 +214,11 @@ def rollback(target: QdrantTarget, *, force: bool) -> list[str]:
     _move(target, target.collection.name, mark.kept)
     _merge(target, old, carried, late=True, force=True)
     target.note(target.made)
-    return carried.notes(target)
+    return carried.notes(target.source.address.shown, target.name)
 
 
 def _merge(
-    target: QdrantTarget, old: QdrantStore, carried: Carried, *, late: bool, force: bool
+    target: QdrantTarget, old: QdrantStore, carried: CarriedPoints, *, late: bool, force: bool
 ) -> None:
     """Bring what changed under the alias since the switch to the old collection.
 
@@ -289,7 +266,7 @@ def _merge_page(
     target: QdrantTarget,
     old: QdrantStore,
     page: list[Any],
-    carried: Carried,
+    carried: CarriedPoints,
     *,
     late: bool,
     force: bool,
@@ -323,7 +300,12 @@ def _by_id(store: QdrantStore, ids: list[Any]) -> dict[str, Any]:
 
 
 def _add(
-    target: QdrantTarget, old: QdrantStore, records: list[Any], carried: Carried, *, force: bool
+    target: QdrantTarget,
+    old: QdrantStore,
+    records: list[Any],
+    carried: CarriedPoints,
+    *,
+    force: bool,
 ) -> None:
     """Add points to the old collection, without its vector.
 
@@ -343,7 +325,7 @@ def _add(
         if not force:
             raise InputError(
                 f"{target.source.name}: {len(ids)} points or more that came after the switch, "
-                f"{named(ids)} among them, cannot be brought to {old.collection.name} without an old "
+                f"{carried.named(ids)} among them, cannot be brought to {old.collection.name} without an old "
                 f"vector ({error}); with --force they stay in {target.name} only"
             ) from None
         carried.left |= ids

@@ -1,0 +1,66 @@
+"""Items that a way back carries along in a store, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# Items that a note names.
+NAMED = 3
+
+
+@dataclass
+class Carried:
+    """Items that were carried along on the way back.
+
+    Parameters
+    ----------
+    kind
+        What the store calls them, such as `rows`.
+    spell
+        Returns an id as it stands in a note.
+    added, edited, removed
+        Since the switch; added ones have no old vector.
+    """
+
+    kind: str
+    spell: Callable[[Any], str]
+    added: dict[Any, None] = field(default_factory=dict)
+    edited: dict[Any, None] = field(default_factory=dict)
+    removed: dict[Any, None] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        """Whether there are some."""
+        return bool(self.added or self.edited or self.removed)
+
+    def named(self, items: Iterable[Any]) -> str:
+        """Return a few items in words."""
+        return ", ".join(self.spell(item) for item in islice(items, NAMED))
+
+    def notes(self, old: str, new: str) -> list[str]:
+        """Return what to say of them, by the names of the old place and the new one."""
+        found = []
+        if self.added:
+            found.append(
+                f"{self._after_the_switch('came', self.added)}, are in {old} without an old vector, "
+                f"which no search finds; their new vectors stay in {new}, and come back with the next "
+                "switch"
+            )
+        if self.edited:
+            found.append(
+                f"{self._after_the_switch('were edited', self.edited)}, keep their edits; their old "
+                "vectors are those of before"
+            )
+        if self.removed:
+            found.append(f"{self._after_the_switch('were deleted', self.removed)}, stay deleted")
+        return found
+
+    def _after_the_switch(self, what: str, items: dict[Any, None]) -> str:
+        return (
+            f"{len(items)} {self.kind} that {what} after the switch, {self.named(items)} among them"
+        )

@@ -117,14 +117,24 @@ def stands_whole(root: Path, paths: list[Path]) -> bool:
     if not switched:
         return False
     mark = read_mark(switched[0])
-    names = switched_names(root / mark.kept) if mark is not None and mark.kept else None
-    return all(is_switched(path) for path in ([root / name for name in names] if names else paths))
+    asked = set(paths)
+    if mark is not None and mark.kept:
+        place = root / mark.kept
+        names = {root / name for name in switched_names(place)}
+        # What came while a switch goes on is of the old content.
+        asked = names | asked if is_switching(place) else names or asked
+    return all(is_switched(path) for path in asked)
 
 
 def switched_names(place: Path) -> list[str]:
     """Return which names, below the source's root, a switch to a place is about; none before one."""
     names = read_note(place).get("names", [])
     return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def is_switching(place: Path) -> bool:
+    """Return whether a switch to a place was begun that has not looked at its source for the last time."""
+    return read_note(place).get("switching") is True
 
 
 def is_switched(path: Path, kept: str | None = None) -> bool:
@@ -199,7 +209,7 @@ def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
         try:
             give_name(new, path, instead_of=old)
         except InputError:
-            _forget(path)
+            forget_switch(path)
             raise
         if facts_of(before) == old:
             return
@@ -217,6 +227,15 @@ def facts_of(path: Path) -> Facts:
 def switched_state(path: Path) -> FileState | None:
     """Return the content that a switch put under a name; None where that is not noted."""
     return FileState.from_json(read_note(path).get("content"))
+
+
+def holds_switched(path: Path) -> bool:
+    """Return whether a name stands for what a switch put there, or for nothing; read only in doubt."""
+    state = switched_state(path)
+    if state is None or not path.exists():
+        return True
+    size, changed, inode = facts_of(path)
+    return [size, changed, inode] == [*state.stamp[:2], state.stamp[3]] or state.is_of(path)
 
 
 def keep_since(path: Path) -> Path:
@@ -248,10 +267,10 @@ def settle(path: Path) -> None:
     if not (before.exists() and path.exists() and one_file(path, before)):
         return
     with _told(path):
-        _forget(path)
+        forget_switch(path)
 
 
-def _forget(path: Path) -> None:
+def forget_switch(path: Path) -> None:
     """Remove what is kept of a file's old content, and what is noted of a switch."""
     before = before_switch(path)
     if note_of(before).exists():

@@ -129,6 +129,11 @@ class FileStore(RowStore):
                 f"{self.name}: holds no vectors, expected some to tell the dimension by"
             )
 
+    def newcomers(self, known: Sequence[Path]) -> list[Path]:
+        """Return the files there now, in their order, but those that are known."""
+        there = {path.absolute() for path in known}
+        return [path for path in find_files(self.address) if path.absolute() not in there]
+
     def open_file(self, file: int) -> NpyVectors | TableVectors:
         """Return a file's vectors, opened anew."""
         path = self.paths[file]

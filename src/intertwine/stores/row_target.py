@@ -95,6 +95,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
             },
             making=sorted(self._making),
             names=[str(path.relative_to(root)) for path in self.names],
+            **({"switching": True} if self.switching else {}),
         )
 
     def _name(self, file: int) -> str:
@@ -295,9 +296,12 @@ class RowTarget(SwitchedFiles, WhenWhole):
         Raises
         ------
         InputError
-            When rows are missing.
+            When rows are missing, and where a switch that a kill cut off before its last look finds that
+            something was written meanwhile.
         """
         if self.switched():
+            if self.switching:
+                self.look_again()
             return []
         left = [file for file in range(len(self.outputs)) if not self.is_finished(file)]
         for file in left:

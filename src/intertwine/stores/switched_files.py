@@ -12,8 +12,11 @@ from intertwine.locks import one_run
 from intertwine.stores.file_switch import (
     before_switch,
     facts_of,
+    forget_switch,
     give_name,
+    holds_switched,
     is_switched,
+    is_switching,
     keep_since,
     note_of,
     one_file,
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from intertwine.stores.file_switch import Facts
     from intertwine.stores.row_store import RowStore
     from intertwine.stores.store import Convert, Mark
+
+# Files that a line names.
+NAMED = 3
 
 
 class SwitchedFiles:
@@ -60,6 +66,8 @@ class SwitchedFiles:
         self.kept = os.path.relpath(place, source.root)
         # Names that a switch is about, those that are gone by now too.
         self.names = [source.root / name for name in switched_names(place)]
+        # Until a switch has looked at the source once more, when all its names were exchanged.
+        self.switching = is_switching(place)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -81,7 +89,8 @@ class SwitchedFiles:
     def switched(self) -> bool:
         """Whether all the source's names stand for these files."""
         names = self.names or self.source.paths
-        return all(is_switched(path, self.kept) for path in names)
+        more = self.source.paths if self.switching else []
+        return all(is_switched(path, self.kept) for path in (*names, *more))
 
     def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise where a name is taken by what another switch keeps."""
@@ -99,20 +108,60 @@ class SwitchedFiles:
         Raises
         ------
         InputError
-            Where files are missing, another switch keeps something, or a folder cannot be written.
+            Where files are missing, another switch keeps something, a folder cannot be written, or
+            something was written to the source meanwhile.
         """
         del convert
         with one_run(self.source.paths[0]):
             states = self.require_made()
             self.require_ready()
-            self._note_names(self.source.paths)
+            if came := self.source.newcomers(self.source.paths):
+                raise InputError(
+                    f"{_listed(came)} came since this run began; run again to convert what came, and switch"
+                )
+            self._note_names(self.source.paths, switching=True)
             for path, output, state in zip(self.source.paths, self.outputs, states, strict=True):
                 switch_file(path, output, self.made.switched(self.kept), state)
+            self.look_again()
         return []
 
-    def _note_names(self, paths: list[Path]) -> None:
-        """Note which names a switch is about."""
-        self.names = paths
+    def look_again(self) -> None:
+        """End a switch: look at the source's files once more, now that all names are exchanged.
+
+        Raises
+        ------
+        InputError
+            Where a file came or was written to meanwhile: it is of the old space, and the next run
+            converts it.
+        """
+        came = self.source.newcomers(self.names)
+        said = [self._undo(path) for path in self.names if not holds_switched(path)]
+        if came:
+            holds = "holds" if len(came) == 1 else "hold"
+            said.append(f"{_listed(came)} came during the switch and {holds} old vectors")
+        if said:
+            raise InputError(
+                f"{_few(said)}; run again to convert {'it' if _one(came, said) else 'them'}"
+            )
+        self._note_names(self.names)
+
+    def _undo(self, path: Path) -> str:
+        """Undo the switch of a name that was written to since its exchange; return that in words."""
+        output = self._output_of(path)
+        if output is None or not one_file(path, output):
+            forget_switch(path)
+            return f"{path} was written to during the switch, which is undone for it"
+        aside = keep_since(path)
+        output.unlink()
+        rollback_file(path)
+        return (
+            f"{path} was written to in place during the switch, which is undone for it; what stood there "
+            f"is kept as {aside}"
+        )
+
+    def _note_names(self, paths: list[Path], *, switching: bool = False) -> None:
+        """Note which names a switch is about, and whether it goes on."""
+        self.names, self.switching = paths, switching
         self.note()
 
     def note(self) -> None:
@@ -140,8 +189,7 @@ class SwitchedFiles:
         names = [path for path in asked if self._is_ours(path)]
         gone = [said for path in asked if (said := self._gone(path))]
         if gone:
-            more = f" (and {len(gone) - 3} more files)" if len(gone) > 3 else ""
-            raise InputError(f"{'; '.join(gone[:3])}{more}; nothing was rolled back")
+            raise InputError(f"{_few(gone)}; nothing was rolled back")
         if not names:
             raise InputError(f"{self.source.name} is not switched over; nothing to roll back")
         with one_run(self.source.paths[0]):
@@ -152,6 +200,9 @@ class SwitchedFiles:
         changed = {path: said for path in names if (said := self._since(path))}
         known = {path.absolute() for path in self.names}
         added = [path for path in self.source.found if known and path.absolute() not in known]
+        if self.switching:
+            # Of the old content, as no switch has come to its end.
+            added = []
         if (changed or added) and not force:
             raise InputError(self._refusal(changed, added))
         notes = [self._put_aside(path) for path in added]
@@ -201,9 +252,8 @@ class SwitchedFiles:
 
     def _refusal(self, changed: dict[Path, str], added: list[Path]) -> str:
         said = [*changed.values(), *(f"{path} was added since the switch" for path in added)]
-        more = f" (and {len(said) - 3} more files)" if len(said) > 3 else ""
         return (
-            f"{'; '.join(said[:3])}{more}; nothing was rolled back: copy what is new elsewhere, or add "
+            f"{_few(said)}; nothing was rolled back: copy what is new elsewhere, or add "
             "--force to go back and keep it beside, hidden"
         )
 
@@ -273,3 +323,20 @@ class SwitchedFiles:
             if folder.is_relative_to(self.place):
                 with suppress(OSError):  # it holds something else
                     folder.rmdir()
+
+
+def _few(said: list[str]) -> str:
+    """Return what is said of files as one line, the first of them."""
+    more = f" (and {len(said) - NAMED} more files)" if len(said) > NAMED else ""
+    return f"{'; '.join(said[:NAMED])}{more}"
+
+
+def _listed(paths: list[Path]) -> str:
+    """Return the names of files as a line lists them, the first of them."""
+    more = f" (and {len(paths) - NAMED} more files)" if len(paths) > NAMED else ""
+    return f"{', '.join(map(str, paths[:NAMED]))}{more}"
+
+
+def _one(came: list[Path], said: list[str]) -> bool:
+    """Return whether one file alone is spoken of."""
+    return len(said) == 1 and len(came) <= 1

@@ -177,3 +177,26 @@ def test_natives_that_differ_need_a_word(tmp_path, fitted):
     summary = migrate(source, target, fitted[1], options=MigrateOptions(switch=True, force=True))
     assert summary["checks"]["differ"] == 90
     assert summary["notes"][0].startswith("90 of 400 items read back are not what the map makes")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("make", MAKERS)
+def test_ids_of_a_check_that_the_store_lacks_are_found_before_anything_is_written(
+    tmp_path, fitted, make, dry_run
+):
+    """They are refused at once, not when all is converted."""
+    source, target = make(tmp_path)
+    natives = tmp_path / "natives"
+    natives.mkdir()
+    np.save(natives / "b.npy", fitted[0].apply(OLD[:9]))
+    (natives / "ids.txt").write_text("".join(f"{10 * N + row}\n" for row in range(9)))
+    there = names(tmp_path)
+    with pytest.raises(InputError, match="none of the items of --check is there, such as"):
+        migrate(source, target, fitted[1], options=MigrateOptions(check=natives, dry_run=dry_run))
+    if make in FILES:
+        assert names(tmp_path) == there
+    with (
+        closing(open_store(source)) as store,
+        closing(store.target(target, module.Mark.of(fitted[0], "0" * 64))) as place,
+    ):
+        assert not place.exists()

@@ -8,11 +8,13 @@ import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.stores import file_migration
 from tests.stores.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
 from tests.vectors_data import load_vectors, save_vectors
 
 from intertwine.errors import InputError
-from intertwine.stores import file_switch, open_store
+from intertwine.spaces import Space
+from intertwine.stores import Mark, file_switch, open_store
 
 N = 300
 ROWS = np.random.default_rng(3).standard_normal((N, OLD)).astype(np.float32)
@@ -382,6 +384,96 @@ def test_a_way_back_says_what_it_lacks(tmp_path, lost, message):
     store = open_store(source, before_switch=True)
     with pytest.raises(InputError, match=message):
         store.target(text, MARK).rollback()
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_dataset_with_a_lost_note_says_which_and_what_to_do(switched, restored):
+    """Whatever is asked for, one line names the note, where the old content is, and two ways out."""
+    source, text, paths = switched
+    note = paths[1].with_name(".b.parquet.intertwine.json")
+    saved = note.read_bytes()
+    note.unlink()
+    said = r"b\.parquet: the note of its switch, \.b\..*json, is gone, .* restore the note, or move"
+    with pytest.raises(InputError, match=said):
+        roll_back(source, text)
+    with pytest.raises(InputError, match=said):
+        open_store(source)
+    if restored:
+        note.write_bytes(saved)
+    else:
+        paths[1].replace(paths[1].with_name("b.elsewhere"))
+        paths[1].with_name(".b.parquet.before-switch").replace(paths[1])
+    assert roll_back(source, text) == []
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+    assert not list(paths[1].parent.rglob(".*"))
+
+
+NEXT = Mark("1" * 64, MARK.target, Space("c", NEW))
+
+
+def second(source, text):
+    """Switch a source that stands for new vectors to what another map makes of them."""
+    migrate(source, text, mark=NEXT)
+    target = begin(source, text, NEXT)[1]
+    target.require_ready()
+    target.switch(convert)
+    return target
+
+
+def test_a_second_migration_says_how_to_go_on_and_that_works(switched, tmp_path, monkeypatch):
+    """What the first switch keeps is removed, be it file by file, and the second goes and comes back."""
+    monkeypatch.setattr(file_migration, "MATRIX", -np.eye(NEW, dtype=np.float32))
+    source, _, paths = switched
+    new, text = open_store(source).read(range(N)), f"parquet:{tmp_path / 'newer'}"
+    kept = [path.with_name(f".{path.name}.before-switch") for path in paths]
+    for left in (3, 2, 1):
+        more = rf" \(and {left - 1} more like it\)" if left > 1 else ""
+        with pytest.raises(
+            InputError,
+            match=rf"{kept[3 - left].name}{more} is in the way: .* of a from before the switch to "
+            rf"{tmp_path / 'new'}; roll that switch back, or, .* remove .* and run again",
+        ):
+            begin(source, text, NEXT)[1].require_ready()
+        kept[3 - left].unlink()
+    second(source, text)
+    np.testing.assert_allclose(open_store(source).read(range(N)), -new, rtol=1e-6)
+    assert open_store(source, before_switch=True).target(text, NEXT).rollback() == []
+    np.testing.assert_array_equal(open_store(source).read(range(N)), new)
+    assert open_store(source).mark().target == MARK.target
+
+
+def test_what_is_switched_twice_may_be_rolled_back_first(switched, tmp_path):
+    """The other way out that the line names."""
+    source, text, _ = switched
+    with pytest.raises(InputError, match="roll that switch back"):
+        begin(source, f"parquet:{tmp_path / 'newer'}", NEXT)[1].require_ready()
+    assert roll_back(source, text) == []
+    np.testing.assert_array_equal(open_store(source).read(range(N)), ROWS)
+
+
+@pytest.mark.parametrize("scheme", ["parquet", "npy", "faiss"])
+def test_a_name_that_is_a_link_stays_one(tmp_path, scheme):
+    """Converting beside is done, a switch is refused in one line, and what the line says works."""
+    (tmp_path / "store").mkdir()
+    real, link = tmp_path / f"store/a.{scheme}", tmp_path / f"b.{scheme}"
+    index_of(real, ROWS) if scheme == "faiss" else save_vectors(real, ROWS)
+    link.symlink_to(real)
+    source, text = f"{scheme}:{link}", f"{scheme}:{tmp_path / 'new'}.{scheme}"
+    assert migrate(source, text) == N
+    target = begin(source, text)[1]
+    for step in (target.require_name, lambda: target.switch(convert)):
+        with pytest.raises(
+            InputError, match=rf"b\.{scheme} is a link to .*store/a\.{scheme}, and a switch would"
+        ):
+            step()
+    assert link.is_symlink()
+    before = real.read_bytes()
+    begin(f"{scheme}:{real}", f"{scheme}:{tmp_path / 'next'}.{scheme}")
+    migrate(f"{scheme}:{real}", f"{scheme}:{tmp_path / 'next'}.{scheme}")
+    begin(f"{scheme}:{real}", f"{scheme}:{tmp_path / 'next'}.{scheme}")[1].switch(convert)
+    assert link.is_symlink()
+    assert link.read_bytes() != before
+    assert open_store(source).dim == NEW
 
 
 def test_other_content_in_as_many_rows_is_not_told_by_their_number(switched):

@@ -214,6 +214,44 @@ def test_rows_without_a_vector_are_found_after_a_switch(table):
     assert target.missing() == 1
 
 
+def test_rows_that_were_emptied_are_not_converted_where_nothing_says_that_they_were(table):
+    """Without the column of stamps the rows are named, nothing is written, and the way out works."""
+    switch(table.target())
+    table.run("ALTER TABLE items DROP COLUMN new_intertwine")
+    assert migrate(table.target()) == []
+    table.run("UPDATE items SET emb = NULL WHERE id IN (8, 9)")
+    with pytest.raises(
+        InputError,
+        match=r"2 rows have .* no new one \(id 8, 9\), and column new_intertwine.* is gone",
+    ):
+        migrate(table.target())
+    assert table.old()[8] is None
+    table.run("UPDATE items SET emb_before = NULL WHERE id = 8")
+    table.target().rollback()
+    switch(table.target())
+    assert table.old()[8] is None
+    assert_mapped(table, but=[8])
+
+
+def test_a_rollback_says_what_it_cannot_know_without_the_column_of_stamps(table):
+    """It goes back all the same, and a row without a new vector is named for what it is."""
+    before = table.old()
+    switch(table.target())
+    table.run("UPDATE items SET emb = NULL WHERE id = 8")
+    table.run("UPDATE items SET emb = %s WHERE id = 9", text(np.ones(E)))
+    table.run("ALTER TABLE items DROP COLUMN new_intertwine")
+    unknown, lacks = table.target().rollback()
+    assert "new_intertwine, which said what was converted, is gone" in unknown
+    assert "1 rows without a new vector have their old one again (id 8)" in lacks
+    for item, vector in table.old().items():
+        np.testing.assert_array_equal(vector, before[item])
+    # As the note says.
+    table.run("UPDATE items SET emb = %s, new = NULL WHERE id = 3", text(VECTORS[50]))
+    switch(table.target())
+    assert_mapped(table, but=[9])
+    np.testing.assert_array_equal(table.old()[9], np.ones(E))
+
+
 # Rollback
 
 

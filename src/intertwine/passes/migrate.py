@@ -244,6 +244,7 @@ class _Run:
             self.natives = Natives.of(
                 self.options.check, self.linear_map.target, store, sample.ids[0]
             )
+            self.natives.require_there(store, place)
 
     def _present(self, sample: Batch) -> Array:
         """Return the vectors of a sample, or others where none of its items has one."""

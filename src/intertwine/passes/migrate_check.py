@@ -7,6 +7,7 @@ neighbours, and, with native vectors of the new model, is an item's new vector f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,29 @@ class Natives:
                 f"{folder}: ids such as {wrong!r} are not of the store's type, {kind.__name__}{why}"
             ) from None
         return cls(ids, found.read([space.name], rows)[space.name])
+
+    def require_there(self, store: Store, place: Target) -> None:
+        """Raise, before anything is written, where neither store nor target has any of the items.
+
+        Raises
+        ------
+        InputError
+            Naming one.
+        """
+        if (~np.isnan(store.read(self.ids)[:, 0])).any():
+            return
+        # Items that the new model alone embedded; files are not read before they are finished.
+        with suppress(InputError):
+            if place.exists() and (~np.isnan(place.read(self.ids)[:, 0])).any():
+                return
+        raise self.none_there(store.name)
+
+    def none_there(self, name: str) -> InputError:
+        """Return the error that none of the items is in a store."""
+        return InputError(
+            f"{name}: none of the items of --check is there, such as {self.ids[0]!r}; its ids must be the "
+            "store's"
+        )
 
 
 def _is_a(kind: type, text: str) -> bool:
@@ -348,9 +372,6 @@ def _found(place: Target, natives: Natives | None) -> tuple[int, int] | None:
     there = ~np.isnan(place.read(natives.ids)[:, 0])
     ids = [item for item, kept in zip(natives.ids, there, strict=True) if kept]
     if not ids:
-        raise InputError(
-            f"{place.name}: none of the items of --check is there, such as {natives.ids[0]!r}; its "
-            "ids must be the store's"
-        )
+        raise natives.none_there(place.name)
     results = place.search(natives.vectors[there], K)
     return sum(item in found for item, found in zip(ids, results, strict=True)), len(ids)

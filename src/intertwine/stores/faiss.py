@@ -10,7 +10,6 @@ import numpy as np
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.stores.faiss_read import ids_in_lists, read_index, reason_of
-from intertwine.stores.file_switch import original
 from intertwine.stores.row_store import RowStore
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class FaissStore(RowStore):
     def __init__(self, address: Address, path: Path) -> None:
         super().__init__(address, [path], None)
         faiss = import_extra("faiss", EXTRA)
-        file = original(path) if self.shows_old else path
+        file = self.shown(path)
         self.index = read_index(file)
         metrics: dict[int, Metric] = {faiss.METRIC_INNER_PRODUCT: "ip", faiss.METRIC_L2: "l2"}
         if self.index.metric_type not in metrics:

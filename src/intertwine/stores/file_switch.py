@@ -123,7 +123,13 @@ def stands_whole(root: Path, paths: list[Path]) -> bool:
         names = {root / name for name in switched_names(place)}
         # What came while a switch goes on is of the old content.
         asked = names | asked if is_switching(place) else names or asked
-    return all(is_switched(path) for path in asked)
+    return all(is_switched(path) or _old_is_removed(path) for path in asked)
+
+
+def _old_is_removed(path: Path) -> bool:
+    """Return whether a name stands for new content and somebody has removed the old."""
+    mark = read_mark(path)
+    return mark is not None and mark.kept is not None and not before_switch(path).exists()
 
 
 def switched_names(place: Path) -> list[str]:
@@ -158,19 +164,56 @@ def original(path: Path) -> Path:
     return before_switch(path) if is_switched(path) else path
 
 
-def require_free(path: Path) -> None:
-    """Raise where the name for a file's old content is taken.
+def before_any(path: Path) -> Path:
+    """Return where old content of a name is kept, whether that is noted or not; else the name."""
+    return before_switch(path) if before_switch(path).exists() else path
+
+
+def note_is_gone(path: Path) -> str:
+    """Return in words that content is kept of a name, and no note says of which switch; else nothing."""
+    before = before_switch(path)
+    if read_mark(path) is not None or not before.exists() or one_file(path, before):
+        return ""
+    return (
+        f"{path}: the note of its switch, {note_of(path).name}, is gone, and its old content is still in "
+        f"{before}; restore the note, or move {path} elsewhere and give {before.name} its name"
+    )
+
+
+def require_free(paths: list[Path], root: Path) -> None:
+    """Raise where names for files' old content are taken.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    root
+        The folder below which the source has its files.
 
     Raises
     ------
     InputError
-        Naming it.
+        Naming one, what keeps it, and the ways out.
     """
-    before = before_switch(path)
-    if before.exists() and not one_file(path, before):
+    taken = [path for path in paths if (before := before_switch(path)).exists()]
+    taken = [path for path in taken if not one_file(path, before_switch(path))]
+    if not taken:
+        return
+    path, before = taken[0], before_switch(taken[0])
+    mark = read_mark(path)
+    more = f" (and {len(taken) - 1} more like it)" if len(taken) > 1 else ""
+    if mark is None or mark.kept is None:
         raise InputError(
-            f"{before} is in the way, kept by another switch; move it elsewhere or remove it first"
+            f"{before}{more} is in the way, and no note says what it keeps; move it elsewhere, or remove "
+            "it first"
         )
+    place = os.path.normpath(root / mark.kept)
+    them = f"all {len(taken)}, each beside its file," if more else "it"
+    raise InputError(
+        f"{before}{more} is in the way: it keeps the vectors of {mark.source.name} from before the switch "
+        f"to {place}; roll that switch back, or, where those are not needed any more, remove {them} and "
+        "run again"
+    )
 
 
 def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
@@ -195,7 +238,7 @@ def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
     """
     if is_switched(path, mark.kept):
         return
-    require_free(path)
+    require_free([path], path.parent)
     before, note = before_switch(path), note_of(path)
     with _told(path):
         old = facts_of(path)

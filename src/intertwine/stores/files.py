@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.stores.exact_search import exact_search
-from intertwine.stores.file_switch import BEFORE, before_switch, name_of, original
+from intertwine.stores.file_switch import BEFORE, before_switch, name_of
 from intertwine.stores.row_store import RowStore, folders_below
 from intertwine.stores.store import check_metric
 from intertwine.vectors.arrays import NpyVectors
@@ -136,8 +136,7 @@ class FileStore(RowStore):
 
     def open_file(self, file: int) -> NpyVectors | TableVectors:
         """Return a file's vectors, opened anew."""
-        path = self.paths[file]
-        return self.open_path(original(path) if self.shows_old else path)
+        return self.open_path(self.shown(self.paths[file]))
 
     def open_path(self, path: Path) -> NpyVectors | TableVectors:
         """Return the vectors of a file that holds such, or held them before a switch."""

@@ -24,6 +24,8 @@ class Kept:
         Whether NULL was refused there.
     indexes
         Names that the new column's indexes took over, and what the old ones have been called since.
+    stamped
+        Whether a column of stamps stood beside.
     """
 
     column: str
@@ -31,6 +33,7 @@ class Kept:
     number: int | None = None
     not_null: bool = False
     indexes: dict[str, str] = field(default_factory=dict)
+    stamped: bool = False
 
     def to_text(self) -> str:
         """Return it as the text that a mark keeps."""
@@ -49,6 +52,8 @@ class Kept:
                 None if value["number"] is None else int(value["number"]),
                 bool(value["not_null"]),
                 {str(name): str(old) for name, old in value["indexes"].items()},
+                # Whoever noted a number wrote stamps.
+                bool(value.get("stamped", value["number"] is not None)),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             # Earlier versions kept the new column's name alone.

@@ -188,7 +188,12 @@ def _exchange(target: PgvectorTarget, indexes: list[tuple[TableIndex, TableIndex
         withdraw(target, name)
     comment = _words(target, name)
     kept = Kept(
-        target.column.name, before, numbers[name], not_null, _rename_indexes(target, indexes)
+        target.column.name,
+        before,
+        numbers[name],
+        not_null,
+        _rename_indexes(target, indexes),
+        target.stamped(),
     )
     _rename(target, {name: before, target.column.name: name})
     if not_null:
@@ -261,13 +266,48 @@ def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
     InputError
         Where the new column's name is taken now, or the old column is gone.
     """
-    old = target.find_before(kept)
+    old, lost = target.find_before(kept), kept.stamped and not target.stamped()
     if target.stamped():
         patiently(target, lambda: _stamp_others(target), target.connection)
     lacking = patiently(target, lambda: _roll_back(target, kept, old.name))
     target.stand(kept.column, replace(old, name=target.source.column.name))
     keep(target, target.source.column.name)
-    return [*lacking, *_edited(target)]
+    return [*lacking, *(_unknown(target) if lost else _edited(target))]
+
+
+def require_told(target: PgvectorTarget) -> None:
+    """Raise where rows lack a new vector and the column that tells why is gone since the switch.
+
+    Raises
+    ------
+    InputError
+        Naming some, and how to go on.
+    """
+    count, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
+    if count:
+        old = printable(target.old.name)
+        raise InputError(
+            f"{target.source.name}: {count} rows have an old vector and no new one ({ids}), and column "
+            f"{printable(target.stamp)}, which says whether theirs was removed on purpose, is gone; set "
+            f"{old} to NULL too where it was, then roll back and switch again, which converts the others"
+        )
+
+
+def _unknown(target: PgvectorTarget) -> list[str]:
+    """Return notes of what cannot be told of rows, as the column of stamps is gone, and of what can."""
+    said = (
+        f"column {printable(target.stamp)}, which said what was converted, is gone: which new vectors "
+        "were replaced since is not known, and an old vector that changes is converted again only where "
+        f"{printable(target.column.name)} is set to NULL"
+    )
+    notes = [said]
+    lacks, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
+    if lacks:
+        notes.append(
+            f"{lacks} rows without a new vector have their old one again ({ids}); set it to NULL where "
+            "it shall not be found"
+        )
+    return notes
 
 
 def _stamp_others(target: PgvectorTarget) -> None:

@@ -24,7 +24,7 @@ from intertwine.stores.pgvector_not_null import keep
 from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_stamps import SIGNATURE, conditions, stamp_name, stamp_note, stamps
-from intertwine.stores.pgvector_switch import roll_back, switch_over
+from intertwine.stores.pgvector_switch import require_told, roll_back, switch_over
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import HALF, SINGLE, common_metric
 from intertwine.untrusted import printable
@@ -344,6 +344,10 @@ class PgvectorTarget(PgvectorStore):
     def pending(self, size: int) -> Iterator[Batch]:
         """Yield what is to be converted, in the order that costs least."""
         if self.gone:
+            return iter(())
+        kept = self.kept()
+        if kept is not None and kept.stamped and not self.stamped():
+            require_told(self)
             return iter(())
         old = self.old_store(self.source.connection)
         return by_block(old, self.pending_condition(), size, **self.pieces())

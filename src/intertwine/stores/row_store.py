@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.errors import InputError
 from intertwine.file_state import stamp_of
 from intertwine.row_grid import cut_on_grid
 from intertwine.stores.file_switch import (
+    before_any,
     before_switch,
     is_switched,
+    note_is_gone,
     original,
     read_mark,
     stands_whole,
@@ -61,14 +64,22 @@ class RowStore(ABC):
         kept = [path for path in paths if before_switch(path).exists()]
         # What was added since a switch is none of the old content.
         self.paths = (kept if address.before else []) or paths
+        if not address.before and self.cut_off:
+            self._require_notes()
         # Before anything is read: what is read is of this state, or the state has changed.
         self.stamps = [self._stamp(path) for path in self.paths]
 
     def _stamp(self, path: Path) -> list[int]:
         try:
-            return stamp_of(original(path) if self.shows_old else path)
+            return stamp_of(self.shown(path))
         except OSError:
             return []
+
+    def shown(self, path: Path) -> Path:
+        """Return where the content is that the store shows under a name."""
+        if self.address.before:
+            return before_any(path)
+        return original(path) if self.shows_old else path
 
     @property
     def edges(self) -> list[int]:
@@ -94,6 +105,12 @@ class RowStore(ABC):
     @abstractmethod
     def target(self, text: str, mark: Mark) -> Target:
         """Return the place that another address names."""
+
+    def _require_notes(self) -> None:
+        """Raise where a file among others that were switched lacks the note of that."""
+        said = next((said for path in self.paths if (said := note_is_gone(path))), "")
+        if said:
+            raise InputError(said)
 
     def newcomers(self, known: Sequence[Path]) -> list[Path]:
         """Return the files there now, in their order, but those that are known."""

@@ -18,6 +18,7 @@ from intertwine.stores.file_switch import (
     is_switched,
     is_switching,
     keep_since,
+    note_is_gone,
     note_of,
     one_file,
     read_mark,
@@ -95,10 +96,26 @@ class SwitchedFiles:
     def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise where a name is taken by what another switch keeps."""
         del force
-        for path in self.source.paths:
-            if not is_switched(path, self.kept):
-                require_free(path)
+        others = [path for path in self.source.paths if not is_switched(path, self.kept)]
+        require_free(others, self.source.root)
         return []
+
+    def require_name(self) -> None:
+        """Raise where a name is a link: a switch would put a file in its place.
+
+        Raises
+        ------
+        InputError
+            Naming it, where it leads, and what to do.
+        """
+        links = [path for path in self.source.paths if path.is_symlink()]
+        if links:
+            more = f" (and {len(links) - 1} more)" if len(links) > 1 else ""
+            raise InputError(
+                f"{links[0]}{more} is a link to {links[0].resolve()}, and a switch would put a file in its "
+                "place: name what it leads to, or put a copy of that in its place; without --switch the "
+                "new vectors stand beside"
+            )
 
     def switch(self, convert: Convert) -> list[str]:
         """Make the source's names stand for these files; `.NAME.before-switch` keeps the old content.
@@ -114,6 +131,7 @@ class SwitchedFiles:
         del convert
         with one_run(self.source.paths[0]):
             states = self.require_made()
+            self.require_name()
             self.require_ready()
             if came := self.source.newcomers(self.source.paths):
                 raise InputError(
@@ -224,9 +242,7 @@ class SwitchedFiles:
         before, mark = before_switch(path), read_mark(path)
         if mark is not None and mark.kept == self.kept and not before.exists():
             return f"{path} stands for new vectors, and {before}, which kept the old ones, is gone"
-        if mark is None and before.exists() and not one_file(path, before):
-            return f"{path}: the note of its switch is gone; its old content is still in {before}"
-        return ""
+        return note_is_gone(path)
 
     def _since(self, path: Path) -> str:
         """Return in words what came under a name since the switch; nothing where nothing did."""

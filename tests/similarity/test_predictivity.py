@@ -18,9 +18,12 @@ from intertwine.estimators.gcv import (
 )
 from intertwine.moments import Moments
 from intertwine.similarity import r_squared
+from intertwine.similarity.measures import MEASURES, RIGID
 from intertwine.similarity.predictivity import fold
 from intertwine.similarity.spectrum import Spectrum
 from intertwine.spaces import Space
+
+_HALVES = (slice(100), slice(100, None))
 
 
 def explained(a, b, fitted) -> float:
@@ -248,3 +251,20 @@ def test_a_chosen_edge_is_said():
     assert fold_of(a * 1e-5, b, seen, alphas=ALPHAS).note == LOWER
     assert fold_of(a, b, seen, alphas=[1e-9, 1e-8]).note == UPPER
     assert fold_of(a, a[:, :3], seen, alphas=ALPHAS[:3]).note == NO_CANDIDATE
+
+
+@pytest.mark.parametrize("moved", ["a", "b"])
+def test_held_out_r2_ignores_what_the_list_says(moved):
+    """Held-out R² ignores shift, rotation and one scale of either space, as `MEASURES` says."""
+    a, b = make("tall")
+    sides = {"a": a, "b": b}
+    turn = np.linalg.qr(np.random.default_rng(3).standard_normal((sides[moved].shape[1],) * 2))[0]
+
+    def score(rows):
+        rest, group = (moments_of(rows["a"][part], rows["b"][part]) for part in _HALVES)
+        found = fold(rest, group, "a", ["b"])["b"]
+        return 1 - found.residual / group.scatter_diagonal("b").sum()
+
+    changed = {**sides, moved: 300 * sides[moved] @ turn + 5}
+    assert score(changed) == pytest.approx(score(sides), abs=1e-9)
+    assert MEASURES["r2"].ignores == RIGID

@@ -169,7 +169,7 @@ _LISTED = (
         low=None,
         high=1.0,
         best=1.0,
-        ignores="shift and rotation of either space, one scale of the target",
+        ignores=RIGID,
         formula="1 − Σ‖B − B̂‖² / Σ‖B − mean(B)‖², B̂ by ridge maps fitted on the other row groups, "
         "λ by GCV",
         source="Golub, Heath & Wahba, Technometrics 21 (1979), for λ",

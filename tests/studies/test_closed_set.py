@@ -262,6 +262,16 @@ def test_no_row_is_read_into_the_moments_twice(sorted_fit, monkeypatch):
     assert sorted(seen) == list(range(500))
 
 
+def test_a_precision_asked_for_holds_at_every_point(tmp_path, networks):
+    """With float64 features that float32 cannot hold are scored at every point of the curve."""
+    nets = networks({"a": 12, "b": 9})
+    for part, n, seed in (("fit", 200, 1), ("eval", 90, 2)):
+        nets.save(tmp_path / part, n, seed, prefix=part)
+        np.save(tmp_path / part / "a.npy", 1e39 * np.load(tmp_path / part / "a.npy").astype(float))
+    for row in run(tmp_path, points=4)["curve"]:
+        assert row["accuracy"] is not None
+
+
 def test_the_order_of_the_file_changes_nothing(curved, trio, write_folder, tmp_path):
     """The same rows in another order give the same curve and the same tables."""
     _, nets, (fit, labels, ids), (evaluation, eval_labels) = trio

@@ -157,8 +157,9 @@ class Swaps:
         fitted = self.fitter.fit(self.moments, source, targets)
         maps = {name: _one_map(fitted[name]) for name in targets}
         folded = {name: Classifier.folded(maps[name], self.heads[name]) for name in targets}
-        # A point inside the curve needs no more; the last one, the main table, is exact.
-        counts = self._count(source, folded, precision=None if full else "float32")
+        # A point inside the curve needs no more than float32, unless another precision is asked for.
+        inside = "float32" if self.precision == "auto" else self.precision
+        counts = self._count(source, folded, precision=None if full else inside)
         r2 = self._r2(source, maps) if full else {}
         return [Cell(source, name, counts[name], maps[name].info, r2.get(name)) for name in targets]
 

@@ -345,3 +345,42 @@ def test_a_chosen_edge_is_said_after_a_kill_too(sets, tmp_path):
     for _ in range(2):
         notes = study(*sets, options=options, known=[20], scratch=tmp_path)["notes"]
         assert any(note.startswith("a → b, 20 known pairs: GCV chose the ") for note in notes)
+
+
+def with_nobody(sets, folder, write_folder):
+    """Write the sets again with rows between that nobody knows: labelled −1, some of length zero."""
+    made = []
+    for source, at, count in zip(sets, (3, 0), (12, 14), strict=True):
+        labels, ids = np.load(source / "labels.npy"), (source / "ids.txt").read_text().split()
+        spaces = {name: np.load(source / f"{name}.npy") for name in "ab"}
+        spaces = {name: np.insert(x, [at] * count, x[:count], axis=0) for name, x in spaces.items()}
+        for rows in spaces.values():
+            rows[at] = 0
+        ids[at:at] = [f"nobody_{source.name}_{number}" for number in range(count)]
+        labels = np.insert(labels, [at] * count, [-1] * (count - 1) + [-7])
+        made.append(write_folder(folder / source.name, spaces, labels=labels, ids=ids))
+    return made
+
+
+def test_rows_that_nobody_knows_are_left_out(sets, result, write_folder, tmp_path):
+    """Rows with a negative label are no person: rates stay as without them, and doubts count them."""
+    found = study(*with_nobody(sets, tmp_path, write_folder), known=[0, 8, 20])
+    assert found["warnings"][:2] == [
+        "12 of 92 templates left out: their label is negative, so nobody knows who is shown",
+        "14 of 93 probes left out: their label is negative, so nobody knows who is shown",
+    ]
+    for table in ("pairs", "cmc", "linkable"):
+        assert found[table] == result[table]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_set_of_nobody_is_refused(sets, write_folder, tmp_path, side):
+    """Where every label of a set is negative the study says that it needs identities."""
+    pair = list(sets)
+    pair[side] = write_folder(
+        tmp_path / "nobody",
+        {name: np.load(pair[side] / f"{name}.npy") for name in "ab"},
+        labels=np.full(len(np.load(pair[side] / "labels.npy")), -1),
+    )
+    with pytest.raises(InputError, match="nobody: every label is negative"):
+        study(*pair)

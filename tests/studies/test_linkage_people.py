@@ -55,10 +55,9 @@ def test_known_people_are_nested_and_never_searched_for(people):
 
 
 def test_a_known_person_is_known_by_own_rows(people):
-    """The probe and the template of a known person are rows of that person, on both sides."""
+    """The probe and the template of a known person are of that person, on both sides."""
     for person in people.shared:
-        row = people.first_probe[person]
-        assert people.probes[people.probe_rows.tolist().index(row)] == person
+        assert people.probes[people.first_probe[person]] == person
         assert people.gallery[people.first_template[person]] == person
     absent = np.setdiff1d(np.arange(len(people.fold)), people.gallery)
     assert (people.first_template[absent] == -1).all()

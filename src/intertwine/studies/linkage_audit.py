@@ -74,9 +74,9 @@ class Audit:
         cmc: list[tables.Row] = []
         done, total = 0, len(self.gallery.spaces) * len(self.probe.spaces)
         for target in self.gallery.spaces:
-            templates = read_units(self.gallery, target)
+            templates = read_units(self.gallery, target, self.people.template_rows)
             for source in self.probe.spaces:
-                rows = read_units(self.probe, source)
+                rows = read_units(self.probe, source, self.people.probe_rows)
                 for count in [0] if source == target else ladder:
                     row, curve = self._known(source, target, rows, templates, count)
                     pairs.append(row)
@@ -114,8 +114,7 @@ class Audit:
         edges: list[str] = []
         try:
             bridge = self._bridge(source, target, probes, templates, count, edges)
-            rows = probes[self.people.probe_rows]
-            found = search(self.people, rows, templates, bridge, count)
+            found = search(self.people, probes, templates, bridge, count)
         except InputError as error:
             # Too few pairs for this method; more of them may do.
             return {**key, **tables.undefined_row(str(error))}, []

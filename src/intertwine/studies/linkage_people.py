@@ -35,14 +35,15 @@ class People:
     ----------
     gallery, probes
         (n_templates,) and (n_probes,) the person of each row used.
-    probe_rows
-        (n_probes,) ascending rows of the probe set that are searched for.
+    template_rows, probe_rows
+        (n_templates,) and (n_probes,) ascending rows of the two sets: those used.
     fold, half
         (n_people,) of those who have probes; −1 for people of the gallery alone.
     shared
         People who are in both sets, in the order in which they become known.
     first_probe, first_template
-        (n_people,) the row by which a known person is known; −1 where there is none.
+        (n_people,) which of the probes and of the templates used a known person is known by; −1 where
+        there is none.
     n_folds
         Folds.
     notes
@@ -51,6 +52,7 @@ class People:
 
     gallery: Array
     probes: Array
+    template_rows: Array
     probe_rows: Array
     fold: Array
     half: Array
@@ -92,10 +94,11 @@ class People:
         if n_folds < 2:
             raise InputError(f"got {n_folds} folds, expected at least 2")
         rows, notes = _probe_rows(gallery, probe)
+        template_rows = np.flatnonzero(enrolled_as >= 0)
         labels, numbers = np.unique(
-            np.concatenate([enrolled_as, searched_as[rows]]), return_inverse=True
+            np.concatenate([enrolled_as[template_rows], searched_as[rows]]), return_inverse=True
         )
-        templates, probes = numbers[: gallery.n], numbers[gallery.n :]
+        templates, probes = np.split(numbers, [len(template_rows)])
         n_people = len(labels)
         enrolled, searched = (
             np.bincount(part, minlength=n_people) > 0 for part in (templates, probes)
@@ -110,12 +113,13 @@ class People:
         return cls(
             gallery=templates,
             probes=probes,
+            template_rows=template_rows,
             probe_rows=rows,
             fold=fold,
             half=half,
             shared=shared,
-            first_probe=_first(probes, rows, probe.id_hashes, n_people),
-            first_template=_first(templates, np.arange(gallery.n), gallery.id_hashes, n_people),
+            first_probe=_first(probes, probe.id_hashes[rows], n_people),
+            first_template=_first(templates, gallery.id_hashes[template_rows], n_people),
             n_folds=n_folds,
             notes=notes,
         )
@@ -124,12 +128,34 @@ class People:
 def _identities(side: FeatureSet) -> Array:
     if side.labels is None:
         raise InputError(f"{side}: no labels.npy; linkage needs the identity of each row")
+    if (side.labels < 0).all():
+        raise InputError(
+            f"{side}: every label is negative, which says that nobody is known; linkage needs the "
+            "identity of each row"
+        )
     return side.labels
+
+
+def _nameless(side: FeatureSet, what: str) -> list[str]:
+    """Return a doubt about the rows of which no label says who is shown, if there are any."""
+    assert side.labels is not None  # noqa: S101 - checked before
+    count = int((side.labels < 0).sum())
+    if not count:
+        return []
+    return [
+        Doubt(
+            f"{count} of {side.n} {what} left out: their label is negative, so nobody knows who is shown"
+        )
+    ]
 
 
 def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str]]:
     """Return the probes that are no images of the gallery: those would be found trivially."""
+    assert gallery.labels is not None  # noqa: S101 - checked before
+    assert probe.labels is not None  # noqa: S101
     notes = [*gallery.notes, *probe.notes]
+    notes += [*_nameless(gallery, "templates"), *_nameless(probe, "probes")]
+    nameless = probe.labels < 0
     inside = np.zeros(probe.n, bool)
     if gallery.has_ids and probe.has_ids:
         inside = same_images(gallery, probe)
@@ -137,6 +163,7 @@ def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str
         raise InputError(f"{gallery} is gallery and probes: each image would find itself")
     else:
         notes.append("without ids.txt on both sides, an image that is in both cannot be told")
+    inside &= ~nameless
     if inside.any():
         notes.append(f"{inside.sum()} probes left out: the same images are in the gallery")
     copies, strangers = equal_rows(gallery, probe)
@@ -155,16 +182,17 @@ def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str
                 "in the order of the rows, and does every image show a face?"
             )
         )
-    inside |= copies
+    inside |= copies | nameless
     if inside.all():
+        labelled = " that has a label" if nameless.any() else ""
         raise InputError(
-            f"every image of {probe} is in {gallery} too: nothing is left to search for (folders and "
+            f"every image of {probe}{labelled} is in {gallery} too: nothing is left to search for (folders and "
             "extensions of ids count only where names repeat)"
         )
     rows = np.flatnonzero(~inside)
     return rows, [
         *notes,
-        *_without_face(gallery, np.arange(gallery.n), "templates of the gallery"),
+        *_without_face(gallery, np.flatnonzero(gallery.labels >= 0), "templates of the gallery"),
         *_without_face(probe, rows, "probes"),
     ]
 
@@ -189,12 +217,12 @@ def _check(n_shared: int, n_folds: int, gallery: FeatureSet, probe: FeatureSet) 
         )
 
 
-def _first(people: Array, rows: Array, id_hashes: Array, n_people: int) -> Array:
+def _first(people: Array, id_hashes: Array, n_people: int) -> Array:
     """Return one row of each person, the same however the rows lie; −1 where there is none."""
-    order = np.argsort(id_hashes[rows], kind="stable")
+    order = np.argsort(id_hashes, kind="stable")
     first = np.full(n_people, NOBODY)
     present, place = np.unique(people[order], return_index=True)
-    first[present] = rows[order][place]
+    first[present] = order[place]
     return first
 
 

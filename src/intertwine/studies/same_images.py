@@ -81,7 +81,8 @@ def _read(side: FeatureSet, name: str, rows: Array) -> Array:
 def equal_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, Array]:
     """Return which probes have the very row of a template, in every space that both sides have.
 
-    Rows that repeat within a set, as those of a network that always says the same, tell nothing.
+    Rows that repeat within a set, as those of a network that always says the same, tell nothing, nor
+    do rows with a negative label, of which nobody knows who is shown.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def equal_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, Array]:
     count, again = Counter(theirs), Counter(mine)
     label_of = dict(zip(theirs, gallery.labels.tolist(), strict=True))
     for row, (key, label) in enumerate(zip(mine, probe.labels.tolist(), strict=True)):
-        if count[key] == again[key] == 1:
+        if count[key] == again[key] == 1 and min(label, label_of[key]) >= 0:
             (copies if label_of[key] == label else strangers)[row] = True
     return copies, strangers
 

@@ -123,6 +123,41 @@ class TestLabels:
             listed(("1.jpg", b""), columns=Columns(label="breed"))
 
 
+class TestFolders:
+    @pytest.mark.parametrize("above", ["", "photos/", "./data/photos/"])
+    def test_classes(self, listed, above):
+        """Without labels, folders are the classes, as of a folder; what all lie in is no class."""
+        names = ["dog/2.jpg", "cat/1.jpg", "dog/1.jpg", "owl/7.png"]
+        images = listed(*((above + name, b"") for name in names))
+        assert (images.labels.tolist(), images.classes) == ([1, 0, 1, 2], ["cat", "dog", "owl"])
+        assert images.notes == ()
+
+    def test_labels_first(self, listed):
+        """Labels of samples count, whatever folders they lie in."""
+        files = [("a/1.jpg", b""), ("a/1.cls", b"5"), ("b/1.jpg", b""), ("b/1.cls", b"5")]
+        images = listed(*files)
+        assert (images.labels.tolist(), images.classes) == ([5, 5], None)
+
+    @pytest.mark.parametrize("names", [["1", "2"], ["cat/1", "cat/2"], ["a/b/1", "a/b/2"]])
+    def test_no_classes(self, listed, names):
+        """No folder, and one folder, are no classes."""
+        images = listed(*((f"{name}.jpg", b"") for name in names))
+        assert (images.labels, images.classes, images.notes) == (None, None, ())
+
+    @pytest.mark.parametrize(
+        ("stray", "where"), [("3", "lies beside them"), ("cat/new/3", "lies deeper")]
+    )
+    def test_strays(self, listed, tmp_path, stray, where):
+        """Where an image lies beside or below the folders they are no classes, and a note says so."""
+        images = listed(("cat/1.jpg", b""), (f"{stray}.jpg", b""), ("dog/2.jpg", b""))
+        assert images.labels is None
+        (note,) = images.notes
+        assert note == (
+            f"{tmp_path / '0.tar'}: no labels: 2 folders hold images (cat, dog) but are not taken for "
+            f"classes, because {stray} {where}; move it away if they are classes"
+        )
+
+
 class TestImages:
     def test_ending(self, listed):
         """Of several images of a sample, the one named is taken."""

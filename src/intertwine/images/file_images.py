@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -152,17 +152,47 @@ def walk(path: Path) -> FileImages:
             f"{path}: holds no image, expected files ending in {_found_instead(files)}"
         )
     notes = _other_images(path, files) + _broken_links(path, broken)
+    found = class_folders(path, ids)
+    if found.labels is None:
+        return FileImages("folder", root, ids, None, notes=notes + found.notes)
+    notes += _without_images(root, found.folders)
+    return FileImages("class-folders", root, ids, found.labels, found.classes, notes)
+
+
+class ClassFolders(NamedTuple):
+    """Folders as classes: labels and names of the classes, or None; the folders; what is doubtful."""
+
+    labels: Array | None
+    classes: list[str] | None
+    folders: list[str]
+    notes: tuple[str, ...]
+
+
+def class_folders(path: Path, ids: Sequence[str]) -> ClassFolders:
+    """Return the folders of some images as their classes, when they are laid out so.
+
+    Parameters
+    ----------
+    path
+        Where the images are, for a note.
+    ids
+        (n,) paths of the images below it, with `/`.
+
+    Returns
+    -------
+    found
+        Labels in the sorted order of the folders, when each image lies in one of two or more folders
+        right below the path; a note where only some do.
+    """
     tops = [name.split("/")[0] for name in ids]
-    classes = sorted(set(tops))
+    folders = sorted(set(tops))
     strays = [name for name in ids if name.count("/") != 1]
-    if len(classes) < 2 or strays:
-        return FileImages("folder", root, ids, None, notes=notes + _given_up(path, ids, strays))
-    number = {name: label for label, name in enumerate(classes)}
-    labels = np.array([number[top] for top in tops], np.int64)
-    notes += _without_images(root, classes)
+    if len(folders) < 2 or strays:
+        return ClassFolders(None, None, [], _given_up(path, ids, strays))
+    number = {name: label for label, name in enumerate(folders)}
     # Images in a folder whose name is no text have no ids either; extraction says so.
-    shown = [name if is_line(name) else shown_path(name) for name in classes]
-    return FileImages("class-folders", root, ids, labels, shown, notes)
+    shown = [name if is_line(name) else shown_path(name) for name in folders]
+    return ClassFolders(np.array([number[top] for top in tops], np.int64), shown, folders, ())
 
 
 def _suffix(name: str) -> str:
@@ -269,11 +299,11 @@ def _given_up(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[st
     return (note,)
 
 
-def _without_images(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
+def _without_images(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """Return a note about folders beside the classes that hold no image, if there are any."""
-    known = set(classes)
-    folders = [entry for entry in _entries(root) if _is_folder(entry) and not entry.is_symlink()]
-    empty = sorted(entry.name for entry in folders if entry.name not in known)
+    known = set(folders)
+    there = [entry for entry in _entries(root) if _is_folder(entry) and not entry.is_symlink()]
+    empty = sorted(entry.name for entry in there if entry.name not in known)
     if not empty:
         return ()
     more = f", nor do {len(empty) - 1} more" if len(empty) > 1 else ""

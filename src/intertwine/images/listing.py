@@ -88,8 +88,8 @@ def list_images(path: str | os.PathLike[str], *, columns: Columns | None = None)
     sorted, those behind links too and hidden ones not; when each lies in one of two or more folders
     right below it, these are the classes, numbered in sorted order, and when only some do, a note
     says so. A `.csv` or `.parquet` file is a table of paths, or of images'
-    bytes; a `.tar` file, or several as `shards-{000..012}.tar`, a WebDataset. Any other file is a
-    manifest: lines `file label`. Paths are relative to the folder of the file that names them.
+    bytes; a `.tar` file, or several as `shards-{000..012}.tar`, a WebDataset, whose folders are its
+    classes likewise where it has no labels. Any other file is a manifest: lines `file label`. Paths are relative to the folder of the file that names them.
 
     Parameters
     ----------

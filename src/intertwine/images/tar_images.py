@@ -6,20 +6,22 @@ import json
 import re
 from array import array
 from io import BytesIO
-from itertools import groupby
+from itertools import groupby, takewhile
 from sys import intern
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from intertwine.errors import InputError
 from intertwine.features.record import ids_text
 from intertwine.images.decode import UnreadableImageError
-from intertwine.images.file_images import OTHER_SUFFIXES, SUFFIXES
+from intertwine.images.file_images import OTHER_SUFFIXES, SUFFIXES, class_folders
 from intertwine.images.tar_index import Member, read_member, tar_members
 from intertwine.tables.columns import LABEL, Columns, read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from intertwine.arrays import Array
 
 LABEL_ENDING = "cls"
 JSON_ENDING = "json"
@@ -31,7 +33,9 @@ _NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)
 class TarImages:
     """The images of tars, read where they lie; see `intertwine.images.listing.ImageSource`.
 
-    Ids are the keys of the samples. A label is the text of `KEY.cls`, or `label` in `KEY.json`.
+    Ids are the keys of the samples. A label is the text of `KEY.cls`, or `label` in `KEY.json`. Where
+    no sample has one, folders may be the classes, as of a folder of images: those right below the
+    folders that all keys begin with.
 
     Parameters
     ----------
@@ -51,7 +55,6 @@ class TarImages:
     """
 
     kind = "webdataset"
-    notes: tuple[str, ...] = ()
 
     def __init__(self, shards: Sequence[Path], columns: Columns) -> None:
         if columns.id is not None:
@@ -76,10 +79,16 @@ class TarImages:
         # Bytes that are no UTF-8 pass here: extraction may leave such samples out.
         keys = [key.encode(errors="backslashreplace").decode() for key in self.ids]
         ids_text(keys, len(keys), shards[0])
-        self.labels, self.classes = None, None
+        self.labels: Array | None = None
+        self.classes: list[str] | None = None
+        self.notes: tuple[str, ...] = ()
         if columns.label is not None or any(value is not None for value in values):
             self._check_labels(values)
             self.labels, self.classes = read_labels(values, self.name)
+        else:
+            shared = _shared_folders(self.ids)
+            inner = [key[len(shared) :] for key in self.ids]
+            self.labels, self.classes, _, self.notes = class_folders(shards[0], inner)
 
     def open(self, place: int) -> BytesIO:
         """Return an image's bytes.
@@ -133,6 +142,14 @@ def _samples(shard: Path, seen: set[str]) -> Iterator[tuple[str, dict[str, Membe
                 raise InputError(f"{shard}: {member.name} stands twice")
             files[ending] = member
         yield key, files
+
+
+def _shared_folders(keys: Sequence[str]) -> str:
+    """Return the folders that all keys begin with, with the last `/`, such as `photos/`."""
+    # What the first and the last of them in order begin with, all do.
+    ends = (end(key.split("/")[:-1] for key in keys) for end in (min, max))
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+    return "".join(f"{folder}/" for folder, _ in shared)
 
 
 def _image(where: str, files: dict[str, Member], ending: str | None) -> Member:

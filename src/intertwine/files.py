@@ -178,6 +178,31 @@ def require_apart(output: Path, *inputs: Path) -> None:
             )
 
 
+def require_outside(output: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Raise where a folder to write is, or lies in, one that is read.
+
+    Parameters
+    ----------
+    output
+        The folder to write.
+    inputs
+        What is read; those that are no folders do not count.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    place = Path(output).resolve()
+    for each in inputs:
+        given = Path(each).resolve()
+        if given == place or given in place.parents:
+            where = "is" if given == place else "lies in"
+            raise InputError(
+                f"got --out {output}, which {where} the input {each}; give another --out"
+            )
+
+
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Return the error that says a file could not be written, and why."""
     reason = error.strerror or str(error)

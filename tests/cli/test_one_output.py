@@ -184,6 +184,7 @@ def contents(folder):
         "moments set --out set/a.npy",
         "moments set --out set/ids.txt",
         "fit maps-of-moments/a--b.safetensors --out maps-of-moments",
+        "merge maps-of-moments/a--b.safetensors --out ./maps-of-moments/a--b.safetensors",
     ],
 )
 def test_an_input_is_never_written_over(intertwine, fitted, monkeypatch, arguments):
@@ -194,6 +195,30 @@ def test_an_input_is_never_written_over(intertwine, fitted, monkeypatch, argumen
     assert "expected another name to write" in intertwine(*words).error()
     assert contents(fitted) == before
     assert not (fitted / "no-folder").exists()
+
+
+@pytest.mark.parametrize(("out", "where"), [("", "is"), ("/new", "lies in"), ("/./", "is")])
+@pytest.mark.parametrize(
+    ("command", "read"),
+    [
+        ("fit set", "set"),
+        ("fit other set", "set"),
+        ("extract images --encoder onnx:absent.onnx", "images"),
+        ("open-set set --pairs absent.csv --fit ./maps", "maps"),
+    ],
+)
+def test_a_folder_that_is_read_is_not_written_into(
+    intertwine, fitted, monkeypatch, write_images, command, read, out, where
+):
+    """A folder to write that is, or lies in, one that is read is refused before anything is read."""
+    monkeypatch.chdir(fitted)
+    write_images(fitted / "images", 3)
+    (fitted / "other").mkdir()
+    before = contents(fitted)
+    error = intertwine(*command.split(), "--out", f"{read}{out}").error()
+    assert error.endswith(f"which {where} the input {read}; give another --out")
+    assert contents(fitted) == before
+    assert not (fitted / f"{read}/new").exists()
 
 
 def test_a_set_takes_what_is_not_its_own(intertwine, fitted, monkeypatch):

@@ -126,8 +126,8 @@ def open_set(
         curve_points=curve_points,
     )
     common.check_device(device, precision)
-    other_set = [Path(elsewhere)] if elsewhere and not _is_maps(elsewhere) else []
-    check_folder(out, "open-set", [*feature_set, *other_set])
+    fitted_on = [Path(elsewhere)] if elsewhere else []
+    check_folder(out, "open-set", [*feature_set, *fitted_on])
     check_writable(out)
     common.hold(out)
     require_report_extra()

@@ -14,6 +14,7 @@ from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.features.record import DTYPES, left_out
 from intertwine.features.writer import FeatureSetWriter
+from intertwine.files import require_outside
 from intertwine.images.face_cache import FaceCache
 from intertwine.images.face_detection import face_detector
 from intertwine.images.listing import ImageList, list_images
@@ -116,12 +117,14 @@ def extract(
     Raises
     ------
     InputError
-        When the input, an encoder or the folder cannot be used as asked, or an image is bad.
+        When the input, an encoder or the folder cannot be used as asked, `out` is or lies in the
+        input, or an image is bad.
     FileFormatError
         When an encoder's file is damaged.
     MissingExtraError
         When a library that an encoder needs is not installed.
     """
+    require_outside(out, input)
     _check(encoder_uris, batch_size, dtype)
     in_parts = _in_parts(workers, fill)
     began = time.monotonic()

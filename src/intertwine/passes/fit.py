@@ -13,7 +13,7 @@ from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.stamp import file_stamps
-from intertwine.files import check_writable, read_header, require_apart
+from intertwine.files import check_writable, read_header, require_apart, require_outside
 from intertwine.locks import one_run
 from intertwine.map_pair import MapPair
 from intertwine.moments import Moments
@@ -76,8 +76,10 @@ def fit_to_files(
     Raises
     ------
     InputError
-        For an unknown space, fewer than two rows, or options that do not fit.
+        For an unknown space, fewer than two rows, options that do not fit, or an `out` that is or lies
+        in one of the folders.
     """
+    require_outside(out, *paths)
     check_writable(out)
     with one_run(out):
         return _fit_to_files(paths, Path(out), options, source, target, say, products)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.counted_rows import joined
 from intertwine.errors import FileFormatError, InputError
-from intertwine.files import check_writable, read_header
+from intertwine.files import check_writable, read_header, require_apart
 from intertwine.locks import one_run
 from intertwine.moments import Moments
 from intertwine.passes.moments_file import summary_of
@@ -46,13 +46,15 @@ def merge_files(
     Raises
     ------
     InputError
-        For no files, files that share rows, and files of different spaces.
+        For no files, files that share rows, files of different spaces, and an `out` that is one of
+        them.
     FileFormatError
         For a file that is altered, cut, or no file of moments.
     """
     if not paths:
         raise InputError("got no file, expected at least one file of moments")
     out = Path(out)
+    require_apart(out, *map(Path, paths))
     check_writable(out.parent)
     with one_run(out):
         return _merge(paths, out, say)

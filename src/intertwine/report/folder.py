@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.files import json_bytes, read_json, text_bytes, write_files
+from intertwine.files import json_bytes, read_json, require_outside, text_bytes, write_files
 from intertwine.report import draw, render
 
 if TYPE_CHECKING:
@@ -63,13 +63,7 @@ def check_folder(
         an input.
     """
     place = Path(folder).resolve()
-    for each in inputs:
-        given = Path(each).resolve()
-        if given == place or given in place.parents:
-            where = "is" if given == place else "lies in"
-            raise InputError(
-                f"got --out {folder}, which {where} the input {each}; give another --out"
-            )
+    require_outside(folder, *inputs)
     held = _study_in(place / "report.json")
     if held not in {None, study}:
         article = "an" if str(held)[0] in "aeiou" else "a"

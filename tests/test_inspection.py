@@ -75,11 +75,13 @@ def test_a_map_and_a_pair(folder):
     assert (facts["kind"], facts["method"], facts["info"]["alpha"]) == ("map", "ridge", 2.0)
     assert facts["source"]["name"] == "a"
     assert facts["tensors"]["weight"] == [6, 8]
+    assert (facts["fitted_on"]["rows"], facts["fitted_on"]["features"]) == (40, 40)
     options = FitOptions(method="cca", rank=3)
     fit_to_files([folder / "set"], folder, options=options, source="a", target="b")
     facts = describe(folder / "a--b.safetensors")
     assert facts["kind"] == "map pair"
     assert facts["tensors"]["target/weight"] == [3, 6]
+    assert facts["source"]["fitted_on"]["rows"] == facts["target"]["fitted_on"]["features"] == 40
     json.dumps(facts, allow_nan=False)
 
 

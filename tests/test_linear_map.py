@@ -258,6 +258,19 @@ def test_maps_without_statistics_come_back(tmp_path):
     assert LinearMap.load(tmp_path / "x").source_mean is None
 
 
+def test_marks_of_the_rows_come_back(tmp_path):
+    """By what fit rows are recognised comes back, and is no part of the header where it is unknown."""
+    marks = {"rows": 900, "ids": ["00ff"], "features": ["12ab"]}
+    replace(MAP, fitted_on=marks).save(tmp_path / "x")
+    assert LinearMap.load(tmp_path / "x").fitted_on == marks
+    MAP.save(tmp_path / "y")
+    assert LinearMap.load(tmp_path / "y").fitted_on is None
+    assert "fitted_on" not in MAP.header()
+    replace(MAP, fitted_on={"rows": 900, "ids": [1], "features": []}).save(tmp_path / "z")
+    with pytest.raises(FileFormatError, match=r"fitted_on.ids is \[1\], expected"):
+        LinearMap.load(tmp_path / "z")
+
+
 def test_the_same_map_gives_the_same_bytes(tmp_path):
     """A map saved twice with one date gives one file; the date is now when none is given."""
     date = datetime(2024, 5, 6, tzinfo=UTC)

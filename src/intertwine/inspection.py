@@ -73,7 +73,17 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     header = read_header(path)
     # Reading the arrays checks them against the header's checksum.
     tensors, _ = read_tensors(path, kind=str(header.get("kind")))
-    return {**header, "tensors": {name: list(array.shape) for name, array in tensors.items()}}
+    facts = {key: _without_hashes(value) for key, value in _without_hashes(header).items()}
+    return {**facts, "tensors": {name: list(array.shape) for name, array in tensors.items()}}
+
+
+def _without_hashes(value: Any) -> Any:
+    """Return a header, or one of its parts, with numbers of the hashes that nobody reads."""
+    if not isinstance(value, dict) or not isinstance(value.get("fitted_on"), dict):
+        return value
+    kept = value["fitted_on"]
+    counts = {key: len(each) if isinstance(each, list) else each for key, each in kept.items()}
+    return {**value, "fitted_on": counts}
 
 
 def _feature_set(path: Path) -> dict[str, Any]:

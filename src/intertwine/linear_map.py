@@ -28,6 +28,7 @@ HEADER = {
     "target": SPACE,
     "method": str,
     "info": {"plan?": (dict, None), "notes?": [str], "n?": (int, None)},
+    "fitted_on?": {"rows": int, "ids": ([str], None), "features": [str]},
     "created?": str,
 }
 # The kind of file of a map that scales its input: programs that do not know it refuse the file.
@@ -62,6 +63,9 @@ class LinearMap:
     unit_source
         Whether features are scaled to length 1 before the map, x ↦ weight · x/‖x‖ + bias; the
         statistics of the source are then those of scaled features. A zero vector stays zero.
+    fitted_on
+        By what the rows that it was fitted on are recognised, as
+        `intertwine.features.fitted_on.fitted_on` returns it; None when unknown.
     """
 
     weight: Array
@@ -74,6 +78,7 @@ class LinearMap:
     source_spread: Array | None = None
     source_directions: Array | None = None
     unit_source: bool = False
+    fitted_on: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         expected = (self.target.dim, self.source.dim)
@@ -247,6 +252,7 @@ class LinearMap:
             "target": self.target.to_json(),
             "method": self.method,
             "info": self.info,
+            **({} if self.fitted_on is None else {"fitted_on": self.fitted_on}),
         }
 
     def save(self, path: str | os.PathLike[str], *, created: datetime | None = None) -> None:
@@ -290,6 +296,7 @@ class LinearMap:
                 **header["info"],
                 **({"created": header["created"]} if "created" in header else {}),
             },
+            fitted_on=header.get("fitted_on"),
             **statistics,
         )
 

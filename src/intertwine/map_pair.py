@@ -46,7 +46,8 @@ class MapPair:
     def to_map(self) -> LinearMap:
         """Return the one map source → shared → target, through the pseudo-inverse of the second."""
         there = self.target.inverse().compose(self.source)
-        return replace(there, method=self.source.method, info=self.source.info)
+        own = self.source
+        return replace(there, method=own.method, info=own.info, fitted_on=own.fitted_on)
 
     def save(self, path: str | os.PathLike[str], *, created: datetime | None = None) -> None:
         """Write both maps as one checked safetensors file."""

@@ -3,6 +3,7 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.faces import Faces
 from intertwine.estimators import FitOptions
 from intertwine.features.feature_set import FeatureSet
 from intertwine.images.pairs import read_pairs
+from intertwine.linear_map import LinearMap
 from intertwine.studies.open_set import open_set
 from intertwine.studies.open_set_options import OpenSetOptions
 
@@ -127,7 +129,7 @@ def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
     intertwine("fit", folder, "--out", tmp_path / "maps", *more)
     results = {
         kind: intertwine(
-            *line(inputs, tmp_path / kind, *QUICK, *more, "--fit", tmp_path / name)
+            *line(inputs, tmp_path / f"{kind}-report", *QUICK, *more, "--fit", tmp_path / name)
         ).json()
         for kind, name in (("set", "other"), ("maps", "maps"))
     }
@@ -148,6 +150,66 @@ def test_maps_fitted_on_images_that_are_tested(intertwine, inputs, tmp_path, equ
     n = len(FACES.features["a"])
     assert found["warnings"][0].startswith(f"{n} of {n} images of {inputs[0]} {words} {folder}")
     assert found["notes"][0] == found["warnings"][0]
+
+
+def maps_of(intertwine, folder, maps, *more):
+    """Fit maps on a folder; return theirs."""
+    assert intertwine("fit", folder, "--out", maps, *more).code == 0
+    return maps
+
+
+@pytest.mark.parametrize("method", ["ridge", "cca"])
+@pytest.mark.parametrize("told", ["ids", "features"])
+def test_ready_maps_fitted_on_images_that_are_tested(intertwine, inputs, tmp_path, told, method):
+    """Maps that were fitted on tested images, told by ids or by features, are doubted first."""
+    other = Faces({"a": 8, "b": 6}, noise=0.4, **({"seed": 1} if told == "ids" else {}))
+    folder = other.folder(tmp_path / "other")
+    if told == "features":
+        (folder / "ids.txt").unlink()
+    maps = maps_of(intertwine, folder, tmp_path / "maps", "--method", method)
+    found = intertwine(*line(inputs, tmp_path / "out", *QUICK, "--fit", maps)).json()
+    n = len(FACES.features["a"])
+    assert found["warnings"][0] == (
+        f"these maps were fitted on images of {inputs[0]}, which are tested: {n} of {n} that a map "
+        "keeps a mark of; rates are too good"
+    )
+    assert found["notes"][0] == found["warnings"][0]
+
+
+def without_marks(maps):
+    """Write maps again as they were before maps kept marks of rows."""
+    for path in maps.iterdir():
+        replace(LinearMap.load(path), fitted_on=None).save(path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("marks", "they keep no mark of those they were fitted on"),
+        ("moments", "they keep no mark of those they were fitted on"),
+        ("fit ids", "the images that they were fitted on had no ids.txt"),
+        ("nothing", None),
+    ],
+)
+def test_ready_maps_of_unknown_images(intertwine, inputs, tmp_path, missing, why):
+    """Where nobody can say what maps were fitted on, that is the first doubt; else there is none."""
+    other = Faces({"a": 8, "b": 6}, noise=0.4, seed=1)
+    folder = other.folder(tmp_path / "other")
+    names = (folder / "ids.txt").read_text().replace("_", "-other_")
+    (folder / "ids.txt").write_text(names)
+    if missing == "fit ids":
+        (folder / "ids.txt").unlink()
+    if missing == "moments":
+        assert intertwine("moments", folder, "--out", tmp_path / "moments").code == 0
+        folder = tmp_path / "moments"
+    maps = maps_of(intertwine, folder, tmp_path / "maps")
+    if missing == "marks":
+        without_marks(maps)
+    found = intertwine(*line(inputs, tmp_path / "out", *QUICK, "--fit", maps)).json()
+    question = "these maps may have been fitted on images tested here: not known, since "
+    doubts = [note for note in found["notes"] if note.startswith("these maps")]
+    assert doubts == ([] if why is None else [question + why])
+    assert found["warnings"][:1] == (doubts or found["warnings"][:1])
 
 
 def test_the_table_for_a_person(intertwine, inputs, tmp_path):

@@ -211,11 +211,12 @@ def _maps_from(path: str, rows: FeatureSet, options: OpenSetOptions, say: Say) -
     from intertwine.features.feature_set import FeatureSet
     from intertwine.passes.verification_maps import fit_on_units, read_maps
     from intertwine.studies.fold_maps import ReadyMaps
-    from intertwine.studies.same_images import fitted_too
+    from intertwine.studies.same_images import fitted_before, fitted_too
 
     names: Sequence[str] = list(rows.spaces)
     if _is_maps(path):
-        return ReadyMaps(read_maps(path, names))
+        ready = read_maps(path, names)
+        return ReadyMaps(ready, fitted_before(rows, ready))
     fit = FeatureSet.open(path)
     maps = fit_on_units(fit, names, options.method, say=say)
     return ReadyMaps(maps, fitted_too(rows, fit))

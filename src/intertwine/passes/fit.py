@@ -12,6 +12,7 @@ from intertwine.errors import InputError
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet
+from intertwine.features.fitted_on import NOTHING, fitted_on
 from intertwine.features.stamp import file_stamps
 from intertwine.files import check_writable, read_header, require_apart, require_outside
 from intertwine.locks import one_run
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from intertwine.linear_map import LinearMap
     from intertwine.spaces import Head
 
+# Methods that no row has a say in.
+_WITHOUT_ROWS = frozenset({"analytic", "identity"})
 # So many times more dimensions than rows are more often rows and dimensions mistaken for each other.
 TRANSPOSED = 8
 
@@ -127,7 +130,8 @@ def _fit_to_files(
         )
     facts = [stamps, _facts(options, heads), repr(moments.products), source, target]
     record = FitRecord(out, facts)
-    maps = _write(moments, heads, record, options, source, target, report)
+    marks: Callable[[str], dict[str, Any] | None] = cache(partial(_marks, feature_set, options))
+    maps = _write(moments, heads, record, options, source, target, marks, report)
     held = None if feature_set is None else HeldOut.of(feature_set, moments)
     scored, doubts = with_scores(
         maps, moments, held, options, heads, has_rows=feature_set is not None
@@ -205,6 +209,7 @@ def _write(
     options: FitOptions,
     source: str | None,
     target: str | None,
+    marks: Callable[[str], dict[str, Any] | None],
     report: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
     """Write the maps that the record lacks, sources side by side; return an entry for each."""
@@ -220,7 +225,7 @@ def _write(
         missing = [other for other, file in files.items() if file.name not in record]
         if missing:
             for other, fitted in fitter.fit(moments, name, missing).items():
-                _known(fitted, directions).save(files[other], created=record.created)
+                _known(fitted, directions, marks).save(files[other], created=record.created)
                 record.add(files[other].name)
         report("maps", next(done), len(sources))
         pairs = {"source": name, "method": options.method}
@@ -232,16 +237,29 @@ def _write(
     return [entry for entries in side_by_side(of_source, sources) for entry in entries]
 
 
-def _known(fitted: LinearMap | MapPair, directions: Callable[[str], Array]) -> LinearMap | MapPair:
-    """Return what was fitted, with what its sources can be recognised by."""
+def _marks(
+    feature_set: FeatureSet | None, options: FitOptions, source: str
+) -> dict[str, Any] | None:
+    """Return by what the rows that maps from a source are fitted on are recognised, where it is known."""
+    if options.method in _WITHOUT_ROWS:
+        return NOTHING
+    return None if feature_set is None else fitted_on(feature_set, source)
+
+
+def _known(
+    fitted: LinearMap | MapPair,
+    directions: Callable[[str], Array],
+    marks: Callable[[str], dict[str, Any] | None],
+) -> LinearMap | MapPair:
+    """Return what was fitted, with what its sources and rows can be recognised by."""
+
+    def known(side: LinearMap) -> LinearMap:
+        name = side.source.name
+        return replace(side, source_directions=directions(name), fitted_on=marks(name))
+
     if isinstance(fitted, MapPair):
-        return MapPair(
-            *(
-                replace(side, source_directions=directions(side.source.name))
-                for side in (fitted.source, fitted.target)
-            )
-        )
-    return replace(fitted, source_directions=directions(fitted.source.name))
+        return MapPair(*(known(side) for side in (fitted.source, fitted.target)))
+    return known(fitted)
 
 
 def _info(file: Path) -> dict[str, Any]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intertwine.features.feature_set import CHUNK_ROWS
+from intertwine.features.fitted_on import hexadecimal, rounded_hashes
 from intertwine.features.rows import content_hashes
 from intertwine.images.image_ids import ImageIds, split_id
+from intertwine.map_pair import MapPair
 from intertwine.notes import Doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.linear_map import LinearMap
 
 # Two encodings of one image are nearer to each other than this, two images of one person are not.
 _ONE_IMAGE = 0.95
@@ -193,3 +197,64 @@ def fitted_too(tested: FeatureSet, fit: FeatureSet) -> list[str]:
             "are they the same images?"
         )
     ]
+
+
+def fitted_before(
+    tested: FeatureSet, maps: Mapping[tuple[str, str], LinearMap | MapPair]
+) -> list[str]:
+    """Return a doubt where ready maps were, or may have been, fitted on rows of a study's set.
+
+    Parameters
+    ----------
+    tested
+        The set that is studied.
+    maps
+        The maps by source and target; what they keep of the rows that they were fitted on is compared
+        with the set's.
+    """
+    kept = [
+        (source, (each.source if isinstance(each, MapPair) else each).fitted_on)
+        for (source, _), each in maps.items()
+    ]
+    known = [(source, facts) for source, facts in kept if facts is not None]
+    ids = set(hexadecimal(tested.id_hashes)) if tested.has_ids else set()
+    features = {name: _distinct(tested, name) for name in dict(known)}
+    found = [(_in_both(facts, ids, features[name]), facts) for name, facts in known]
+    count, facts = max(found, key=lambda pair: pair[0], default=(0, None))
+    if facts is not None and count:
+        shown = len(facts["features"])
+        of = "" if shown == facts["rows"] else f", a sample of {facts['rows']:,}"
+        return [
+            Doubt(
+                f"these maps were fitted on images of {tested}, which are tested: {count} of {shown} that "
+                f"a map keeps a mark of{of}; rates are too good"
+            )
+        ]
+    why = _unknown(tested, len(kept) - len(known), [facts for _, facts in known if facts["rows"]])
+    if why is None:
+        return []
+    return [Doubt(f"these maps may have been fitted on images tested here: not known, since {why}")]
+
+
+def _unknown(tested: FeatureSet, without: int, known: Sequence[dict[str, Any]]) -> str | None:
+    """Return why nobody can say whether maps were fitted on rows of a set; None where one can."""
+    if without:
+        return "they keep no mark of those they were fitted on"
+    if known and not tested.has_ids:
+        return f"{tested} has no ids.txt"
+    if any(facts["ids"] is None for facts in known):
+        return "the images that they were fitted on had no ids.txt"
+    return None
+
+
+def _distinct(side: FeatureSet, name: str) -> set[str]:
+    """Return hashes of the rows of a space that do not repeat, as a map keeps them."""
+    hashes = np.concatenate([rounded_hashes(chunk[name]) for _, chunk in side.chunks([name])])
+    values, counts = np.unique(hashes, return_counts=True)
+    return set(hexadecimal(values[counts == 1]))
+
+
+def _in_both(facts: dict[str, Any], ids: set[str], features: set[str]) -> int:
+    """Return how many of the rows that a map keeps hashes of are in a set, by id or by features."""
+    rows = zip_longest(facts["ids"] or (), facts["features"])
+    return sum(name in ids or row in features for name, row in rows)

@@ -270,6 +270,23 @@ def test_the_order_of_rows_does_not_matter(folders, plain, tmp_path, write_folde
     assert study(folder)[1] == plain[1]
 
 
+def test_items_of_unknown_label_are_counted(folders, plain, tmp_path, write_folder):
+    """Items with a negative label count for recall, not by labels, and a note says how many they are."""
+    labels = np.load(folders[0] / "labels.npy")
+    labels[:23] = -1
+    folder = write_folder(
+        tmp_path / "pairs",
+        {name: np.load(folders[0] / f"{name}.npy") for name in ("old", "new")},
+        labels=labels,
+        ids=(folders[0] / "ids.txt").read_text().split(),
+    )
+    _, found = study(folder)
+    assert any(note.startswith("23 of 200 items have a negative label") for note in found["notes"])
+    row, other = (row_of(each, "baselines", option="stay") for each in (found, plain[1]))
+    assert row["recall_at_10"] == other["recall_at_10"]
+    assert not any("negative label" in note for note in plain[1]["notes"])
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_other_metrics_have_their_own_neighbours(folders, plain, metric):
     """Recall by inner product or distance differs from that by cosine, and is no worse than chance."""

@@ -98,6 +98,17 @@ def test_intervals_are_those_of_the_jackknife(measured):
     assert Estimate(1.02, -0.1, 1.3).clipped() == Estimate(1.0, 0.0, 1.0)
 
 
+def test_items_of_unknown_label_are_not_alike(measured):
+    """Items with a negative label are neither relevant nor asked: as if each had its own."""
+    native, scores, labels, _ = measured
+    unknown, own = labels.copy(), labels.copy()
+    unknown[10:40] = -1
+    own[10:40] = 200 + np.arange(30)
+    found, expected = (Measure(native, each).of([(1.0, scores)]) for each in (unknown, own))
+    np.testing.assert_array_equal(found.ndcg, expected.ndcg)
+    np.testing.assert_array_equal(found.precision, expected.precision)
+
+
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [(None, "the pairs have no labels"), (np.arange(N), "too few pairs share a label")],

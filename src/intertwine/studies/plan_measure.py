@@ -82,7 +82,7 @@ class Measure:
         (n, n) scores of new queries with new vectors, −inf for a query itself.
     labels
         (n,) or None. An item is relevant where its label is the query's; queries whose label has no
-        other member are left out.
+        other member are left out, and so are those whose label is negative, which is nobody's.
     k
         Neighbours.
     groups
@@ -111,7 +111,7 @@ class Measure:
         self.truth = listed(native, self.depth)
         self.alive = [np.ones(self.n, bool)]
         self.alive += [self.group != number for number in range(len(self.sizes))]
-        self.labels = labels
+        self.labels = None if labels is None else alone(labels)
         self.unlabelled = None if labels is not None else "the pairs have no labels"
         if labels is not None and not all(self._members(each)[2].any() for each in self.alive):
             self.labels, self.unlabelled = None, "too few pairs share a label"
@@ -198,6 +198,11 @@ class Measure:
         best = np.cumsum(retrieval.dcg_weights(self.k))
         ideal = best[np.clip(others, 1, self.k).astype(np.int64) - 1]
         return others, ideal, alive & (others > 0)
+
+
+def alone(labels: Array) -> Array:
+    """Return labels of which no two rows share a negative one."""
+    return np.where(labels < 0, -1 - np.arange(len(labels)), labels)
 
 
 def left_out_together(groups: Array) -> Array:

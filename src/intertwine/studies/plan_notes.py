@@ -104,6 +104,12 @@ def notes(
                 f"{after:.1f} in place of {before:.1f} %), and the saved map scales what it maps"
             )
     found += filter(None, map(_edge, work.forecasts))
+    nameless = 0 if work.measure.labels is None else int((work.measure.labels < 0).sum())
+    if nameless:
+        found.append(
+            f"{nameless} of {pairs.n} items have a negative label, which says that theirs is not known: by "
+            "labels they are neither asked for nor found"
+        )
     if work.measure.labels is None:
         if pairs.labels is not None:
             found.append(f"labels are not used: {work.measure.unlabelled}")

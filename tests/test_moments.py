@@ -360,10 +360,10 @@ def test_selected_moments_are_those_of_the_spaces_alone(names):
 def test_unknown_spaces_are_refused():
     """A space that is not there is refused by name, wherever it is asked for."""
     moments = moments_of(*make("tall"))
-    with pytest.raises(InputError, match=r"got spaces \['x'\], expected some of \['a', 'b'\]"):
+    with pytest.raises(InputError, match=r"got spaces x, expected some of a, b"):
         moments.select(["a", "x"])
     for ask in (moments.mean, moments.scatter, moments.scatter_diagonal):
-        with pytest.raises(InputError, match=r"got space 'x', expected one of \['a', 'b'\]"):
+        with pytest.raises(InputError, match=r"got space 'x', expected one of a, b"):
             ask("x")
     with pytest.raises(InputError, match="got space 'x'"):
         moments.scatter("a", "x")
@@ -436,8 +436,8 @@ def test_files_that_lack_a_part_are_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("chunk", "message"),
     [
-        ({"a": np.ones((2, 3))}, r"got spaces \['a'\], expected \['a', 'b'\]"),
-        ({"a": np.ones((2, 3)), "x": np.ones((2, 2))}, r"got spaces \['a', 'x'\]"),
+        ({"a": np.ones((2, 3))}, r"got spaces a, expected a, b"),
+        ({"a": np.ones((2, 3)), "x": np.ones((2, 2))}, r"got spaces a, x"),
         ({"a": np.ones((2, 3)), "b": np.ones((3, 2))}, r"rows differ between spaces: got .*2.*3"),
         ({"a": np.ones((2, 3)), "b": np.ones((2, 3))}, "b: got dimension 3, expected 2"),
         ({"a": np.ones((2, 0)), "b": np.ones((2, 2))}, "a: got dimension d = 0"),
@@ -488,10 +488,10 @@ def test_features_too_large_for_anything_are_refused(precision):
     ("arguments", "message"),
     [
         ({"spaces": {}}, "expected one or more, each once"),
-        ({"spaces": [Space("a", 1), Space("a", 2)]}, r"got spaces \['a', 'a'\]"),
+        ({"spaces": [Space("a", 1), Space("a", 2)]}, r"got spaces a, a"),
         ({"spaces": {"a": 2}, "precision": "half"}, "got precision 'half'"),
-        ({"spaces": {"a": 2}, "origin": {"a": np.ones(3)}}, r"got an origin for \['a'\], expected"),
-        ({"spaces": {"a": 2}, "origin": {"b": np.ones(2)}}, r"got an origin for \['b'\], expected"),
+        ({"spaces": {"a": 2}, "origin": {"a": np.ones(3)}}, r"got an origin for a, expected"),
+        ({"spaces": {"a": 2}, "origin": {"b": np.ones(2)}}, r"got an origin for b, expected"),
     ],
 )
 def test_moments_that_cannot_be_are_refused(arguments, message):
@@ -503,9 +503,7 @@ def test_moments_that_cannot_be_are_refused(arguments, message):
 def test_moments_of_other_spaces_do_not_merge():
     """Other spaces, another order of them, or another encoder's, are refused."""
     moments = Moments({"a": 2, "b": 1})
-    with pytest.raises(
-        InputError, match=r"got moments of \['a'\], expected \['a', 'b'\]; use select"
-    ):
+    with pytest.raises(InputError, match=r"got moments of a, expected a, b; use select"):
         moments + Moments({"a": 2})
     with pytest.raises(InputError, match="use select"):
         moments - Moments({"b": 1, "a": 2})

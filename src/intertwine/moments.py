@@ -21,6 +21,7 @@ from intertwine.row_grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offe
 from intertwine.spaces import Space
 from intertwine.sums import Sums
 from intertwine.threads import side_by_side
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     import os
@@ -99,7 +100,7 @@ class Moments:
         self.spaces: dict[str, Space] = {space.name: space for space in listed}
         if not listed or len(self.spaces) < len(listed):
             raise InputError(
-                f"got spaces {[space.name for space in listed]}, expected one or more, each once"
+                f"got spaces {named(space.name for space in listed)}, expected one or more, each once"
             )
         dims = {name: space.dim for name, space in self.spaces.items()}
         self.precision = resolve_precision(precision, dim=sum(dims.values()), n_rows=None)
@@ -135,7 +136,9 @@ class Moments:
 
     def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Any]:
         if set(chunk) != set(self.spaces):
-            raise InputError(f"got spaces {sorted(chunk)}, expected {sorted(self.spaces)}")
+            raise InputError(
+                f"got spaces {named(sorted(chunk))}, expected {named(sorted(self.spaces))}"
+            )
         features = {
             name: device_features(
                 chunk[name], name=name, dim=space.dim, on_host=self.products.device == "cpu"
@@ -211,7 +214,7 @@ class Moments:
             For a space that is not here.
         """
         if name not in self.spaces:
-            raise InputError(f"got space {name!r}, expected one of {list(self.spaces)}")
+            raise InputError(f"got space {name!r}, expected one of {named(self.spaces)}")
         return self.spaces[name]
 
     def mean(self, name: str) -> Array:
@@ -302,7 +305,7 @@ class Moments:
     def _combine(self, other: Moments, sign: int) -> None:
         if list(self.spaces) != list(other.spaces):
             raise InputError(
-                f"got moments of {list(other.spaces)}, expected {list(self.spaces)}; use select"
+                f"got moments of {named(other.spaces)}, expected {named(self.spaces)}; use select"
             )
         for name, space in self.spaces.items():
             space.require(other.spaces[name])
@@ -334,7 +337,7 @@ class Moments:
         names = list(names)
         unknown = [name for name in names if name not in self.spaces]
         if unknown:
-            raise InputError(f"got spaces {unknown}, expected some of {list(self.spaces)}")
+            raise InputError(f"got spaces {named(unknown)}, expected some of {named(self.spaces)}")
         sums = self.sums
         chosen = Moments(
             [self.spaces[name] for name in names],
@@ -372,7 +375,9 @@ class Moments:
 
 def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, Array]:
     if {name: np.shape(origin[name]) for name in origin} != {a: (d,) for a, d in dims.items()}:
-        raise InputError(f"got an origin for {sorted(origin)}, expected one (d,) vector a space")
+        raise InputError(
+            f"got an origin for {named(sorted(origin))}, expected one (d,) vector a space"
+        )
     return {name: np.array(origin[name], np.float64) for name in dims}
 
 

@@ -119,7 +119,7 @@ def test_rows_in_both_sets_need_a_word(intertwine, networks, tmp_path, prefix):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--control", "z"], "got control 'z', expected one of the spaces ['a', 'b', 'c']"),
+        (["--control", "z"], "got control 'z', expected one of the spaces a, b, c"),
         (["--control-random", "a"], "does not say which encoder and images a came from"),
         (["--control-random", "z"], "no space 'z'"),
         (["--alpha", "x"], "got alpha x"),

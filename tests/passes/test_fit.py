@@ -142,7 +142,7 @@ def test_a_rotation_is_found(tmp_path, write_folder):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"source": "z"}, r"got source 'z', expected one of \['a', 'b', 'c'\]"),
+        ({"source": "z"}, r"got source 'z', expected one of a, b, c"),
         ({"target": "z"}, "got target 'z'"),
         ({"source": "a", "target": "a"}, "expected two spaces"),
     ],

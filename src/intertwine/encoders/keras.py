@@ -31,6 +31,7 @@ from intertwine.encoders.torch_encoder import module_encoder, preprocessing
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.files import sha256_file
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from intertwine.encoders.encoder import Encoder
@@ -97,7 +98,7 @@ def _image(model: Any, uri: EncoderUri) -> tuple[str, tuple[int, int] | None]:
     ]
     if len(shapes) != 1 or not layouts:
         raise InputError(
-            f"{uri.where}: its inputs have shapes {shapes}, expected one of images (n, h, w, 3)"
+            f"{uri.where}: its inputs have shapes {named(shapes)}, expected one of images (n, h, w, 3)"
         )
     height, width = shapes[0][1:3] if layouts[0] == "nhwc" else shapes[0][2:]
     return layouts[0], (height, width) if height and width else None

@@ -33,6 +33,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file, sha256_tensors
 from intertwine.spaces import Head
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,7 +166,7 @@ def _count(graph: Graph) -> int:
 def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
     if len(graph.inputs) != 1:
         names = [value.name for value in graph.inputs]
-        raise InputError(f"{graph.where}: got inputs {names}, expected one, the image")
+        raise InputError(f"{graph.where}: got inputs {named(names)}, expected one, the image")
     tensor = graph.inputs[0].type.tensor_type
     shape = [axis.dim_value for axis in tensor.shape.dim]
     if len(shape) != 4 or tensor.elem_type not in _DTYPES:

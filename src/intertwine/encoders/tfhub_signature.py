@@ -9,6 +9,7 @@ from intertwine.encoders.tf_checkpoint import EXTRA
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file, sha256_tensors
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ def freeze(tf: Any, folder: Path, asked: str | None, where: str) -> Frozen:
         raise InputError(f"{where}: its variables cannot be frozen ({gist(error)})") from error
     if len(frozen.inputs) != 1:
         names = [tensor.name.partition(":")[0] for tensor in frozen.inputs]
-        raise InputError(f"{where}: got inputs {names}, expected one, the image")
+        raise InputError(f"{where}: got inputs {named(names)}, expected one, the image")
     (feed,) = frozen.inputs
     return Frozen(
         graph_def=frozen.graph.as_graph_def(),

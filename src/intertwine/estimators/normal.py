@@ -26,6 +26,7 @@ from scipy.linalg import lapack
 from intertwine.errors import InputError
 from intertwine.estimators.device_solve import eigh, product
 from intertwine.linear_map import LinearMap
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -77,7 +78,7 @@ class NormalEquations:
             )
         if self.source not in self.moments.spaces:
             raise InputError(
-                f"got source {self.source!r}, expected one of {list(self.moments.spaces)}"
+                f"got source {self.source!r}, expected one of {named(self.moments.spaces)}"
             )
 
     @property

@@ -23,6 +23,7 @@ from intertwine.features.npy import NpyFile, read_vector
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
 from intertwine.spaces import Head, Space, check_space_name
 from intertwine.threads import ahead
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     import os
@@ -166,7 +167,9 @@ class FeatureSet:
         """
         for name in names:
             if name not in self.spaces:
-                raise InputError(f"no space {name!r} in {self}; it holds {sorted(self.spaces)}")
+                raise InputError(
+                    f"no space {name!r} in {self}; it holds {named(sorted(self.spaces))}"
+                )
 
     def __str__(self) -> str:
         return " + ".join(str(path) for path in self.paths)

@@ -25,6 +25,7 @@ from intertwine.passes.held_out import HeldOut
 from intertwine.passes.moments_file import resumable_moments
 from intertwine.source_check import main_directions
 from intertwine.threads import side_by_side
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +184,7 @@ def _nothing() -> None:
 def _check_names(names: list[str], source: str | None, target: str | None) -> None:
     for role, name in (("source", source), ("target", target)):
         if name is not None and name not in names:
-            raise InputError(f"got {role} {name!r}, expected one of {names}")
+            raise InputError(f"got {role} {name!r}, expected one of {named(names)}")
     if source is not None and source == target:
         raise InputError(f"got {source!r} as source and target, expected two spaces")
     if len(names) < 2:

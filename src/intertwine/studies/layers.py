@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 from intertwine.untrusted import is_count
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +54,7 @@ def networks_of(
         if len(matched) < 2:
             raise InputError(
                 f"got --layers {prefix}, expected at least two spaces named {prefix}.LAYER among "
-                f"{list(names)}"
+                f"{named(names)}"
             )
         found.update({name: (prefix, layer) for name, layer in matched.items()})
     found = {name: found.get(name, (name, None)) for name in names}

@@ -12,6 +12,7 @@ from intertwine.estimators.analytic import check_classes
 from intertwine.features import fresh
 from intertwine.notes import Doubt
 from intertwine.studies.same_images import rows_in_both
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,7 @@ class Problem:
         names = _shared_spaces(fit, evaluation, notes)
         for name in controls:
             if name not in names:
-                raise InputError(f"got control {name!r}, expected one of the spaces {names}")
+                raise InputError(f"got control {name!r}, expected one of the spaces {named(names)}")
         if fresh.NAME in names:
             raise InputError(f"space {fresh.NAME}: the study makes one of this name; rename yours")
         names = [a for a in names if a not in controls] + [a for a in names if a in controls]

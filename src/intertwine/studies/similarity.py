@@ -19,6 +19,7 @@ from intertwine.studies.moment_estimates import CcaOptions, moment_estimates
 from intertwine.studies.replicates import Shelf
 from intertwine.studies.row_sample import check_neighbours, sample_estimates, sampled_views
 from intertwine.studies.similarity_options import SimilarityOptions
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -232,7 +233,7 @@ def _check(names: Sequence[str], options: SimilarityOptions) -> None:
         raise InputError(f"got one space, {names[0]}, expected at least two")
     for control in options.controls:
         if control not in names:
-            raise InputError(f"got control {control!r}, expected one of the spaces {list(names)}")
+            raise InputError(f"got control {control!r}, expected one of the spaces {named(names)}")
 
 
 def _choices(choices: Mapping[tuple[str, str], str]) -> list[str]:

@@ -12,6 +12,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.features.npy import NpyFile
 from intertwine.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +59,9 @@ class SafetensorsVectors(ReadAnywhere):
         if name is None and len(flat) == 1:
             name = flat[0]
         if name is None or name not in flat:
+            listed = named(f"{key} ({named(shape, 'a number')})" for key, shape in shapes.items())
             raise InputError(
-                f"{path}: got tensors {shapes}, expected one (n, d) tensor; name it: {path.name}#NAME"
+                f"{path}: got tensors {listed}, expected one (n, d) tensor; name it: {path.name}#NAME"
             )
         facts = header[name]
         if facts["dtype"] not in DTYPES or not facts["shape"][1]:

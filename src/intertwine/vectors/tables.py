@@ -14,6 +14,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.row_grid import cut_on_grid
 from intertwine.untrusted import require_ordinary
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +72,7 @@ class TableVectors:
             column = lists[0]
         if column not in lists:
             raise InputError(
-                f"{path}: got columns {schema.names}, of which {lists} hold lists of numbers; "
+                f"{path}: got columns {named(schema.names)}, of which {named(lists)} hold lists of numbers; "
                 f"expected one, or name it: {path.name}#COLUMN"
             )
         self.column, self.n_rows = str(column), self._batches.n_rows

@@ -1,0 +1,29 @@
+"""Counts with their nouns, and names in a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from intertwine.wording import counted, named
+
+
+@pytest.mark.parametrize(
+    ("n", "nouns", "want"),
+    [
+        (0, ("row",), "0 rows"),
+        (1, ("row",), "1 row"),
+        (2, ("row",), "2 rows"),
+        (1, ("person", "people"), "1 person"),
+        (12_345, ("person", "people"), "12,345 people"),
+    ],
+)
+def test_a_count_takes_the_noun_that_fits(n, nouns, want):
+    """One is singular; nought and all others are plural."""
+    assert counted(n, *nouns) == want
+
+
+def test_names_stand_in_a_row():
+    """Names are joined by commas, and none is a word."""
+    assert named(["a", "b"]) == "a, b"
+    assert named(()) == "none"
+    assert named((), "nothing") == "nothing"

@@ -131,6 +131,9 @@ def damage(path: Path, kind: Any, rng: random.Random) -> None:
     """Damage a good file in place."""
     from fuzz_kinds import resigned
 
+    if kind.spoil is not None:
+        kind.spoil(path, rng)
+        return
     if kind.signed is not None:
         which = rng.randrange(4)
         how = (lambda value: damaged_value(value, rng)) if which else rng.choice

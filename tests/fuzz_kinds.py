@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import fuzz_networks as networks
 from intertwine.features.feature_set import FeatureSet
 from intertwine.files import read_tensors, write_json, write_tensors
 from intertwine.linear_map import LinearMap
@@ -23,6 +24,7 @@ from intertwine.spaces import Head, Space
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from random import Random
 
 N, D, K = 12, 4, 3
 
@@ -41,12 +43,15 @@ class Kind:
         The kind that `write_tensors` signs it as; its header is then damaged and signed again.
     heavy
         Whether a reading takes milliseconds, so that fewer are made.
+    spoil
+        Damages the file beneath what would give all other damage away, such as a checksum.
     """
 
     make: Callable[[Path], Path]
     read: Callable[[Path], object]
     signed: str | None = None
     heavy: bool = False
+    spoil: Callable[[Path, Random], None] | None = None
 
 
 def features(rows: int = N) -> Any:
@@ -592,6 +597,42 @@ KINDS = {
     "onnx": Kind(onnx_network, read_network, heavy=True),
     "kept": Kind(kept, read_kept),
 }
+KINDS |= {
+    "tflite": Kind(networks.tflite, networks.opened("tflite"), heavy=True),
+    "float tflite": Kind(networks.float_tflite, networks.opened("tflite"), heavy=True),
+    "keras": Kind(
+        networks.keras(".keras"), networks.opened("keras"), heavy=True, spoil=networks.in_archive
+    ),
+    "keras bytes": Kind(networks.keras(".keras"), networks.opened("keras"), heavy=True),
+    "keras h5": Kind(
+        networks.keras(".h5"), networks.opened("keras"), heavy=True, spoil=networks.in_attributes
+    ),
+}
+for _name in ("config.json", "preprocessor_config.json", "model.safetensors"):
+    KINDS[f"hf {_name}"] = Kind(
+        networks.hub_folder(_name),
+        networks.opened("hf", folder=True),
+        heavy=True,
+        spoil=networks.in_header if _name.endswith(".safetensors") else None,
+    )
+for _name in (
+    "config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors",
+):
+    KINDS[f"st {_name}"] = Kind(
+        networks.text_folder(_name),
+        networks.opened("st", folder=True),
+        heavy=True,
+        spoil=networks.in_header if _name.endswith(".safetensors") else None,
+    )
+for _name in ("dataset_info.json", "state.json", "data-00000-of-00001.arrow"):
+    KINDS[f"dataset {_name}"] = Kind(networks.dataset(_name), networks.read_dataset, heavy=True)
 
 
 def resigned(path: Path, kind: str, damage: Callable[[Any], Any], which: int) -> None:

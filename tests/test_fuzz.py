@@ -19,6 +19,7 @@ def _script(name):
     return module
 
 
+_script("fuzz_networks")
 KINDS = _script("fuzz_kinds").KINDS
 fuzz = _script("fuzz")
 

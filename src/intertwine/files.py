@@ -296,7 +296,9 @@ def sha256_tensors(tensors: Mapping[str, Array], header: Mapping[str, Any]) -> s
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name}|{tensor.dtype.str}|{tensor.shape}".encode())
+        # A name that JSON spelled may have half a character in it.
+        told = f"{name}|{tensor.dtype.str}|{tensor.shape}"
+        digest.update(told.encode("utf-8", "surrogatepass"))
         # Zero-size arrays cannot be cast to bytes.
         digest.update(tensor.reshape(-1).view(np.uint8).data if tensor.size else b"")
     return digest.hexdigest()

@@ -445,6 +445,33 @@ class TestFolder:
         got = open_encoder(f"hf:{folder}?crop=32&mean=0.5&std=0.5&scale=1/255").preprocessing
         assert (got.size, got.std) == ((32, 32), (0.5, 0.5, 0.5))
 
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("image_mean", [0.5, 0.5]),
+            ("image_std", {"a": 1}),
+            ("rescale_factor", "\x1b[31m"),
+            ("resample", []),
+            ("size", {"height": "x", "width": 32}),
+        ],
+    )
+    def test_damaged_processor(self, copied, key, value):
+        """Settings of an image processor that are no numbers are refused in one line."""
+        file = copied() / "preprocessor_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+        with pytest.raises((FileFormatError, InputError), match="vit") as told:
+            open_encoder(f"hf:{file.parent}")
+        assert "\n" not in str(told.value)
+
+    def test_damaged_architectures(self, copied):
+        """Names of classes that are no texts are refused."""
+        file = copied() / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"architectures": [5]}))
+        with pytest.raises(
+            FileFormatError, match=r"config\.json: architectures is \[5\], expected"
+        ):
+            open_encoder(f"hf:{file.parent}")
+
     def test_processor_of_several(self, copied, saved):
         """The image processor may stand beside other processors in one file."""
         folder = copied("clip")

@@ -302,3 +302,34 @@ class TestFolder:
         """Options of images are not ignored."""
         with pytest.raises(InputError, match="unknown option 'mean'; st knows max_tokens, name"):
             open_encoder(f"st:{made}?mean=0&crop=8")
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            (["x"], r"modules\.json: \[0\] is 'x', expected an object"),
+            ([{"idx": 0}], r"modules\.json: holds no 'type' in \[0\]"),
+            ([{"idx": 0, "type": 5}], r"modules\.json: \[0\]\.type is 5, expected a text"),
+        ],
+    )
+    def test_damaged_modules(self, copied, value, message):
+        """A list of modules that are none is refused, naming the first."""
+        (copied / "modules.json").write_text(json.dumps(value))
+        with pytest.raises(FileFormatError, match=message):
+            open_encoder(f"st:{copied}")
+
+    @pytest.mark.parametrize("kept", [slice(1), slice(1, None)])
+    def test_modules_left_out(self, copied, kept):
+        """Modules that do not make one embedding of texts are refused in one line."""
+        file = copied / "modules.json"
+        file.write_text(json.dumps(json.loads(file.read_text())[kept]))
+        with pytest.raises(InputError, match="torch cannot run it") as told:
+            open_encoder(f"st:{copied}")
+        assert "\n" not in str(told.value)
+
+    def test_half_a_character_in_a_name(self, copied):
+        """A module's name of half a character, as JSON can spell it, is a name like others."""
+        file = copied / "modules.json"
+        modules = json.loads(file.read_text())
+        modules[0]["name"] = "\ud800"
+        file.write_text(json.dumps(modules))
+        assert open_encoder(f"st:{copied}").dim == 32

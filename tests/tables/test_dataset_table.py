@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 import datasets
@@ -73,6 +74,29 @@ def test_damaged(saved):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(FileFormatError, match="cannot be loaded as a saved dataset"):
         DatasetTable(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "message"),
+    [
+        ("state.json", "_data_files", [], "cannot be loaded as a saved dataset"),
+        ("state.json", "_data_files", 5, "cannot be loaded as a saved dataset"),
+        ("dataset_info.json", "features", {}, "names other columns or types"),
+        (
+            "dataset_info.json",
+            "features",
+            {"other": {"dtype": "string", "_type": "Value"}},
+            "names other columns or types",
+        ),
+    ],
+)
+def test_damaged_settings(saved, name, key, value, message):
+    """Settings that do not fit the files are refused in one line, without what the library shows."""
+    settings = json.loads((saved / name).read_text())
+    (saved / name).write_text(json.dumps(settings | {key: value}))
+    with pytest.raises(FileFormatError, match=message) as told:
+        DatasetTable(saved)
+    assert not {"\n", "{"} & set(str(told.value))
 
 
 def test_missing_library(saved, monkeypatch):

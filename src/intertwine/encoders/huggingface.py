@@ -29,6 +29,7 @@ from intertwine.encoders.torch_weights import load_strict, read_state
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.untrusted import damage_is_told, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         When there is no such network, it lacks a file or a weight, its image processor does what
         cannot be expressed, or it cannot be used as asked.
     FileFormatError
-        When the file that `weights` names holds no weights of this network.
+        When the file that `weights` names holds no weights of this network, or settings are damaged.
     MissingExtraError
         When transformers is not installed.
     """
@@ -69,8 +70,10 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     needs = ("config.json", "model.safetensors") if own else ("config.json",)
     folder = model_folder(uri, extra=EXTRA, needs=needs, takes=(PROCESSOR,))
     config = _auto(uri, "AutoConfig", "from_pretrained", folder)
+    require_shape(config.architectures, ([str], None), folder / "config.json", "architectures")
     classifies = any(CLASSIFIER in name for name in config.architectures or ())
-    prepared = _preprocessing(uri, folder)
+    with damage_is_told(folder / PROCESSOR, "the settings of an image processor"):
+        prepared = _preprocessing(uri, folder)
     module, unused = _network(uri, folder, config, classifies=classifies)
     encoder = open_module(
         uri if classifies else uri.replace(head=uri.options.get("head", "none")),

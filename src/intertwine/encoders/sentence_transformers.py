@@ -31,7 +31,7 @@ from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.files import read_json, sha256_file
-from intertwine.untrusted import is_count
+from intertwine.untrusted import DAMAGE, is_count, require_shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,15 +139,18 @@ class TextRunner:
                     show_progress_bar=False,
                     convert_to_tensor=True,
                 )
-        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
-            raise InputError(f"{self._where}: torch cannot run it ({error})") from error
+        except (RuntimeError, *DAMAGE) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"{self._where}: torch cannot run it ({reason})") from error
         return np.asarray(features.float().cpu().numpy())
 
 
 def _check_modules(folder: Path, uri: EncoderUri) -> None:
     """Raise when the network has modules that the library itself does not: code of its own."""
     modules = read_json(folder / MODULES)
-    kinds = [str(part.get("type")) for part in modules] if isinstance(modules, list) else []
+    if isinstance(modules, list):
+        require_shape(modules, [{"type": str}], folder / MODULES)
+    kinds = [part["type"] for part in modules] if isinstance(modules, list) else []
     foreign = [kind for kind in kinds if kind.partition(".")[0] != "sentence_transformers"]
     if foreign or not kinds:
         raise InputError(

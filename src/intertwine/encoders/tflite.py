@@ -38,6 +38,8 @@ from intertwine.encoders.tflite_graph import SCORES, SHAPES, Graph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_file
+from intertwine.untrusted import damage_is_told
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -69,6 +71,14 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
             "its weights (at 8 bits every tensor's range is fixed to them); use an onnx: network "
             "for the untrained control"
         )
+    second = {uri.options.get("head")} - {None, "auto", "none"}
+    with damage_is_told(" or ".join([uri.path, *map(str, second)]), "a TensorFlow Lite network"):
+        return _opened(uri, execution)
+
+
+def _opened(uri: EncoderUri, execution: Execution) -> Encoder:
+    """Return the encoder in a file; what damage raises in its graph is left as it is."""
+    where = uri.where
     graph = Graph(uri.path, where)
     preprocessing = _preprocessing(graph, uri)
     stages, head = _stages(graph, uri)
@@ -103,7 +113,7 @@ def _join(digests: list[str]) -> str:
 def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
     if len(graph.inputs) != 1:
         names = [graph.name_of(index) for index in graph.inputs]
-        raise InputError(f"{graph.where}: got inputs {names}, expected one, the image")
+        raise InputError(f"{graph.where}: got inputs {named(names)}, expected one, the image")
     shape = graph.shape_of(graph.inputs[0])
     kind = graph.type_of(graph.inputs[0])
     if len(shape) != 4 or shape[3] != 3 or kind not in _INPUTS:
@@ -115,6 +125,10 @@ def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
     return Preprocessing.from_uri(
         uri, fixed=(shape[1], shape[2]), layout="nhwc", dtype="uint8" if raw else "float32"
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class _Stage:
@@ -150,7 +164,9 @@ class _Stage:
                 )
                 made.allocate_tensors()
             except (RuntimeError, ValueError) as error:
-                raise FileFormatError(f"{self.path}: LiteRT cannot load it ({error})") from error
+                raise FileFormatError(
+                    f"{self.path}: LiteRT cannot load it ({_one_line(error)})"
+                ) from error
         return made
 
     def run(self, interpreter: Any, values: Array) -> Array:
@@ -166,8 +182,13 @@ class _Stage:
         shape = self.graph.shape_of(start)
         # A file for several images at a time is given one as often.
         times = int(np.prod(shape)) // stored.size
-        interpreter.set_tensor(start, np.tile(stored.reshape(-1), times).reshape(shape))
-        interpreter.invoke()
+        try:
+            interpreter.set_tensor(start, np.tile(stored.reshape(-1), times).reshape(shape))
+            interpreter.invoke()
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.graph.where}: LiteRT cannot run it ({_one_line(error)})"
+            ) from error
         return [self._read(interpreter, index, times) for index in indices]
 
     def _stored(self, values: Array) -> Array:

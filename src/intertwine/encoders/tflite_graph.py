@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from intertwine.encoders.scores import log_softmax, sigmoid, softmax
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.spaces import Head
+from intertwine.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     import os
@@ -48,6 +48,7 @@ class Graph:
         self.where = where
         self._types = {v: k for k, v in vars(schema.TensorType).items() if k.isupper()}
         self._ops = {v: k for k, v in vars(schema.BuiltinOperator).items() if k.isupper()}
+        require_ordinary(path)
         try:
             data = Path(path).read_bytes()
             if data[4:8] != b"TFL3":
@@ -55,11 +56,11 @@ class Graph:
             self.model = schema.ModelT.InitFromPackedBuf(data, 0)
             self.subgraph = self.model.subgraphs[0]
             self.operators = [(self._op_name(op), op) for op in self.subgraph.operators]
+            self.producers = {out: item for item in self.operators for out in item[1].outputs}
         except OSError as error:
             raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
-        except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
+        except DAMAGE as error:
             raise FileFormatError(f"{path}: a TensorFlow Lite file cut short or altered") from error
-        self.producers = {out: item for item in self.operators for out in item[1].outputs}
 
     def _op_name(self, operator: Any) -> str:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -232,10 +233,14 @@ class Graph:
         InputError
             When something that is not harmless stands between it and the output.
         """
+        seen: set[int] = set()
         while True:
             name, operator = self.producers.get(index, ("", None))
             if name in LINEAR:
                 return name, operator
+            if index in seen:
+                raise InputError(f"{self.where}: {self.name_of(index)} is made of itself; damaged")
+            seen.add(index)
             if name not in _HARMLESS:
                 why = (
                     f"{name} stands between its last linear layer and its output"

@@ -10,6 +10,7 @@ import numpy as np
 from intertwine.encoders.torch_weights import EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +84,9 @@ class TorchRunner:
             with self._torch.inference_mode(), self._products():
                 images = self._torch.from_numpy(batch).to(self._device)
                 features = self._forward(images)
-        except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-            raise InputError(f"{self._where}: torch cannot run it ({error})") from error
+        except (RuntimeError, *DAMAGE) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{self._where}: torch cannot run it ({reason})") from error
         if not isinstance(features, self._torch.Tensor):
             raise InputError(
                 f"{self._where}: its output is a {type(features).__name__}, "

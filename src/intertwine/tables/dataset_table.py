@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
 from intertwine.tables.arrow_types import column_types
+from intertwine.untrusted import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +46,9 @@ class DatasetTable:
             self._dataset = datasets.load_from_disk(str(path)).with_format("arrow")
             # Lengths and buffers of every column; what they hold is looked at when it is read.
             self._dataset.data.validate()
-        except (arrow_error, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (arrow_error, OSError, *DAMAGE) as error:
             raise FileFormatError(
-                f"{path}: cannot be loaded as a saved dataset ({error})"
+                f"{path}: cannot be loaded as a saved dataset ({_reason(error)})"
             ) from error
         self.types = column_types(self._dataset.features.arrow_schema)
         # Made once: the library hashes each selection of columns.
@@ -73,8 +74,9 @@ class DatasetTable:
                 self._valid.add(name)
             return list(self._views[name][rows].column(name).to_pylist())
         except self._errors as error:
-            reason = " ".join(str(error).split())
-            raise FileFormatError(f"{self.path}: {name} cannot be read ({reason})") from error
+            raise FileFormatError(
+                f"{self.path}: {name} cannot be read ({_reason(error)})"
+            ) from error
 
     def class_names(self, name: str) -> list[str] | None:
         """Return the names that an integer column numbers, where the dataset has them."""
@@ -84,3 +86,11 @@ class DatasetTable:
     def where(self, row: int) -> str:
         """Return what to call a row in an error."""
         return f"{self.path}: row {row}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, on one line; of columns that differ the library shows all of each."""
+    reason = " ".join(str(error).split())
+    if "mismatch" in reason or "don't match" in reason:
+        return "dataset_info.json names other columns or types than the Arrow files hold"
+    return reason

@@ -238,7 +238,9 @@ def _name(shape: Any) -> str:
 
 
 def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) -> None:
-    got = repr(value)
+    # What is no text is shown as the file spells it.
+    spelled = json.dumps(value, ensure_ascii=False, default=repr)
+    got = repr(value) if isinstance(value, str) else spelled
     short = got if len(got) <= 60 else f"{got[:57]}…"
     where = at.lstrip(".") or "it"
     raise FileFormatError(f"{path}: {where} is {short}, expected {expected}")

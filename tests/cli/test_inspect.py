@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,43 @@ def test_what_is_not_ours_is_one_line(intertwine, tmp_path):
     )
     np.save(tmp_path / "flat.npy", np.ones(3))
     assert "expected (n, d)" in intertwine("inspect", tmp_path / "flat.npy").error()
+
+
+def test_words_and_columns(intertwine, study_folders, tmp_path, monkeypatch):
+    """Lists, shapes, truth and nothing are printed as words, rows as columns that fit, never as Python."""
+    fit = ["fit", study_folders / "fit", "--out", tmp_path, "--source", "a", "--target", "b"]
+    assert intertwine(*fit).code == 0
+    moments = ["moments", study_folders / "fit", "--out", tmp_path / "m.safetensors"]
+    assert intertwine(*moments).code == 0
+    monkeypatch.setenv("COLUMNS", "60")
+    of_map = intertwine("inspect", tmp_path / "a--b.safetensors").out
+    assert "  weight: " in of_map
+    assert " × 12" in of_map
+    lines = intertwine("inspect", tmp_path / "m.safetensors").out.splitlines()
+    at = lines.index("spaces:")
+    assert lines[at + 1].split()[:2] == ["name", "dim"]
+    assert lines[at + 2].split()[:2] == ["a", "12"]
+    row = {
+        "source": "a",
+        "target": "b",
+        "ok": True,
+        "none": None,
+        "names": ["x", "y"],
+        "wide": "w" * 60,
+    }
+    report = {"study": "closed-set", "alpha": [1.0, 2.0], "pairs": [row, row]}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    lines = intertwine("inspect", tmp_path / "report.json").out.splitlines()
+    at = lines.index("pairs:")
+    assert "alpha: 1.0, 2.0" in lines
+    assert lines[at + 1 : at + 3] == [
+        "  source  target  ok   none  names",
+        "  a       b       yes  none  x, y",
+    ]
+    assert lines[at + 4] == "  and 1 column more, which --json shows"
+    for command in (
+        tmp_path / "m.safetensors",
+        study_folders / "fit",
+        tmp_path / "a--b.safetensors",
+    ):
+        assert not set("[]{}'") & set(intertwine("inspect", command).out)

@@ -5,7 +5,8 @@
 
 Inputs are read in child processes, so that an abort or a hang ends one of them and is counted. What is
 counted as a finding: an exception that is none of this program's, an abort, a reading of more than ten
-seconds, a file written outside the input's folder, a program that is started, and a connection.
+seconds, a file written outside the input's folder, a program that is started, a connection, and
+anything printed on standard output.
 """
 
 from __future__ import annotations
@@ -175,6 +176,28 @@ class Watch:
                 self.seen.append(f"writes {arguments[0]}"[:200])
 
 
+class Output:
+    """Standard output while inputs are read, which stays empty; facts go to where it led before."""
+
+    def __init__(self) -> None:
+        self._facts = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._held = tempfile.TemporaryFile()  # noqa: SIM115 - held until the child ends
+        os.dup2(self._held.fileno(), 1)
+
+    def tell(self, **facts: Any) -> None:
+        """Write facts as one line."""
+        print(json.dumps(facts), file=self._facts, flush=True)
+
+    def taken(self) -> bytes:
+        """Return what was printed since the last call."""
+        sys.stdout.flush()
+        self._held.seek(0)
+        printed = self._held.read()
+        self._held.seek(0)
+        self._held.truncate()
+        return printed
+
+
 def _late(*_: object) -> None:
     raise TimeoutError
 
@@ -189,7 +212,7 @@ def work(name: str, seed: int, start: int, stop: int) -> None:
     good = root / "good"
     good.mkdir()
     file = kind.make(good).relative_to(good)
-    watch = Watch(root)
+    watch, output = Watch(root), Output()
     signal.signal(signal.SIGALRM, _late)
     warnings.simplefilter("ignore")
     kind.read(good / file)  # whatever is imported or cached for the first time is not counted
@@ -201,7 +224,8 @@ def work(name: str, seed: int, start: int, stop: int) -> None:
         rng = random.Random(f"{name} {seed} {number}")
         shutil.copytree(good, root / "input")
         damage(root / "input" / file, kind, rng)
-        print(json.dumps({"begun": number}), flush=True)
+        output.taken()
+        output.tell(begun=number)
         watch.seen, watch.on = [], True
         began, found = time.monotonic(), "read"
         signal.alarm(SECONDS)
@@ -225,7 +249,9 @@ def work(name: str, seed: int, start: int, stop: int) -> None:
             watch.on = False
         shutil.rmtree(root / "input", ignore_errors=True)
         seconds = round(time.monotonic() - began, 2)
-        print(json.dumps({"done": number, "found": found, "seconds": seconds, "seen": watch.seen}))
+        if printed := output.taken():
+            watch.seen.append(f"prints {printed!r}"[:200])
+        output.tell(done=number, found=found, seconds=seconds, seen=watch.seen)
     shutil.rmtree(root)
 
 

@@ -333,3 +333,12 @@ class TestFolder:
         modules[0]["name"] = "\ud800"
         file.write_text(json.dumps(modules))
         assert open_encoder(f"st:{copied}").dim == 32
+
+    def test_nothing_is_printed(self, copied, capfd):
+        """What a tokenizer's own code would print of its file stays off standard output."""
+        file = copied / "tokenizer.json"
+        tokenizer = json.loads(file.read_text())
+        tokenizer["added_tokens"][0]["\x1b[31m"] = True
+        file.write_text(json.dumps(tokenizer))
+        open_encoder(f"st:{copied}")
+        assert capfd.readouterr().out == ""

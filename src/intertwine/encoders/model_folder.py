@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +118,29 @@ def _quiet() -> Iterator[None]:
     log.set_verbosity_error()
     log.disable_progress_bar()
     try:
-        yield
+        with _without_output():
+            yield
     finally:
         log.set_verbosity(verbosity)
         if bars:
             log.enable_progress_bar()
+
+
+@contextmanager
+def _without_output() -> Iterator[None]:
+    """Hold back standard output: the tokenizers' own code writes what a file holds straight to it."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:
+        # It is closed, so that nothing can be written there.
+        yield
+        return
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

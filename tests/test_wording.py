@@ -14,12 +14,18 @@ from intertwine.wording import counted, named
         (1, ("row",), "1 row"),
         (2, ("row",), "2 rows"),
         (1, ("person", "people"), "1 person"),
-        (12_345, ("person", "people"), "12,345 people"),
+        (2, ("person was", "people were"), "2 people were"),
     ],
 )
 def test_a_count_takes_the_noun_that_fits(n, nouns, want):
     """One is singular; nought and all others are plural."""
     assert counted(n, *nouns) == want
+
+
+def test_a_count_is_written_as_asked():
+    """Thousands are grouped where a form asks for it."""
+    assert counted(12_345, "row") == "12345 rows"
+    assert counted(12_345, "row", form=",") == "12,345 rows"
 
 
 def test_names_stand_in_a_row():

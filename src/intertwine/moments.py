@@ -21,7 +21,7 @@ from intertwine.row_grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offe
 from intertwine.spaces import Space
 from intertwine.sums import Sums
 from intertwine.threads import side_by_side
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     import os
@@ -295,7 +295,7 @@ class Moments:
         remaining = self.n - other.n
         if remaining < MIN_REMAINING_SHARE * self.n:
             raise InputError(
-                f"got {other.n} rows to subtract from {self.n}: less than 1 % would remain, with "
+                f"got {counted(other.n, 'row')} to subtract from {self.n}: less than 1 % would remain, with "
                 "too few exact digits; merge the moments of the remaining rows instead"
             )
         rest = self.copy()

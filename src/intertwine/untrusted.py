@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError, IntertwineError
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -78,7 +79,9 @@ def require_ordinary(path: str | os.PathLike[str], most: int | None = None) -> N
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise FileFormatError(f"{path}: is {kind}, expected a file")
     if most is not None and status.st_size > most:
-        raise FileFormatError(f"{path}: has {status.st_size:,} bytes, expected at most {most:,}")
+        raise FileFormatError(
+            f"{path}: has {counted(status.st_size, 'byte', form=',')}, expected at most {most:,}"
+        )
 
 
 def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:

@@ -8,19 +8,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun, as in `1 row` and `2 rows`, thousands grouped by commas.
+def counted(n: int, one: str, many: str | None = None, *, form: str = "") -> str:
+    """Return a count with its noun, as in `1 row` and `2 rows`.
 
     Parameters
     ----------
     n
         How many.
-    noun
-        What one of them is called; words after the noun are part of `plural` too.
-    plural
-        What others are called, where they do not end in one more `s`.
+    one
+        What stands after the number 1: a noun, or a noun and its verb.
+    many
+        What stands after other numbers; one more `s` when omitted.
+    form
+        How the number is written, as in a format string.
     """
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+    return f"{n:{form}} {one if n == 1 else many or one + 's'}"
 
 
 def named(names: Iterable[object], nothing: str = "none") -> str:

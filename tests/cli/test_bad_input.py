@@ -76,7 +76,7 @@ FAULTS = {
     "id twice": (lambda s: repeated(s / "ids.txt"), "ids.txt: the id"),
     "ids missing": (
         lambda s: (s / "ids.txt").write_text("one\n"),
-        "ids.txt: got 1 ids, expected",
+        "ids.txt: got 1 id, expected",
     ),
     "labels of another length": (
         lambda s: spoil(s / "labels.npy", lambda y: y[:-1]),
@@ -188,7 +188,7 @@ def test_a_single_fit_row_is_one_line(intertwine, networks, tmp_path, study):
     nets.save(tmp_path / "eval", 50, 2)
     arguments = ["fit", tmp_path / "fit"] if study == "fit" else two_sets(tmp_path)
     done = intertwine(*arguments, "--out", tmp_path / "out")
-    assert "got n = 1 rows, expected at least 2 to fit a map" in done.error()
+    assert "got n = 1 row, expected at least 2 to fit a map" in done.error()
     assert not (tmp_path / "out").exists()
 
 
@@ -244,7 +244,7 @@ def test_folders_whose_ids_do_not_match_are_one_line(intertwine, sets, write_fol
     write_folder(sets / "more", {"c": np.ones((len(names), 3))}, ids=names)
     arguments = ["fit", sets / "eval", sets / "more"]
     line = intertwine(*arguments, "--out", sets / "out").error()
-    assert "more/ids.txt: lacks 1 ids of" in line
+    assert "more/ids.txt: lacks 1 id of" in line
     assert "such as 'e49'" in line
     assert not (sets / "out").exists()
 

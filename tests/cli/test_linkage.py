@@ -131,7 +131,7 @@ def test_options_of_a_method_reach_it(intertwine, sets, tmp_path, without, optio
     [
         (["--known", "0,many"], "got many known people, expected all, 0, or 2 to 24"),
         (["--known", "1"], "got 1 known people"),
-        (["--folds", "1"], "got 1 folds, expected at least 2"),
+        (["--folds", "1"], "got 1 fold, expected at least 2"),
         (["--device", "cuda:99"], "got device 'cuda:99'"),
         (["--method", "analytic"], "linkage has no heads"),
         (["--intercept", "none"], "method cca takes intercept free"),

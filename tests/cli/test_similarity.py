@@ -336,7 +336,7 @@ def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
         (["--control", "z"], "got control 'z', expected one of the spaces"),
         (["--layers", "z"], "got --layers z, expected at least two spaces named z.LAYER"),
         (["--groups", "19"], "got 19 row groups, expected at least 20"),
-        (["--sample", "1"], "got a sample of 1 rows, expected 2 … 20000"),
+        (["--sample", "1"], "got a sample of 1 row, expected 2 … 20000"),
         (["--sample", "20001"], "got a sample of 20001 rows"),
         (["--neighbours", "0"], "got k = 0 neighbours, expected 1 to 239"),
         (["--neighbours", "240"], "got k = 240 neighbours"),

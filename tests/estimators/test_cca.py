@@ -209,7 +209,7 @@ def test_what_it_cannot_do_is_refused():
     a, b = make("tall")
     with pytest.raises(InputError, match="got rank 0, expected at least 1"):
         fit(a, b, rank=0)
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         fit(a[:1], b[:1])
     with pytest.raises(InputError, match="got n = 0 rows"):
         cca(Moments({"a": 1, "b": 1}), "a", ["b"])

@@ -138,7 +138,7 @@ def test_too_few_rows_are_refused():
     """Moments of one row, and classes of one row each, fit nothing."""
     a, b = make("tall")
     single = moments_of(a[:1], b[:1])
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         within_whitenings(single, ["a"], WithinClass(single, 0), weight=0, alphas=[1.0])
     empty = WithinClass(Moments({"a": 12, "b": 7}), 0)
     with pytest.raises(InputError, match="got 0 rows of 0 classes, expected a class with at least"):

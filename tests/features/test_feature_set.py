@@ -89,8 +89,8 @@ def test_folders_without_ids_are_joined_by_number_and_it_is_said(tmp_path, write
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ({"ids": [*IDS[:-1], "stranger"]}, r"two.ids\.txt: lacks 1 ids of .*one, .*'image29\.png'"),
-        ({"ids": [*IDS, "stranger"], "n": 31}, r"one.ids\.txt: lacks 1 ids of .*two.*'stranger'"),
+        ({"ids": [*IDS[:-1], "stranger"]}, r"two.ids\.txt: lacks 1 id of .*one, .*'image29\.png'"),
+        ({"ids": [*IDS, "stranger"], "n": 31}, r"one.ids\.txt: lacks 1 id of .*two.*'stranger'"),
         ({"ids": [*IDS[:-1], IDS[0]]}, r"the id 'image0\.png' stands more than once"),
         ({"ids": None}, r"only one of .* has ids\.txt"),
         ({"ids": IDS, "labels": np.arange(30)}, r"labels of .* differ, first at row 1"),

@@ -53,7 +53,7 @@ GOOD = "2\t1\nA\t1\t2\nA\t1\tB\t1\nC\t1\t2\nC\t1\tD\t1\n"
         ("\n\n", "holds no pair"),
         ("hello\n", "line 1: got 'hello', expected `folds pairs`"),
         ("0 300\n", "line 1: got '0 300', expected `folds pairs`"),
-        ("2 1\nA 1 2\n", "got 1 pairs, expected 2 folds of 1 matched and 1 mismatched, 4"),
+        ("2 1\nA 1 2\n", "got 1 pair, expected 2 folds of 1 matched and 1 mismatched, 4"),
         (GOOD.replace("A\t1\t2", "A\t1\tx"), r"line 2: got 'A\\t1\\tx', expected `Name i j`"),
         (GOOD.replace("A\t1\t2", "A"), "line 2: got 'A', expected `Name i j`"),
         (GOOD.replace("C\t1\t2", "C_1,C_2,1,2"), "line 4: got 'C_1,C_2,1,2'.*holds one form"),

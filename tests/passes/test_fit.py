@@ -165,7 +165,7 @@ def test_refuses_one_space(tmp_path, write_folder):
 def test_refuses_a_single_row(tmp_path, write_folder, method):
     """One row fits no map, whatever the method learns from rows."""
     write_folder(tmp_path / "set", {"a": np.ones((1, 2)), "b": np.ones((1, 3))})
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         fit_to_files([tmp_path / "set"], tmp_path / "maps", options=FitOptions(method=method))
     assert not (tmp_path / "maps").exists()
 

@@ -94,7 +94,9 @@ def test_too_few_rows_are_refused(debias, needed):
     """CKA needs two rows, debiased four."""
     a, b = make("tall")
     linear_cka(moments_of(a[:needed], b[:needed]), "a", "b", debiased=debias)
-    with pytest.raises(InputError, match=f"got n = {needed - 1} rows, expected at least {needed}"):
+    with pytest.raises(
+        InputError, match=rf"got n = {needed - 1} rows?, expected at least {needed}"
+    ):
         linear_cka(moments_of(a[: needed - 1], b[: needed - 1]), "a", "b", debiased=debias)
 
 
@@ -158,7 +160,7 @@ def test_undefined_nulls_are_refused():
     a, b = make("tall")
     with pytest.raises(InputError, match="got n = 3 rows, expected at least 4 for debiased CKA"):
         linear_cka_null(moments_of(a[:3], b[:3]), "a", "b", debiased=True)
-    with pytest.raises(InputError, match=r"got n = 1 rows, .* expected at least 2"):
+    with pytest.raises(InputError, match=r"got n = 1 rows?, .* expected at least 2"):
         linear_cka_null(moments_of(a[:1], b[:1]), "a", "b")
     with pytest.raises(InputError, match=r"tr L² = 0, expected .* two spaces that vary"):
         linear_cka_null(moments_of(a, np.full_like(b, 0.1)), "a", "b")

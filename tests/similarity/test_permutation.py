@@ -119,7 +119,7 @@ def test_too_few_rows_and_constant_spaces_are_refused():
     """No null is made up where there is none."""
     with pytest.raises(InputError, match="got n = 3 rows, expected at least 4"):
         debiased_cka_null_sd(3)
-    with pytest.raises(InputError, match="got n = 1 rows"):
+    with pytest.raises(InputError, match="got n = 1 row"):
         cka_null(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     with pytest.raises(InputError, match=r"tr L² = 0, expected .* two spaces that vary"):
         cka_null(5, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)

@@ -223,7 +223,7 @@ def test_too_few_rows_to_fit_are_refused():
     """One row is none to fit a map on, and a space that is not there is none to fit."""
     a, b = make("tall")
     seen = np.arange(200) == 0
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2 to fit a map"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2 to fit a map"):
         fold_of(a, b, seen)
     rest, group = moments_of(a[:100], b[:100]), moments_of(a[100:], b[100:])
     with pytest.raises(InputError, match="got source 'x', expected one of"):

@@ -110,8 +110,10 @@ def test_what_came_after_the_switch_survives_the_way_back(place):
     assert summary["notes"][0].startswith(
         "30 rows that came after the switch, 1000, 1001, 1002 among"
     )
-    assert summary["notes"][1].startswith("1 rows that were edited after the switch, 8 among them")
-    assert summary["notes"][2].startswith("1 rows that were deleted after the switch, 7 among them")
+    assert summary["notes"][1].startswith("1 row that was edited after the switch, 8, keeps its")
+    assert summary["notes"][2].startswith(
+        "1 row that was deleted after the switch, 7, stays deleted"
+    )
     for name in ("items", "new"):
         place.table(name).optimize(cleanup_older_than=NOW)
     kept = [*(i for i in range(N) if i != 7), *range(1000, 1030)]

@@ -127,7 +127,7 @@ def test_rows_that_come_after_the_last_look_are_converted_by_the_switch(table):
     table.run("DELETE FROM items WHERE id = 4")
     notes = target.switch(convert)
     assert "25 rows came or changed" in " ".join(notes)
-    assert "1 rows whose old vector was removed" in " ".join(notes)
+    assert "1 row whose old vector was removed" in " ".join(notes)
     assert table.run("SELECT count(*) FROM items WHERE emb IS NULL") == [(1,)]
     assert len(table.old()) == N + 20 - 1
     assert_mapped(table, but=[3])
@@ -268,8 +268,8 @@ def test_rows_added_after_the_switch_survive_a_rollback(table):
     assert notes[0].startswith(
         "5 rows have no old vector, as they came after the switch (id 500, 501"
     )
-    assert "1 rows got another new vector since they were converted (id 9)" in notes[1]
-    assert "1 rows whose new vector was removed have their old one again (id 10)" in notes[2]
+    assert "1 row got another new vector since it was converted (id 9)" in notes[1]
+    assert "1 row whose new vector was removed has its old one again (id 10)" in notes[2]
     assert len(table.old()) == N - 1 + 5
     np.testing.assert_array_equal(table.old()[9], VECTORS[9])
     target = table.target()

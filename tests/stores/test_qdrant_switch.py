@@ -122,7 +122,7 @@ def test_what_came_after_the_switch_survives_the_way_back(place):
         "20 points that came after the switch, 1000, 1001, 1002 among"
     )
     assert summary["notes"][1].startswith("2 points that were edited after the switch, 8, 9 among")
-    assert summary["notes"][2].startswith("1 points that were deleted after the switch, 7 among")
+    assert summary["notes"][2].startswith("1 point that was deleted after the switch, 7, stays")
     kept = [*(i for i in range(N) if i != 7), *range(1000, 1020)]
     expected = bodies_of(kept, _8="EDITED")
     assert place.bodies() == place.bodies("items") == place.bodies("new") == expected

@@ -274,7 +274,7 @@ BAD = {
     "one person": (
         "probe",
         lambda x, y: (x, np.full(len(y), label(3))),
-        "got 1 people in both sets, expected at least 10, 2 a fold",
+        "got 1 person in both sets, expected at least 10, 2 a fold",
     ),
     "zero length": ("gallery", with_value(5, 0), "a of .*gallery: row 5 has length zero"),
     "NaN": ("probe", with_value(7, np.nan), "a of .*probe: NaN or infinite features in rows 7"),
@@ -303,7 +303,7 @@ def test_bad_options_are_refused(sets):
             InputError, match=rf"got {known} known people, expected all, 0, or 2 to 24"
         ):
             study(*sets, known=[known])
-    with pytest.raises(InputError, match="got 1 folds, expected at least 2"):
+    with pytest.raises(InputError, match="got 1 fold, expected at least 2"):
         study(*sets, n_folds=1)
     with pytest.raises(InputError, match="got 30 people in both sets, expected at least 40"):
         study(*sets, n_folds=20)

@@ -234,7 +234,7 @@ def test_ids_with_spaces_are_parted_by_tabs(tmp_path, write_folder):
         ("item0 item0\n", r"item 'item0' stands in line 1 and in line 1"),
         ("item0 item1\n", r"lacks 58 of 60 items of .*, such as 'item2'"),
         ("", r"lacks 60 of 60 items"),
-        ("id,group\nitem0\n", r"line 2: got 1 cells, expected id and group"),
+        ("id,group\nitem0\n", r"line 2: got 1 cell, expected id and group"),
         (
             "\n".join(" ".join(f"item{k}" for k in range(10 * g, 10 * g + 10)) for g in range(6)),
             r"got 6 groups, expected at least 10",

@@ -138,7 +138,7 @@ def test_refuses_too_little(make):
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     with pytest.raises(InputError, match="got 1 space in both sets"):
         Problem.of(make("one", "a"), evaluation)
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         Problem.of(make("row", n=1), evaluation)
     with pytest.raises(InputError, match="got control 'z', expected one of the spaces"):
         Problem.of(make("fit"), evaluation, controls=["z"])

@@ -51,7 +51,7 @@ def test_an_image_in_both_sets_is_left_out(tmp_path, write_folder, spelling, pro
     )
     people = People.of(*pair)
     assert people.probe_rows.tolist() == [k for k in range(30) if k != 4]
-    assert "1 probes left out: the same images are in the gallery" in people.notes
+    assert "1 probe left out: the same images are in the gallery" in people.notes
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_equal_rows_are_left_out(tmp_path, write_folder, with_ids):
     people = People.of(*pair)
     assert people.probe_rows.tolist() == [k for k in range(30) if k != 7]
     doubts = [note for note in people.notes if "vector" in note]
-    assert [note.split(":")[0][:13] for note in doubts] == ["1 more probes", "1 probes have"]
+    assert [note.split(":")[0][:13] for note in doubts] == ["1 more probe ", "1 probe has t"]
 
 
 @pytest.mark.parametrize("half", ["gallery", "probe"])

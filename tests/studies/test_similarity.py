@@ -457,7 +457,7 @@ def test_layers_of_two_networks_are_matched():
         ({"variance": 1.1}, r"got variance 1\.1"),
         ({"controls": ("z",)}, r"got control 'z', expected one of the spaces a, b"),
         ({"layers": ("z",)}, "got --layers z, expected at least two spaces"),
-        ({"sample": 1}, r"got a sample of 1 rows, expected 2 … 20000"),
+        ({"sample": 1}, r"got a sample of 1 row, expected 2 … 20000"),
         ({"sample": -3}, "got a sample of -3 rows"),
         ({"sample": 20_001}, "got a sample of 20001 rows"),
         ({"neighbours": 0}, "got k = 0 neighbours, expected 1 to 29 for 30 rows"),
@@ -486,7 +486,7 @@ def test_no_rows_are_refused():
 def test_one_row_is_refused(tmp_path, write_folder):
     """One row has no similarity: how many are needed is said."""
     opened = FeatureSet.open(write_folder(tmp_path / "set", related(1, {"a": 3, "b": 4})))
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         similarity(opened, scratch=tmp_path / "x")
 
 

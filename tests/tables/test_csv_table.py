@@ -62,7 +62,7 @@ def test_as_the_csv_module_reads(records):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a,b\n1,2\n\n3\n", "line 4: got 1 cells, expected 2 as in the line of names"),
+        (b"a,b\n1,2\n\n3\n", "line 4: got 1 cell, expected 2 as in the line of names"),
         (b"a, a\n", "got columns a, a, expected a distinct name for each"),
         (b"a,\n", "got columns a, , expected a distinct name"),
         (b'a\n"x\n', "cannot be read as CSV in UTF-8 .unexpected end of data"),

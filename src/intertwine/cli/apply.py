@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 
 def apply(
@@ -58,7 +59,7 @@ def apply(
         return
     for note in summary["notes"]:
         common.say(note)
-    common.print_line(f"{output}: {summary['rows']} rows of {summary['target']['name']}")
+    common.print_line(f"{output}: {counted(summary['rows'], 'row')} of {summary['target']['name']}")
 
 
 def _check_precision(precision: common.Precision) -> None:

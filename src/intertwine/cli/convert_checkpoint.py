@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 
 def convert_checkpoint(
@@ -32,4 +33,4 @@ def convert_checkpoint(
     if json:
         common.print_json(summary)
         return
-    common.print_line(f"{out}: {summary['architecture']}, {summary['weights']} weights")
+    common.print_line(f"{out}: {summary['architecture']}, {counted(summary['weights'], 'weight')}")

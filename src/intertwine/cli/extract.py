@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 EncoderOption = Annotated[
     list[str] | None,
@@ -112,7 +113,8 @@ def extract(
 def _show(summary: dict[str, Any]) -> None:
     rate = summary["rate"]
     common.print_line(
-        f"{summary['out']}: {summary['rows']} rows" + (f", {rate:.1f} a second" if rate else "")
+        f"{summary['out']}: {counted(summary['rows'], 'row')}"
+        + (f", {rate:.1f} a second" if rate else "")
     )
     gone, faces = summary["left_out"], summary["faces"]
     if gone["count"]:
@@ -122,10 +124,10 @@ def _show(summary: dict[str, Any]) -> None:
         )
     if summary["turned"]:
         print(
-            f"{summary['turned']} images carry a camera's orientation: it is applied where faces are "
+            f"{counted(summary['turned'], 'image carries', 'images carry')} a camera's orientation: it is applied where faces are "
             "cropped, and not to whole images"
         )
     if faces and faces["undetected"]:
         common.print_line(
-            f"no face found in {faces['undetected']} images; {faces['file']} lists them (faces 0)"
+            f"no face found in {counted(faces['undetected'], 'image')}; {faces['file']} lists them (faces 0)"
         )

@@ -42,7 +42,7 @@ def _print(value: dict[str, Any], indent: str = "") -> None:
                 entry = {name: _shape(axes) for name, axes in entry.items()}  # noqa: PLW2901
             _print(entry, indent + "  ")
         elif isinstance(entry, list) and len(entry) > LONGEST_LIST:
-            common.print_line(f"{indent}{key}: {len(entry)} entries")
+            common.print_line(f"{indent}{key}: {counted(len(entry), 'entry', 'entries')}")
         elif isinstance(entry, list) and entry and all(isinstance(each, dict) for each in entry):
             common.print_line(f"{indent}{key}:")
             for line in _columns(entry, shutil.get_terminal_size().columns - len(indent) - 2):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 # Where a study that was killed finds what it had done.
 SCRATCH = ".conditions"
@@ -93,7 +94,7 @@ def _print(result: dict[str, Any]) -> None:
     common.print_warnings(console, result)
     size = result["pairs"][0]
     table = Table(
-        title=f"Rank-1 rate, %: {size['n_probes']:,} probes of {size['n_people']:,} people among "
+        title=f"Rank-1 rate, %: {counted(size['n_probes'], 'probe', form=',')} of {counted(size['n_people'], 'person', 'people', form=',')} among "
         f"{size['n_gallery']:,}"
     )
     for title in ("Probes", "Gallery", "Known pairs", "Rank 1", "TPIR", "D_sys", "Chance"):

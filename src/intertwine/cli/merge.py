@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 
 def merge(
@@ -25,4 +26,6 @@ def merge(
     if json:
         common.print_json(summary)
     else:
-        common.print_line(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")
+        common.print_line(
+            f"{out}: {counted(summary['n'], 'row')} of {', '.join(summary['spaces'])}"
+        )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 BATCH_ROWS = 2000
 
@@ -93,16 +94,15 @@ def _lines(summary: dict[str, Any], *, rollback: bool) -> list[str]:
         return [f"{summary['source']} stands for the old vectors again"]
     lines = []
     if not summary["dry_run"]:
-        lines.append(
-            f"{summary['target']}: {summary['rows']:,} items, {summary['written']:,} written now"
-        )
+        rows = counted(summary["rows"], "item", form=",")
+        lines.append(f"{summary['target']}: {rows}, {summary['written']:,} written now")
     checks = summary["checks"]
     if checks:
         if checks["read_back"]:
             right = checks["read_back"] - checks["differ"]
             lines.append(
-                f"{right} of {checks['read_back']} items read back are what the map makes of the old "
-                "ones"
+                f"{right} of {counted(checks['read_back'], 'item')} read back "
+                f"{'is' if right == 1 else 'are'} what the map makes of the old ones"
             )
         lines += [
             f"{said}: {100 * checks[name]:.0f} % ({100 * checks[f'{name}_low']:.0f} to "

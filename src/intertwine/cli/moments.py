@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 
 def moments(
@@ -52,5 +53,5 @@ def moments(
         common.print_json(summary)
         return
     if summary["resumed"]:
-        common.say(f"went on after {summary['resumed']} rows of an earlier run")
-    common.print_line(f"{out}: {summary['n']} rows of {', '.join(summary['spaces'])}")
+        common.say(f"went on after {counted(summary['resumed'], 'row')} of an earlier run")
+    common.print_line(f"{out}: {counted(summary['n'], 'row')} of {', '.join(summary['spaces'])}")

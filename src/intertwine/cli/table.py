@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from intertwine.cli import common
+from intertwine.wording import counted
 
 
 def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -39,7 +40,7 @@ def print_closed_set(result: dict[str, Any]) -> None:
     names = list(dict.fromkeys(row["source"] for row in result["pairs"]))
     table = Table(
         title=f"Top-1 accuracy (%) of row's features in column's classifier; "
-        f"{result['n_fit']} fit rows, {result['n_eval']} evaluation rows"
+        f"{counted(result['n_fit'], 'fit row')}, {counted(result['n_eval'], 'evaluation row')}"
     )
     table.add_column("features ↓ head →", overflow="fold")
     for name in names:

@@ -30,6 +30,7 @@ from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.untrusted import damage_is_told, require_shape
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ def _check_used(
     if not unused:
         return ()
     own, named = type(module).__name__, config.architectures or ()
-    held = f"holds {len(unused)} weights, such as {unused[0]}, that {own} does not use"
+    held = f"holds {counted(len(unused), 'weight')}, such as {unused[0]}, that {own} does not use"
     if (classifies and own in named) or uri.options.keys() & {"layer", "pool"}:
         return (f"{uri.where}: its file {held}",)
     raise InputError(
@@ -171,7 +172,7 @@ def _check_complete(missing: list[str], uri: EncoderUri) -> None:
     if missing:
         hint = "; give pool=mean or pool=first" if "pooler" in missing[0].split(".") else ""
         raise InputError(
-            f"{uri.where}: its file lacks {len(missing)} weights of the network, such as "
+            f"{uri.where}: its file lacks {counted(len(missing), 'weight')} of the network, such as "
             f"{missing[0]}{hint}"
         )
 

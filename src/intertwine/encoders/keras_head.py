@@ -22,6 +22,7 @@ from intertwine.encoders.torch_weights import EXTRA as TORCH_EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.spaces import Head
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ def split_model(keras: Any, model: Any, uri: EncoderUri, example: Array) -> Spli
         When it has several outputs, there is no such layer, or no linear head.
     """
     if len(model.outputs) != 1:
-        raise InputError(f"{uri.where}: has {len(model.outputs)} outputs, expected one")
+        raise InputError(f"{uri.where}: has {counted(len(model.outputs), 'output')}, expected one")
     layer = uri.options.get("layer")
     named = None if layer is None else _named(model, layer, uri)
     if uri.choice("head", ("auto", "none")) == "none":

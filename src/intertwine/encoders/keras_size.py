@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.encoders.keras_weights import INNER
 from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def check_size(keras: Any, path: str) -> None:
 
 def _too_large(path: str, asked: int, held: int) -> FileFormatError:
     return FileFormatError(
-        f"{path}: its layers have at least {asked} weights, but it holds {held}; damaged or hostile, "
+        f"{path}: its layers have at least {counted(asked, 'weight')}, but it holds {held}; damaged or hostile, "
         "fetch it again"
     )
 

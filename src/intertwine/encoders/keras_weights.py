@@ -12,6 +12,7 @@ import numpy as np
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.files import sha256_tensors
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def load_weights(model: Any, path: Path, *, where: str) -> None:
         ) from error
     if stored is not None and stored != len(model.weights):
         raise FileFormatError(
-            f"{where}: {path} holds another architecture: {stored} arrays of weights, "
+            f"{where}: {path} holds another architecture: {counted(stored, 'array')} of weights, "
             f"expected {len(model.weights)}"
         )
 

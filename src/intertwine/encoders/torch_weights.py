@@ -17,6 +17,7 @@ from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
 from intertwine.files import read_header, read_tensors, sha256_tensors
 from intertwine.untrusted import DAMAGE, require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,4 +135,4 @@ def sha256_module(module: Any, facts: Mapping[str, Any] | None = None) -> str:
 def _some(what: str, names: Sequence[str]) -> str:
     more = ", …" if len(names) > SHOWN else ""
     shown = f" ({', '.join(names[:SHOWN])}{more})" if names else ""
-    return f"{len(names)} weights {what}{shown}"
+    return f"{counted(len(names), 'weight')} {what}{shown}"

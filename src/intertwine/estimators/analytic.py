@@ -18,6 +18,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.linear_map import LinearMap
 from intertwine.svd import svd
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -102,7 +103,7 @@ def check_classes(source: Head, target: Head, names: str) -> None:
     """
     if source.n_classes != target.n_classes:
         raise InputError(
-            f"heads of {names}: got {source.n_classes} and {target.n_classes} classes, expected "
+            f"heads of {names}: got {source.n_classes} and {counted(target.n_classes, 'class', 'classes')}, expected "
             "the same classes in both"
         )
     if not np.array_equal(source.classes, target.classes):

@@ -26,7 +26,7 @@ from scipy.linalg import lapack
 from intertwine.errors import InputError
 from intertwine.estimators.device_solve import eigh, product
 from intertwine.linear_map import LinearMap
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -105,7 +105,7 @@ class NormalEquations:
             For fewer than two rows.
         """
         if self.n < 2:
-            raise InputError(f"got n = {self.n} rows, expected at least 2 to fit a map")
+            raise InputError(f"got n = {counted(self.n, 'row')}, expected at least 2 to fit a map")
 
     def gram(self) -> Array:
         """Return G = Σ z zᵀ, (p, p), p = d or d + 1."""

@@ -18,6 +18,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.cca import Whitening
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.linear_map import LinearMap
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +53,7 @@ class WithinClass:
         freedom = self.deviations.n - self.n_classes
         if freedom < 1:
             raise InputError(
-                f"got {self.deviations.n} rows of {self.n_classes} classes, expected a class with at "
+                f"got {counted(self.deviations.n, 'row')} of {counted(self.n_classes, 'class', 'classes')}, expected a class with at "
                 "least two rows; use a within-class weight of 0"
             )
         return np.asarray(self.deviations.scatter(name) / freedom)

@@ -50,7 +50,9 @@ def compact(
     """
     n, out = manifest["rows"], sorted(bad)
     if len(out) == n:
-        raise InputError(f"{folder}: all {n} rows are bad, expected at least one that can be read")
+        raise InputError(
+            f"{folder}: {'its only row is' if n == 1 else f'all {n} rows are'} bad, expected at least one that can be read"
+        )
     runs = [(a + 1, b) for a, b in zip([-1, *out], [*out, n], strict=True) if a + 1 < b]
     renames = []
     for name, facts in manifest["spaces"].items():

@@ -23,7 +23,7 @@ from intertwine.features.npy import NpyFile, read_vector
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
 from intertwine.spaces import Head, Space, check_space_name
 from intertwine.threads import ahead
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     import os
@@ -238,7 +238,9 @@ def _open_folder(path: Path) -> FeatureSet:
     if (path / "labels.npy").exists():
         labels = read_vector(path / "labels.npy")
         if len(labels) != n:
-            raise InputError(f"{path / 'labels.npy'}: got {len(labels)} labels, expected {n}")
+            raise InputError(
+                f"{path / 'labels.npy'}: got {counted(len(labels), 'label')}, expected {n}"
+            )
     return FeatureSet(
         paths=[path],
         n=n,
@@ -268,4 +270,6 @@ def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:
     where, missing = (other, absent) if absent.size else (first, extra)
     holder = first if absent.size else other
     example = ids_of(holder / "ids.txt", set(missing.tolist()), limit=1)[0]
-    return f"{where / 'ids.txt'}: lacks {missing.size} ids of {holder}, such as {example!r}"
+    return (
+        f"{where / 'ids.txt'}: lacks {counted(missing.size, 'id')} of {holder}, such as {example!r}"
+    )

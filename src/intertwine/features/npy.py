@@ -16,6 +16,7 @@ from numpy.lib import format as npy_format
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.untrusted import require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +184,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
     expected = offset + dtype.itemsize * math.prod(shape)
     if size < expected:
         raise FileFormatError(
-            f"{path}: truncated: {size} bytes, expected {expected} for shape {shape}"
+            f"{path}: truncated: {counted(size, 'byte')}, expected {expected} for shape {shape}"
         )
     return shape, dtype, fortran, offset
 

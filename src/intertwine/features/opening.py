@@ -15,6 +15,7 @@ from intertwine.features.ledger import Ledger
 from intertwine.features.record import FORMAT_VERSION, MANIFEST, read_manifest
 from intertwine.features.set_up import create_once
 from intertwine.files import json_bytes
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +122,7 @@ def _check_rows(folder: Path, fresh: Mapping[str, Any], manifest: Mapping[str, A
     got, stored = ((book["rows"], book["ids_sha256"]) for book in (fresh, manifest))
     if got != stored:
         what = (
-            f"{got[0]} rows, it holds {stored[0]}"
+            f"{counted(got[0], 'row')}, it holds {stored[0]}"
             if got[0] != stored[0]
             else "rows of other ids, or in another order"
         )

@@ -10,6 +10,7 @@ from intertwine.errors import InputError
 from intertwine.files import read_json
 from intertwine.spaces import Head, check_space_name
 from intertwine.untrusted import require_shape
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +135,7 @@ def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
         When there are not n ids, one repeats, is empty, or cannot stand on a line.
     """
     if len(ids) != n:
-        raise InputError(f"{path}: got {len(ids)} ids, expected {n}, one a row")
+        raise InputError(f"{path}: got {counted(len(ids), 'id')}, expected {n}, one a row")
     seen: set[str] = set()
     for row, value in enumerate(ids):
         if not is_line(value):

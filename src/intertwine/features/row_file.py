@@ -12,6 +12,7 @@ from numpy.lib import format as npy_format
 
 from intertwine.errors import InputError
 from intertwine.files import cannot_write, new_temporary, no_links
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,9 @@ class RowFile:
         self.row_bytes = dim * self.dtype.itemsize
         self.offset = path.stat().st_size - n * self.row_bytes
         if self.offset != len(_header((n, dim), dtype)):
-            raise InputError(f"{path}: has another size than its {n} rows; remove it and run again")
+            raise InputError(
+                f"{path}: has another size than its {counted(n, 'row')}; remove it and run again"
+            )
         self._file = open(path, "r+b", buffering=0, opener=no_links)  # noqa: SIM115
         self._lock = threading.Lock()
 

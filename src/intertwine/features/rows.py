@@ -10,6 +10,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.untrusted import LARGEST_TEXT, read_text, require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def read_id_hashes(path: Path, n_rows: int) -> Array:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     if count != n_rows:
-        raise InputError(f"{path}: got {count} ids, expected {n_rows}, one a row")
+        raise InputError(f"{path}: got {counted(count, 'id')}, expected {n_rows}, one a row")
     unique, counts = np.unique(hashes, return_counts=True)
     if len(unique) < n_rows:
         repeated = ids_of(path, set(unique[counts > 1].tolist()), limit=1)[0]

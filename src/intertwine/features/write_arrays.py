@@ -8,6 +8,7 @@ from intertwine.arrays import as_features, check_finite
 from intertwine.errors import InputError
 from intertwine.features.record import SpaceRecord
 from intertwine.features.writer import FeatureSetWriter
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -53,7 +54,9 @@ def write_feature_set(
     # Everything is looked at before anything is written.
     for name, values in arrays.items():
         if len(values) != n:
-            raise InputError(f"space {name}: got {len(values)} rows, expected {n} as in the others")
+            raise InputError(
+                f"space {name}: got {counted(len(values), 'row')}, expected {n} as in the others"
+            )
         check_finite(values, name=f"space {name}")
     records = {a: SpaceRecord(a, v.shape[1], dtype, heads.get(a)) for a, v in arrays.items()}
     with FeatureSetWriter(path, n, ids=ids, labels=labels) as writer:

@@ -20,6 +20,7 @@ from intertwine.features.record import SpaceRecord, check_same, ids_text
 from intertwine.features.row_file import RowFile, make_array
 from intertwine.features.set_up import write_classes, write_ids, write_labels
 from intertwine.files import RowRanges
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -69,7 +70,7 @@ class FeatureSetWriter:
     ) -> None:
         self.path, self.n = Path(path), n
         if n < 1:
-            raise InputError(f"{self.path}: got n = {n} rows, expected at least one")
+            raise InputError(f"{self.path}: got n = {counted(n, 'row')}, expected at least one")
         if fill is not None and not 0 <= fill[0] < fill[1] <= n:
             raise InputError(
                 f"{self.path}: got rows {fill[0]}:{fill[1]} to fill, expected some of 0:{n}"
@@ -152,7 +153,7 @@ class FeatureSetWriter:
         if values.ndim != 2 or values.shape[1] != file.dim or start + len(values) > self.n:
             raise InputError(
                 f"space {name}: got features {values.shape} for row {start} on, "
-                f"expected (k, {file.dim}) within {self.n} rows"
+                f"expected (k, {file.dim}) within {counted(self.n, 'row')}"
             )
         check_finite(values, name=f"space {name}", rows=start)
         with np.errstate(over="ignore"):

@@ -14,6 +14,7 @@ from intertwine.errors import InputError
 from intertwine.features.record import is_line
 from intertwine.listing import absolute, hidden, shown_path
 from intertwine.untrusted import require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -255,7 +256,7 @@ def _found_instead(files: Sequence[str]) -> str:
     """Return what files were expected to end in, and what those that are there end in."""
     found = Counter(_suffix(name) or "no ending" for name in files).most_common(SHOWN)
     shown = ", ".join(f"{ending} ({count})" for ending, count in found)
-    hint = f"; got {len(files)} other files: {shown}" if files else ""
+    hint = f"; got {counted(len(files), 'other file')}: {shown}" if files else ""
     return " ".join(SUFFIXES) + hint
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.untrusted import is_count, require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -143,7 +144,7 @@ def _read_official(path: Path, lines: list[tuple[int, str]]) -> PairList:
     n_folds, per_kind = map(int, header)
     if len(lines) - 1 != 2 * n_folds * per_kind:
         raise InputError(
-            f"{path}: got {len(lines) - 1} pairs, expected {n_folds} folds of {per_kind} matched and "
+            f"{path}: got {counted(len(lines) - 1, 'pair')}, expected {counted(n_folds, 'fold')} of {per_kind} matched and "
             f"{per_kind} mismatched, {2 * n_folds * per_kind}"
         )
     first, second, same = [], [], []

@@ -16,6 +16,7 @@ from intertwine.images.decode import UnreadableImageError
 from intertwine.images.file_images import OTHER_SUFFIXES, SUFFIXES, class_folders
 from intertwine.images.tar_index import Member, read_member, tar_members
 from intertwine.tables.columns import LABEL, Columns, read_labels
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -188,7 +189,7 @@ def _label(shard: Path, file: BinaryIO, files: dict[str, Member], named: str | N
         return None
     where = f"{shard}: {member.name}"
     if member.size > MAX_LABEL_BYTES:
-        raise InputError(f"{where}: got {member.size} bytes, expected a label")
+        raise InputError(f"{where}: got {counted(member.size, 'byte')}, expected a label")
     try:
         text = read_member(file, member.offset, member.size).decode()
         if not as_json:

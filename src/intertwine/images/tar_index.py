@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from intertwine.errors import FileFormatError, InputError
 from intertwine.listing import files_only, hidden
 from intertwine.untrusted import DAMAGE, require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,5 +151,5 @@ def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
     file.seek(offset)
     data = file.read(size)
     if len(data) != size:
-        raise OSError(f"got {len(data)} bytes, expected {size}")
+        raise OSError(f"got {counted(len(data), 'byte')}, expected {size}")
     return data

@@ -13,6 +13,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.metrics.intervals import percentile_interval
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -42,7 +43,7 @@ def people_counts(n_people: int, n_replicates: int = REPLICATES, *, seed: int = 
     """
     if n_people < 1 or n_replicates < 1:
         raise InputError(
-            f"got {n_people} people and {n_replicates} replicates, expected at least 1 of each"
+            f"got {counted(n_people, 'person', 'people')} and {counted(n_replicates, 'replicate')}, expected at least 1 of each"
         )
     shares = np.full(n_people, 1 / n_people)
     rng = np.random.default_rng(seed)

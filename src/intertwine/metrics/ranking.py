@@ -13,6 +13,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.metrics.verification import roc
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -64,7 +65,9 @@ def cmc(found: Array, depth: int, weights: Array | None = None) -> Array:
         For no probe, or a depth below 1.
     """
     if len(found) == 0 or depth < 1:
-        raise InputError(f"got {len(found)} probes and depth {depth}, expected at least 1 of each")
+        raise InputError(
+            f"got {counted(len(found), 'probe')} and depth {depth}, expected at least 1 of each"
+        )
     weights = np.ones(len(found)) if weights is None else weights
     steps = (found[:, None] == np.arange(1, depth + 1)).astype(np.float64)  # (n_probes, depth)
     hits = np.cumsum(weights @ steps, axis=-1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +149,7 @@ def _check(scores: Array, same: Array, weights: Array) -> None:
         )
     if weights.ndim not in {1, 2} or weights.shape[-1] != len(scores):
         raise InputError(
-            f"got weights {weights.shape} for {len(scores)} pairs, expected (n,) or (replicates, n)"
+            f"got weights {weights.shape} for {counted(len(scores), 'pair')}, expected (n,) or (replicates, n)"
         )
     if not np.isfinite(scores).all():
         pair = int(np.flatnonzero(~np.isfinite(scores))[0])

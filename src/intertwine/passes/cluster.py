@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.threads import available_cores
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def cluster_executor(workers: int | None, scheduler: str) -> Iterator[tuple[Exec
     distributed = import_extra("distributed", "cluster")
     if scheduler != "local" and workers is not None:
         raise InputError(
-            f"got {workers} workers and scheduler {scheduler}, whose cluster has its own; leave "
+            f"got {counted(workers, 'worker')} and scheduler {scheduler}, whose cluster has its own; leave "
             "--workers out"
         )
     with _quiet():

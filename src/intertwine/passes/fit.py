@@ -25,7 +25,7 @@ from intertwine.passes.held_out import HeldOut
 from intertwine.passes.moments_file import resumable_moments
 from intertwine.source_check import main_directions
 from intertwine.threads import side_by_side
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     import os
@@ -171,8 +171,8 @@ def _shape_doubts(feature_set: FeatureSet | None) -> list[str]:
     names = ", ".join(f"{name}.npy" for name in feature_set.spaces)
     return [
         Doubt(
-            f"{names}: got {feature_set.n} rows of {dim} dimensions; expected (rows, dimensions), so if "
-            f"these are {dim} rows, transpose them"
+            f"{names}: got {counted(feature_set.n, 'row')} of {counted(dim, 'dimension')}; expected (rows, dimensions), so if "
+            f"these are {counted(dim, 'row')}, transpose them"
         )
     ]
 

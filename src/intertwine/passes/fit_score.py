@@ -11,6 +11,7 @@ from intertwine.map_pair import MapPair
 from intertwine.notes import Doubt
 from intertwine.passes.held_out import LEAST_ROWS, Explained, HeldOut, order_question, score
 from intertwine.threads import side_by_side
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def with_scores(
     if options.method in UNFITTED:
         reason = f"{options.method} is not fitted to pairs of rows"
     elif held is None:
-        least = f"{moments.n} rows are too few to hold some out, expected at least {LEAST_ROWS}"
+        least = f"{counted(moments.n, 'row is', 'rows are')} too few to hold some out, expected at least {LEAST_ROWS}"
         reason = least if has_rows else _NO_ROWS
     if held is None or reason is not None:
         return [_entry(each, moments.n, None, None, reason) for each in maps], []

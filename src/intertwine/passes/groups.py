@@ -18,6 +18,7 @@ from intertwine.features.rows import nested_subsets
 from intertwine.features.stamp import file_stamps
 from intertwine.moments import Moments
 from intertwine.passes.moments import add_rows, empty_moments
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,7 +136,7 @@ def grouped_moments(
         For fewer than two groups, an unknown space, or NaN or infinite features.
     """
     if n_groups < 2:
-        raise InputError(f"got {n_groups} row groups, expected at least 2")
+        raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
     empty = empty_moments(feature_set, names, precision=precision, device=device)
     rings = row_groups(feature_set.id_hashes, n_groups)
     groups = MomentGroups(empty.copy(), key=_key(feature_set, empty, len(rings)))

@@ -24,6 +24,7 @@ from intertwine.source_check import SAMPLE_ROWS, require_source
 from intertwine.stores import Mark, open_store
 from intertwine.stores.store import NamedTarget, require_ours
 from intertwine.untrusted import printable
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -197,14 +198,17 @@ class _Run:
         if self.options.dry_run:
             left = sum(len(batch.ids) for batch in self.place.pending(self.options.batch_size))
             if left:
-                self.warnings.append(f"{left} items have an old vector only; run again to convert")
+                self.warnings.append(
+                    f"{counted(left, 'item has', 'items have')} an old vector only; run again to convert"
+                )
         else:
             self._scale_like_the_new()
             self.convert()
             self.notes += self.place.finish()
         if self.written:
             self.warnings.append(
-                f"{self.written} items came without a new vector since the switch and are converted now"
+                f"{counted(self.written, 'item')} came without a new vector since the switch and "
+                f"{'is' if self.written == 1 else 'are'} converted now"
             )
         self._say_missing()
 
@@ -212,7 +216,8 @@ class _Run:
         missing = self.place.missing()
         if missing:
             self.warnings.append(
-                f"{missing} items of {self.store.name} have no vector; no search finds them"
+                f"{counted(missing, 'item')} of {self.store.name} "
+                f"{'has' if missing == 1 else 'have'} no vector; no search finds them"
             )
 
     def prepare(self) -> None:
@@ -286,7 +291,7 @@ class _Run:
             done += len(batch.ids)
             self.progress("rehearsing", min(done, rows), rows)
         self.notes.append(
-            f"dry run: {done} of {rows} items would be written; reading and mapping them took "
+            f"dry run: {done} of {counted(rows, 'item')} would be written; reading and mapping them took "
             f"{time.monotonic() - began:.1f} s"
         )
 
@@ -314,7 +319,7 @@ class _Run:
             before = found
             fruitless = 0 if wrote else fruitless + 1
         raise InputError(
-            f"{place.name}: {len(left)} items or more, {left[0]} among them, take no vector: nothing "
+            f"{place.name}: {counted(len(left), 'item')} or more, {left[0]} among them, take no vector: nothing "
             "reports an error, but they are as before; is there a trigger, a rule, or another writer? "
             "What was written stays"
         )
@@ -336,7 +341,7 @@ class _Run:
     def _say_before(self) -> None:
         if self.before:
             self.notes.append(
-                f"{self.before} items had vectors in {self.place.name} already, converted by an earlier "
+                f"{counted(self.before, 'item had a vector', 'items had vectors')} in {self.place.name} already, converted by an earlier "
                 "run or native; kept"
             )
 

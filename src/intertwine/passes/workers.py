@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from intertwine.errors import InputError
 from intertwine.passes.cluster import cluster_executor
 from intertwine.passes.processes import lasting_processes
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -176,7 +177,7 @@ def open_workers(workers: int | None, scheduler: str | None) -> Iterator[Workers
         Where Dask is needed and not installed.
     """
     if workers is not None and workers < 1:
-        raise InputError(f"got {workers} workers, expected at least 1")
+        raise InputError(f"got {counted(workers, 'worker')}, expected at least 1")
     if scheduler is not None:
         with cluster_executor(workers, scheduler) as (executor, count):
             yield Workers(executor, count=count)

@@ -17,6 +17,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.similarity.estimate import Null
 from intertwine.similarity.permutation import cka_null, debiased_cka_null_sd
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -140,12 +141,16 @@ class KernelSums:
         """Return CKA, the errors those of `linear_cka`."""
         needed = 4 if debiased else 2
         if self.n < needed:
-            raise InputError(f"got n = {self.n} rows, expected at least {needed} for CKA")
+            raise InputError(
+                f"got n = {counted(self.n, 'row')}, expected at least {needed} for CKA"
+            )
         self._require_digits()
         own = [self.hsic(i, i, debiased=debiased) for i in (0, 1)]
         for i, name in enumerate(self.names):
             if own[i] <= self.rounding * self.products[i, i] or self.products[i, i] <= 0:
-                raise InputError(f"{name} does not vary enough over {self.n} rows to have a CKA")
+                raise InputError(
+                    f"{name} does not vary enough over {counted(self.n, 'row')} to have a CKA"
+                )
         return self.hsic(0, 1, debiased=debiased) / float(np.sqrt(own[0] * own[1]))
 
     def null(self, *, debiased: bool) -> Null:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -186,7 +187,7 @@ def cka_null(
     """
     if n < 2 or trace_k2 <= 0 or trace_l2 <= 0:
         raise InputError(
-            f"got n = {n} rows, tr K² = {trace_k2:g} and tr L² = {trace_l2:g}, expected at least 2 "
+            f"got n = {counted(n, 'row')}, tr K² = {trace_k2:g} and tr L² = {trace_l2:g}, expected at least 2 "
             "rows and two spaces that vary"
         )
     # Unit scale first: fourth powers of the features would overflow.

@@ -11,6 +11,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.gcv import GCV, SAID
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.similarity.estimate import Null
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ def r_squared(linear_map: LinearMap, moments: Moments) -> float:
         moments.space(space.name).require(space)
     total = float(moments.scatter_diagonal(b).sum())
     if total <= 0:
-        raise InputError(f"{b} does not vary over {moments.n} rows: R² is undefined")
+        raise InputError(f"{b} does not vary over {counted(moments.n, 'row')}: R² is undefined")
     linear_map.require_affine("an R² from moments")
     weight = linear_map.weight
     # Σ‖e‖² with e = (y − μ_B) − M(x − μ_A) + shift, the first two centred.

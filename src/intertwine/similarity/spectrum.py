@@ -9,6 +9,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators.normal import Eigen, NormalEquations
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -51,14 +52,14 @@ class Spectrum:
         moments.space(name)
         total = float(moments.scatter_diagonal(name).sum())
         if total <= 0:
-            raise InputError(f"{name} does not vary over {moments.n} rows")
+            raise InputError(f"{name} does not vary over {counted(moments.n, 'row')}")
         equations = NormalEquations(moments, name)
         few = 2 * (moments.n - 1) < moments.spaces[name].dim
         eigen = Eigen.of(equations, few_rows=few)
         # n centred rows span at most n − 1 dimensions; more is rounding.
         kept = min(eigen.rank, max(moments.n - 1, 0))
         if kept == 0:
-            raise InputError(f"{name} does not vary over {moments.n} rows")
+            raise InputError(f"{name} does not vary over {counted(moments.n, 'row')}")
         order = slice(None, -kept - 1, -1)  # eigenvalues come ascending
         return cls(name, moments.n, eigen.values[order], eigen.vectors[:, order], total)
 

@@ -46,21 +46,29 @@ class Carried:
         """Return what to say of them, by the names of the old place and the new one."""
         found = []
         if self.added:
+            are = "is" if len(self.added) == 1 else "are"
             found.append(
-                f"{self._after_the_switch('came', self.added)}, are in {old} without an old vector, "
-                f"which no search finds; their new vectors stay in {new}, and come back with the next "
+                f"{self._after_the_switch('came', 'came', self.added)}, {are} in {old} without an old "
+                f"vector, which no search finds; new vectors stay in {new}, and come back with the next "
                 "switch"
             )
         if self.edited:
+            keep = "keeps its edits" if len(self.edited) == 1 else "keep their edits"
             found.append(
-                f"{self._after_the_switch('were edited', self.edited)}, keep their edits; their old "
+                f"{self._after_the_switch('was edited', 'were edited', self.edited)}, {keep}; old "
                 "vectors are those of before"
             )
         if self.removed:
-            found.append(f"{self._after_the_switch('were deleted', self.removed)}, stay deleted")
+            stay = "stays" if len(self.removed) == 1 else "stay"
+            said = self._after_the_switch("was deleted", "were deleted", self.removed)
+            found.append(f"{said}, {stay} deleted")
         return found
 
-    def _after_the_switch(self, what: str, items: dict[Any, None]) -> str:
+    def _after_the_switch(self, was: str, were: str, items: dict[Any, None]) -> str:
+        if len(items) == 1:
+            return (
+                f"1 {self.kind.removesuffix('s')} that {was} after the switch, {self.named(items)}"
+            )
         return (
-            f"{len(items)} {self.kind} that {what} after the switch, {self.named(items)} among them"
+            f"{len(items)} {self.kind} that {were} after the switch, {self.named(items)} among them"
         )

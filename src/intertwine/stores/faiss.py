@@ -11,6 +11,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.stores.faiss_read import ids_in_lists, read_index, reason_of
 from intertwine.stores.row_store import RowStore
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,7 +103,9 @@ class FaissStore(RowStore):
 
     def _require_as_many(self, ids: Array) -> None:
         if len(ids) != self.sizes[0]:
-            raise FileFormatError(f"{self.name}: holds {len(ids)} ids for {self.sizes[0]} vectors")
+            raise FileFormatError(
+                f"{self.name}: holds {counted(len(ids), 'id')} for {counted(self.sizes[0], 'vector')}"
+            )
 
     def _require_single(self) -> None:
         if self.ids is None or self._order is None:

@@ -16,6 +16,7 @@ from intertwine.stores.faiss_build import empty_like, fill, from_factory
 from intertwine.stores.faiss_read import reason_of
 from intertwine.stores.file_target import require_others
 from intertwine.stores.row_target import RowTarget
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -131,4 +132,4 @@ class FaissTarget(RowTarget):
             )
             if len(ids)
         ]
-        return f"it holds {index.count()} items now ({'; '.join(said) or 'of the same ids'})"
+        return f"it holds {counted(index.count(), 'item')} now ({'; '.join(said) or 'of the same ids'})"

@@ -15,6 +15,7 @@ from intertwine.stores.file_writing import write_like
 from intertwine.stores.row_store import folders_below
 from intertwine.stores.row_target import RowTarget
 from intertwine.vectors.tables import TableVectors
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.features.npy import NpyFile
@@ -158,4 +159,4 @@ class FileTarget(RowTarget):
 
     def described(self, path: Path) -> str:
         """Return how many rows a file holds, in words."""
-        return f"it holds {self._files.open_path(path).n_rows} rows now"
+        return f"it holds {counted(self._files.open_path(path).n_rows, 'row')} now"

@@ -26,6 +26,7 @@ from intertwine.stores.lancedb_digests import origins_of
 from intertwine.stores.lancedb_folder import PAGE, absent, pages_of_ids, require_distinct
 from intertwine.stores.lancedb_indexes import build
 from intertwine.stores.store import Mark, require_ours
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,8 +102,11 @@ def switch(target: LanceTarget, convert: Convert) -> list[str]:
 def _said_late(written: int, removed: int) -> list[str]:
     if not written + removed:
         return []
-    late = f"{written} rows that had come or changed were converted at the switch itself"
-    return [f"{late}, {removed} that had gone were removed"]
+    late = counted(
+        written, "row that had come or changed was", "rows that had come or changed were"
+    )
+    gone = counted(removed, "that had gone was", "that had gone were")
+    return [f"{late} converted at the switch itself, {gone} removed"]
 
 
 def _flip(

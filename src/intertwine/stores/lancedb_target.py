@@ -38,6 +38,7 @@ from intertwine.stores.lancedb_folder import (
 from intertwine.stores.lancedb_indexes import build, require_buildable
 from intertwine.stores.origins import KEPT, ORIGIN, Origin
 from intertwine.stores.store import HALF, SINGLE, Batch, require_ours
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -376,7 +377,7 @@ class LanceTarget(LanceStore):
             wrote = self.write(batch, convert(batch))
             if wrote < len(batch.ids) and (left := self._left(batch)):
                 raise InputError(
-                    f"{self.name}: {len(left)} items were not written, such as {left[0]!r}; nothing "
+                    f"{self.name}: {counted(len(left), 'item was', 'items were')} not written, such as {left[0]!r}; nothing "
                     "was switched over"
                 )
             written += wrote
@@ -395,7 +396,7 @@ class LanceTarget(LanceStore):
         lost = [item for ids in list(self.gone(self.source.pinned())) for item in ids]
         for first in range(0, len(lost), PAGE):
             self.remove(lost[first : first + PAGE])
-        notes = [f"removed {len(lost)} rows that are gone from the source"] if lost else []
+        notes = [f"removed {counted(len(lost), 'row')} gone from the source"] if lost else []
         notes += build(self.table, self.source.table, self.columns.vector, self.metric, self.dim)
         self._tidy()
         if EMBEDDING in (self.source.columns.schema.metadata or {}):

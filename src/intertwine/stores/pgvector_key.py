@@ -10,6 +10,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.pgvector_wire import EXTRA
 from intertwine.untrusted import printable
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -335,7 +336,7 @@ def _require_no_null(connection: Any, table: Table, columns: Sequence[str], name
         (count,) = connection.execute(text).fetchone()
         if count:
             raise InputError(
-                f"{name}: id column {column!r} is NULL in {count} rows, which cannot be told apart; "
+                f"{name}: id column {column!r} is NULL in {counted(count, 'row')}, which cannot be told apart; "
                 "set it there, or name another column: id=COLUMN"
             )
 

@@ -16,6 +16,7 @@ from intertwine.stores.pgvector_ready import Readiness
 from intertwine.stores.pgvector_scan import by_block
 from intertwine.stores.pgvector_wire import EXTRA
 from intertwine.untrusted import printable
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.stores.pgvector_facts import Column
@@ -63,12 +64,13 @@ def switch_over(target: PgvectorTarget, convert: Convert) -> list[str]:
     keep(target, target.source.column.name)
     converted = caught_up.converted + last.converted
     if converted:
-        notes.append(
-            f"{converted} rows came or changed while the migration ended, and were converted before "
-            "the switch"
-        )
+        came = f"{counted(converted, 'row')} came or changed while the migration ended"
+        were = "was" if converted == 1 else "were"
+        notes.append(f"{came}, and {were} converted before the switch")
     if last.removed:
-        notes.append(f"{last.removed} rows whose old vector was removed meanwhile have none")
+        rows = counted(last.removed, "row")
+        have = "has" if last.removed == 1 else "have"
+        notes.append(f"{rows} whose old vector was removed meanwhile {have} none")
     return notes
 
 
@@ -362,9 +364,14 @@ def _lacking(target: PgvectorTarget, name: str, before: str, kept: Kept) -> list
     count, ids = _counted(target, condition, n=name, b=before)
     if not count:
         return []
+    rows = counted(
+        count,
+        "row has no old vector, as it came after the switch",
+        "rows have no old vector, as they came after the switch",
+    )
     said = (
-        f"{count} rows have no old vector, as they came after the switch ({ids}): no search of {name} "
-        f"finds them; their new vectors are kept in {kept.column}, and --switch brings them back"
+        f"{rows} ({ids}): no search of {name} finds what has none; new vectors are kept in "
+        f"{kept.column}, and --switch brings them back"
     )
     return [said]
 
@@ -377,16 +384,18 @@ def _edited(target: PgvectorTarget) -> list[str]:
     notes = []
     if replaced:
         notes.append(
-            f"{replaced} rows got another new vector since they were converted ({ids}): their old "
-            "vectors are those from before"
+            f"{counted(replaced, 'row')} got another new vector since "
+            f"{'it was' if replaced == 1 else 'they were'} converted ({ids}): old vectors are those "
+            "from before"
         )
     removed, ids = _counted(
         target, "{old} IS NOT NULL AND {new} IS NULL AND {stamp} IS NOT NULL", **target.pieces()
     )
     if removed:
         notes.append(
-            f"{removed} rows whose new vector was removed have their old one again ({ids}); set it "
-            "to NULL where it shall not be found"
+            f"{counted(removed, 'row')} whose new vector was removed "
+            f"{'has its' if removed == 1 else 'have their'} old one again ({ids}); set it to NULL where "
+            "it shall not be found"
         )
     return notes
 

@@ -28,6 +28,7 @@ from intertwine.stores.pgvector_switch import require_told, roll_back, switch_ov
 from intertwine.stores.pgvector_wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import HALF, SINGLE, common_metric
 from intertwine.untrusted import printable
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -403,7 +404,7 @@ class PgvectorTarget(PgvectorStore):
         ).fetchone()
         if found[0]:
             raise InputError(
-                f"{self.name}: {found[0]} vectors are others in the table than were sent: a trigger or "
+                f"{self.name}: {counted(found[0], 'vector is another', 'vectors are others')} in the table than sent: a trigger or "
                 "a rule changes them; nothing of this batch was written"
             )
 

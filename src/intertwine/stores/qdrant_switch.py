@@ -19,6 +19,7 @@ from intertwine.stores.origins import KEPT
 from intertwine.stores.qdrant import PAGE, QdrantStore
 from intertwine.stores.qdrant_facts import aliases_of, find_collection, one_line
 from intertwine.stores.qdrant_ledger import Entry, delete, look_at, origin_of, vectors_of
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,8 +53,9 @@ class CarriedPoints(Carried):
         found = super().notes(old, new)
         if not self.left:
             return found
+        are = "is" if len(self.left) == 1 else "are"
         left = (
-            f"{self._after_the_switch('came', self.left)}, are in {new} only, by --force: the old "
+            f"{self._after_the_switch('came', 'came', self.left)}, {are} in {new} only, by --force: the old "
             "collection takes no point without a vector"
         )
         return [left, *found]
@@ -109,8 +111,11 @@ def switch(target: QdrantTarget, convert: Convert) -> list[str]:
         written += target.write(batch, convert(batch))
     if not written + removed:
         return []
-    late = f"{written} points that had come or changed were converted at the switch itself"
-    return [f"{late}, {removed} that had gone were removed"]
+    late = counted(
+        written, "point that had come or changed was", "points that had come or changed were"
+    )
+    gone = counted(removed, "that had gone was", "that had gone were")
+    return [f"{late} converted at the switch itself, {gone} removed"]
 
 
 def _move(target: QdrantTarget, before: str, collection: str) -> None:
@@ -324,7 +329,7 @@ def _add(
     except InputError as error:
         if not force:
             raise InputError(
-                f"{target.source.name}: {len(ids)} points or more that came after the switch, "
+                f"{target.source.name}: {counted(len(ids), 'point')} or more that came after the switch, "
                 f"{carried.named(ids)} among them, cannot be brought to {old.collection.name} without an old "
                 f"vector ({error}); with --force they stay in {target.name} only"
             ) from None

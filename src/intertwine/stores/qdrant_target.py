@@ -31,6 +31,7 @@ from intertwine.stores.qdrant_ledger import (
     vectors_of,
 )
 from intertwine.stores.store import HALF, SINGLE, Batch, require_ours
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -354,7 +355,7 @@ class QdrantTarget(QdrantStore):
             written += self.write(batch, convert(batch))
             if left := self._stale_records(batch.payload):
                 raise InputError(
-                    f"{self.name}: {len(left)} items were not written, such as {left[0].id!r}; "
+                    f"{self.name}: {counted(len(left), 'item was', 'items were')} not written, such as {left[0].id!r}; "
                     "nothing was switched over"
                 )
         return written, self.remove_gone(source)
@@ -403,7 +404,7 @@ class QdrantTarget(QdrantStore):
             return []
         self._require_ledger()
         removed = self.remove_gone(self.source)
-        notes = [f"removed {removed} points that are gone from the source"] if removed else []
+        notes = [f"removed {counted(removed, 'point')} gone from the source"] if removed else []
         missing = self._index_payload()
         notes += [f"built an index of the payload's {field}" for field in missing]
         end = time.monotonic() + SECONDS_TO_INDEX

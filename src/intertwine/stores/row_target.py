@@ -22,6 +22,7 @@ from intertwine.stores.switched_files import SwitchedFiles
 from intertwine.stores.when_whole import WhenWhole
 from intertwine.threads import ahead
 from intertwine.vectors.partial_output import PartialOutput, recorded
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -234,7 +235,9 @@ class RowTarget(SwitchedFiles, WhenWhole):
         part = self._part(file)
         left = sum(stop - start for start, stop in part.chunks(1 << 62))
         if left:
-            raise InputError(f"{self.outputs[file]}: {left} rows are not converted yet; go on")
+            raise InputError(
+                f"{self.outputs[file]}: {counted(left, 'row is', 'rows are')} not converted yet; go on"
+            )
         part.sync()
         name, rows = self._name(file), self.source.sizes[file]
         self._begin_making(file)

@@ -30,6 +30,7 @@ from intertwine.stores.file_switch import (
     switched_state,
 )
 from intertwine.vectors.partial_output import partial_files
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,10 +262,10 @@ class SwitchedFiles:
         try:
             found = self.described(path)
         except IntertwineError as error:
-            return f"it held {state.rows} rows and cannot be read now ({error})"
-        if f" {state.rows} rows " in found:
+            return f"it held {counted(state.rows, 'row')} and cannot be read now ({error})"
+        if f" {counted(state.rows, 'row')} " in found:
             return f"{found}, as many as were switched in, but with other content"
-        return f"{found}, where {state.rows} rows were switched in"
+        return f"{found}, where {counted(state.rows, 'row was', 'rows were')} switched in"
 
     def _refusal(self, changed: dict[Path, str], added: list[Path]) -> str:
         said = [*changed.values(), *(f"{path} was added since the switch" for path in added)]
@@ -343,13 +344,13 @@ class SwitchedFiles:
 
 def _few(said: list[str]) -> str:
     """Return what is said of files as one line, the first of them."""
-    more = f" (and {len(said) - NAMED} more files)" if len(said) > NAMED else ""
+    more = f" (and {counted(len(said) - NAMED, 'more file')})" if len(said) > NAMED else ""
     return f"{'; '.join(said[:NAMED])}{more}"
 
 
 def _listed(paths: list[Path]) -> str:
     """Return the names of files as a line lists them, the first of them."""
-    more = f" (and {len(paths) - NAMED} more files)" if len(paths) > NAMED else ""
+    more = f" (and {counted(len(paths) - NAMED, 'more file')})" if len(paths) > NAMED else ""
     return f"{', '.join(map(str, paths[:NAMED]))}{more}"
 
 

@@ -16,6 +16,7 @@ from intertwine.errors import InputError
 from intertwine.features.feature_set import CHUNK_ROWS
 from intertwine.moments import MIN_REMAINING_SHARE, Moments
 from intertwine.spaces import Space
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,7 +111,7 @@ class FoldMoments:
         if remaining < 2:
             shown = ", ".join(str(fold + 1) for fold in listed)
             raise InputError(
-                f"got {remaining} rows to fit on without fold {shown}, expected at least 2; use a list "
+                f"got {counted(remaining, 'row')} to fit on without fold {shown}, expected at least 2; use a list "
                 "of pairs whose other folds hold more people"
             )
         if remaining < max(MIN_REMAINING_SHARE * self.n, int(out.sum())):

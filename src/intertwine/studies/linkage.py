@@ -14,6 +14,7 @@ from intertwine.passes.held_out import CHANCE_Z
 from intertwine.studies import linkage_tables as tables
 from intertwine.studies.linkage_audit import Audit
 from intertwine.studies.linkage_people import FOLDS, People
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -172,13 +173,16 @@ def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
         if row["condition"] == "native" and _is_chance(row)
     ]
     notes += [
-        f"{row['source']} → {row['target']}, {row['known_pairs']} known pairs: {row['edge']} in some folds; "
+        f"{row['source']} → {row['target']}, {counted(row['known_pairs'], 'known pair')}: {row['edge']} in some folds; "
         "widen it with --alphas"
         for row in pairs
         if row.get("edge")
     ]
     reasons = {row["reason"]: row["known_pairs"] for row in pairs if row["reason"]}
-    notes += [f"undefined with {count} known pairs: {reason}" for reason, count in reasons.items()]
+    notes += [
+        f"undefined with {counted(count, 'known pair')}: {reason}"
+        for reason, count in reasons.items()
+    ]
     return notes
 
 

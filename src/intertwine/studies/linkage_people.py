@@ -13,6 +13,7 @@ from intertwine.errors import InputError
 from intertwine.images.face_cache import faceless, faceless_note
 from intertwine.notes import Doubt
 from intertwine.studies.same_images import equal_rows, same_images
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from intertwine.arrays import Array
@@ -92,7 +93,7 @@ class People:
         """
         enrolled_as, searched_as = _identities(gallery), _identities(probe)
         if n_folds < 2:
-            raise InputError(f"got {n_folds} folds, expected at least 2")
+            raise InputError(f"got {counted(n_folds, 'fold')}, expected at least 2")
         rows, notes = _probe_rows(gallery, probe)
         template_rows = np.flatnonzero(enrolled_as >= 0)
         labels, numbers = np.unique(
@@ -165,20 +166,22 @@ def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str
         notes.append("without ids.txt on both sides, an image that is in both cannot be told")
     inside &= ~nameless
     if inside.any():
-        notes.append(f"{inside.sum()} probes left out: the same images are in the gallery")
+        notes.append(
+            f"{counted(inside.sum(), 'probe')} left out: the same images are in the gallery"
+        )
     copies, strangers = equal_rows(gallery, probe)
     copies &= ~inside
     if copies.any():
         notes.append(
             Doubt(
-                f"{copies.sum()} more probes left out: their vectors are a template's of the same person, "
+                f"{counted(copies.sum(), 'more probe')} left out: their vectors are a template's of the same person, "
                 "number by number, under another id"
             )
         )
     if strangers.any():
         notes.append(
             Doubt(
-                f"{strangers.sum()} probes have the very vector of another person's template: are labels "
+                f"{counted(strangers.sum(), 'probe has', 'probes have')} the very vector of another person's template: are labels "
                 "in the order of the rows, and does every image show a face?"
             )
         )
@@ -212,7 +215,7 @@ def _check(n_shared: int, n_folds: int, gallery: FeatureSet, probe: FeatureSet) 
         )
     if n_shared < MIN_PER_FOLD * n_folds:
         raise InputError(
-            f"got {n_shared} people in both sets, expected at least {MIN_PER_FOLD * n_folds}, "
+            f"got {counted(n_shared, 'person', 'people')} in both sets, expected at least {MIN_PER_FOLD * n_folds}, "
             f"{MIN_PER_FOLD} a fold; a rate over fewer would point at people"
         )
 

@@ -19,6 +19,7 @@ from intertwine.studies.plan_misaligned import misaligned
 from intertwine.studies.plan_pairs import MIN_PAIRS, Pairs, store_sample
 from intertwine.studies.plan_scores import BRIDGE, CONVERT
 from intertwine.studies.plan_work import Work
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +101,9 @@ class PlanOptions:
                 f"got least {self.least} and accept {self.accept}, expected 0 < least ≤ accept ≤ 1"
             )
         if not MIN_FOLDS <= self.n_folds <= MIN_PAIRS // 2:
-            raise InputError(f"got {self.n_folds} folds, expected {MIN_FOLDS} to {MIN_PAIRS // 2}")
+            raise InputError(
+                f"got {counted(self.n_folds, 'fold')}, expected {MIN_FOLDS} to {MIN_PAIRS // 2}"
+            )
         if self.seed < 0:
             raise InputError(f"got seed {self.seed}, expected 0 or more")
 

@@ -18,6 +18,7 @@ from intertwine.errors import InputError
 from intertwine.lengths import unit
 from intertwine.studies.plan_pairs import MIN_PAIRS
 from intertwine.untrusted import read_text
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,7 +184,7 @@ def _table(
         cells = next(csv.reader([line]))
         if len(cells) != 2:
             raise InputError(
-                f"{file}: line {number}: got {len(cells)} cells, expected id and group"
+                f"{file}: line {number}: got {counted(len(cells), 'cell')}, expected id and group"
             )
         name, group = cells if id_first else reversed(cells)
         yield number, number_of.setdefault(group.strip(), len(number_of)), name.strip()
@@ -224,7 +225,9 @@ def without_copies(proxy: Pairs, pairs: Pairs, metric: str) -> Pairs:
             f"the proxy: {proxy.n - kept.sum()} of {proxy.n} items are near copies of pairs, expected "
             f"at least {MIN_PAIRS} others"
         )
-    note = f"{proxy.n - kept.sum()} items of the proxy left out: they are near copies of pairs"
+    left = proxy.n - int(kept.sum())
+    they = "it is a near copy of a pair" if left == 1 else "they are near copies of pairs"
+    note = f"{counted(left, 'item')} of the proxy left out: {they}"
     return replace(
         proxy,
         a=proxy.a[kept],

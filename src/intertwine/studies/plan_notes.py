@@ -9,6 +9,7 @@ import numpy as np
 from intertwine.studies.plan_decision import STAY
 from intertwine.studies.plan_groups import FEW, FILE, TIGHT
 from intertwine.studies.plan_scores import CONVERT
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +150,7 @@ def not_pairs(wrong: Misaligned, pairs: Pairs, feature_set: FeatureSet) -> str:
         ""
         if wrong.shift is None
         else (
-            f"; the right new vector of many of them stands {abs(wrong.shift)} rows "
+            f"; the right new vector of many of them stands {counted(abs(wrong.shift), 'row')} "
             f"{'further down' if wrong.shift > 0 else 'further up'}"
         )
     )
@@ -165,13 +166,15 @@ def in_groups(grouping: Grouping, pairs: Pairs, rows: Sequence[Row]) -> str:
     sizes = np.bincount(grouping.groups)
     if grouping.how == FEW:
         return (
-            f"the {pairs.n} pairs lie in {grouping.n} tight groups with nothing between, as pieces of "
+            f"the {pairs.n} pairs lie in {counted(grouping.n, 'tight group')} with nothing between, as pieces of "
             "one document do, fewer groups than folds: the forecast is for further items of these "
             "groups; none can be made for others, such as fresh documents"
         )
     row = next(row for row in rows if row["option"] == CONVERT)
     value, low, high = (100 * row[key] for key in ("recall_at_10", "ci_low", "ci_high"))
-    where = f"{grouping.n} groups of which the largest has {sizes.max()} of {pairs.n} pairs"
+    where = (
+        f"{counted(grouping.n, 'group')} of which the largest has {sizes.max()} of {pairs.n} pairs"
+    )
     found = {
         FILE: f"{grouping.name}: {where}",
         TIGHT: f"{grouping.grouped} of {pairs.n} pairs lie close together with nothing between, as "

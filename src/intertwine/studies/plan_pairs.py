@@ -13,6 +13,7 @@ from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
 from intertwine.lengths import unit
 from intertwine.threads import side_by_side
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ class Pairs:
         if source == target:
             raise InputError(f"got {source} as source and target, expected two different spaces")
         if rows < MIN_PAIRS:
-            raise InputError(f"got {rows} rows, expected at least {MIN_PAIRS}")
+            raise InputError(f"got {counted(rows, 'row')}, expected at least {MIN_PAIRS}")
         feature_set.require([source, target])
         spaces = feature_set.spaces
         notes = list(feature_set.notes)
@@ -202,14 +203,17 @@ def _others(feature_set: FeatureSet, pairs: Pairs, notes: list[str]) -> Array:
         return rows
     inside = np.isin(feature_set.id_hashes, pairs.ids)
     if inside.any():
-        notes.append(f"{inside.sum()} items of the proxy left out: they are among the pairs")
+        left, they = int(inside.sum()), "it is" if inside.sum() == 1 else "they are"
+        notes.append(f"{counted(left, 'item')} of the proxy left out: {they} among the pairs")
     return rows[~inside]
 
 
 def _sample(feature_set: FeatureSet, rows: Array, most: int, notes: list[str]) -> Array:
     """Return row numbers in the order of the ids' hashes, which no order of the file changes."""
     if len(rows) < MIN_PAIRS:
-        raise InputError(f"{feature_set}: got {len(rows)} pairs, expected at least {MIN_PAIRS}")
+        raise InputError(
+            f"{feature_set}: got {counted(len(rows), 'pair')}, expected at least {MIN_PAIRS}"
+        )
     hashes = feature_set.id_hashes[rows]
     (ring,) = nested_subsets(hashes, [min(most, len(rows))])
     if len(ring) < len(rows):
@@ -235,6 +239,6 @@ def _require_length(vectors: Array, name: str, rows: Array, metric: str) -> None
     empty = np.flatnonzero(~vectors.any(axis=1))
     if metric == "cosine" and empty.size:
         raise InputError(
-            f"{name}: row {rows[empty[0]]} has length zero and {empty.size} rows in all, expected "
+            f"{name}: row {rows[empty[0]]} has length zero, as {counted(empty.size, 'row does', 'rows do')} in all, expected "
             "vectors with a direction; use --metric ip or l2, or leave these rows out"
         )

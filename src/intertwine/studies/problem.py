@@ -12,7 +12,7 @@ from intertwine.estimators.analytic import check_classes
 from intertwine.features import fresh
 from intertwine.notes import Doubt
 from intertwine.studies.same_images import rows_in_both
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +101,13 @@ class Problem:
             raise InputError(f"space {fresh.NAME}: the study makes one of this name; rename yours")
         names = [a for a in names if a not in controls] + [a for a in names if a in controls]
         if len(names) < 2:
-            raise InputError(f"got {len(names)} space in both sets, expected at least two")
+            raise InputError(
+                f"got {counted(len(names), 'space')} in both sets, expected at least two"
+            )
         if fit.n < 2:
-            raise InputError(f"{fit}: got n = {fit.n} rows, expected at least 2 to fit a map")
+            raise InputError(
+                f"{fit}: got n = {counted(fit.n, 'row')}, expected at least 2 to fit a map"
+            )
         heads = {name: _head(name, fit, evaluation) for name in names}
         for name in names[1:]:
             check_classes(heads[names[0]], heads[name], f"{names[0]} and {name}")
@@ -142,7 +146,7 @@ def _overlap(
         count = int(rows_in_both(fit, evaluation, names).sum())
     if not count:
         copies = int(rows_in_both(fit, evaluation, names).sum()) if with_ids else 0
-        told = f"{copies} evaluation rows equal a row of the fit set under another id"
+        told = f"{counted(copies, 'evaluation row equals', 'evaluation rows equal')} a row of the fit set under another id"
         return 0, [Doubt(f"{told}: were they fitted on?")] if copies else []
     of = f"{count} of {evaluation.n} evaluation rows"
     if allowed:

@@ -13,6 +13,7 @@ from intertwine.features.rows import nested_subsets
 from intertwine.similarity.pairwise import RowView
 from intertwine.similarity.row_measures import row_estimates
 from intertwine.threads import side_by_side
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def sampled_views(
         device that is not there, and for NaN or infinite features, naming space and rows.
     """
     if not 2 <= rows <= MAX_SAMPLE_ROWS:
-        raise InputError(f"got a sample of {rows} rows, expected 2 … {MAX_SAMPLE_ROWS}")
+        raise InputError(f"got a sample of {counted(rows, 'row')}, expected 2 … {MAX_SAMPLE_ROWS}")
     (sample,) = nested_subsets(feature_set.id_hashes, [min(rows, feature_set.n)])
     # In an order that ids decide, since draws and ties go by it.
     sample = sample[np.argsort(feature_set.id_hashes[sample], kind="stable")]
@@ -72,7 +73,9 @@ def check_neighbours(neighbours: int | None, m: int) -> None:
         For k outside 1 … m − 1.
     """
     if neighbours is not None and m > 2 and not 1 <= neighbours < m:
-        raise InputError(f"got k = {neighbours} neighbours, expected 1 to {m - 1} for {m} rows")
+        raise InputError(
+            f"got k = {counted(neighbours, 'neighbour')}, expected 1 to {m - 1} for {counted(m, 'row')}"
+        )
 
 
 def sample_estimates(

@@ -19,7 +19,7 @@ from intertwine.studies.moment_estimates import CcaOptions, moment_estimates
 from intertwine.studies.replicates import Shelf
 from intertwine.studies.row_sample import check_neighbours, sample_estimates, sampled_views
 from intertwine.studies.similarity_options import SimilarityOptions
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -183,7 +183,7 @@ def similarity_of_moments(
     names = list(networks)
     _check(names, options)
     if total.n < 2:
-        raise InputError(f"got n = {total.n} rows, expected at least 2")
+        raise InputError(f"got n = {counted(total.n, 'row')}, expected at least 2")
     cca = CcaOptions(options.cca_alpha, options.variance)
     shelf = Shelf(scratch, groups.key, repr(cca)) if scratch is not None and groups.key else None
     found = moment_estimates(groups, options=cca, say=say, shelf=shelf)
@@ -271,5 +271,7 @@ def _notes(known: SpectraOf, names: Sequence[str], n: int) -> list[str]:
         if spectrum is None:
             notes.append(f"{name} does not vary over the rows: no measure of its shape is defined")
         elif n - 1 <= spectrum.rank:
-            notes.append(f"{name} has rank {spectrum.rank} over {n} rows: CCA with it is always 1")
+            notes.append(
+                f"{name} has rank {spectrum.rank} over {counted(n, 'row')}: CCA with it is always 1"
+            )
     return notes

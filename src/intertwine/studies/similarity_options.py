@@ -9,6 +9,7 @@ from intertwine.passes.groups import GROUPS
 from intertwine.similarity.canonical import VARIANCE, check_variance
 from intertwine.studies.estimates import MIN_GROUPS
 from intertwine.studies.row_sample import SAMPLE_ROWS
+from intertwine.wording import counted
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class SimilarityOptions:
     def __post_init__(self) -> None:
         check_variance(self.variance)
         if self.groups < MIN_GROUPS:
-            raise InputError(f"got {self.groups} row groups, expected at least {MIN_GROUPS}")
+            raise InputError(
+                f"got {counted(self.groups, 'row group')}, expected at least {MIN_GROUPS}"
+            )
         if not 0 <= self.cca_alpha < float("inf"):
             raise InputError(f"got CCA λ {self.cca_alpha}, expected a number of at least 0")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.untrusted import require_ordinary
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ class CsvTable:
                 header = [name.strip() for name in record]
             elif len(record) != len(header):
                 raise InputError(
-                    f"{path}: line {line}: got {len(record)} cells, expected {len(header)} as in "
+                    f"{path}: line {line}: got {counted(len(record), 'cell')}, expected {len(header)} as in "
                     "the line of names"
                 )
             else:

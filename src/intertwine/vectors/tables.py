@@ -14,7 +14,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.row_grid import cut_on_grid
 from intertwine.untrusted import require_ordinary
-from intertwine.wording import named
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -175,7 +175,7 @@ class TableVectors:
         if (lengths != self.dim).any():
             at = int(np.flatnonzero(lengths != self.dim)[0])
             raise InputError(
-                f"{self.path}: {self.column} of row {rows[at]} has {lengths[at]} numbers, expected "
+                f"{self.path}: {self.column} of row {rows[at]} has {counted(lengths[at], 'number')}, expected "
                 f"{self.dim} as in the first row"
             )
         numbers = chunk.flatten()

@@ -11,6 +11,7 @@ from intertwine.report.summarise.numbers import (
     count,
     interval,
     median,
+    number_of,
     penalty,
     plain,
     shade,
@@ -120,7 +121,7 @@ def change_legend(*, controls: bool = False) -> list[Swatch]:
 
 
 def _figure_notes(study: Study) -> list[str]:
-    fitted = f", fitted on {count(study['n_fit'])} rows without labels"
+    fitted = f", fitted on {number_of(study['n_fit'], 'row')} without labels"
     said = (
         f"Large: top-1 accuracy on {count(study['n_eval'])} evaluation rows. Below it: change "
         f"against the accuracy of the source’s own network, with its 95{THIN}% paired-bootstrap "
@@ -139,7 +140,7 @@ def _undefined(study: Study) -> list[str]:
         if None in _shown(study, source, target)
     ]
     return [
-        f"{DASH} undefined in {count(n)} cell{'s' if n > 1 else ''}: {reason}."
+        f"{DASH} undefined in {number_of(n, 'cell')}: {reason}."
         for reason, n in Counter(reasons).items()
     ]
 
@@ -213,6 +214,6 @@ def _marks(study: Study) -> list[Mark]:
     paper = study["paper"] or {}
     if paper.get("n_fit") and paper.get("median_percent_change") is not None:
         change = plain(paper["median_percent_change"], 2)
-        text = f"the paper’s median, {change}\n{count(paper['n_fit'])} rows"
+        text = f"the paper’s median, {change}\n{number_of(paper['n_fit'], 'row')}"
         marks.append(Mark(text, paper["median_percent_change"], paper["n_fit"]))
     return marks

@@ -11,6 +11,7 @@ from intertwine.report.summarise.numbers import (
     THIN,
     count,
     median,
+    number_of,
     share,
     text_or_reason,
     unit,
@@ -160,8 +161,8 @@ def _fewest(study: LinkageStudy, title: str, key: str) -> Tile:
 def _sizes(study: LinkageStudy) -> str:
     row = study.sized
     return (
-        f"{count(row['n_probes'])} probes of {count(row['n_people'])} people, searched for in "
-        f"{count(row['n_templates'])} templates of {count(row['n_gallery'])} people."
+        f"{number_of(row['n_probes'], 'probe')} of {number_of(row['n_people'], 'person', 'people')}, searched for in "
+        f"{number_of(row['n_templates'], 'template')} of {number_of(row['n_gallery'], 'person', 'people')}."
     )
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from intertwine.report.summarise.linkage_study import TPIR
 from intertwine.report.summarise.numbers import (
     THIN,
-    count,
     interval,
     median,
+    number_of,
     plain,
     shade,
     share,
@@ -111,7 +111,7 @@ def _details(study: LinkageStudy, row: Row) -> list[str]:
         f"rank 1, 5, 10: {', '.join(share(row[f'rank{k}'], places) for k in (1, 5, 10))}{THIN}%",
         f"TPIR at FPIR 1{THIN}%: {unit(share(row[TPIR], places))}",
         f"D_sys {plain(row['d_sys'], 2)}, by chance {plain(row['d_sys_chance'], 2)}",
-        f"{count(row['n_gallery'])} people in the gallery, {count(row['n_probes'])} probes",
+        f"{number_of(row['n_gallery'], 'person', 'people')} in the gallery, {number_of(row['n_probes'], 'probe')}",
     ]
     return [*lines, f"{DASH} is undefined: {row['reason']}"] if row["reason"] else lines
 
@@ -134,7 +134,7 @@ def _undefined(study: LinkageStudy, cells: Sequence[Sequence[Cell]]) -> list[str
         if cell.value == DASH
     ]
     return [
-        f"{DASH} undefined in {count(n)} cell{'s' if n > 1 else ''}: {reason}."
+        f"{DASH} undefined in {number_of(n, 'cell')}: {reason}."
         for reason, n in Counter(reasons).items()
     ]
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report.summarise.checked import Report, Row, checked
-from intertwine.report.summarise.numbers import count, decimals
+from intertwine.report.summarise.numbers import decimals, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,4 +86,4 @@ class LinkageStudy(Report):
 
     def pairs_text(self, known: int) -> str:
         """Return a number of known pairs in words."""
-        return "no known pair" if not known else f"{count(known)} known pairs"
+        return "no known pair" if not known else number_of(known, "known pair")

@@ -41,6 +41,11 @@ def count(value: int | None) -> str:
     return DASH if value is None else f"{value:,}".replace(",", THIN)
 
 
+def number_of(value: int | None, one: str, many: str | None = None) -> str:
+    """Return a count with its noun, `1 row` and `2 rows`; the plural where it is undefined."""
+    return f"{count(value)} {one if value == 1 else many or one + 's'}"
+
+
 def share(value: float | None, places: int) -> str:
     """Return a share of 1 as a percentage without its sign."""
     return plain(None if value is None else 100 * value, places)

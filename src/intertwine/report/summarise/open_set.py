@@ -10,6 +10,7 @@ from intertwine.report.summarise import open_set_words as words
 from intertwine.report.summarise.numbers import (
     count,
     interval,
+    number_of,
     share,
     signed,
     text_or_reason,
@@ -140,7 +141,7 @@ def _tiles(study: OpenSetStudy) -> list[Tile]:
         Tile(
             "Median change",
             text_or_reason(unit(signed(middle, study.places)), none),
-            f"against the source’s own accuracy, over {count(n)} pair{'s' if n != 1 else ''}",
+            f"against the source’s own accuracy, over {number_of(n, 'pair')}",
             "",
         ),
         Tile(
@@ -212,7 +213,7 @@ def _made(study: OpenSetStudy) -> list[tuple[str, Text]]:
 
 
 def _pairs(study: OpenSetStudy) -> str:
-    folds = "" if study["n_folds"] is None else f", in {count(study['n_folds'])} folds"
+    folds = "" if study["n_folds"] is None else f", in {number_of(study['n_folds'], 'fold')}"
     return (
         f"{count(study['n_matched'])} of one person, {count(study['n_mismatched'])} of two{folds}"
     )

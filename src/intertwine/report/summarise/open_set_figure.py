@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from intertwine.report.summarise.figure import change_legend
 from intertwine.report.summarise.numbers import (
     THIN,
-    count,
     interval,
+    number_of,
     plain,
     shade,
     share,
@@ -110,9 +110,9 @@ def _explained(lines: list[str], row: Row) -> list[str]:
 
 
 def _reading(study: OpenSetStudy) -> str:
-    folds = "" if study["n_folds"] is None else f", mean over {count(study['n_folds'])} folds"
+    folds = "" if study["n_folds"] is None else f", mean over {number_of(study['n_folds'], 'fold')}"
     return (
-        f"Large: share of {count(study['n_pairs'])} pairs told right as one person or two{folds}. "
+        f"Large: share of {number_of(study['n_pairs'], 'pair')} told right as one person or two{folds}. "
         "Below it: change against the accuracy of the source’s own network, with its "
         f"{study.confidence} bootstrap interval over people. Outlined: each network by itself, "
         "± its standard deviation over folds, and the interval of its accuracy. Maps: "
@@ -130,6 +130,6 @@ def _undefined(study: OpenSetStudy) -> list[str]:
             if any(row.get(key) is None for key in shown):
                 reasons.append(str(row.get("reason") or "not measured").rstrip("."))
     return [
-        f"{DASH} undefined in {count(n)} cell{'s' if n > 1 else ''}: {reason}."
+        f"{DASH} undefined in {number_of(n, 'cell')}: {reason}."
         for reason, n in Counter(reasons).items()
     ]

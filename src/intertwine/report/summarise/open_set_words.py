@@ -8,6 +8,7 @@ from intertwine.report.summarise.numbers import (
     SPACE,
     count,
     interval,
+    number_of,
     penalty,
     plain,
     scored,
@@ -70,7 +71,7 @@ def lede(study: OpenSetStudy) -> str:
         return f"No change in accuracy could be computed over the {count(n)} maps."
     size = unit(plain(abs(middle), study.places))
     verb = "gains" if middle > 0 else "loses"
-    whom = f"the median of {count(n)} pairs of networks" if n > 1 else "the pair of networks"
+    whom = f"the median of {number_of(n, 'pair')} of networks" if n > 1 else "the pair of networks"
     said = (
         "Each pair of images is compared across two networks, one image’s embedding carried by a "
         f"map into the space of the other’s: {whom} {verb} {size} of the source’s own accuracy"
@@ -179,14 +180,14 @@ def fit_size(study: OpenSetStudy) -> str:
 def sizes_sentence(study: OpenSetStudy) -> str:
     """Return how much data there was and what the maps were fitted on."""
     folds, people = study["n_folds"], study["n_people"]
-    within = f" of {count(people)} people" if people is not None else ""
+    within = f" of {number_of(people, 'person', 'people')}" if people is not None else ""
     images = study["n_images"]
-    taken = f" from {count(images)} images{within}" if images is not None else within
+    taken = f" from {number_of(images, 'image')}{within}" if images is not None else within
     said = (
-        f"{count(study['n_pairs'])} pairs{taken}: {count(study['n_matched'])} of one person, "
+        f"{number_of(study['n_pairs'], 'pair')}{taken}: {count(study['n_matched'])} of one person, "
         f"{count(study['n_mismatched'])} of two"
     )
-    said += f"; {count(folds)} folds." if folds is not None else "."
+    said += f"; {number_of(folds, 'fold')}." if folds is not None else "."
     if size := fit_size(study):
         unit_ = FITTED.get(str(study["fit"]), "rows")
         each = " in each fold" if study["fit"] in FITTED else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from intertwine.report.summarise import plan_tables as tables
 from intertwine.report.summarise.numbers import (
     count,
+    number_of,
     share,
     significant,
     text_or_reason,
@@ -167,12 +168,12 @@ def _tile(study: PlanStudy, title: str, row: Row) -> Tile:
 
 def _sizes(study: PlanStudy) -> str:
     text = (
-        f"Measured on {count(study['n_pairs'])} items embedded by both {study['source']} and "
+        f"Measured on {number_of(study['n_pairs'], 'item')} embedded by both {study['source']} and "
         f"{study['target']}"
     )
     if study["n_proxy"] is not None:
-        text += f", with {count(study['n_proxy'])} proxy rows"
-    return f"{text}. The forecast holds for a gallery of {count(study['n_pairs'])} items."
+        text += f", with {number_of(study['n_proxy'], 'proxy row')}"
+    return f"{text}. The forecast holds for a gallery of {number_of(study['n_pairs'], 'item')}."
 
 
 def _facts(study: PlanStudy) -> dict[str, str]:
@@ -241,5 +242,5 @@ def _code(names: str | list[str] | None) -> Text:
 
 def _space(study: PlanStudy, side: str) -> str:
     dimension = study[f"d_{side}"]
-    size = "" if dimension is None else f", {count(dimension)} dimensions"
+    size = "" if dimension is None else f", {number_of(dimension, 'dimension')}"
     return f"{study[side]}{size}"

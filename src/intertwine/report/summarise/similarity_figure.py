@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from intertwine.report.summarise.numbers import count, interval, plain, significant
+from intertwine.report.summarise.numbers import interval, number_of, plain, significant
 from intertwine.report.summarise.shapes import (
     CONTROL,
     DASH,
@@ -96,6 +96,6 @@ def _undefined(study: SimilarityStudy, measure: Row) -> list[str]:
     scores = [study.score(a, b, measure) for a in study.names for b in study.names]
     reasons = [score.reason for score in scores if score.calibrated is None]
     return [
-        f"{DASH} undefined in {count(n)} cell{'s' if n > 1 else ''}: {reason.rstrip('.')}."
+        f"{DASH} undefined in {number_of(n, 'cell')}: {reason.rstrip('.')}."
         for reason, n in Counter(reasons).items()
     ]

@@ -9,6 +9,7 @@ from intertwine.report.summarise.numbers import (
     THIN,
     count,
     interval,
+    number_of,
     plain,
     scored,
     significant,
@@ -40,9 +41,9 @@ def kinds(study: SimilarityStudy) -> str:
     """Return what is compared: so many networks, or layers of so many networks."""
     spaces, networks = len(study.counted), len(study.networks)
     if study.layered:
-        whose = "one network" if networks == 1 else f"{count(networks)} networks"
-        return f"{count(spaces)} layers of {whose}"
-    return f"{count(networks)} networks"
+        whose = "one network" if networks == 1 else number_of(networks, "network")
+        return f"{number_of(spaces, 'layer')} of {whose}"
+    return number_of(networks, "network")
 
 
 def title(study: SimilarityStudy) -> str:
@@ -98,13 +99,13 @@ def sizes_sentence(study: SimilarityStudy) -> str:
     """Return how much data there was and how the intervals were made."""
     n, groups, sample = study["n"], study["n_groups"], study["sample_rows"]
     pairs = len(study.names) * (len(study.names) - 1) // 2
-    said = f"{count(pairs)} pair{'s' if pairs != 1 else ''} of spaces over {count(n)} rows."
+    said = f"{number_of(pairs, 'pair')} of spaces over {number_of(n, 'row')}."
     if groups is None:
         said += " The input was a file of moments, without rows."
     else:
         said += f" Measures from moments: intervals by jackknife over {count(groups)} row groups."
     if sample is not None and any(measure["kind"] == "rows" for measure in study.measures):
-        said += f" Measures from rows: a sample of {count(sample)} rows."
+        said += f" Measures from rows: a sample of {number_of(sample, 'row')}."
     return said
 
 
@@ -140,7 +141,7 @@ def prediction(study: SimilarityStudy) -> str:
     said = (
         f"The measure that goes with swap accuracy best here is {_name(study, best)}: "
         f"ρ{SPACE}={SPACE}{correlation(best)}"
-        f" over {count(best.get('n_pairs'))} pairs of {count(networks)} networks."
+        f" over {number_of(best.get('n_pairs'), 'pair')} of {number_of(networks, 'network')}."
     )
     return f"{said} {_verdict(study, best, others)}"
 

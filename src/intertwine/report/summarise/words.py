@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.report.summarise.numbers import count, plain, share, significant, unit
+from intertwine.report.summarise.numbers import count, number_of, plain, share, significant, unit
 
 if TYPE_CHECKING:
     from intertwine.report.summarise.study import Study
@@ -154,13 +154,13 @@ def sizes_sentence(study: Study) -> str:
     paper = study["paper"] or {}
     n = len(study.counted(study["pairs"]))
     here = (
-        f"Here: {count(n)} maps, fitted on {count(study['n_fit'])} rows and scored on "
+        f"Here: {number_of(n, 'map')}, fitted on {number_of(study['n_fit'], 'row')} and scored on "
         f"{count(study['n_eval'])}."
     )
     if paper.get("n_fit") is None:
         return here
     there = (
-        f"The paper: {count(paper.get('n_maps'))} maps, fitted on {count(paper['n_fit'])} rows "
+        f"The paper: {number_of(paper.get('n_maps'), 'map')}, fitted on {number_of(paper['n_fit'], 'row')} "
         f"and scored on {count(paper.get('n_eval'))}."
     )
     ours = study["n_fit"]

@@ -33,10 +33,10 @@ import numpy as np
 from PIL import Image
 
 from intertwine.encoders.registry import open_encoder, parse_uri
-from intertwine.images.decode import decode, resize
-from intertwine.images.listing import list_images
-from intertwine.passes.extract import extract
-from intertwine.threads import available_cores
+from intertwine.inputs.images.decode import decode, resize
+from intertwine.inputs.images.listing import list_images
+from intertwine.parallel.threads import available_cores
+from intertwine.passes.extract.extract import extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -17,11 +17,11 @@ import numpy as np
 
 from intertwine.features.feature_set import FeatureSet
 from intertwine.stores.store import METRICS
-from intertwine.studies.plan_folds import Folds
-from intertwine.studies.plan_forecast import from_pairs, plain_recall
-from intertwine.studies.plan_measure import Measure
-from intertwine.studies.plan_pairs import Pairs
-from intertwine.studies.plan_scores import OPTIONS, Direction, native_table
+from intertwine.studies.plan.folds import Folds
+from intertwine.studies.plan.forecast import from_pairs, plain_recall
+from intertwine.studies.plan.measure import Measure
+from intertwine.studies.plan.pairs import Pairs
+from intertwine.studies.plan.scores import OPTIONS, Direction, native_table
 
 
 def taken(whole: Pairs, rows: np.ndarray) -> Pairs:

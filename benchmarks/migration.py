@@ -28,7 +28,7 @@ import numpy as np
 from migration_speed import memory, speed
 
 from intertwine.estimators import FitOptions
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.metrics.intervals import proportion_interval
 from intertwine.passes.fit import fit_to_files
 from intertwine.stores import open_store

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import migration_stores as stores
 import numpy as np
 
-from intertwine.linear_map import LinearMap
-from intertwine.passes.migrate import MigrateOptions, migrate
+from intertwine.maps.linear_map import LinearMap
+from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 
 if TYPE_CHECKING:

@@ -20,11 +20,10 @@ from sklearn.linear_model import Ridge
 from intertwine.estimators import FitOptions
 from intertwine.metrics.fold_accuracy import fold_accuracy
 from intertwine.spaces import Space
-from intertwine.studies.fold_maps import FoldMaps
-from intertwine.studies.fold_moments import FoldMoments
-from intertwine.studies.mapped_scores import directions
-from intertwine.studies.verification_set import VerificationSet
-from intertwine.studies.verification_trials import mapped_trials
+from intertwine.studies.open_set.data import VerificationSet
+from intertwine.studies.open_set.fold_maps import FoldMaps
+from intertwine.studies.open_set.fold_moments import FoldMoments
+from intertwine.studies.open_set.trials import directions, mapped_trials
 
 RESULTS = Path(__file__).parent / "results" / "open_set.json"
 FOLDS, PER_KIND = 10, 300

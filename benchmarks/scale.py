@@ -148,7 +148,7 @@ class Run:
 
     def exactness(self) -> dict[str, Any]:
         """Measure how far each precision is from float64 on the bundled sample."""
-        from intertwine.features.sample import FILE, unpack
+        from intertwine.features.samples import FILE, unpack
 
         sample = Path(__file__).parents[1] / "sample" / FILE
         fit, evaluation, _, _ = unpack(sample, self.work / "sample")

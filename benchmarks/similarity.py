@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from intertwine.moments import BLOCK_ROWS, Moments
-from intertwine.passes.groups import MomentGroups
+from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.passes.moments.groups import MomentGroups
 from intertwine.similarity.moment_measures import SpectraOf, pair_scores
-from intertwine.studies.similarity import similarity_of_moments
+from intertwine.studies.similarity.study import similarity_of_moments
 
 LATENT = 96
 RESULTS = Path(__file__).parent / "results" / "similarity.json"

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from intertwine.features.feature_set import FeatureSet
-from intertwine.features.packed import decode, encode
-from intertwine.images.pairs import read_pairs
+from intertwine.features.samples import decode, encode
 from intertwine.metrics.fold_accuracy import fold_accuracy
-from intertwine.studies.mapped_scores import native_scores
-from intertwine.studies.verification_set import VerificationSet
+from intertwine.studies.open_set.data import VerificationSet
+from intertwine.studies.open_set.pairs import read_pairs
+from intertwine.studies.open_set.trials import native_scores
 
 NOTE = (
     "The sample: embeddings of the 7,701 images that the pairs of Labeled Faces in the Wild name "

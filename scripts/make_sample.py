@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from intertwine.features.feature_set import FeatureSet
-from intertwine.features.packed import decode, decode_head, encode, encode_head
+from intertwine.features.samples import decode, decode_head, encode, encode_head
 
 # Published top-1 (share) of the float networks on the whole ILSVRC2012 validation set, centre crop.
 REPORTED = {

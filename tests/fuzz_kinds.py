@@ -15,11 +15,11 @@ import numpy as np
 
 import fuzz_networks as networks
 from intertwine.features.feature_set import FeatureSet
-from intertwine.files import read_tensors, write_json, write_tensors
-from intertwine.linear_map import LinearMap
-from intertwine.map_pair import MapPair, load_map
-from intertwine.moments import Moments
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import MapPair, load_map
+from intertwine.moments.moments import Moments
 from intertwine.spaces import Head, Space
+from intertwine.storage.files import read_tensors, write_json, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +89,8 @@ def journal(folder: Path) -> Path:
 
 def read_set(path: Path) -> object:
     """Open a set as commands do, describe it, and read its rows."""
-    from intertwine.features.journal import known
-    from intertwine.inspection import describe
+    from intertwine.cli.inspect import describe
+    from intertwine.features.writing.journal import known
 
     folder = path.parent
     json.dumps(describe(folder), allow_nan=False)
@@ -124,7 +124,7 @@ def map_pair(folder: Path) -> Path:
 
 def read_map(path: Path) -> object:
     """Load a map and use it."""
-    from intertwine.inspection import describe
+    from intertwine.cli.inspect import describe
 
     json.dumps(describe(path), allow_nan=False)
     found = load_map(path)
@@ -160,8 +160,8 @@ def report(folder: Path) -> Path:
 
 def read_report(path: Path) -> object:
     """Read a report as `inspect` and `similarity --closed-set` do."""
-    from intertwine.inspection import describe
-    from intertwine.studies.interchangeability import read_swaps
+    from intertwine.cli.inspect import describe
+    from intertwine.studies.similarity.interchangeability import read_swaps
 
     json.dumps(describe(path), allow_nan=False)
     return [row["percent_change"] or 0 + 1 for row in read_swaps(path)]
@@ -184,14 +184,14 @@ BOX = ",".join(str(float(i)) for i in range(14))
 
 def read_pairs(path: Path) -> object:
     """Read a list of pairs."""
-    from intertwine.images.pairs import read_pairs as read
+    from intertwine.studies.open_set.pairs import read_pairs as read
 
     return read(path)
 
 
 def faces(folder: Path) -> Path:
     """Write a list of faces."""
-    from intertwine.images.face_cache import HEADER
+    from intertwine.inputs.images.faces.cache import HEADER
 
     line = f"x.jpg,mtcnn,1,{','.join(str(float(i)) for i in range(len(HEADER) - 3))}\n"
     (folder / "faces.csv").write_text(",".join(HEADER) + "\n" + line + line.replace("x", "y"))
@@ -200,7 +200,7 @@ def faces(folder: Path) -> Path:
 
 def read_faces(path: Path) -> object:
     """Read faces as an extraction does."""
-    from intertwine.images.face_cache import FaceCache
+    from intertwine.inputs.images.faces.cache import FaceCache
 
     return FaceCache(path.parent, SimpleNamespace(name="mtcnn")).get("x.jpg")  # type: ignore[arg-type]
 
@@ -227,7 +227,7 @@ def image(form: str, suffix: str) -> Callable[[Path], Path]:
 
 def read_image(path: Path) -> object:
     """Decode an image."""
-    from intertwine.images.decode import decode
+    from intertwine.inputs.images.decode import decode
 
     return np.asarray(decode(path))
 
@@ -245,8 +245,8 @@ def tar(folder: Path) -> Path:
 
 def read_images(path: Path) -> object:
     """List images and decode each."""
-    from intertwine.images.decode import decode
-    from intertwine.images.listing import list_images
+    from intertwine.inputs.images.decode import decode
+    from intertwine.inputs.images.listing import list_images
 
     listed = list_images(path)
     return [
@@ -271,7 +271,7 @@ def csv(folder: Path) -> Path:
 
 def read_texts(path: Path) -> object:
     """List texts and read them."""
-    from intertwine.texts.listing import list_texts
+    from intertwine.inputs.texts import list_texts
 
     listed = list_texts(path)
     return [listed.texts(range(i, min(i + 4, len(listed)))) for i in range(0, len(listed), 4)]
@@ -298,7 +298,7 @@ def table(suffix: str) -> Callable[[Path], Path]:
 
 def read_vectors(path: Path) -> object:
     """Read all vectors of a file, and what is written beside them."""
-    from intertwine.vectors.opening import open_vectors
+    from intertwine.vectors import open_vectors
 
     opened = open_vectors(path)
     return [
@@ -339,7 +339,7 @@ def tensor(folder: Path) -> Path:
 
 def note(folder: Path) -> Path:
     """Write the note of a migration beside a file."""
-    from intertwine.stores.file_switch import note_of, write_note
+    from intertwine.stores.rows.switch import note_of, write_note
     from intertwine.stores.store import Mark
 
     mark = Mark("0" * 64, Space("a", D), Space("b", D))
@@ -432,7 +432,7 @@ def read_partial(path: Path) -> object:
 
 def fit_record(folder: Path) -> Path:
     """Write the record of a fit."""
-    from intertwine.passes.fit_record import FitRecord
+    from intertwine.passes.fit import FitRecord
 
     record = FitRecord(folder, ["facts"])
     record.add("a--b.safetensors")
@@ -441,7 +441,7 @@ def fit_record(folder: Path) -> Path:
 
 def read_fit_record(path: Path) -> object:
     """Go on with a fit."""
-    from intertwine.passes.fit_record import FitRecord
+    from intertwine.passes.fit import FitRecord
 
     record = FitRecord(path.parent, ["facts"])
     return record.created, "a--b.safetensors" in record
@@ -469,7 +469,7 @@ def sample(folder: Path) -> Path:
 
 def read_sample(path: Path) -> object:
     """Unpack a sample."""
-    from intertwine.features.sample import unpack
+    from intertwine.features.samples import unpack
 
     return unpack(path, path.parent / "out")
 
@@ -484,7 +484,7 @@ def torch_weights(folder: Path) -> Path:
 
 def read_weights(path: Path) -> object:
     """Read a state and hash it."""
-    from intertwine.encoders.torch_weights import read_state
+    from intertwine.encoders.torch.weights import read_state
 
     return {name: value.shape for name, value in read_state(path).items()}
 
@@ -537,7 +537,7 @@ def read_network(path: Path) -> object:
 
 def kept(folder: Path) -> Path:
     """Write what a killed study keeps."""
-    from intertwine.studies.kept_json import keep
+    from intertwine.storage.shelf import keep
 
     keep(folder / "kept.json", {"scores": [["a", "b", {"cka": 0.5}, {}]], "folds": []})
     return folder / "kept.json"
@@ -545,8 +545,8 @@ def kept(folder: Path) -> Path:
 
 def read_kept(path: Path) -> object:
     """Go on with a killed study."""
-    from intertwine.studies.kept_json import kept as read
-    from intertwine.studies.replicates import Replicate
+    from intertwine.storage.shelf import kept as read
+    from intertwine.studies.similarity.replicates import Replicate
 
     found = read(path)
     return None if found is None else Replicate.from_json(found)

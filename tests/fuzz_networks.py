@@ -66,7 +66,7 @@ def keras(suffix: str) -> Callable[[Path], Path]:
     """Return what writes a network of Keras."""
 
     def make(folder: Path) -> Path:
-        from intertwine.encoders.keras_build import import_keras
+        from intertwine.encoders.keras.build import import_keras
 
         library: Any = import_keras("fuzz")
         layers = library.layers
@@ -169,9 +169,9 @@ def opened(scheme: str, *, folder: bool = False) -> Callable[[Path], object]:
 def read_dataset(path: Path) -> object:
     """Read a saved dataset as a list of images and as a list of texts."""
     from intertwine.errors import IntertwineError
-    from intertwine.images.decode import decode
-    from intertwine.images.listing import list_images
-    from intertwine.texts.listing import list_texts
+    from intertwine.inputs.images.decode import decode
+    from intertwine.inputs.images.listing import list_images
+    from intertwine.inputs.texts import list_texts
 
     texts = list_texts(path.parent)
     texts.texts(range(len(texts)))

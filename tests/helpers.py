@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from intertwine.errors import FileFormatError
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 
 # The same examples every time, and no clock: tests share their machine.
 settings.register_profile("intertwine", deadline=None, derandomize=True, max_examples=25)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.apply import apply_file
 from intertwine.spaces import Space
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.accumulators.precisions import HALF_ERRORS
 from intertwine.estimators.ridge import ridge
 from intertwine.features.feature_set import FeatureSet
-from intertwine.passes.moments import add_rows, empty_moments
+from intertwine.moments.accumulators.precisions import HALF_ERRORS
+from intertwine.passes.moments.joint import add_rows, empty_moments
 
 if TYPE_CHECKING:
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
 
 KINDS = {
     "float32": ("float32", HALF_ERRORS[0]),

@@ -9,7 +9,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions, Fitter
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 
 DIMS = (1024, 1024, 1792, 2048, 2048, 2048, 1536, 1536, 4032, 4320, 4320)
 ROWS = 1_281_167

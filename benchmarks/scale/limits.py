@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from intertwine.threads import available_cores
+from intertwine.parallel.threads import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Gemm:
     def _torch(self, seconds: float) -> float:
         import torch
 
-        from intertwine.accumulators.halves import matrix_units
+        from intertwine.moments.accumulators.halves import matrix_units
 
         a, b = (torch.from_numpy(array) for array in self.inputs[0])
         with matrix_units():

@@ -15,7 +15,7 @@ def facts() -> dict[str, Any]:
     import numpy as np
     from threadpoolctl import threadpool_info
 
-    from intertwine.threads import available_cores
+    from intertwine.parallel.threads import available_cores
 
     np.ones((2, 2)) @ np.ones((2, 2))
     blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
@@ -32,7 +32,7 @@ def facts() -> dict[str, Any]:
 
 def _units() -> list[str]:
     try:
-        from intertwine.accumulators.precisions import matrix_units
+        from intertwine.moments.accumulators.precisions import matrix_units
 
         return matrix_units()
     except ImportError:

@@ -11,8 +11,8 @@ import numpy as np
 
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.features.feature_set import FeatureSet
-from intertwine.passes.moments import joint_moments
-from intertwine.threads import side_by_side
+from intertwine.parallel.threads import side_by_side
+from intertwine.passes.moments.joint import joint_moments
 from scale.limits import Gemm, best_gemm, read_all
 from scale.process import Clock
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         ridge,
     )
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.linear_map import LinearMap
-    from intertwine.map_pair import MapPair, load_map
-    from intertwine.moments import Moments
-    from intertwine.passes.moments import joint_moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.maps.map_pair import MapPair, load_map
+    from intertwine.moments.moments import Moments
+    from intertwine.passes.moments.joint import joint_moments
     from intertwine.spaces import Head, Space
-    from intertwine.studies.closed_set import ClosedSetResult, closed_set
+    from intertwine.studies.closed_set.study import ClosedSetResult, closed_set
 
 # Where each public name lives. Names are imported when first used, so that `intertwine --help` does
 # not wait for NumPy and SciPy.

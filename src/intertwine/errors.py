@@ -9,6 +9,11 @@ IntertwineError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class IntertwineError(Exception):
     """Base of every error whose message is written for a user."""
@@ -28,3 +33,16 @@ class FileFormatError(IntertwineError):
 
 class MissingExtraError(IntertwineError, ImportError):
     """An optional dependency is not installed; the message is the pip line that installs it."""
+
+
+class Doubt(str):
+    """A note that puts results in question: the first thing that a reader should see."""
+
+    __slots__ = ()
+
+
+def by_weight(notes: Iterable[str]) -> dict[str, list[str]]:
+    """Return the facts `warnings`, the doubts among some notes, and `notes`, all with doubts first."""
+    listed = list(dict.fromkeys(notes))
+    doubts = [str(note) for note in listed if isinstance(note, Doubt)]
+    return {"warnings": doubts, "notes": [*doubts, *(n for n in listed if n not in doubts)]}

@@ -12,13 +12,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
-from intertwine.files import sha256_tensors, write_bytes
-from intertwine.untrusted import DAMAGE, require_ordinary
+from intertwine.storage.files import sha256_tensors, write_bytes
+from intertwine.storage.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
     import os
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 # What a file says of a space.

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from intertwine.cli import main, progress
+from intertwine.cli import main
+from intertwine.console import progress
 
 # A line of progress, which a slow machine is shown now and then.
 PROGRESS = re.compile(r"[\w ]+: \d+ of \d+$")

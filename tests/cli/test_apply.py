@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from intertwine.features.feature_set import FeatureSet
-from intertwine.passes.moments import joint_moments
+from intertwine.passes.moments.joint import joint_moments
 from intertwine.spaces import Head
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.faces import Faces
 
-from intertwine.features import packed
+from intertwine.features import samples as packed
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intertwine.encoders.presets import PRESETS
+from intertwine.encoders.presets.presets import PRESETS
 from intertwine.encoders.registry import SCHEMES
 
 
@@ -49,9 +49,11 @@ def test_no_encoder(intertwine, tmp_path):
 
 def test_preset_and_encoder(intertwine, tmp_path, monkeypatch):
     """The networks of a preset come before those that are named one by one."""
-    from intertwine.passes import extract
+    from intertwine.passes.extract import extract
 
-    monkeypatch.setattr("intertwine.encoders.presets.preset_uris", lambda *_: ["onnx:a.onnx"])
+    monkeypatch.setattr(
+        "intertwine.encoders.presets.presets.preset_uris", lambda *_: ["onnx:a.onnx"]
+    )
     seen = []
 
     def run(source, uris, out, **options):

@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from intertwine.accumulators import precisions
-from intertwine.linear_map import LinearMap
-from intertwine.map_pair import load_map
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import load_map
+from intertwine.moments.accumulators import precisions
 
 
 def test_prints_the_path_of_every_map(intertwine, study_folders, tmp_path, files_below):

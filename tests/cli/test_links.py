@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.spaces import Space
 
 VICTIM = b"somebody's own"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from intertwine.linear_map import LinearMap
-from intertwine.locks import lock_of, one_run
+from intertwine.maps.linear_map import LinearMap
 from intertwine.spaces import Space
+from intertwine.storage.locks import lock_of, one_run
 
 MAIN = "from intertwine.cli import main; main()"
 ROWS = np.random.default_rng(0).standard_normal((60_000, 64)).astype(np.float32)

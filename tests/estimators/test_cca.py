@@ -7,7 +7,7 @@ from tests.helpers import CASES, assert_close, augmented, make, moments_of
 from intertwine.errors import InputError
 from intertwine.estimators import cca
 from intertwine.estimators.cca import Whitening
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 
 
 def fit(a, b, *, precision: str = "float64", **options):

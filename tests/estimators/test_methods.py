@@ -5,8 +5,8 @@ from tests.helpers import make, moments_of
 from intertwine import estimators
 from intertwine.errors import InputError
 from intertwine.estimators import METHODS, FitOptions, Fitter, HeadFactor
-from intertwine.map_pair import MapPair
-from intertwine.moments import Moments
+from intertwine.maps.map_pair import MapPair
+from intertwine.moments.moments import Moments
 from intertwine.spaces import Head
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ from tests.helpers import CASES, SCALES, assert_close, augmented, make, moments_
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.estimators.normal import INTERCEPTS, Eigen, NormalEquations, largest_eigenvalue
-from intertwine.linear_map import LinearMap
-from intertwine.moments import Moments
+from intertwine.maps.linear_map import LinearMap
+from intertwine.moments.moments import Moments
 from intertwine.spaces import Space
 
 # What the centred features of each kind have, at most their dimension.

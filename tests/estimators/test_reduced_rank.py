@@ -15,7 +15,7 @@ from intertwine.estimators import reduced_rank, ridge
 from intertwine.estimators.gcv import ALPHAS
 from intertwine.estimators.normal import INTERCEPTS
 from intertwine.estimators.reduced_rank import rank_path
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 
 NEAR = [case for case in CASES if case != "far"]
 

@@ -24,8 +24,8 @@ from intertwine.estimators import ridge
 from intertwine.estimators.gcv import ALPHAS, SHARES
 from intertwine.estimators.normal import INTERCEPTS, Eigen
 from intertwine.estimators.ridge import check_alpha
-from intertwine.linear_map import LinearMap
-from intertwine.moments import Moments
+from intertwine.maps.linear_map import LinearMap
+from intertwine.moments.moments import Moments
 from intertwine.spaces import Space
 
 

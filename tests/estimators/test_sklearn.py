@@ -13,8 +13,8 @@ from tests.helpers import assert_close, make
 from intertwine.errors import InputError
 from intertwine.estimators import ALPHAS, cca, procrustes, reduced_rank, ridge
 from intertwine.estimators.sklearn import CCAMap, ProcrustesMap, ReducedRankMap, RidgeMap
-from intertwine.linear_map import LinearMap
-from intertwine.moments import Moments
+from intertwine.maps.linear_map import LinearMap
+from intertwine.moments.moments import Moments
 
 ESTIMATORS = [
     RidgeMap(),

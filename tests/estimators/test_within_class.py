@@ -6,7 +6,7 @@ from tests.helpers import CASES, assert_close, make, moments_of
 from intertwine.errors import InputError
 from intertwine.estimators import cca
 from intertwine.estimators.within_class import WithinClass, half_whitened, within_whitenings
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 
 
 def classes(n, seed=3):

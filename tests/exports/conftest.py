@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.spaces import Space
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from intertwine.errors import FileFormatError
-from intertwine.features import packed
-from intertwine.features.face_sample import unpack_faces
+from intertwine.features import samples as packed
 from intertwine.features.feature_set import FeatureSet
-from intertwine.images.pairs import read_pairs
+from intertwine.features.samples import unpack_faces
+from intertwine.studies.open_set.pairs import read_pairs
 
 N = 24
 

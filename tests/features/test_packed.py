@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.features import packed
+from intertwine.features import samples as packed
 from intertwine.spaces import Head
 
 RNG = np.random.default_rng(0)

@@ -2,8 +2,7 @@ import os
 
 import numpy as np
 
-from intertwine.features.feature_set import FeatureSet
-from intertwine.features.stamp import file_stamps
+from intertwine.features.feature_set import FeatureSet, file_stamps
 
 
 def test_a_stamp_changes_with_any_array(write_folder, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.metrics.identity_bootstrap import (
+from intertwine.metrics.intervals import (
     bootstrap_interval,
     pair_weights,
     people_counts,

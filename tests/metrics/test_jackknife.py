@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from intertwine.metrics.jackknife import jackknife_error, t_factor
+from intertwine.metrics.intervals import jackknife_error, t_factor
 
 
 def busing(score, without, sizes) -> float:

@@ -9,8 +9,8 @@ import pytest
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import FitOptions
-from intertwine.linear_map import LinearMap
-from intertwine.map_pair import load_map
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import load_map
 from intertwine.passes import apply as passes
 from intertwine.passes.apply import apply_file
 from intertwine.passes.fit import fit_to_files

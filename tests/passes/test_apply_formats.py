@@ -8,11 +8,11 @@ import torch
 from tests.kills import commands, contents
 from tests.vectors_data import load_table, load_vectors, save_vectors
 
-from intertwine import linear_map as module
 from intertwine.errors import InputError
-from intertwine.linear_map import LinearMap
+from intertwine.maps import linear_map as module
+from intertwine.maps.linear_map import LinearMap
+from intertwine.parallel.workers import Workers, open_workers
 from intertwine.passes.apply import apply_file
-from intertwine.passes.workers import Workers, open_workers
 from intertwine.spaces import Space
 from intertwine.vectors import FORMATS
 
@@ -104,7 +104,7 @@ def test_byte_identical_after_fifty_kills(tmp_path, fitted):
     given = save_vectors(tmp_path / "in.npy", rows)
     chance, kills = np.random.default_rng(1), 0
     with commands(
-        "intertwine.passes.apply", "pyarrow.parquet", "intertwine.passes.workers"
+        "intertwine.passes.apply", "pyarrow.parquet", "intertwine.parallel.workers"
     ) as server:
         for ending in (".npy", ".parquet"):
             whole, out = tmp_path / f"whole{ending}", tmp_path / f"out{ending}"

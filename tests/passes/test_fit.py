@@ -6,11 +6,10 @@ from sklearn.linear_model import Ridge
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions
 from intertwine.features.feature_set import FeatureSet
-from intertwine.linear_map import LinearMap
-from intertwine.map_pair import load_map
-from intertwine.passes.fit import fit_to_files
-from intertwine.passes.fit_record import FitRecord
-from intertwine.passes.moments import joint_moments
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import load_map
+from intertwine.passes.fit import FitRecord, fit_to_files
+from intertwine.passes.moments.joint import joint_moments
 from intertwine.spaces import Head
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from intertwine.estimators import FitOptions
 from intertwine.features.rows import read_id_hashes
 from intertwine.passes.fit import fit_to_files
-from intertwine.passes.moments_file import moments_to_file
+from intertwine.passes.moments.file import moments_to_file
 
 SIZES = {"tall": (150, 12, 7), "fewer rows than dimensions": (40, 60, 9), "few rows": (12, 3, 2)}
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.files import json_bytes
 from intertwine.report.folder import check_folder, write_folder
+from intertwine.storage.files import json_bytes
 
 STUDIES = ["closed-set", "open-set", "similarity", "linkage", "plan"]
 

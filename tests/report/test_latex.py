@@ -3,11 +3,11 @@ import shutil
 import subprocess
 
 import pytest
+from intertwine.report.summarise import Study, summarise_closed_set
 
 from intertwine.report.render import latex_table
 from intertwine.report.render.latex import escape
-from intertwine.report.summarise import Study, summarise_closed_set
-from intertwine.report.summarise.shapes import Cell, Label, Matrix
+from intertwine.report.shapes import Cell, Label, Matrix
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage{booktabs,graphicx}

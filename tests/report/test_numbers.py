@@ -1,7 +1,7 @@
 import pytest
 
-from intertwine.report.summarise import numbers
-from intertwine.report.summarise.shapes import DASH
+from intertwine.report import numbers
+from intertwine.report.shapes import DASH
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from sklearn.cross_decomposition import CCA
 from tests.helpers import CASES, SCALES, assert_close, make, moments_of, scaled_case
 
 from intertwine.errors import InputError
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 from intertwine.similarity.canonical import (
     CanonicalPair,
     canonical_correlations,

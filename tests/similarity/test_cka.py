@@ -5,7 +5,7 @@ import pytest
 from tests.helpers import CASES, make, moments_of
 
 from intertwine.errors import InputError
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 from intertwine.similarity import linear_cka
 from intertwine.similarity.cka import KernelSums, linear_cka_null
 

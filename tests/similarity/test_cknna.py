@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from tests.helpers import CASES, make
 
-from intertwine.similarity.cknna import cknna
+from intertwine.similarity.neighbours import cknna
 from intertwine.similarity.pairwise import RowView
 
 ENOUGH = [case for case in CASES if case != "two rows"]

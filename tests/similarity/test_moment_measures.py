@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.helpers import CASES, make, moments_of
 
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 from intertwine.similarity import rotation_null
 from intertwine.similarity.canonical import cca_mean, pwcca, svcca
 from intertwine.similarity.cka import linear_cka

@@ -3,7 +3,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 from tests.helpers import CASES, make
 
-from intertwine.similarity.mutual_knn import mutual_knn
+from intertwine.similarity.neighbours import mutual_knn
 from intertwine.similarity.pairwise import RowView
 
 # Two equally near rows are taken by order here and by chance of the tree there.

@@ -6,9 +6,7 @@ from scipy.spatial.distance import cdist
 
 from intertwine.errors import InputError
 from intertwine.similarity import pairwise
-from intertwine.similarity.cknna import cknna
-from intertwine.similarity.mutual_knn import mutual_knn
-from intertwine.similarity.neighbours import default_k
+from intertwine.similarity.neighbours import cknna, default_k, mutual_knn
 from intertwine.similarity.pairwise import RowView
 from intertwine.similarity.row_bootstrap import Z
 

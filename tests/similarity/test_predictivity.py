@@ -16,7 +16,7 @@ from intertwine.estimators.gcv import (
     NO_CANDIDATE,
     UPPER,
 )
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 from intertwine.similarity import r_squared
 from intertwine.similarity.measures import MEASURES, RIGID
 from intertwine.similarity.predictivity import fold

@@ -8,7 +8,7 @@ from scipy.linalg import orthogonal_procrustes
 from tests.helpers import CASES, make, moments_of
 
 from intertwine.errors import InputError
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
 from intertwine.similarity.shape import angular_distance, procrustes_distance
 
 # Two rows are a line: the angle is 0, which is known to the square root of rounding.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intertwine.notes import Doubt
+from intertwine.errors import Doubt
 from intertwine.studies.label_check import label_doubts
 
 K, N = 20, 600

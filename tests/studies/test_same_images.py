@@ -3,7 +3,7 @@ import pytest
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
-from intertwine.studies.linkage_people import People
+from intertwine.studies.linkage.people import People
 from intertwine.studies.same_images import equal_rows, rows_in_both, same_images
 
 RNG = np.random.default_rng(5)
@@ -117,7 +117,7 @@ def test_nothing_left_to_search_for(tmp_path, write_folder):
 
 def test_images_without_a_face_are_counted(tmp_path, write_folder):
     """Templates and probes without a face are counted, each side by its own list."""
-    from intertwine.images.face_cache import HEADER
+    from intertwine.inputs.images.faces.cache import HEADER
 
     pair = sets(tmp_path, write_folder, ids("g"), ids("p"))
     for side, name, rows in (("g", "gallery", [1, 2]), ("p", "probe", [3])):

@@ -12,7 +12,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from intertwine.errors import IntertwineError
-from intertwine.tables.parquet_table import ParquetTable
+from intertwine.inputs.tables.parquet_table import ParquetTable
 from intertwine.vectors.tables import TableVectors
 
 N, D = 30, 4

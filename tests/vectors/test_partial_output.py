@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.features.row_file import RowFile
+from intertwine.storage.npy import RowFile
 from intertwine.vectors import partial_output
 from intertwine.vectors.partial_output import PartialOutput
 

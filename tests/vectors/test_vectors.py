@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 from tests.vectors_data import load_table, load_vectors, save_vectors, table_of
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.features.npy import NpyFile
+from intertwine.storage.npy import NpyFile
 from intertwine.vectors import FORMATS, open_vectors, split_name, write_vectors
 
 RNG = np.random.default_rng(0)

@@ -8,22 +8,22 @@ from typing import NoReturn
 
 import typer
 
-from intertwine.cli import common
 from intertwine.cli.apply import apply
-from intertwine.cli.closed_set import closed_set
 from intertwine.cli.convert_checkpoint import convert_checkpoint
 from intertwine.cli.demo import demo
 from intertwine.cli.encoders import encoders
 from intertwine.cli.extract import extract
 from intertwine.cli.fit import fit
 from intertwine.cli.inspect import inspect
-from intertwine.cli.linkage import linkage
 from intertwine.cli.merge import merge
 from intertwine.cli.migrate import migrate
 from intertwine.cli.moments import moments
-from intertwine.cli.open_set import open_set
-from intertwine.cli.plan import plan
-from intertwine.cli.similarity import similarity
+from intertwine.console import options as common
+from intertwine.studies.closed_set.command import closed_set
+from intertwine.studies.linkage.command import linkage
+from intertwine.studies.open_set.command import open_set
+from intertwine.studies.plan.command import plan
+from intertwine.studies.similarity.command import similarity
 
 __all__ = ["app", "main"]
 

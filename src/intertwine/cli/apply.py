@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 
@@ -38,8 +38,8 @@ def apply(
     json: common.JsonOption = False,
 ) -> None:
     """Map vectors from one embedding space to another; goes on where a killed run stood."""
+    from intertwine.parallel.workers import open_workers
     from intertwine.passes.apply import apply_file
-    from intertwine.passes.workers import open_workers
 
     _check_precision(precision)
     common.check_device(device)

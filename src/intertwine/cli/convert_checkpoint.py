@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 
@@ -26,7 +26,7 @@ def convert_checkpoint(
     json: common.JsonOption = False,
 ) -> None:
     """Write a checkpoint of arcface-tf2 or of slim's Inception-v2 for torch; needs TensorFlow."""
-    from intertwine.passes.convert_checkpoint import convert_checkpoint as run
+    from intertwine.encoders.convert_checkpoint import convert_checkpoint as run
 
     common.hold(out)
     summary = run(checkpoint, out, arch=arch)

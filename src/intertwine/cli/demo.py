@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +32,14 @@ def demo(
 
     The report of the first is in OUT/report, that of the second in OUT/open-set.
     """
-    from intertwine.cli.table import deliver
-    from intertwine.features import face_sample
-    from intertwine.features import sample as imagenet
+    from intertwine.features import samples as face_sample
+    from intertwine.features import samples as imagenet
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.features.packed import find_sample
-    from intertwine.files import check_writable
+    from intertwine.features.samples import find_sample
     from intertwine.report import check_folder, require_report_extra
-    from intertwine.studies.closed_set import closed_set
+    from intertwine.storage.files import check_writable
+    from intertwine.studies.closed_set.command import deliver
+    from intertwine.studies.closed_set.study import closed_set
 
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
     check_folder(out / REPORT, "closed-set")
@@ -65,13 +65,13 @@ def demo(
 
 def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
     """Run the open-set study on the faces; with `quiet` only its report is written."""
-    from intertwine.cli.open_set import print_open_set, with_names
-    from intertwine.features.face_sample import unpack_faces
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.images.pairs import read_pairs
+    from intertwine.features.samples import unpack_faces
     from intertwine.report import write_open_set_report
-    from intertwine.studies.open_set import open_set
-    from intertwine.studies.open_set_options import OpenSetOptions
+    from intertwine.studies.open_set.command import print_open_set, with_names
+    from intertwine.studies.open_set.options import OpenSetOptions
+    from intertwine.studies.open_set.pairs import read_pairs
+    from intertwine.studies.open_set.study import open_set
 
     folder, listed, notes = unpack_faces(sample, out / "faces")
     options = OpenSetOptions(fit="images", threshold="crossfit")

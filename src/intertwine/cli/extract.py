@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 EncoderOption = Annotated[
@@ -76,10 +76,10 @@ def extract(
     json: common.JsonOption = False,
 ) -> None:
     """Extract features and heads; the same command goes on after a kill."""
-    from intertwine.encoders.presets import preset_uris
-    from intertwine.passes.extract import extract as run
-    from intertwine.passes.workers import open_workers
-    from intertwine.tables.columns import Columns
+    from intertwine.encoders.presets.presets import preset_uris
+    from intertwine.inputs.tables.columns import Columns
+    from intertwine.parallel.workers import open_workers
+    from intertwine.passes.extract.extract import extract as run
 
     if not preset and not encoder:
         raise typer.BadParameter("give --encoder URI or --preset NAME")

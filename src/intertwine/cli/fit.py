@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 
 
 def fit(
@@ -34,8 +34,8 @@ def fit(
     json: common.JsonOption = False,
 ) -> None:
     """Fit maps and write OUT/SOURCE--TARGET.safetensors; goes on after a kill."""
+    from intertwine.parallel.workers import open_workers
     from intertwine.passes.fit import fit_to_files
-    from intertwine.passes.workers import open_workers
 
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 
@@ -19,7 +19,7 @@ def merge(
     json: common.JsonOption = False,
 ) -> None:
     """Add up moments of different rows; the same files in any order give the same bytes."""
-    from intertwine.passes.merge import merge_files
+    from intertwine.passes.moments.file import merge_files
 
     with common.progress() as report:
         summary = merge_files(files, out, say=lambda done, total: report("files", done, total))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 BATCH_ROWS = 2000
@@ -65,8 +65,8 @@ def migrate(
     json: common.JsonOption = False,
 ) -> None:
     """Convert a store's vectors beside the old ones; goes on where a killed run stood."""
-    from intertwine.passes.migrate import MigrateOptions
-    from intertwine.passes.migrate import migrate as move
+    from intertwine.passes.migrate.run import MigrateOptions
+    from intertwine.passes.migrate.run import migrate as move
 
     options = MigrateOptions(
         batch_size=batch_size,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from intertwine.cli import common
+from intertwine.console import options as common
 from intertwine.wording import counted
 
 
@@ -31,8 +31,8 @@ def moments(
     json: common.JsonOption = False,
 ) -> None:
     """Write joint moments, which `fit`, `similarity` and `merge` take; goes on after a kill."""
-    from intertwine.passes.moments_file import moments_to_file
-    from intertwine.passes.workers import open_workers
+    from intertwine.parallel.workers import open_workers
+    from intertwine.passes.moments.file import moments_to_file
 
     chosen = None if rows is None else common.row_range(rows)
     common.check_device(device, precision, fast_error)

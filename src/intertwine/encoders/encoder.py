@@ -16,9 +16,9 @@ from intertwine.spaces import Head, Space
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from intertwine.arrays import Array
     from intertwine.encoders.preprocessing import Preprocessing, TextPreprocessing
     from intertwine.encoders.uri import EncoderUri
+    from intertwine.numerics.arrays import Array
 
 COMMON_OPTIONS = ("name",)
 # head(features) and the network's own logits may differ by this share of the largest of these.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intertwine.errors import InputError
-from intertwine.threads import available_cores
-from intertwine.untrusted import is_count
+from intertwine.parallel.threads import available_cores
+from intertwine.storage.untrusted import is_count
 
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = "cpu, cuda, cuda:N or mps"

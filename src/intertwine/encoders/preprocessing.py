@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.untrusted import is_count
+from intertwine.storage.untrusted import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intertwine.arrays import Array
     from intertwine.encoders.uri import EncoderUri
+    from intertwine.numerics.arrays import Array
 
 OPTIONS = ("channels", "crop", "face", "interpolation", "mean", "resize", "scale", "std")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")

@@ -58,7 +58,7 @@ class Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "timm": Scheme(
-        "intertwine.encoders.timm",
+        "intertwine.encoders.torch.timm",
         "an image network of timm by name, such as resnet50.a1_in1k",
         "vision",
         ("head", "layer", "pool", "weights"),
@@ -66,7 +66,7 @@ SCHEMES: dict[str, Scheme] = {
         opens="name",
     ),
     "torchvision": Scheme(
-        "intertwine.encoders.torchvision",
+        "intertwine.encoders.torch.torchvision",
         "an image classifier of torchvision by name, such as googlenet",
         "vision",
         ("head", "layer", "pool", "weights"),
@@ -74,7 +74,7 @@ SCHEMES: dict[str, Scheme] = {
         opens="name",
     ),
     "keras": Scheme(
-        "intertwine.encoders.keras",
+        "intertwine.encoders.keras.encoder",
         "a network of keras.applications by name, such as ResNet50, or a .keras file",
         "keras",
         ("alpha", "background", "head", "layer", "weights"),
@@ -82,14 +82,14 @@ SCHEMES: dict[str, Scheme] = {
         opens="name or file",
     ),
     "tfhub": Scheme(
-        "intertwine.encoders.tfhub",
+        "intertwine.encoders.tfhub.encoder",
         "a TensorFlow SavedModel in a folder, as TF-Hub and Kaggle Models give them",
         "tensorflow",
         ("background", "head", "layer", "signature", "weights"),
         opens="folder",
     ),
     "hf": Scheme(
-        "intertwine.encoders.huggingface",
+        "intertwine.encoders.hub.huggingface",
         "an image network of transformers, in a folder or by the name of its hub repository",
         "transformers",
         ("head", "layer", "pool", "weights"),
@@ -97,7 +97,7 @@ SCHEMES: dict[str, Scheme] = {
         opens="name or file",
     ),
     "st": Scheme(
-        "intertwine.encoders.sentence_transformers",
+        "intertwine.encoders.hub.sentence_transformers",
         "a text network of sentence-transformers, in a folder or by its hub name",
         "texts",
         ("max_tokens", "prompt", "weights"),
@@ -105,45 +105,45 @@ SCHEMES: dict[str, Scheme] = {
         reads="texts",
     ),
     "onnx": Scheme(
-        "intertwine.encoders.onnx",
+        "intertwine.encoders.onnx.encoder",
         "a network in an ONNX file",
         "onnx",
         ("background", "head", "layer", "layout", "output", "weights"),
     ),
     "tflite": Scheme(
-        "intertwine.encoders.tflite",
+        "intertwine.encoders.tflite.encoder",
         "a network in a TensorFlow Lite file, 8-bit or float",
         "tflite",
         ("background", "head", "layer", "output", "weights"),
         path_options=("head",),
     ),
     "inception-v2": Scheme(
-        "intertwine.encoders.inception_v2",
+        "intertwine.encoders.inception_v2.encoder",
         "the TF-slim Inception-v2 (BN-Inception), 1024-d, from convert-checkpoint",
         "vision",
         ("background", "weights"),
         opens="name or file",
     ),
     "arcface": Scheme(
-        "intertwine.encoders.arcface",
+        "intertwine.encoders.faces.arcface",
         "an ArcFace MobileNetV2 or ResNet-50 of arcface-tf2, 512-d, from convert-checkpoint",
         "vision",
         ("arch", "weights"),
     ),
     "facenet": Scheme(
-        "intertwine.encoders.facenet",
+        "intertwine.encoders.faces.facenet",
         "a FaceNet InceptionResnetV1, 512-d, weights named as in facenet-pytorch",
         "vision",
         ("weights",),
     ),
     "mobilefacenet": Scheme(
-        "intertwine.encoders.mobilefacenet",
+        "intertwine.encoders.faces.mobilefacenet",
         "a MobileFaceNet, 128-d, weights named as in facesdk",
         "vision",
         ("weights",),
     ),
     "python": Scheme(
-        "intertwine.encoders.python",
+        "intertwine.encoders.torch.python",
         "what a function of yours makes, in FILE.py or as module:function",
         "vision",
         ("background", "function", "head", "layer", "pool", "weights"),

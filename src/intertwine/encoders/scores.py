@@ -12,7 +12,7 @@ from intertwine.encoders.encoder import same_output
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 def softmax(logits: Array) -> Array:

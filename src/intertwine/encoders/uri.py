@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from intertwine.errors import InputError
-from intertwine.untrusted import is_count
+from intertwine.storage.untrusted import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
-from intertwine.untrusted import is_count
+from intertwine.storage.untrusted import is_count
 
 if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri

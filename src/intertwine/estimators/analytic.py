@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.linear_map import LinearMap
-from intertwine.svd import svd
+from intertwine.maps.linear_map import LinearMap
+from intertwine.numerics.linalg import svd
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head, Space
 
 FORMS = ("affine", "homogeneous")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.estimators.normal import NormalEquations
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 
 if TYPE_CHECKING:
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
     from intertwine.spaces import Space
 
 

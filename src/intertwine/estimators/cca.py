@@ -14,16 +14,16 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators.normal import Eigen, NormalEquations
-from intertwine.linear_map import LinearMap
-from intertwine.map_pair import MapPair
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import MapPair
+from intertwine.numerics.linalg import svd
 from intertwine.spaces import Space
-from intertwine.svd import svd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

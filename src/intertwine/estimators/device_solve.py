@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import lapack
 
-from intertwine.accumulators.tiles import cut
-from intertwine.arrays import to_device, to_numpy
 from intertwine.extras import import_extra
+from intertwine.moments.accumulators.tiles import cut
+from intertwine.numerics.arrays import to_device, to_numpy
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 # Width of a block of a triangular factor: wide enough for products to reach their speed.
 TRIANGLE = 256

@@ -16,8 +16,8 @@ from intertwine.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from intertwine.arrays import Array
     from intertwine.estimators.normal import Eigen
+    from intertwine.numerics.arrays import Array
 
 # The default grid: λ as a share of the mean eigenvalue of the source's scatter, tr S / rank S. It
 # asks the same of a source in any unit: c times the features take c² times the λ.

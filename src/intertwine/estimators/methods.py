@@ -19,10 +19,10 @@ from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
-    from intertwine.map_pair import MapPair
-    from intertwine.moments import Moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.maps.map_pair import MapPair
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head, Space
 
 

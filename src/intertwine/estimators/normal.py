@@ -25,12 +25,12 @@ from scipy.linalg import lapack
 
 from intertwine.errors import InputError
 from intertwine.estimators.device_solve import eigh, product
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 Intercept = Literal["free", "homogeneous", "none"]
 INTERCEPTS: tuple[str, ...] = get_args(Intercept)

@@ -13,14 +13,14 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators.normal import NormalEquations
-from intertwine.svd import svd
+from intertwine.numerics.linalg import svd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
-    from intertwine.moments import Moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 def check_intercept(intercept: str) -> None:

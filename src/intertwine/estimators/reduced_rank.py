@@ -21,9 +21,9 @@ from intertwine.estimators.ridge import check_alpha
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
-    from intertwine.moments import Moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 def reduced_rank(

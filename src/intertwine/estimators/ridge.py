@@ -19,9 +19,9 @@ from intertwine.estimators.normal import Eigen, NormalEquations
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
-    from intertwine.moments import Moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 GCV_CHOICES = ("gcv", "gcv-per-target")
 

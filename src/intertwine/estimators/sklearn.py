@@ -20,17 +20,17 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from intertwine.arrays import as_features
 from intertwine.errors import InputError
 from intertwine.estimators.cca import cca
 from intertwine.estimators.procrustes import procrustes
 from intertwine.estimators.reduced_rank import reduced_rank
 from intertwine.estimators.ridge import ridge
-from intertwine.moments import Moments
+from intertwine.moments.moments import Moments
+from intertwine.numerics.arrays import as_features
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.numerics.arrays import Array
 
 _FLOATS = [np.float64, np.float32, np.float16]
 

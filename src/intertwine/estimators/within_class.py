@@ -17,14 +17,14 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.estimators.cca import Whitening
 from intertwine.estimators.normal import Eigen, NormalEquations
-from intertwine.linear_map import LinearMap
+from intertwine.maps.linear_map import LinearMap
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from intertwine.features.rows import content_hashes
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.numerics.arrays import Array
 
 # Rows that a map keeps hashes of: of rows of which one in fifty is tested, some are found in 99 % of
 # all cases.

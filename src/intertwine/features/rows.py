@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.untrusted import LARGEST_TEXT, read_text, require_ordinary
+from intertwine.storage.untrusted import LARGEST_TEXT, read_text, require_ordinary
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 def read_id_hashes(path: Path, n_rows: int) -> Array:

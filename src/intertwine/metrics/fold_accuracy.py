@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 MAX_EXACT = 7
 DRAWS = 10_000

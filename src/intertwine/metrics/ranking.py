@@ -16,7 +16,7 @@ from intertwine.metrics.verification import roc
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 def ranks(scores: Array, own: Array) -> Array:

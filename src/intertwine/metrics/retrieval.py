@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 # Queries scored at a time: a block's scores stay within the processor's reach.
 BLOCK_QUERIES = 256

@@ -13,7 +13,7 @@ import numpy as np
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 MAX_BINS = 100
 # Mated scores a bin must have on average, as in the authors' own program.

@@ -18,7 +18,7 @@ from intertwine.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

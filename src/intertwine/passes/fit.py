@@ -2,38 +2,103 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
+from datetime import datetime
 from functools import cache, partial
 from itertools import count, permutations
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import InputError
+from intertwine.errors import Doubt, FileFormatError, InputError, by_weight
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
-from intertwine.features.feature_set import FeatureSet
+from intertwine.features.feature_set import FeatureSet, file_stamps
 from intertwine.features.fitted_on import NOTHING, fitted_on
-from intertwine.features.stamp import file_stamps
-from intertwine.files import check_writable, read_header, require_apart, require_outside
-from intertwine.locks import one_run
-from intertwine.map_pair import MapPair
-from intertwine.moments import Moments
-from intertwine.notes import Doubt, by_weight
-from intertwine.passes.fit_record import FitRecord
+from intertwine.maps.linear_map import date_text
+from intertwine.maps.map_pair import MapPair
+from intertwine.maps.source_check import main_directions
+from intertwine.moments.moments import Moments
+from intertwine.parallel.threads import side_by_side
 from intertwine.passes.fit_score import with_scores
 from intertwine.passes.held_out import HeldOut
-from intertwine.passes.moments_file import resumable_moments
-from intertwine.source_check import main_directions
-from intertwine.threads import side_by_side
+from intertwine.passes.moments.file import resumable_moments
+from intertwine.storage.files import (
+    check_writable,
+    forget_temporary,
+    read_header,
+    read_json,
+    require_apart,
+    require_outside,
+    write_json,
+)
+from intertwine.storage.locks import one_run
+from intertwine.storage.untrusted import DAMAGE
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head
+
+NAME = ".fit.json"
+
+
+class FitRecord:
+    """The record of one fit in its folder; that of another fit is not gone on with.
+
+    Parameters
+    ----------
+    folder
+        Where the maps go.
+    facts
+        JSON-ready: what makes this fit this fit.
+    """
+
+    def __init__(self, folder: Path, facts: Any) -> None:
+        self.path = folder / NAME
+        self._key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        self._done: list[str] = []
+        self._lock = Lock()
+        # Every map of one fit states one date, that of its beginning.
+        self._created = date_text(None)
+        try:
+            earlier = read_json(self.path)
+            if earlier["key"] == self._key:
+                datetime.fromisoformat(earlier["created"])
+                self._created, self._done = earlier["created"], list(earlier["done"])
+        except (FileFormatError, *DAMAGE):
+            pass
+        forget_temporary(self.path)
+
+    @property
+    def created(self) -> datetime:
+        """When the fit began."""
+        return datetime.fromisoformat(self._created)
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a file is written; what a kill left of it is removed."""
+        forget_temporary(self.path.parent / name)
+        return name in self._done and (self.path.parent / name).exists()
+
+    def add(self, name: str) -> None:
+        """Note that a file is written; from any thread."""
+        with self._lock:
+            self._done.append(name)
+            self._save()
+
+    def remove(self) -> None:
+        """Forget the fit, which is done."""
+        self.path.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        write_json(self.path, {"key": self._key, "created": self._created, "done": self._done})
+
 
 # Methods that no row has a say in.
 _WITHOUT_ROWS = frozenset({"analytic", "identity"})

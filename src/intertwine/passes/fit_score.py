@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import InputError
+from intertwine.errors import Doubt, InputError
 from intertwine.estimators import Fitter
-from intertwine.map_pair import MapPair
-from intertwine.notes import Doubt
+from intertwine.maps.map_pair import MapPair
+from intertwine.parallel.threads import side_by_side
 from intertwine.passes.held_out import LEAST_ROWS, Explained, HeldOut, order_question, score
-from intertwine.threads import side_by_side
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from intertwine.estimators import FitOptions
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
     from intertwine.spaces import Head
 
 # Methods that no pair of features has a say in.

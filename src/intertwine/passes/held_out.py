@@ -15,9 +15,9 @@ from scipy.linalg import cho_factor, cho_solve
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 # Rows held out: this share, no more than this number, and of no fewer than so many rows in all.
 SHARE, MOST_ROWS, LEAST_ROWS = 0.2, 256, 10

@@ -7,10 +7,10 @@ figures, `render` both into files. One module a study, such as `closed_set.py`, 
 from __future__ import annotations
 
 from intertwine.extras import import_extra
-from intertwine.report.closed_set import write_closed_set_report
 from intertwine.report.folder import check_folder
-from intertwine.report.open_set import write_open_set_report
-from intertwine.report.similarity import write_similarity_report
+from intertwine.studies.closed_set.report import write_closed_set_report
+from intertwine.studies.open_set.report import write_open_set_report
+from intertwine.studies.similarity.report import write_similarity_report
 
 __all__ = [
     "check_folder",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.files import json_bytes, read_json, require_outside, text_bytes, write_files
 from intertwine.report import draw, render
+from intertwine.storage.files import json_bytes, read_json, require_outside, text_bytes, write_files
 
 if TYPE_CHECKING:
     import os

@@ -7,10 +7,9 @@ blocks: `rbf_cka`, `mutual_knn`, `cknna`, `rsa`, each of two `RowView`s.
 
 from intertwine.similarity.canonical import canonical_correlations, cca_mean, pwcca, svcca
 from intertwine.similarity.cka import linear_cka, linear_cka_null
-from intertwine.similarity.cknna import cknna
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.measures import MEASURES
-from intertwine.similarity.mutual_knn import mutual_knn
+from intertwine.similarity.neighbours import cknna, mutual_knn
 from intertwine.similarity.pairwise import RowView
 from intertwine.similarity.predictivity import r_squared
 from intertwine.similarity.rbf_cka import rbf_cka

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.similarity.singular import root_of_product, singular_values, singular_vectors
+from intertwine.numerics.linalg import root_of_product, singular_values, singular_vectors
 from intertwine.similarity.spectrum import Spectrum, spectrum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 VARIANCE = 0.99
 # Canonical correlations that differ by less are equal …

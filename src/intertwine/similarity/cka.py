@@ -20,8 +20,8 @@ from intertwine.similarity.permutation import cka_null, debiased_cka_null_sd
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> float:

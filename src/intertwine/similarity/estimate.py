@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 # Where the null is this close to the best value, no score can tell two spaces from unrelated ones.
 SATURATED = 1e-6

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
+from intertwine.parallel.threads import side_by_side
 from intertwine.similarity.canonical import VARIANCE, CanonicalPair
 from intertwine.similarity.cka import KernelSums
 from intertwine.similarity.rotation_null import RotationNull
 from intertwine.similarity.shape import angular_distance
 from intertwine.similarity.spectrum import Spectrum
-from intertwine.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.estimate import Null
 
 # PWCCA with the weights of the pair's second space: the score of the opposite direction.

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import sparse
 
-from intertwine.arrays import like, namespace, to_numpy
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import like, namespace, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import require_same_rows
 from intertwine.similarity.permutation import PairSums, mantel_mean, mantel_variance
@@ -37,7 +37,7 @@ from intertwine.similarity.row_bootstrap import (
 )
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.pairwise import RowView
 
 NEIGHBOURS = 10
@@ -175,3 +175,55 @@ def _kernel(view: RowView, rows: Array, columns: Array) -> Array:
         place = (rows[own] - block.start) * view.m + columns[own]
         parts.append(to_numpy(xp.take(xp.reshape(products, (-1,)), like(place, products))))
     return np.concatenate(parts)
+
+
+def cknna(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
+    """Return the kernel alignment of two spaces over their mutual nearest neighbours.
+
+    Parameters
+    ----------
+    a, b
+        The same m rows in two spaces.
+    k
+        Neighbours; None is min(10, (m − 1)//2).
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    estimate
+        −1 … 1, larger is more similar; its null is about k/(m − 1). See `neighbours.alignment`
+        for ties, the interval, the null, and where it is undefined.
+
+    Raises
+    ------
+    InputError
+        For k outside 1 … m − 1, and spaces with different numbers of rows.
+    """
+    return alignment(a, b, values="kernel", k=k, seed=seed)
+
+
+def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
+    """Return the share of nearest neighbours that two spaces have in common.
+
+    Parameters
+    ----------
+    a, b
+        The same m rows in two spaces.
+    k
+        Neighbours; None is min(10, (m − 1)//2).
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    estimate
+        0 … 1, larger is more similar; its null is k/(m − 1). See `neighbours.alignment` for ties,
+        the interval, the null's variance, and where it is undefined.
+
+    Raises
+    ------
+    InputError
+        For k outside 1 … m − 1, and spaces with different numbers of rows.
+    """
+    return alignment(a, b, values="ones", k=k, seed=seed)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from intertwine.arrays import (
+from intertwine.errors import InputError
+from intertwine.numerics.arrays import (
     as_features,
     check_finite,
     like,
@@ -21,12 +22,11 @@ from intertwine.arrays import (
     to_device,
     to_numpy,
 )
-from intertwine.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from intertwine.errors import InputError
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

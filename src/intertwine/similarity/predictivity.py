@@ -16,9 +16,9 @@ from intertwine.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
-    from intertwine.moments import Moments
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.spectrum import Spectrum
 
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import namespace, to_numpy
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import namespace, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import require_same_rows
 from intertwine.similarity.permutation import debiased_cka_null_sd
@@ -34,7 +34,7 @@ from intertwine.similarity.row_bootstrap import (
 )
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.pairwise import RowView
 
 # Root mean square of k̃ below which it is rounding; k itself is at most 1.

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from intertwine.numerics.linalg import singular_values, singular_vectors
 from intertwine.similarity.canonical import projection_weights
 from intertwine.similarity.estimate import Null
-from intertwine.similarity.singular import singular_values, singular_vectors
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.spectrum import Spectrum
 
 # Large matrices average over themselves: fewer draws give the same error.

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.arrays import like, namespace, to_numpy
+from intertwine.numerics.arrays import like, namespace, to_numpy
 from intertwine.similarity.estimate import Estimate
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.similarity.pairwise import RowView
 
 DRAWS = 200

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.similarity.cknna import cknna
-from intertwine.similarity.mutual_knn import mutual_knn
+from intertwine.similarity.neighbours import cknna, mutual_knn
 from intertwine.similarity.rbf_cka import rbf_cka
 from intertwine.similarity.rsa import rsa
 

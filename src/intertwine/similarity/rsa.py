@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from scipy.stats import rankdata
 
-from intertwine.arrays import like, to_numpy
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import like, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import RowView, require_same_rows
 from intertwine.similarity.permutation import PairSums, mantel_variance
@@ -31,7 +31,7 @@ from intertwine.similarity.row_bootstrap import (
 )
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 Dissimilarity = Literal["euclidean", "correlation"]
 DISSIMILARITIES: tuple[str, ...] = get_args(Dissimilarity)

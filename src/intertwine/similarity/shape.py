@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.similarity.singular import root_of_product, singular_values
+from intertwine.numerics.linalg import root_of_product, singular_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
     from intertwine.similarity.spectrum import Spectrum
 
 

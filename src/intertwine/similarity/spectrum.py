@@ -12,8 +12,8 @@ from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
-    from intertwine.moments import Moments
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from intertwine.errors import InputError
+from intertwine.storage.untrusted import printable
 from intertwine.stores.masking import HIDDEN, forms_of, secrets_of
-from intertwine.untrusted import printable
 
 # What others call pgvector's addresses.
 POSTGRES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "psql")

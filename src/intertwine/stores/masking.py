@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from intertwine.untrusted import printable
+from intertwine.storage.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

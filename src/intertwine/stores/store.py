@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from intertwine.arrays import Array
-    from intertwine.linear_map import LinearMap
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.numerics.arrays import Array
 
     Metric = Literal["cosine", "ip", "l2"]
     # Maps the vectors of a batch, a row of NaN where an item has none.

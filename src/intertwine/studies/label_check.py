@@ -8,10 +8,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 
-from intertwine.notes import Doubt
+from intertwine.errors import Doubt
 
 if TYPE_CHECKING:
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 # Standard deviations above chance that one accuracy, and the best of many, must stand.
 _ABOVE, _BEST_ABOVE = 2.33, 5.0

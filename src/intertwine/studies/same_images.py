@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.errors import Doubt
 from intertwine.features.feature_set import CHUNK_ROWS
 from intertwine.features.fitted_on import hexadecimal, rounded_hashes
 from intertwine.features.rows import content_hashes
-from intertwine.images.image_ids import ImageIds, split_id
-from intertwine.map_pair import MapPair
-from intertwine.notes import Doubt
+from intertwine.inputs.images.image_ids import ImageIds, split_id
+from intertwine.maps.map_pair import MapPair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from intertwine.arrays import Array
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.linear_map import LinearMap
+    from intertwine.maps.linear_map import LinearMap
+    from intertwine.numerics.arrays import Array
 
 # Two encodings of one image are nearer to each other than this, two images of one person are not.
 _ONE_IMAGE = 0.95

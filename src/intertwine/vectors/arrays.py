@@ -9,15 +9,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.features.npy import NpyFile
-from intertwine.untrusted import require_ordinary
+from intertwine.storage.npy import NpyFile
+from intertwine.storage.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
 from intertwine.wording import named
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 

@@ -7,10 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from intertwine.errors import FileFormatError, IntertwineError
-from intertwine.features.npy import NpyFile
-from intertwine.features.row_file import RowFile, make_array
-from intertwine.files import RowRanges, cannot_write, forget_temporary, read_json, write_json
-from intertwine.row_grid import cut_on_grid
+from intertwine.moments.grid import cut_on_grid
+from intertwine.storage.files import (
+    RowRanges,
+    cannot_write,
+    forget_temporary,
+    read_json,
+    write_json,
+)
+from intertwine.storage.npy import NpyFile, RowFile, make_array
 from intertwine.vectors.writing import write_vectors
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.row_grid import cut_on_grid
-from intertwine.untrusted import require_ordinary
+from intertwine.moments.grid import cut_on_grid
+from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
     from intertwine.vectors.vector_file import Piece
 
 DTYPES = {"halffloat": "float16", "float": "float32", "double": "float64"}

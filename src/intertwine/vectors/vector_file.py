@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from intertwine.arrays import Array
+    from intertwine.numerics.arrays import Array
 
     Piece = tuple[int, int, Callable[[], Array]]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.extras import import_extra
-from intertwine.files import atomic_path
+from intertwine.storage.files import atomic_path
 from intertwine.vectors.tables import PARQUET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from intertwine.features.npy import NpyFile
+    from intertwine.storage.npy import NpyFile
     from intertwine.vectors.vector_file import VectorFile
 
 SAFETENSORS = {"float16": "F16", "float32": "F32", "float64": "F64"}

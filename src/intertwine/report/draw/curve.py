@@ -11,12 +11,12 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
 from intertwine.report.draw.text import wrap_words
-from intertwine.report.summarise.numbers import count, plain, signed
+from intertwine.report.numbers import count, plain, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.shapes import Curve, Line
+    from intertwine.report.shapes import Curve, Line
 
 WIDE, NARROW = (8.6, 4.6), (4.3, 4.5)  # inches
 TEXT = 9.0

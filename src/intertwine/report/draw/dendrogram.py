@@ -12,7 +12,7 @@ from intertwine.report.draw.text import width, wrap, wrap_words
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.plots import Tree
+    from intertwine.report.shapes import Tree
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = 8.6, 4.3

@@ -9,12 +9,12 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette, cell_colour, ink_on
 from intertwine.report.draw.export import settings
 from intertwine.report.draw.text import width, wrap, wrap_words
-from intertwine.report.summarise.shapes import CONTROL, NATIVE
+from intertwine.report.shapes import CONTROL, NATIVE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.shapes import Cell, Label, Matrix, Swatch
+    from intertwine.report.shapes import Cell, Label, Matrix, Swatch
 
 # All lengths are inches, all font sizes points.
 MARGIN = 0.3

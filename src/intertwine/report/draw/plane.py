@@ -15,7 +15,7 @@ from intertwine.report.draw.text import width, wrap
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.plots import Plane
+    from intertwine.report.shapes import Plane
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 5.6), (4.3, 4.6)

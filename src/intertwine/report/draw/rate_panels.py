@@ -11,15 +11,15 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
 from intertwine.report.draw.text import wrap_words
-from intertwine.report.summarise.numbers import count, plain
+from intertwine.report.numbers import count, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.linkage_figures import RatePanel
-    from intertwine.report.summarise.shapes import Line
+    from intertwine.report.shapes import Line
+    from intertwine.studies.linkage.figures import RatePanel
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 3), (4.3, 1)  # width, panels in a row

@@ -12,13 +12,13 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
 from intertwine.report.draw.text import width, wrap
-from intertwine.report.summarise.numbers import significant
-from intertwine.report.summarise.rates import CHOSEN, MAPPED, SOURCE, TARGET
+from intertwine.report.numbers import significant
+from intertwine.report.rates import CHOSEN, MAPPED, SOURCE, TARGET
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.rates import RatePanel, Rates
+    from intertwine.report.rates import RatePanel, Rates
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 3), (4.3, 2)  # width, panels in a row

@@ -9,12 +9,12 @@ from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
 from intertwine.report.draw.text import wrap_words
-from intertwine.report.summarise.numbers import plain
+from intertwine.report.numbers import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise.plots import Panel, Scatter
+    from intertwine.report.shapes import Panel, Scatter
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 4), (4.3, 2)  # width, panels in a row

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from intertwine.cells import guarded
+from intertwine.storage.cells import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.report.summarise.shapes import NATIVE
+from intertwine.report.shapes import NATIVE
 
 if TYPE_CHECKING:
-    from intertwine.report.summarise.shapes import Cell, Label, Matrix
+    from intertwine.report.shapes import Cell, Label, Matrix, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -171,3 +171,51 @@ def _value(cell: Cell) -> str:
 
 def _sized(size: str, text: str) -> str:
     return f"{{\\{size} {escape(text)}}}" if text else ""
+
+
+LETTER, COLUMN = 4.4, 12  # points, of a character of small text and of what parts two columns
+
+
+def latex_rows(content: Table, *, caption: str, label: str) -> str:
+    """Write a plain table as a `table` environment that needs booktabs and graphicx.
+
+    Parameters
+    ----------
+    content
+        The table.
+    caption
+        What stands above it; the table's own caption follows.
+    label
+        What the paper's text refers to.
+
+    Returns
+    -------
+    text
+        One line a row, numbers to the right. A table that is too wide for a page is scaled to it.
+    """
+    sides = "".join("r" if column.numeric else "l" for column in content.columns)
+    lines = [
+        f"\\begin{{tabular}}{{@{{}}{sides}@{{}}}}",
+        r"\toprule",
+        _line([column.title for column in content.columns]),
+        r"\midrule",
+        *(_line([piece.text for piece in row]) for row in content.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    said = escape(f"{caption} {content.caption}")
+    return table_environment(lines, caption=said, label=label, width=_table_width(content))
+
+
+def _line(texts: list[str]) -> str:
+    """Return one row; at its beginning `[` and `*` would be read as part of the row before."""
+    line = " & ".join(escape(text) for text in texts) + r" \\"
+    return f"{{}}{line}" if line[0] in "[*" else line
+
+
+def _table_width(content: Table) -> float:
+    """Return about how wide the table is, in points."""
+    rows = [[column.title for column in content.columns]]
+    rows += [[piece.text for piece in row] for row in content.rows]
+    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(LETTER * width + COLUMN for width in widest)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intertwine.report.draw import Palette
-    from intertwine.report.summarise.shapes import Cell, Label, Matrix, Swatch
+    from intertwine.report.shapes import Cell, Label, Matrix, Swatch
 
 PACKAGE = "intertwine.report"
 

@@ -1,0 +1,322 @@
+"""What commands share: options, progress and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from intertwine.console.progress import progress as progress  # noqa: PLC0414 - offered here too
+from intertwine.storage.untrusted import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from intertwine.estimators import FitOptions
+
+
+class Precision(StrEnum):
+    """Precisions of products; sums and solves are float64 always."""
+
+    auto = "auto"
+    float64 = "float64"
+    float32 = "float32"
+    fast = "fast"
+
+
+class Method(StrEnum):
+    """Methods that fit a map."""
+
+    ridge = "ridge"
+    least_squares = "least-squares"
+    procrustes = "procrustes"
+    reduced_rank = "reduced-rank"
+    cca = "cca"
+    analytic = "analytic"
+    identity = "identity"
+    mean = "mean"
+
+
+class Intercept(StrEnum):
+    """Kinds of intercept."""
+
+    free = "free"
+    homogeneous = "homogeneous"
+    none = "none"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="Precision of products; auto goes by size.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="Where products run: cpu, cuda (every GPU) or cuda:N.")
+]
+FAST_ERROR = 2.0**-8
+# Notes may have several lines.
+LINES = "\n\t"
+FastErrorOption = Annotated[
+    float,
+    typer.Option(help="Largest relative rounding of a feature that precision fast may make."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes that share the work on this machine.")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|ADDRESS",
+        help="Dask scheduler that shares the work out; local starts one on this machine.",
+    ),
+]
+CHECKPOINT_SECONDS = 30.0
+CheckpointOption = Annotated[
+    float, typer.Option(min=0, help="Seconds between two times that moments are kept on disk.")
+]
+MethodOption = Annotated[Method, typer.Option(help="How maps are fitted.")]
+AlphaOption = Annotated[
+    str, typer.Option(help="Ridge penalty λ: a number, gcv, or gcv-per-target.")
+]
+AlphasOption = Annotated[
+    str | None,
+    typer.Option(
+        help="λ grid of GCV, comma-separated and ascending; by the source's scale if omitted."
+    ),
+]
+InterceptOption = Annotated[Intercept, typer.Option(help="Where the intercept stands.")]
+RankOption = Annotated[
+    str | None, typer.Option(help="Rank of reduced-rank (a number or gcv) or of cca (a number).")
+]
+ScaleOption = Annotated[bool, typer.Option("--scale", help="Fit a scale with procrustes.")]
+PriorOption = Annotated[
+    str | None, typer.Option(help="analytic: shrink ridge toward the analytic map, not zero.")
+]
+
+
+def fit_options(
+    method: Method,
+    alpha: str,
+    intercept: Intercept,
+    rank: str | None,
+    *,
+    alphas: str | None = None,
+    scale: bool = False,
+    prior: str | None = None,
+) -> FitOptions:
+    """Return the options of a fit from what was typed.
+
+    Raises
+    ------
+    InputError
+        For a value that is no number where one is needed, and an option that the method does not take.
+    """
+    import numpy as np
+
+    from intertwine.errors import InputError
+    from intertwine.estimators import FitOptions
+    from intertwine.estimators.ridge import check_alpha
+
+    def number(text: str, kind: type, option: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise InputError(f"got {option} {text!r}, expected a number") from None
+
+    grid = None
+    if alphas is not None:
+        grid = np.array([number(value, float, "--alphas") for value in alphas.split(",")])
+    _refuse_unused(method, alpha, {"rank": rank, "scale": scale or None, "alphas": alphas})
+    return FitOptions(
+        method=method.value,
+        alpha=check_alpha(alpha),
+        intercept=intercept.value,
+        rank=rank if rank in {None, "gcv"} else number(str(rank), int, "--rank"),
+        scale=scale,
+        prior=prior,
+        alphas=grid,
+    )
+
+
+# Options that only some methods take; a grid goes by λ.
+_TAKES = {
+    "rank": frozenset({Method.reduced_rank, Method.cca}),
+    "scale": frozenset({Method.procrustes}),
+}
+_WITHOUT_PENALTY = frozenset(
+    {Method.least_squares, Method.procrustes, Method.identity, Method.mean}
+)
+
+
+def _refuse_unused(method: Method, alpha: str, given: dict[str, Any]) -> None:
+    """Raise where an option was typed that the fit would not use."""
+    from intertwine.errors import InputError
+
+    for name, methods in _TAKES.items():
+        if given[name] is not None and method not in methods:
+            names = " or ".join(sorted(each.value for each in methods))
+            raise InputError(
+                f"got --{name} with method {method.value}, expected it with {names} only"
+            )
+    by_gcv = alpha in {"gcv", "gcv-per-target"}
+    if by_gcv and method in _WITHOUT_PENALTY:
+        raise InputError(
+            f"got --alpha {alpha} with method {method.value}, which takes no λ; leave it out"
+        )
+    if given["alphas"] is not None and not (by_gcv or given["rank"] == "gcv"):
+        raise InputError(
+            f"got --alphas with --alpha {alpha}, expected --alpha gcv, which searches it"
+        )
+
+
+def check_device(
+    device: str, precision: Precision = Precision.auto, fast_error: float = FAST_ERROR
+) -> None:
+    """Raise before long work when this machine lacks what it was told to work on.
+
+    Commands check what was typed first: what is wrong with it is wrong on every machine.
+
+    Raises
+    ------
+    InputError
+        For an error that no precision reaches, then for a device that is not there, and for
+        precision fast without matrix units.
+    """
+    if device != "cpu" or precision is Precision.fast or fast_error != FAST_ERROR:
+        from intertwine.moments.accumulators import Products
+
+        Products(precision.value, device, fast_error).require()
+
+
+def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:
+    """Return the rows that `A:B` names, A included and B not.
+
+    Parameters
+    ----------
+    text
+        What was typed.
+    option
+        As the value of which option.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    start, colon, stop = text.partition(":")
+    from intertwine.storage.untrusted import is_count
+
+    if not (colon and is_count(start) and is_count(stop)):
+        from intertwine.errors import InputError
+
+        raise InputError(f"got {option} {text[:60]!r}, expected A:B, such as 0:2700")
+    return int(start), int(stop)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output."""
+    print(json.dumps(value, allow_nan=False))
+
+
+# Outputs that the command holds; `main` releases them.
+held = ExitStack()
+
+
+def hold(output: Path) -> None:
+    """Hold a file or folder to write until the command ends.
+
+    Raises
+    ------
+    InputError
+        When another run holds it, saying which.
+    """
+    from intertwine.storage.locks import one_run
+
+    held.enter_context(one_run(output))
+
+
+def deliver(
+    result: dict[str, Any],
+    folder: Path,
+    *,
+    write: Callable[[dict[str, Any], Path], Path],
+    show: Callable[[dict[str, Any]], None],
+    as_json: bool,
+    scratch: Path | None = None,
+) -> None:
+    """Write the report of a study's result and print the result.
+
+    Parameters
+    ----------
+    result
+        The study's object.
+    folder
+        Where the report goes.
+    write
+        Writes the report and returns its page.
+    show
+        Prints the headline table.
+    as_json
+        Whether to print the object of `report.json` instead of a table.
+    scratch
+        Folder of what a killed run would go on from, removed once the report stands.
+    """
+    from intertwine.storage.files import forget
+
+    result = dated(result)
+    page = write(result, folder)
+    if scratch is not None:
+        forget(scratch)
+    if as_json:
+        print_json(result)
+        return
+    show(result)
+    print_line(f"report: {page}")
+
+
+def dated(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's object with the time of its making."""
+    from intertwine.maps.linear_map import date_text
+
+    return {**result, "created": date_text(None)}
+
+
+def print_warnings(console: Console, result: dict[str, Any]) -> None:
+    """Print what puts a study's results in question; call it before anything else is printed."""
+    for note in result.get("warnings", ()):
+        text = printable(f"warning: {note}", keep=LINES)
+        console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_notes(console: Console, result: dict[str, Any]) -> None:
+    """Print the other notes of a study."""
+    for note in result["notes"]:
+        if note not in result.get("warnings", ()):
+            console.print(
+                printable(note, keep=LINES), soft_wrap=True, highlight=False, markup=False
+            )
+
+
+def say_notes(summary: dict[str, Any]) -> None:
+    """Print what a command's summary notes on standard error, what puts it in question first."""
+    for note in summary["notes"]:
+        say(f"warning: {note}" if note in summary.get("warnings", ()) else note)
+
+
+def say(text: str) -> None:
+    """Print a line for a person on standard error."""
+    print(printable(text, keep=LINES), file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """Print a line for a person on standard output."""
+    print(printable(text, keep=LINES))
+
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

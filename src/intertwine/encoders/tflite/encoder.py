@@ -1,0 +1,367 @@
+"""Encoders from TensorFlow Lite files, 8-bit or float, run by LiteRT on the CPU.
+
+`tflite:FILE?OPTIONS`. The classifier is split by itself at the last fully connected layer or 1×1
+convolution before the first output: what that layer reads, dequantised, is the features. The whole
+file is run on two noise images, and a head that does not make its output is refused.
+
+head=none           no head; the features are the network's own output
+head=FILE           the classifier is a second file that reads the first one's output; layers of
+                    it before its last linear one become part of the encoder
+output=NAME         this output instead of the first one
+layer=NAME          split at the layer that makes this tensor; with head=none, it is the features
+background=drop     leave out class 0 of the head
+mean=, std=, scale= without them an 8-bit network gets the pixels as they are
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.encoders.encoder import (
+    Encoder,
+    accuracies,
+    drop_background,
+    mismatch,
+    probe_dim,
+    same_output,
+)
+from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.tflite.graph import SCORES, SHAPES, Graph
+from intertwine.errors import FileFormatError, InputError
+from intertwine.extras import import_extra
+from intertwine.storage.files import sha256_file
+from intertwine.storage.untrusted import damage_is_told
+from intertwine.wording import named
+
+if TYPE_CHECKING:
+    from intertwine.encoders.execution import Execution
+    from intertwine.encoders.uri import EncoderUri
+    from intertwine.numerics.arrays import Array
+    from intertwine.spaces import Head
+
+_INPUTS = ("FLOAT32", "INT8", "UINT8")
+
+
+def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
+    """Open a TensorFlow Lite file as an encoder; see `intertwine.encoders.registry.open_encoder`.
+
+    Raises
+    ------
+    InputError
+        When the network cannot be split or run as asked.
+    FileFormatError
+        When the file is no TensorFlow Lite model.
+    MissingExtraError
+        When ai-edge-litert is not installed.
+    """
+    import_extra("ai_edge_litert.interpreter", "tflite")
+    where = uri.where
+    execution.require_plain(where)
+    if "weights" in uri.options:
+        raise InputError(
+            f"{where}: got weights={uri.options['weights']}, but a TensorFlow Lite network keeps "
+            "its weights (at 8 bits every tensor's range is fixed to them); use an onnx: network "
+            "for the untrained control"
+        )
+    second = {uri.options.get("head")} - {None, "auto", "none"}
+    with damage_is_told(" or ".join([uri.path, *map(str, second)]), "a TensorFlow Lite network"):
+        return _opened(uri, execution)
+
+
+def _opened(uri: EncoderUri, execution: Execution) -> Encoder:
+    """Return the encoder in a file; what damage raises in its graph is left as it is."""
+    where = uri.where
+    graph = Graph(uri.path, where)
+    preprocessing = _preprocessing(graph, uri)
+    stages, head = _stages(graph, uri)
+    head_dim = None if head is None else head.dim
+    run = _Runner(stages, head_dim=head_dim, threads=execution.cores)
+    blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
+    digests = [sha256_file(stage.path) for stage in stages]
+    dim = probe_dim(run(preprocessing.apply(blank)), where=where, head=head)
+    if head is not None:
+        _check_head(stages, head, run, preprocessing.apply(preprocessing.noise(2)))
+    return Encoder(
+        name=uri.name,
+        uri=str(uri),
+        dim=dim,
+        preprocessing=preprocessing,
+        head=drop_background(head, uri),
+        weights_sha256=_join(digests),
+        split="+".join(stage.graph.name_of(stage.split) for stage in stages),
+        parameters=sum(stage.graph.parameters() for stage in stages),
+        notes=_notes(stages[-1], uri) if head is not None else (),
+        **accuracies(uri),
+        run=run,
+    )
+
+
+def _join(digests: list[str]) -> str:
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
+    if len(graph.inputs) != 1:
+        names = [graph.name_of(index) for index in graph.inputs]
+        raise InputError(f"{graph.where}: got inputs {named(names)}, expected one, the image")
+    shape = graph.shape_of(graph.inputs[0])
+    kind = graph.type_of(graph.inputs[0])
+    if len(shape) != 4 or shape[3] != 3 or kind not in _INPUTS:
+        raise InputError(
+            f"{graph.where}: its input is {kind} {shape}, expected one of images (1, h, w, 3) "
+            f"of type {', '.join(_INPUTS)}"
+        )
+    raw = kind != "FLOAT32" and not uri.options.keys() & {"mean", "std", "scale"}
+    return Preprocessing.from_uri(
+        uri, fixed=(shape[1], shape[2]), layout="nhwc", dtype="uint8" if raw else "float32"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _Stage:
+    """One file, and the tensors of it that matter.
+
+    Parameters
+    ----------
+    path, graph
+        The file.
+    split
+        Index of the tensor that goes on.
+    output
+        Index of the output that was taken.
+    """
+
+    def __init__(self, path: str, graph: Graph, output: int) -> None:
+        self.path, self.graph, self.output = path, graph, output
+        self.split = output
+        # Of the layer that is the head, where one was found: what it puts out, what is made of that
+        # before the output, and whether LiteRT rounds what it reads by itself.
+        self.logits: int | None = None
+        self.after: list[tuple[str, Any]] = []
+        self.rounds_input = False
+
+    def interpreter(self) -> Any:
+        module = import_extra("ai_edge_litert.interpreter", "tflite")
+        with warnings.catch_warnings():
+            # It warns of the memory; without it an inner tensor is stale.
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                made = module.Interpreter(
+                    self.path, num_threads=1, experimental_preserve_all_tensors=True
+                )
+                made.allocate_tensors()
+            except (RuntimeError, ValueError) as error:
+                raise FileFormatError(
+                    f"{self.path}: LiteRT cannot load it ({_one_line(error)})"
+                ) from error
+        return made
+
+    def run(self, interpreter: Any, values: Array) -> Array:
+        """Return the features of one image, as real numbers, from real numbers or raw pixels."""
+        stored = self._stored(values)
+        if self.split == self.graph.inputs[0]:
+            return self.graph.dequantise(self.split, stored)
+        return self.tensors(interpreter, values, [self.split])[0]
+
+    def tensors(self, interpreter: Any, values: Array, indices: list[int]) -> list[Array]:
+        """Return some tensors of one image, as real numbers."""
+        stored, start = self._stored(values), self.graph.inputs[0]
+        shape = self.graph.shape_of(start)
+        # A file for several images at a time is given one as often.
+        times = int(np.prod(shape)) // stored.size
+        try:
+            interpreter.set_tensor(start, np.tile(stored.reshape(-1), times).reshape(shape))
+            interpreter.invoke()
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.graph.where}: LiteRT cannot run it ({_one_line(error)})"
+            ) from error
+        return [self._read(interpreter, index, times) for index in indices]
+
+    def _stored(self, values: Array) -> Array:
+        """Return real numbers or raw pixels as the file's input stores them."""
+        start = self.graph.inputs[0]
+        if values.dtype != np.uint8:
+            return self.graph.quantise(start, values)
+        # An int8 network counts its pixels from −128.
+        shift = 128 if self.graph.type_of(start) == "INT8" else 0
+        return (values.astype(np.int16) - shift).astype(self.graph.type_of(start).lower())
+
+    def _read(self, interpreter: Any, index: int, times: int) -> Array:
+        found = self.graph.dequantise(index, interpreter.get_tensor(index))
+        if times == 1:
+            return found
+        if found.shape[:1] != (times,):
+            raise InputError(
+                f"{self.graph.where}: tensor {self.graph.name_of(index)} has shape {found.shape} for "
+                f"{times} images, expected that many rows; choose another layer with layer=NAME"
+            )
+        return found[:1]
+
+
+def _stages(graph: Graph, uri: EncoderUri) -> tuple[list[_Stage], Head | None]:
+    """Return the files to run one after the other, and the head."""
+    layer, choice = uri.options.get("layer"), uri.options.get("head", "auto")
+    name = uri.options.get("output")
+    if choice == "none":
+        first = _Stage(uri.path, graph, graph.output(name))
+        first.split = int(graph.find(layer)[1].outputs[0]) if layer else first.output
+        return [first], None
+    if choice == "auto":
+        first = _Stage(uri.path, graph, graph.output(name))
+        return [first], _split(first, uri)
+    if not Path(choice).is_file():
+        raise InputError(f"{graph.where}: got head={choice}, expected none or a .tflite file")
+    first = _Stage(uri.path, graph, graph.output(None))
+    second = Graph(choice, f"encoder {uri.scheme}:{choice}")
+    reads, gives = second.shape_of(second.inputs[0]), graph.shape_of(first.output)
+    each = int(np.prod(gives)) // graph.shape_of(graph.inputs[0])[0]
+    if np.prod(reads) not in {each, np.prod(gives)}:
+        raise InputError(f"{second.where}: reads {reads}, but {uri.path} gives {gives}")
+    last = _Stage(choice, second, second.output(name))
+    return [first, last], _split(last, uri)
+
+
+def _split(stage: _Stage, uri: EncoderUri) -> Head:
+    """Split a file at its last linear layer or the one that is named, and return the head."""
+    graph, layer = stage.graph, uri.options.get("layer")
+    further = (index for index in graph.outputs if graph.leads_on(stage.output, index))
+    other = next(further, None) if not uri.options.keys() & {"layer", "output"} else None
+    if other is not None:
+        own, later = graph.name_of(stage.output), graph.name_of(other)
+        raise InputError(
+            f"{graph.where}: its output {later} is made from its first one, {own}, by another layer, "
+            f"so which are its classes is open; give output={own} or output={later}"
+        )
+    kind, operator = graph.find(layer) if layer else graph.last_linear(stage.output)
+    head = graph.head(kind, operator)
+    stage.split, stage.logits = int(operator.inputs[0]), int(operator.outputs[0])
+    stage.after = [] if layer else graph.after(stage.logits, stage.output)
+    eight_bits = "INT" in graph.type_of(int(operator.inputs[1]))
+    stage.rounds_input = eight_bits and not graph.is_quantised(stage.split)
+    return head
+
+
+def _notes(stage: _Stage, uri: EncoderUri) -> tuple[str, ...]:
+    """Return a note about other outputs that have a head of their own, if there are any."""
+    graph, found = stage.graph, []
+    for index in graph.outputs if not uri.options.keys() & {"layer", "output"} else ():
+        with suppress(InputError):
+            if int(graph.last_linear(index)[1].inputs[0]) != stage.split:
+                found.append(graph.name_of(index))
+    if not found:
+        return ()
+    note = (
+        f"{graph.where}: the head is that of its first output, {graph.name_of(stage.output)}; "
+        f"{', '.join(found)} has another; choose with output=NAME"
+    )
+    return (note,)
+
+
+def _check_head(stages: list[_Stage], head: Head, run: _Runner, batch: Array) -> None:
+    """Raise when a head does not make the network's own logits, or these not its output.
+
+    Raises
+    ------
+    InputError
+        When they differ by more than the network's rounding.
+    """
+    stage = stages[-1]
+    assert stage.logits is not None  # noqa: S101 - where there is a head there is its layer
+    graph, features = stage.graph, run(batch)
+    own, output = run.tensors(batch, [stage.logits, stage.output])
+    low, high, step = graph.limits(stage.logits)
+    slack = step + (_rounding(head, features) if stage.rounds_input else 0.0)
+    if not same_output(np.clip(head.logits(features), low, high), own, slack=slack):
+        raise mismatch(graph.where)
+    if stage.after and not _leads_to(graph, stage.after, own, output):
+        raise mismatch(graph.where)
+
+
+def _leads_to(graph: Graph, after: list[tuple[str, Any]], own: Array, output: Array) -> bool:
+    """Return whether what stands after logits makes the output of them: scores and rounding."""
+    values, slack = own.astype(np.float64), 0.0
+    for kind, operator in after:
+        if kind in SCORES:
+            beta = operator.builtinOptions.beta if kind == "SOFTMAX" else 1.0
+            values = SCORES[kind](values * beta)
+        low, high, step = graph.limits(int(operator.outputs[0]))
+        values = np.clip(values, low, high)
+        # Their tables of 8 bits are off by a step now and then.
+        slack += 0.0 if kind in SHAPES else 2 * step
+    return same_output(values, output, slack=slack)
+
+
+def _rounding(head: Head, features: Array) -> float:
+    """Return by how much logits may be off where features are rounded to 8 bits on the way.
+
+    Six standard deviations of the sum of d roundings, each uniform over a step.
+    """
+    step = np.abs(features).max() / 127
+    return float(6 * step / np.sqrt(12) * np.linalg.norm(head.weight, axis=1).max())
+
+
+class _Runner:
+    """Images through the stages, one image at a time on each of several threads.
+
+    Many files fix the number of images to one, and two interpreters of one thread are faster than
+    one of two.
+
+    Parameters
+    ----------
+    stages
+        The files.
+    head_dim
+        Dimension that the head reads, or None.
+    threads
+        Number of interpreters.
+    """
+
+    def __init__(self, stages: list[_Stage], *, head_dim: int | None, threads: int) -> None:
+        self._stages, self._head_dim = stages, head_dim
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tflite")
+        self._free: SimpleQueue[list[Any]] = SimpleQueue()
+        for _ in range(threads):
+            self._free.put([stage.interpreter() for stage in stages])
+
+    def __call__(self, batch: Array) -> Array:
+        return np.concatenate(list(self._pool.map(self._one, batch)))
+
+    def tensors(self, batch: Array, indices: list[int]) -> list[Array]:
+        """Return some tensors of the last file for a batch, each as (n, k)."""
+        interpreters, rows = self._free.get(), []
+        *first, last = zip(self._stages, interpreters, strict=True)
+        try:
+            for image in batch:
+                values = image
+                for stage, interpreter in first:
+                    values = stage.run(interpreter, values)
+                found = last[0].tensors(last[1], values, indices)
+                rows.append([value.reshape(-1) for value in found])
+        finally:
+            self._free.put(interpreters)
+        return [np.stack(values) for values in zip(*rows, strict=True)]
+
+    def _one(self, image: Array) -> Array:
+        values, interpreters = image, self._free.get()
+        try:
+            for stage, interpreter in zip(self._stages, interpreters, strict=True):
+                values = stage.run(interpreter, values)
+        finally:
+            self._free.put(interpreters)
+        # A fully connected layer reads all positions of its input as one vector.
+        flat = set(values.shape[:-1]) == {1} or values.size == self._head_dim
+        return values.reshape(1, -1) if flat else values.reshape(1, *values.shape[1:])

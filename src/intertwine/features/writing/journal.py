@@ -1,0 +1,94 @@
+"""Journals: what each of several processes that fill one set at the same time has done.
+
+Whoever fills rows A to B−1 keeps `.fill-A-B.json`, which nobody else writes: the spaces it found or
+made room for, the rows of its own that are complete, the images of its own that are bad. What is
+known of the set is its manifest and all journals together, so no two processes ever write one file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import FileFormatError
+from intertwine.features.writing.record import MANIFEST, SHAPE, read_manifest
+from intertwine.storage.files import RowRanges, read_json
+from intertwine.storage.untrusted import damage_is_told, is_count, require_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_NAME = re.compile(r"\.fill-(\d+)-(\d+)\.json")
+
+
+def journal_path(folder: Path, rows: tuple[int, int]) -> Path:
+    """Return the journal of whoever fills a range of rows."""
+    return folder / f".fill-{rows[0]}-{rows[1]}.json"
+
+
+def journal_paths(folder: Path) -> list[Path]:
+    """Return the journals of a folder, in the order of their rows."""
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob(".fill-*.json"))
+    ranges = (
+        (int(match[1]), int(match[2]), path)
+        for match, path in found
+        if match and is_count(match[1]) and is_count(match[2])
+    )
+    return [path for _, _, path in sorted(ranges)]
+
+
+def read_journal(path: Path) -> dict[str, Any]:
+    """Return a journal.
+
+    Raises
+    ------
+    FileFormatError
+        When it is none.
+    """
+    journal = read_json(path)
+    try:
+        require_shape(journal, SHAPE, path)
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"{error}; no journal of intertwine extract: remove it, and its rows are extracted again"
+        ) from error
+    return dict(journal)
+
+
+def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
+    """Take what journals say into a manifest.
+
+    Parameters
+    ----------
+    manifest
+        Changed in place.
+    paths
+        The journals.
+
+    Raises
+    ------
+    FileFormatError
+        When one is no journal.
+    """
+    for path in paths:
+        journal = read_journal(path)
+        with damage_is_told(path, "a journal of intertwine extract"):
+            for name, facts in journal["spaces"].items():
+                known = manifest["spaces"].setdefault(name, {**facts, "complete": []})
+                known["complete"] = RowRanges(known["complete"] + facts["complete"]).to_list()
+        if journal.get("bad"):
+            manifest["bad"] = [*manifest.get("bad", ()), *journal["bad"]]
+
+
+def known(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a set with what the journals say.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        When one of them cannot be gone on with.
+    """
+    manifest = read_manifest(folder / MANIFEST)
+    fold(manifest, journal_paths(folder))
+    return manifest

@@ -1,0 +1,156 @@
+"""What is known to be complete: in the manifest for a set's one writer, in journals for several."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError
+from intertwine.features.writing.journal import journal_path, known, read_journal
+from intertwine.features.writing.record import MANIFEST, place_once
+from intertwine.storage.files import RowRanges, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class Ledger:
+    """Which rows of which spaces are complete, held by one process; `open_ledger` opens one.
+
+    Parameters
+    ----------
+    folder
+        The set.
+    manifest
+        What is known of the set.
+    rows
+        Those that the process may write.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], rows: range) -> None:
+        self.folder, self.manifest, self._rows = folder, manifest, rows
+        self._own, self._file = manifest, folder / MANIFEST
+        self._held = ExitStack()
+
+    def hold(self, locks: ExitStack) -> None:
+        """Keep locks until `close`."""
+        self._held = locks
+
+    @property
+    def bad(self) -> list[dict[str, str]]:
+        """What is listed as bad, as `id` and `reason`."""
+        return list(self._own.get("bad", ()))
+
+    def facts(self, name: str) -> Mapping[str, Any] | None:
+        """Return what is known of a space, or None when there is none of this name."""
+        found: Mapping[str, Any] | None = self.manifest["spaces"].get(name)
+        return found
+
+    def missing(self, name: str) -> list[tuple[int, int]]:
+        """Return the ranges of rows of a space that this process may write and are not complete."""
+        known = [book["spaces"].get(name, {"complete": []}) for book in (self.manifest, self._own)]
+        n = self.manifest["rows"]
+        done = RowRanges([(0, self._rows.start), (self._rows.stop, n)])
+        for start, stop in (pair for facts in known for pair in facts["complete"]):
+            done.add(start, stop)
+        return done.missing(n)
+
+    def lacks(self, row: int) -> bool:
+        """Return whether some space of the set lacks a row."""
+        spaces = self.manifest["spaces"].values()
+        return any(all(not a <= row < b for a, b in facts["complete"]) for facts in spaces)
+
+    def make(self, file: Path) -> Path:
+        """Return the name under which this process makes an array that is to be placed."""
+        return file
+
+    def place(self, name: str, facts: Mapping[str, Any], temporary: Path, file: Path) -> None:
+        """List a space as empty, then give its array its name.
+
+        In this order, so that a kill between leaves no false array.
+        """
+        self._own["spaces"][name] = {**facts, "complete": []}
+        self.save()
+        temporary.replace(file)
+
+    def adopt(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Go on with a space whose array stands there."""
+
+    def complete(
+        self, ranges: Mapping[str, Sequence[list[int]]], bad: Sequence[Mapping[str, str]]
+    ) -> None:
+        """Mark rows complete by space, and list what is bad."""
+        changed = bool(ranges) or list(bad) != self.bad
+        for name, pairs in ranges.items():
+            facts = self._own["spaces"][name]
+            done = RowRanges(facts["complete"])
+            for start, stop in pairs:
+                done.add(start, stop)
+            facts["complete"] = done.to_list()
+        if bad:
+            self._own["bad"] = list(bad)
+        else:
+            self._own.pop("bad", None)
+        if changed:
+            self.save()
+
+    def save(self) -> None:
+        """Write what this process knows to its own file."""
+        write_json(self._file, self._own)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._held.close()
+
+
+class FillLedger(Ledger):
+    """The ledger of a process that fills some rows while others fill others: a journal of its own.
+
+    Parameters
+    ----------
+    folder, manifest, rows
+        As in `Ledger`; the manifest with what all journals say.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], rows: range) -> None:
+        super().__init__(folder, manifest, rows)
+        self._file = journal_path(folder, (rows.start, rows.stop))
+        empty: dict[str, Any] = {"spaces": {}}
+        self._own = read_journal(self._file) if self._file.exists() else empty
+        self._begun = {name for name, facts in manifest["spaces"].items() if facts["complete"]}
+
+    def facts(self, name: str) -> Mapping[str, Any] | None:
+        """Return what is known of a space, by others who began since too."""
+        if super().facts(name) is None:
+            self.manifest = known(self.folder)
+        return super().facts(name)
+
+    def make(self, file: Path) -> Path:
+        """Return a name that no other process makes the array under."""
+        return file.with_name(f"{file.stem}.{secrets.token_hex(6)}.npy")
+
+    def place(self, name: str, facts: Mapping[str, Any], temporary: Path, file: Path) -> None:
+        """List a space as empty, then give its array its name unless another process was first.
+
+        Raises
+        ------
+        InputError
+            When the array is gone of which others have completed rows.
+        """
+        if name in self._begun:
+            temporary.unlink()
+            raise InputError(
+                f"{file}: is gone, while rows of it are listed as complete; run the command "
+                "without --fill, which makes it again"
+            )
+        self._own["spaces"][name] = {**facts, "complete": []}
+        self.save()
+        place_once(temporary, file)
+
+    def adopt(self, name: str, facts: Mapping[str, Any]) -> None:
+        """List a space whose array another process made."""
+        if name not in self._own["spaces"]:
+            self._own["spaces"][name] = {**facts, "complete": []}
+            self.save()

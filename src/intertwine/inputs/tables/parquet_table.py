@@ -1,0 +1,369 @@
+"""Parquet files, one or a folder of them, whose large columns are streamed, not held."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.extras import import_extra
+from intertwine.inputs.rows import beside_shards, files_only, hidden
+from intertwine.storage.untrusted import DAMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_WORDS = {
+    "string": "text",
+    "large_string": "text",
+    "string_view": "text",
+    "binary": "bytes",
+    "large_binary": "bytes",
+    "binary_view": "bytes",
+}
+
+
+def column_types(schema: Any) -> dict[str, str]:
+    """Return what each column of an Arrow schema holds.
+
+    Parameters
+    ----------
+    schema
+        A pyarrow schema.
+
+    Returns
+    -------
+    types
+        `text`, `integer`, `bytes`, `image` (a struct with `bytes` and `path`) or Arrow's own word,
+        by column.
+    """
+    return {field.name: _word(field.type) for field in schema}
+
+
+def _word(kind: Any) -> str:
+    types = import_extra("pyarrow.types", "arrow")
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_integer(kind):
+        return "integer"
+    if types.is_struct(kind):
+        names = {kind.field(number).name for number in range(kind.num_fields)}
+        return "image" if names >= {"bytes", "path"} else str(kind)
+    return _WORDS.get(str(kind), str(kind))
+
+
+# Rows are decoded in blocks, of which the last few stay for threads that are a little behind.
+BLOCK_ROWS = 64
+BLOCKS_KEPT = 4
+_READ_BYTES = 1 << 20
+# Folders of a partitioned table, and how one spells a missing value.
+_NAMED = re.compile("[^=]+=.*")
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+class ParquetTable:
+    """Rows of Parquet files in the order of their names; see `intertwine.inputs.tables.table.Table`.
+
+    A column is read from front to back, page by page: memory does not grow with a row group, which
+    some writers make as large as the file. Going back starts a row group again.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of files with the same columns; in folders such as `label=cat`, as Hive
+        and Spark make them, `label` is a column too.
+
+    Raises
+    ------
+    InputError
+        When the files differ in their columns.
+    FileFormatError
+        When one is not Parquet or is damaged.
+    MissingExtraError
+        When pyarrow is not installed.
+    """
+
+    kind = "table"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        arrow_error = import_extra("pyarrow", "arrow").ArrowException
+        # Arrow does not check that text is UTF-8; Python does when it is taken out.
+        self._errors = (arrow_error, OSError, UnicodeDecodeError)
+        self._parquet = import_extra("pyarrow.parquet", "arrow")
+        self._files = [path] if path.is_file() else parquet_files(path)
+        self._groups: list[tuple[Path, int]] = []
+        rows = [0]
+        for number, file in enumerate(self._files):
+            with self._opened(file) as opened:
+                types = column_types(opened.schema_arrow)
+                sizes = [
+                    opened.metadata.row_group(group).num_rows
+                    for group in range(opened.metadata.num_row_groups)
+                ]
+            if number == 0:
+                self.types = types
+            elif types != self.types:
+                raise InputError(
+                    f"{file}: got columns {_shown(types)}, expected those of "
+                    f"{self._files[0].name}: {_shown(self.types)}"
+                )
+            self._groups += [(file, group) for group in range(len(sizes))]
+            rows += sizes
+        # Columns that folders name, and their value in each file; one inside the files goes before.
+        self._folders = {
+            name: values
+            for name, values in _folder_columns(path, self._files).items()
+            if name not in self.types
+        }
+        self.types |= dict.fromkeys(self._folders, "text")
+        # The first row of each row group, and the number of rows.
+        self._edges = np.cumsum(rows)
+        self._streams: dict[str, _Stream] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return int(self._edges[-1])
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Return whole columns by name."""
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        inside = [name for name in names if name not in self._folders]
+        for number, file in enumerate(self._files if names else []):
+            with self._opened(file) as opened:
+                batches = opened.iter_batches(columns=inside, use_threads=False) if inside else ()
+                for batch in batches:
+                    for name in inside:
+                        columns[name] += batch.column(name).to_pylist()
+                for name in self._folders.keys() & names:
+                    columns[name] += [self._folders[name][number]] * opened.metadata.num_rows
+        return columns
+
+    def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """Return some cells of a column."""
+        if name in self._folders:
+            files = [self._files.index(self._groups[self._group(row)][0]) for row in rows]
+            return [self._folders[name][file] for file in files]
+        with self._lock:
+            return [self._cell(name, row) for row in rows]
+
+    def class_names(self, name: str) -> None:
+        """Return nothing: names of integer labels are not looked for in Parquet files."""
+
+    def where(self, row: int) -> str:
+        """Return what to call a row in an error: its file and its number there."""
+        group = self._group(row)
+        file = self._groups[group][0]
+        first = next(i for i, (other, _) in enumerate(self._groups) if other == file)
+        return f"{file}: row {row - self._edges[first]}"
+
+    def _group(self, row: int) -> int:
+        return int(np.searchsorted(self._edges, row, side="right")) - 1
+
+    def _cell(self, name: str, row: int) -> Any:
+        stream = self._streams.setdefault(name, _Stream())
+        try:
+            return self._from(stream, name, row)
+        except self._errors as error:
+            # What failed half-way cannot be gone on with.
+            del self._streams[name]
+            raise InputError(f"{self.where(row)}: cannot be read ({_reason(error)})") from error
+
+    def _from(self, stream: _Stream, name: str, row: int) -> Any:
+        for start, block in stream.kept:
+            if start <= row < start + len(block):
+                return block[row - start].as_py()
+        group = self._group(row)
+        near = stream.position <= row and group <= self._group(stream.position) + 1
+        if not near or stream.file != self._groups[group][0]:
+            stream.blocks, stream.file = self._blocks(group, name), self._groups[group][0]
+            stream.position = int(self._edges[group])
+        for block in stream.blocks:
+            start, stream.position = stream.position, stream.position + len(block)
+            stream.kept.append((start, block))
+            if row < stream.position:
+                return block[row - start].as_py()
+        raise InputError(f"{self.where(row)}: not there any more; was the file replaced?")
+
+    def _blocks(self, group: int, name: str) -> Iterator[Any]:
+        """Yield a column from a row group to the end of its file."""
+        file = self._groups[group][0]
+        numbers = [number for other, number in self._groups[group:] if other == file]
+        with self._parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as opened:
+            for batch in opened.iter_batches(
+                batch_size=BLOCK_ROWS, row_groups=numbers, columns=[name], use_threads=False
+            ):
+                yield batch.column(name)
+
+    @contextmanager
+    def _opened(self, file: Path) -> Iterator[Any]:
+        try:
+            with self._parquet.ParquetFile(
+                file, buffer_size=_READ_BYTES, pre_buffer=False
+            ) as opened:
+                yield opened
+        except self._errors as error:
+            raise FileFormatError(
+                f"{file}: cannot be read as Parquet ({_reason(error)})"
+            ) from error
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the Parquet files of a folder that is a table of them, by name, else nothing.
+
+    Parameters
+    ----------
+    folder
+        A folder of nothing but such files, or of nothing but folders such as `label=cat` of them.
+    """
+    files = files_only(folder, ".parquet")
+    if files:
+        return files
+    try:
+        inner = sorted(path for path in folder.iterdir() if not hidden(path.name))
+    except OSError:
+        return []
+    # A folder such as _delta_log or _temporary says that not all files count.
+    inner = [path for path in inner if not beside_shards(path.name) or path.is_dir()]
+    if not all(_NAMED.fullmatch(path.name) and path.is_dir() for path in inner):
+        return []
+    found = [parquet_files(path) for path in inner]
+    return [file for files in found for file in files] if all(found) else []
+
+
+def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | None]]:
+    """Return the columns that folders such as `label=cat` name, with the value for each file.
+
+    Raises
+    ------
+    InputError
+        When they do not name the same columns above every file.
+    """
+    named = []
+    for file in files:
+        folders = file.relative_to(path).parts[:-1] if file != path else ()
+        pairs = (folder.partition("=") for folder in folders)
+        named.append({unquote(key): _value(value) for key, _, value in pairs})
+    odd = next(
+        (file for file, own in zip(files, named, strict=True) if own.keys() != named[0].keys()),
+        None,
+    )
+    if odd is not None:
+        raise InputError(
+            f"{odd}: lies in folders that name {', '.join(named[files.index(odd)]) or 'no column'}, "
+            f"expected {', '.join(named[0])}, as above {files[0].name}"
+        )
+    return {name: [own[name] for own in named] for name in named[0]} if named else {}
+
+
+def _value(text: str) -> str | None:
+    return None if text == _NULL else unquote(text)
+
+
+@dataclass
+class _Stream:
+    """Where the reading of one column stands, and the blocks read last."""
+
+    file: Path | None = None
+    position: int = 0
+    blocks: Iterator[Any] = field(default_factory=lambda: iter(()))
+    kept: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=BLOCKS_KEPT))
+
+
+def _shown(types: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in types.items())
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+EXTRA = "datasets"
+
+
+class DatasetTable:
+    """A saved dataset, memory-mapped; see `intertwine.inputs.tables.table.Table`.
+
+    Images are taken as the bytes they were saved as: the library decodes nothing.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    FileFormatError
+        When it cannot be loaded.
+    MissingExtraError
+        When `datasets` is not installed.
+    """
+
+    kind = "datasets"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        arrow_error = import_extra("pyarrow", EXTRA).ArrowException
+        datasets = import_extra("datasets", EXTRA)
+        self._errors = (arrow_error, OSError, UnicodeDecodeError)
+        self._valid: set[str] = set()
+        try:
+            self._dataset = datasets.load_from_disk(str(path)).with_format("arrow")
+            # Lengths and buffers of every column; what they hold is looked at when it is read.
+            self._dataset.data.validate()
+        except (arrow_error, OSError, *DAMAGE) as error:
+            raise FileFormatError(
+                f"{path}: cannot be loaded as a saved dataset ({_reason(error)})"
+            ) from error
+        self.types = column_types(self._dataset.features.arrow_schema)
+        # Made once: the library hashes each selection of columns.
+        self._views = {name: self._dataset.select_columns([name]) for name in self.types}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Return whole columns by name."""
+        return {name: self._read(name, slice(None)) for name in names}
+
+    def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """Return some cells of a column."""
+        return self._read(name, list(rows))
+
+    def _read(self, name: str, rows: Any) -> list[Any]:
+        """Return cells of a column, once all of it is known to be whole."""
+        try:
+            if name not in self._valid:
+                # Arrow ends the process where an offset leads astray.
+                self._dataset.data.column(name).validate(full=True)
+                self._valid.add(name)
+            return list(self._views[name][rows].column(name).to_pylist())
+        except self._errors as error:
+            raise FileFormatError(
+                f"{self.path}: {name} cannot be read ({_reason(error)})"
+            ) from error
+
+    def class_names(self, name: str) -> list[str] | None:
+        """Return the names that an integer column numbers, where the dataset has them."""
+        names = getattr(self._dataset.features[name], "names", None)
+        return None if names is None else list(names)
+
+    def where(self, row: int) -> str:
+        """Return what to call a row in an error."""
+        return f"{self.path}: row {row}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, on one line; of columns that differ the library shows all of each."""
+    reason = " ".join(str(error).split())
+    if "mismatch" in reason or "don't match" in reason:
+        return "dataset_info.json names other columns or types than the Arrow files hold"
+    return reason

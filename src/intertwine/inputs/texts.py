@@ -1,0 +1,254 @@
+"""Which texts there are, in a fixed order, whatever they lie in."""
+
+from __future__ import annotations
+
+from array import array
+from codecs import BOM_UTF8
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.features.writing.record import ids_text
+from intertwine.inputs.rows import RowList, absolute
+from intertwine.inputs.tables.columns import Columns, content_column, read_keys
+from intertwine.inputs.tables.table import open_table
+from intertwine.storage.untrusted import require_ordinary
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from intertwine.inputs.tables.table import Table
+    from intertwine.numerics.arrays import Array
+
+
+class TextSource(Protocol):
+    """All texts of an input; they are read from several threads at once.
+
+    Parameters
+    ----------
+    kind, ids, labels, classes
+        As in `TextList`.
+    """
+
+    kind: str
+    ids: list[str]
+    labels: Array | None
+    classes: list[str] | None
+
+    def texts(self, places: Sequence[int]) -> list[str]:
+        """Return some texts."""
+        ...
+
+    def name(self, place: int) -> str:
+        """Return what to call a text in an error."""
+        ...
+
+
+@dataclass(frozen=True)
+class TextList(RowList):
+    """Texts in a fixed order; `kind` is `lines`, `table` or `datasets`.
+
+    See `intertwine.inputs.rows.RowList` for what else it holds.
+
+    Parameters
+    ----------
+    source
+        What reads them.
+    """
+
+    source: TextSource
+
+    def texts(self, rows: range) -> list[str]:
+        """Return some texts.
+
+        Parameters
+        ----------
+        rows
+            Their rows, all of them in the list.
+
+        Raises
+        ------
+        InputError
+            When one is missing or cannot be read.
+        """
+        return self.source.texts([int(self.places[row]) for row in rows])
+
+    def name(self, row: int) -> str:
+        """Return what to call a text in an error, such as `notes.txt: line 3`."""
+        return self.source.name(int(self.places[row]))
+
+
+def list_texts(path: str | os.PathLike[str], *, columns: Columns | None = None) -> TextList:
+    """List the texts of a text file, a table or a saved dataset.
+
+    A `.csv` or `.parquet` file, a folder of nothing but `.parquet` files and a folder that
+    `Dataset.save_to_disk` wrote are tables with a column of texts. Any other file is text in UTF-8,
+    one text a line. Neither form is held in memory: of lines and CSV eight bytes a row stay,
+    beside the ids.
+
+    Parameters
+    ----------
+    path
+        Where they are.
+    columns
+        Which columns of a table to read.
+
+    Raises
+    ------
+    InputError
+        When there is nothing there, no text, an empty line, a column that is not there, an unfit
+        id or label.
+    FileFormatError
+        When a table is damaged.
+    MissingExtraError
+        When the library that reads a table is not installed.
+    """
+    path = Path(path)
+    source = _source(path, columns or Columns())
+    places = np.arange(len(source.ids))
+    return TextList(
+        absolute(path), source.kind, source.ids, source.labels, source.classes, places, source
+    )
+
+
+def _source(path: Path, columns: Columns) -> TextSource:
+    table = open_table(path)
+    if table is not None:
+        return TableTexts(table, columns)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no texts there, expected a text file, a CSV or Parquet table, or a folder of "
+            "Parquet files or of a saved dataset"
+        )
+    if columns != Columns():
+        raise InputError(f"{path}: got names of columns, but it is no table; leave them out")
+    return LineTexts(path)
+
+
+class LineTexts:
+    """The lines of a text file; see `intertwine.inputs.texts.TextSource`.
+
+    Ids are line numbers from 0.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is no text, holds no line or an empty one.
+    """
+
+    kind = "lines"
+    labels: Array | None = None
+    classes: list[str] | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._starts = array("q")
+        require_ordinary(path)
+        try:
+            with path.open("rb") as file:
+                position = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0
+                file.seek(position)
+                for line in file:
+                    self._check(line)
+                    self._starts.append(position)
+                    position += len(line)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        if not self._starts:
+            raise InputError(f"{path}: holds no text, expected one a line")
+        self.ids = [str(row) for row in range(len(self._starts))]
+
+    def texts(self, places: Sequence[int]) -> list[str]:
+        """Return some lines without their ends.
+
+        Raises
+        ------
+        InputError
+            When the file cannot be read any more.
+        """
+        texts = []
+        try:
+            with self._path.open("rb") as file:
+                for place in places:
+                    file.seek(self._starts[place])
+                    texts.append(file.readline().decode().rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self._path}: cannot be read any more ({error})") from error
+        return texts
+
+    def name(self, place: int) -> str:
+        """Return what to call a line in an error, numbered from 1 as editors do."""
+        return f"{self._path}: line {place + 1}"
+
+    def _check(self, line: bytes) -> None:
+        where = self.name(len(self._starts))
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: not UTF-8 ({error}); convert the file") from error
+        if "\0" in text:
+            raise InputError(f"{where}: holds a NUL byte, expected text")
+        if not text.strip():
+            raise InputError(f"{where}: empty, expected one text a line; remove it")
+
+
+USUAL = ("text", "sentence", "content", "document")
+
+
+class TableTexts:
+    """The texts of a table; see `intertwine.inputs.texts.TextSource`.
+
+    Ids are those of the id column, else row numbers from 0.
+
+    Parameters
+    ----------
+    table
+        The table.
+    columns
+        Which columns to read.
+
+    Raises
+    ------
+    InputError
+        When a column is not there or holds something else, an id stands twice or not on one line,
+        or a label is unfit.
+    """
+
+    def __init__(self, table: Table, columns: Columns) -> None:
+        self._table = table
+        self.kind = table.kind
+        self._column = content_column(table, columns.content, usual=USUAL, types=("text",))
+        keys = read_keys(table, columns)
+        self.ids = keys.ids or [str(row) for row in range(len(table))]
+        self.labels, self.classes = keys.labels, keys.classes
+        ids_text(self.ids, len(table), table.path)
+
+    def texts(self, places: Sequence[int]) -> list[str]:
+        """Return some texts.
+
+        Raises
+        ------
+        InputError
+            When one is missing or empty, or cannot be read.
+        """
+        texts = self._table.cells(self._column, places)
+        for place, text in zip(places, texts, strict=True):
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(
+                    f"{self.name(place)}: column {self._column} is empty, expected a text; "
+                    "leave the row out"
+                )
+        return texts
+
+    def name(self, place: int) -> str:
+        """Return what to call a text in an error."""
+        return self._table.where(place)

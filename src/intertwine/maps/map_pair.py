@@ -1,0 +1,97 @@
+"""Pairs of maps into a shared space, and reading map files of either kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import InputError, SpaceMismatchError
+from intertwine.maps.linear_map import HEADER, LinearMap, date_text
+from intertwine.storage.files import read_header, read_tensors, write_tensors
+from intertwine.storage.untrusted import damage_is_told, require_shape
+
+if TYPE_CHECKING:
+    import os
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class MapPair:
+    """Two maps into one shared space, where both sides may be compared.
+
+    Parameters
+    ----------
+    source, target
+        Maps from the two spaces into the shared one.
+    """
+
+    source: LinearMap
+    target: LinearMap
+
+    def __post_init__(self) -> None:
+        for each in (self.source, self.target):
+            each.require_affine("a pair of maps")
+        if self.source.target != self.target.target:
+            raise SpaceMismatchError(
+                f"got maps into {self.source.target.name} and {self.target.target.name}, "
+                "expected one shared space"
+            )
+
+    @property
+    def name(self) -> str:
+        """`SOURCE--TARGET`, the stem of its file."""
+        return f"{self.source.source.name}--{self.target.source.name}"
+
+    def to_map(self) -> LinearMap:
+        """Return the one map source → shared → target, through the pseudo-inverse of the second."""
+        there = self.target.inverse().compose(self.source)
+        own = self.source
+        return replace(there, method=own.method, info=own.info, fitted_on=own.fitted_on)
+
+    def save(self, path: str | os.PathLike[str], *, created: datetime | None = None) -> None:
+        """Write both maps as one checked safetensors file."""
+        sides = {"source": self.source, "target": self.target}
+        tensors = {f"{side}/{k}": v for side, m in sides.items() for k, v in m.tensors().items()}
+        header: dict[str, Any] = {side: m.header() for side, m in sides.items()}
+        write_tensors(
+            path, tensors, kind="map pair", header={**header, "created": date_text(created)}
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MapPair:
+        """Read a pair that `save` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            When the file is altered, cut, or of another kind.
+        """
+        tensors, header = read_tensors(path, kind="map pair")
+        require_shape(header, {"source": HEADER, "target": HEADER}, path)
+
+        def side(name: str) -> LinearMap:
+            own = {
+                key.removeprefix(f"{name}/"): value
+                for key, value in tensors.items()
+                if key.startswith(f"{name}/")
+            }
+            return LinearMap.from_parts(own, header[name])
+
+        with damage_is_told(path, "a map pair"):
+            return cls(side("source"), side("target"))
+
+
+def load_map(path: str | os.PathLike[str]) -> LinearMap:
+    """Read a map, or a pair of maps as the one map through their shared space.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is neither, or altered.
+    """
+    if not Path(path).exists() or Path(path).is_dir():
+        raise InputError(f"{path}: no such map file")
+    if read_header(path).get("kind") == "map pair":
+        return MapPair.load(path).to_map()
+    return LinearMap.load(path)

@@ -1,0 +1,8 @@
+"""How blocks of rows become sums of products: on a processor's BLAS, or on a torch device."""
+
+from __future__ import annotations
+
+from intertwine.moments.accumulators.accumulator import Accumulator, open_accumulator
+from intertwine.moments.accumulators.precisions import DEFAULT_FAST_ERROR, Products
+
+__all__ = ["DEFAULT_FAST_ERROR", "Accumulator", "Products", "open_accumulator"]

@@ -1,0 +1,111 @@
+"""Precision and device of products, and whether this machine has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+from intertwine.numerics.arrays import to_device
+
+# Largest relative rounding of a number kept as one, two or three bfloat16 halves.
+HALF_ERRORS = (2.0**-8, 2.0**-16, 2.0**-24)
+DEFAULT_FAST_ERROR = HALF_ERRORS[0]
+
+
+@dataclass(frozen=True)
+class Products:
+    """How products of features are taken.
+
+    Parameters
+    ----------
+    precision
+        `float64`, `float32`, or `fast`: 16-bit inputs on matrix units, float32 accumulators.
+    device
+        `cpu`, `cuda` (every GPU there is) or `cuda:N`.
+    fast_error
+        Largest relative rounding of a feature, as a difference from the origin, that `fast` may
+        make: it chooses between one, two and three bfloat16 halves.
+
+    Raises
+    ------
+    InputError
+        For an error that three halves do not reach, whatever the machine.
+    """
+
+    precision: str
+    device: str = "cpu"
+    fast_error: float = DEFAULT_FAST_ERROR
+
+    def __post_init__(self) -> None:
+        if not self.fast_error >= HALF_ERRORS[-1]:
+            raise InputError(
+                f"got fast error {self.fast_error}, expected at least {HALF_ERRORS[-1]:.1e}, which "
+                "three halves reach; use float32 or float64"
+            )
+
+    def require(self) -> None:
+        """Raise where this machine cannot take such products.
+
+        Raises
+        ------
+        InputError
+            For a device or matrix units that are not there.
+        """
+        if self.device != "cpu":
+            to_device(np.zeros(1), self.device)  # refuses what is not there
+        elif self.precision == "fast":
+            require_matrix_units()
+
+    @property
+    def on_blas(self) -> bool:
+        """Whether NumPy's BLAS takes the products."""
+        return self.device == "cpu" and self.precision != "fast"
+
+    @property
+    def exact_halves(self) -> bool:
+        """Whether float16 features are multiplied exactly, as they are: what a GPU's units do."""
+        return self.precision == "fast" and self.device != "cpu"
+
+    @property
+    def halves(self) -> int:
+        """How many bfloat16 halves keep a feature to within the error; 0 unless `fast`."""
+        if self.precision != "fast":
+            return 0
+        return next(k + 1 for k, error in enumerate(HALF_ERRORS) if error <= self.fast_error)
+
+    def devices(self) -> list[Any]:
+        """Return the torch devices that share the products."""
+        torch = import_extra("torch", "fast")
+        if self.device == "cuda":
+            return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+        return [torch.device(self.device)]
+
+
+def require_matrix_units() -> None:
+    """Raise where this processor has no matrix units for 16-bit numbers.
+
+    Raises
+    ------
+    InputError
+        Saying so.
+    """
+    units = matrix_units()
+    if not units:
+        raise InputError(
+            "precision fast needs a processor with AMX or AVX-512-BF16, or a GPU; this one has "
+            "neither: use float32"
+        )
+
+
+def matrix_units() -> list[str]:
+    """Return the names of this processor's bfloat16 units, as torch sees them."""
+    cpu = import_extra("torch", "fast").cpu
+    found = {
+        "AMX": getattr(cpu, "_is_amx_tile_supported", None),
+        "AVX-512-BF16": getattr(cpu, "_is_avx512_bf16_supported", None),
+    }
+    return [name for name, supported in found.items() if supported and supported()]

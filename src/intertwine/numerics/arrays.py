@@ -1,0 +1,350 @@
+"""Arrays of any library, and the rules of precision.
+
+Everything else in the package sees either a NumPy array or whatever `namespace` says; nothing else
+asks which library an array is from, and no framework is imported on the user's behalf.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Literal, get_args
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from intertwine.errors import InputError
+from intertwine.storage.untrusted import is_count
+
+Array = npt.NDArray[Any]
+Precision = Literal["auto", "float64", "float32", "fast"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+AUTO_FLOAT64_DIMENSIONS = 4096
+AUTO_FLOAT64_ROWS = 200_000
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+def to_numpy(array: Any) -> Array:
+    """Return any array-API array as NumPy, without a copy where it lies in host memory.
+
+    Parameters
+    ----------
+    array
+        A NumPy, torch or CuPy array, or a nested sequence of numbers.
+
+    Returns
+    -------
+    array
+        The same numbers; bfloat16, which NumPy lacks, widened to float32.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if array_api_compat.is_torch_array(array):
+        tensor = array.detach().cpu()
+        return np.asarray(tensor.float() if "bfloat16" in str(tensor.dtype) else tensor)
+    if array_api_compat.is_cupy_array(array):
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def namespace(*arrays: Any) -> Any:
+    """Return the array-API namespace of arrays of one library, NumPy's for NumPy arrays."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def like(array: Array, other: Any) -> Any:
+    """Return NumPy numbers as an array of another one's library, on its device."""
+    if not array_api_compat.is_array_api_obj(other) or isinstance(other, np.ndarray):
+        return array
+    return namespace(other).asarray(array, device=array_api_compat.device(other), copy=True)
+
+
+def to_device(array: Array, device: str) -> Any:
+    """Return NumPy numbers on a device.
+
+    Parameters
+    ----------
+    array
+        A NumPy array.
+    device
+        `cpu`, `cuda` or `cuda:N`.
+
+    Returns
+    -------
+    array
+        The NumPy array as it is for `cpu`, else a torch tensor there.
+
+    Raises
+    ------
+    InputError
+        For another name, when torch is not installed, and when there is no such device.
+    """
+    if device == "cpu":
+        return array
+    kind, colon, index = device.partition(":")
+    if kind != "cuda" or (bool(colon) and not is_count(index)):
+        raise InputError(f"got device {device!r}, expected cpu, cuda or cuda:N")
+    try:
+        torch = import_module("torch")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"got device {device!r}, which needs torch, and torch is not installed; use cpu"
+        ) from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= count:
+        raise InputError(
+            f"got device {device!r}, but torch {torch.__version__} sees {count} CUDA devices; "
+            "use cpu or a lower number"
+        )
+    return torch.asarray(array, device=device, copy=True)
+
+
+def smallest(array: Any, count: int) -> Any:
+    """Return the smallest numbers of each row in rising order.
+
+    Parameters
+    ----------
+    array
+        (rows, n) array of any library.
+    count
+        How many, at most n.
+
+    Returns
+    -------
+    smallest
+        (rows, count).
+    """
+    # The array API has no selection, and a full sort of every row is many times slower.
+    if array_api_compat.is_torch_array(array):
+        return array.topk(count, dim=1, largest=False, sorted=True).values
+    xp = namespace(array)
+    return xp.sort(xp.partition(array, count - 1, axis=1)[:, :count], axis=1)
+
+
+def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
+    """Check that an array is features and return it as NumPy.
+
+    Parameters
+    ----------
+    array
+        (n, d) floating-point or integer numbers of any array library.
+    name
+        What to call it in an error.
+    dim
+        The dimension d it must have, when known.
+
+    Returns
+    -------
+    features
+        (n, d) float16, float32 or float64; integers become float64.
+
+    Raises
+    ------
+    InputError
+        When it is not two-dimensional, not numeric, has d = 0 or another d.
+    """
+    _require_dense(array, name)
+    try:
+        features = to_numpy(array)
+    except ValueError as error:
+        raise InputError(f"{name}: cannot be read as an array ({error})") from error
+    if features.ndim != 2:
+        raise InputError(
+            f"{name}: got an array of shape {features.shape}, expected two dimensions (n, d)"
+        )
+    if features.shape[1] == 0:
+        raise InputError(f"{name}: got dimension d = 0, expected at least one feature a row")
+    if dim is not None and features.shape[1] != dim:
+        raise InputError(f"{name}: got dimension {features.shape[1]}, expected {dim}")
+    if features.dtype.kind in "iub":
+        features = features.astype(np.float64)
+    if features.dtype not in _FLOATS:
+        raise InputError(
+            f"{name}: got dtype {features.dtype}, expected float16, float32 or float64"
+        )
+    return features
+
+
+def device_features(array: Any, *, name: str, dim: int, on_host: bool) -> Any:
+    """Check that an array is features, and leave a tensor on its device unless it is wanted here.
+
+    Parameters
+    ----------
+    array, name, dim
+        As for `as_features`.
+    on_host
+        Whether NumPy is wanted whatever the library.
+
+    Returns
+    -------
+    features
+        (n, d) floating point: NumPy, or a torch tensor as it is.
+
+    Raises
+    ------
+    InputError
+        As `as_features`.
+    """
+    if on_host or not array_api_compat.is_torch_array(array):
+        return as_features(array, name=name, dim=dim)
+    _require_dense(array, name)
+    as_features(np.empty(tuple(array.shape), np.float16), name=name, dim=dim)
+    if str(array.dtype).removeprefix("torch.") not in {"float16", "float32", "float64"}:
+        raise InputError(f"{name}: got {array.dtype}, expected float16, float32 or float64")
+    return array
+
+
+def _require_dense(array: Any, name: str) -> None:
+    """Raise for arrays some of whose numbers are not there."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(
+            f"{name}: got a masked array with {np.count_nonzero(array.mask)} masked numbers, expected "
+            "numbers everywhere; fill them or leave the rows out, and pass .data"
+        )
+    if hasattr(array, "nnz") or "sparse" in str(getattr(array, "layout", "")):
+        raise InputError(
+            f"{name}: got a sparse {type(array).__name__} of shape {tuple(array.shape)}, expected a "
+            "dense array; use its toarray() or to_dense()"
+        )
+
+
+def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:
+    """Raise an error that names the rows when an array holds NaN or infinities.
+
+    Parameters
+    ----------
+    features
+        (n, d) floating-point array.
+    name
+        What to call it in the error.
+    rows
+        Row numbers for the error: of the first row, or of every row.
+
+    Raises
+    ------
+    InputError
+        Naming up to five of the rows.
+    """
+    if _surely_finite(features):
+        return
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        numbers = rows + bad[:5] if isinstance(rows, int) else np.asarray(rows)[bad[:5]]
+        shown = ", ".join(str(row) for row in numbers)
+        more = f" and {bad.size - 5} more" if bad.size > 5 else ""
+        raise InputError(
+            f"{name}: NaN or infinite features in rows {shown}{more}; remove or repair these rows"
+        )
+
+
+def _surely_finite(features: Array) -> bool:
+    """Tell quickly that there is no NaN and no infinity; what cannot be told so may be finite."""
+    if features.dtype == np.float16:
+        # All exponent bits are set in NaN and infinity alone; sums of float16 are slow.
+        bits = features.view(np.uint16) & np.uint16(0x7FFF)
+        return bool(bits.max(initial=0) < 0x7C00)
+    # Squared norms meet every NaN and infinity, quickest of all; they can themselves overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.vecdot(features, features)).all())
+
+
+def unit_rows(features: Array, *, name: str, rows: int | range | Array = 0) -> Array:
+    """Return features scaled to norm 1, in float64.
+
+    Parameters
+    ----------
+    features
+        (n, d) floating-point array.
+    name
+        What to call it in an error.
+    rows
+        Row numbers for the error: of the first row, or of every row.
+
+    Returns
+    -------
+    unit
+        (n, d) float64.
+
+    Raises
+    ------
+    InputError
+        For a row of length zero, NaN or infinity.
+    """
+    check_finite(features, name=name, rows=rows)
+    wide = np.asarray(features, np.float64)
+    # Scaled first, so that no square overflows or vanishes.
+    largest = np.abs(wide).max(axis=1, keepdims=True)
+    if not largest.all():
+        first = int(np.flatnonzero(largest[:, 0] == 0)[0])
+        row = rows + first if isinstance(rows, int) else np.asarray(rows)[first]
+        raise InputError(
+            f"{name}: row {row} has length zero, expected features with a direction; leave it out"
+        )
+    wide = wide / largest
+    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True))
+
+
+def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
+    """Turn the name of a precision into `float64`, `float32` or `fast`.
+
+    Parameters
+    ----------
+    precision
+        `auto`, `float64`, `float32` or `fast`.
+    dim
+        Joint dimension of the spaces.
+    n_rows
+        Number of rows, when known.
+
+    Returns
+    -------
+    precision
+        `auto` is `float64` where the joint dimension is at most 4,096 and n at most 200,000, else
+        `float32`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
+    if precision == "auto":
+        small = dim <= AUTO_FLOAT64_DIMENSIONS and (n_rows or 0) <= AUTO_FLOAT64_ROWS
+        return "float64" if small else "float32"
+    if precision not in PRECISIONS:
+        raise InputError(f"got precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    return precision
+
+
+# A float16 has 10 bits of mantissa, a float32 23; shifted by the difference, sign and all, the bits
+# between the sign and the exponent must go.
+_SHIFT = 23 - 10
+_KEPT = np.int32(-0x70000001)
+# What the narrower exponent, whose bias is 15 instead of 127, then lacks.
+_LACK = np.float32(2.0 ** (127 - 15))
+
+
+def widen(features: Array, out: Array) -> None:
+    """Write finite float16 numbers as float32, exactly; subnormal ones too.
+
+    Parameters
+    ----------
+    features
+        float16 array. NaN and infinities would become finite numbers above 65,504.
+    out
+        float32 array of the same shape; contiguous along its last axis.
+    """
+    bits = out.view(np.int32)
+    bits[...] = features.view(np.int16)
+    np.left_shift(bits, _SHIFT, out=bits)
+    np.bitwise_and(bits, _KEPT, out=bits)
+    np.multiply(out, _LACK, out=out)
+
+
+def widened(features: Array) -> Array:
+    """Return finite float16 features, (n, d), as float32; others as they are."""
+    if features.dtype != np.float16:
+        return features
+    out = np.empty(features.shape, np.float32)
+    widen(features, out)
+    return out

@@ -1,0 +1,260 @@
+"""The pass that writes a file of moments, and goes on where a killed run stood."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.features.feature_set import FeatureSet, file_stamps
+from intertwine.moments.accumulators import DEFAULT_FAST_ERROR
+from intertwine.moments.blocks import joined
+from intertwine.moments.moments import Moments
+from intertwine.passes.moments.checkpoint import EVERY_SECONDS, Checkpoint
+from intertwine.passes.moments.joint import add_rows, empty_moments, set_key
+from intertwine.storage.files import check_writable, read_header, require_apart
+from intertwine.storage.locks import one_run
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from intertwine.parallel.workers import Workers
+
+
+def resumable_moments(
+    feature_set: FeatureSet,
+    names: Sequence[str],
+    output: Path,
+    *,
+    rows: range | None = None,
+    precision: str = "auto",
+    device: str = "cpu",
+    fast_error: float = DEFAULT_FAST_ERROR,
+    workers: Workers | None = None,
+    every: float = EVERY_SECONDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Moments, int, Callable[[], None]]:
+    """Return the moments of some rows, with what a killed run had done.
+
+    Parameters
+    ----------
+    feature_set, names, rows
+        The set, its spaces, and its rows; all when omitted.
+    output
+        The file or folder that is in the making; what is kept lies beside it.
+    precision, device, fast_error, workers
+        As for `joint_moments`.
+    every
+        Seconds between two times that moments are kept.
+    progress
+        Called with (rows done, rows in all).
+
+    Returns
+    -------
+    moments, resumed, forget
+        The moments; how many rows an earlier run had done; and what to call when they are no longer
+        needed.
+    """
+    rows = range(feature_set.n) if rows is None else rows
+    moments = empty_moments(
+        feature_set,
+        names,
+        precision=precision,
+        device=device,
+        fast_error=fast_error,
+        first_row=rows.start,
+    )
+    facts = [file_stamps(feature_set), list(names), [rows.start, rows.stop], repr(moments.products)]
+    checkpoint = Checkpoint(output, [*facts, workers is not None], every=every)
+    if workers is not None:
+        resumed = _rows_in(checkpoint.parts)
+        add_rows(
+            moments,
+            feature_set,
+            rows,
+            workers=workers,
+            scratch=checkpoint.parts,
+            progress=progress,
+        )
+    else:
+        moments = checkpoint.load() or moments
+        resumed = moments.n
+        add_rows(
+            moments,
+            feature_set,
+            rows[resumed:],
+            progress=progress and (lambda done, _: progress(resumed + done, len(rows))),
+            after_chunk=lambda: checkpoint.keep(moments),
+        )
+        checkpoint.keep(moments, whole=True)
+    moments.rows = [(set_key(feature_set), rows.start, rows.stop)]
+    return moments, resumed, checkpoint.remove
+
+
+def moments_to_file(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    rows: tuple[int, int] | None = None,
+    names: Sequence[str] | None = None,
+    say: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Write the joint moments of a feature set, or of some of its rows, as one file.
+
+    The same call goes on where a killed one stood, and writes the same bytes.
+
+    Parameters
+    ----------
+    paths
+        Folders of one feature set.
+    out
+        File to write.
+    rows
+        (start, stop); all when omitted. Every part of a set has the same origin, so that parts
+        merge without a rounding.
+    names
+        The spaces; all when omitted.
+    say
+        Called with (rows done, rows in all).
+    options
+        As for `resumable_moments`.
+
+    Returns
+    -------
+    summary
+        JSON-ready: out, n, rows, spaces, precision, resumed.
+
+    Raises
+    ------
+    InputError
+        For rows or spaces that the set lacks, features that are not finite, or a file that cannot
+        be written.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise InputError(f"got {out}, a folder, expected a file to write")
+    require_apart(out, *map(Path, paths))
+    check_writable(out.parent)
+    feature_set = FeatureSet.open(*paths)
+    start, stop = rows or (0, feature_set.n)
+    if not 0 <= start < stop <= feature_set.n:
+        raise InputError(
+            f"got rows {start}:{stop}, expected some of 0:{feature_set.n}, the rows of {feature_set}"
+        )
+    with one_run(out):
+        moments, resumed, done = resumable_moments(
+            feature_set,
+            names or list(feature_set.spaces),
+            out,
+            rows=range(start, stop),
+            progress=say,
+            **options,
+        )
+        moments.save(out)
+        done()
+    return summary_of(moments, out) | {"resumed": resumed}
+
+
+def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
+    """Return what a file of moments holds, JSON-ready."""
+    return {
+        "out": str(out),
+        "n": moments.n,
+        "rows": [[start, stop] for _, start, stop in moments.rows],
+        "spaces": {name: space.dim for name, space in moments.spaces.items()},
+        "precision": moments.precision,
+    }
+
+
+def _rows_in(parts: Path) -> int:
+    """Return about how many rows an earlier run's parts hold, without reading them."""
+    n_rows = 0
+    for file in parts.glob("part-*.safetensors"):
+        with suppress(FileFormatError):
+            n_rows += int(read_header(file)["n"])
+    return n_rows
+
+
+def merge_files(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    say: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write the moments of all rows that several files of moments hold.
+
+    They are added in the order of their rows, whatever order they are named in: the same files give
+    the same bytes. Memory holds two of them.
+
+    Parameters
+    ----------
+    paths
+        Files that `intertwine moments` or `Moments.save` wrote, over different rows of the same
+        spaces.
+    out
+        File to write.
+    say
+        Called with (files done, files in all).
+
+    Returns
+    -------
+    summary
+        JSON-ready: out, n, rows, spaces, precision, parts.
+
+    Raises
+    ------
+    InputError
+        For no files, files that share rows, files of different spaces, and an `out` that is one of
+        them.
+    FileFormatError
+        For a file that is altered, cut, or no file of moments.
+    """
+    if not paths:
+        raise InputError("got no file, expected at least one file of moments")
+    out = Path(out)
+    require_apart(out, *map(Path, paths))
+    check_writable(out.parent)
+    with one_run(out):
+        return _merge(paths, out, say)
+
+
+def _merge(
+    paths: Sequence[str | os.PathLike[str]], out: Path, say: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    listed = sorted((_order(Path(path)), Path(path)) for path in paths)
+    _refuse_shared(listed)
+    total = Moments.load(listed[0][1])
+    for done, (_, path) in enumerate(listed[1:], start=1):
+        try:
+            total += Moments.load(path)
+        except InputError as error:
+            raise InputError(f"{path} does not go with {listed[0][1]}: {error}") from error
+        if say:
+            say(done + 1, len(listed))
+    total.save(out)
+    return summary_of(total, out) | {"parts": len(listed)}
+
+
+def _order(path: Path) -> tuple[list[Any], str]:
+    """Return what files are put in order by: their rows, else their contents."""
+    header = read_header(path)
+    if header.get("kind") != "moments":
+        raise FileFormatError(f"{path}: holds a {header.get('kind')}, expected moments")
+    return header.get("rows", []), header["sha256"]
+
+
+def _refuse_shared(listed: Sequence[tuple[tuple[list[Any], str], Path]]) -> None:
+    """Raise before anything is added when two files hold the same rows."""
+    seen: dict[str, Path] = {}
+    rows: list[tuple[str, int, int]] = []
+    for (ranges, checksum), path in listed:
+        if checksum in seen:
+            raise InputError(f"{path} holds the same moments as {seen[checksum]}; name it once")
+        seen[checksum] = path
+        try:
+            rows = joined(rows, [(key, start, stop) for key, start, stop in ranges])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,193 @@
+"""The pass that turns a feature set into joint moments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.moments.accumulators import DEFAULT_FAST_ERROR, Products
+from intertwine.moments.blocks import origin_of
+from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.numerics.arrays import resolve_precision
+from intertwine.passes.moments.parts import (
+    Beside,
+    Part,
+    chunks_beside,
+    merged_parts,
+    whole_pieces,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.numerics.arrays import Array
+    from intertwine.parallel.workers import Workers
+
+Progress = Callable[[int, int], None]
+
+
+def empty_moments(
+    feature_set: FeatureSet,
+    names: Sequence[str],
+    *,
+    precision: str = "auto",
+    device: str = "cpu",
+    fast_error: float = DEFAULT_FAST_ERROR,
+    first_row: int = 0,
+) -> Moments:
+    """Return moments of no rows, ready for rows of a feature set in any order.
+
+    Parameters
+    ----------
+    feature_set
+        The set; its first 4,096 rows give the origin that every part of it shares.
+    names
+        The spaces.
+    precision
+        `auto`, `float64`, `float32` or `fast`.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
+    fast_error
+        Largest relative rounding of a feature that `fast` may make.
+    first_row
+        Number of the first row that will be added.
+
+    Raises
+    ------
+    InputError
+        For an unknown space or precision, and a device or matrix units that are not there.
+    """
+    feature_set.require(names)
+    spaces = [feature_set.spaces[name] for name in names]
+    dim = sum(space.dim for space in spaces)
+    chosen = resolve_precision(precision, dim=dim, n_rows=feature_set.n)
+    Products(chosen, device, fast_error).require()
+    first = feature_set.read(names, range(min(feature_set.n, BLOCK_ROWS)))
+    # Bad rows are found, and named, when they are added.
+    origin = {
+        name: np.nan_to_num(origin_of([rows]), posinf=0, neginf=0) for name, rows in first.items()
+    }
+    return Moments(
+        spaces,
+        precision=chosen,
+        origin=origin,
+        first_row=first_row,
+        device=device,
+        fast_error=fast_error,
+    )
+
+
+def add_rows(
+    moments: Moments,
+    feature_set: FeatureSet,
+    rows: range | Array | None = None,
+    *,
+    beside: Beside | None = None,
+    workers: Workers | None = None,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+    after_chunk: Callable[[], None] | None = None,
+) -> None:
+    """Add rows of a feature set to moments, in place.
+
+    Parameters
+    ----------
+    moments
+        Moments of spaces of the set.
+    feature_set
+        The set.
+    rows
+        A range, or (k,) ascending row numbers; all rows when omitted.
+    beside
+        Gives the features of spaces that the set does not hold, by name, from the (k,) uint64
+        hashes of the rows' ids.
+    workers
+        Where parts of the rows are worked out; here when omitted. However many they are, the same
+        bytes come out.
+    scratch
+        Folder where workers leave large parts, and find those of a run that was killed; a temporary
+        one when omitted. It is on a file system that they share.
+    progress
+        Called with (rows done, rows in all) after each chunk, or part.
+    after_chunk
+        Called after each chunk that is worked out here.
+
+    Raises
+    ------
+    InputError
+        For NaN or infinite features, naming space and rows.
+    """
+    chosen = range(feature_set.n) if rows is None else rows
+    done = 0
+    if workers is not None:
+        part = partial(Part.of, feature_set, moments, beside=beside)
+        pieces = [part(chosen[cut], offset) for cut, offset in whole_pieces(len(chosen), moments)]
+        for piece in merged_parts(moments, pieces, workers, scratch):
+            done += len(piece.rows)
+            if progress:
+                progress(done, len(chosen))
+        return
+    for numbers, chunk in chunks_beside(feature_set, moments, chosen, beside):
+        moments.update(chunk, rows=numbers)
+        done += len(numbers)
+        if after_chunk:
+            after_chunk()
+        if progress:
+            progress(done, len(chosen))
+
+
+def joint_moments(
+    feature_set: FeatureSet,
+    names: Sequence[str] | None = None,
+    *,
+    precision: str = "auto",
+    device: str = "cpu",
+    fast_error: float = DEFAULT_FAST_ERROR,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Moments:
+    """Return the joint moments of a feature set's spaces over all of its rows.
+
+    Parameters
+    ----------
+    feature_set
+        The set.
+    names
+        The spaces; all when omitted.
+    precision, device, fast_error
+        Of the products; see `empty_moments`.
+    workers
+        Where parts of the rows are worked out; here when omitted.
+    progress
+        Called with (rows done, rows in all) after each chunk, or part.
+    """
+    moments = empty_moments(
+        feature_set,
+        names or list(feature_set.spaces),
+        precision=precision,
+        device=device,
+        fast_error=fast_error,
+    )
+    add_rows(moments, feature_set, workers=workers, progress=progress)
+    moments.rows = [(set_key(feature_set), 0, feature_set.n)]
+    return moments
+
+
+def set_key(feature_set: FeatureSet) -> str:
+    """Return what tells a feature set's rows from another's, wherever its files lie.
+
+    It is a hash of the ids, and of the first and last row of every space.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(feature_set.id_hashes).tobytes())
+    for row in (0, feature_set.n - 1):
+        for name, features in feature_set.read(
+            sorted(feature_set.spaces), range(row, row + 1)
+        ).items():
+            digest.update(name.encode() + features.tobytes())
+    return digest.hexdigest()[:16]

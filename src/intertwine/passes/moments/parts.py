@@ -1,0 +1,199 @@
+"""Parts of the rows, worked out by workers, merged in the order of the rows.
+
+Where the parts end depends on the number of rows alone, so that the same bytes come out whatever the
+number of workers and whoever of them died.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import FileFormatError
+from intertwine.features.feature_set import FeatureSet, file_stamps
+from intertwine.moments.grid import cut_on_grid
+from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.numerics.arrays import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intertwine.moments.accumulators import Products
+    from intertwine.parallel.workers import Workers
+    from intertwine.spaces import Space
+
+Beside = Callable[[Array], dict[str, Array]]
+# A part has at least this many blocks of rows, since merging one costs as much as some thousand
+# rows, and a set has at most this many parts but for that.
+LEAST_BLOCKS = 2
+MOST_PARTS = 64
+# Larger parts come back as files: pickled they would be held in memory several times over.
+PICKLED_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a feature set whose moments a worker takes.
+
+    Parameters
+    ----------
+    paths
+        Folders of the set.
+    spaces, origin, products
+        What the moments are of, about which origin, taken how.
+    rows
+        A range or (k,) row numbers of the set.
+    offset
+        Place of the first among all rows, which the absolute grid goes by.
+    key
+        Tells these rows and moments from others.
+    beside
+        Gives the features of spaces that the set does not hold; see `moments.add_rows`.
+    """
+
+    paths: tuple[str, ...]
+    spaces: tuple[Space, ...]
+    origin: dict[str, Array]
+    products: Products
+    rows: range | Array
+    offset: int
+    key: str
+    beside: Beside | None = None
+
+    @classmethod
+    def of(
+        cls,
+        feature_set: FeatureSet,
+        moments: Moments,
+        rows: range | Array,
+        offset: int,
+        *,
+        beside: Beside | None = None,
+    ) -> Part:
+        """Return the part of a set that some rows are."""
+        paths = tuple(str(path.absolute()) for path in feature_set.paths)
+        spaces = tuple(moments.spaces.values())
+        facts = [file_stamps(feature_set), [s.to_json() for s in spaces], repr(moments.products)]
+        digest = hashlib.sha256(json.dumps([*facts, offset]).encode())
+        digest.update(np.asarray(rows, np.int64).tobytes())
+        key = digest.hexdigest()[:16]
+        return cls(paths, spaces, moments.origin, moments.products, rows, offset, key, beside)
+
+    def moments(self) -> Moments:
+        """Read the rows and return their moments."""
+        moments = Moments(
+            self.spaces,
+            precision=self.products.precision,
+            origin=self.origin,
+            first_row=self.offset,
+            device=self.products.device,
+            fast_error=self.products.fast_error,
+        )
+        feature_set = FeatureSet.open(*self.paths)
+        for numbers, chunk in chunks_beside(feature_set, moments, self.rows, self.beside):
+            moments.update(chunk, rows=numbers)
+        _ = moments.sums  # closes the block in hand
+        return moments
+
+
+def chunks_beside(
+    feature_set: FeatureSet, moments: Moments, rows: range | Array, beside: Beside | None
+) -> Iterator[tuple[range | Array, dict[str, Array]]]:
+    """Walk over rows of a set, with the features of spaces that it does not hold beside its own."""
+    names = [name for name in moments.spaces if beside is None or name in feature_set.spaces]
+    for numbers, chunk in feature_set.chunks(names, rows):
+        more = {} if beside is None else beside(feature_set.id_hashes[np.asarray(numbers)])
+        yield numbers, {**chunk, **more}
+
+
+def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
+    """Cut rows that come next into parts of whole blocks of the absolute grid.
+
+    Parameters
+    ----------
+    n_rows
+        How many rows come.
+    moments
+        The moments that they will be added to.
+
+    Returns
+    -------
+    pieces
+        (slice of the rows, place of its first row among all rows).
+    """
+    first = moments.next_row
+    blocks = max(LEAST_BLOCKS, -(-n_rows // (BLOCK_ROWS * MOST_PARTS)))
+    parts = cut_on_grid(first, first + n_rows, blocks * BLOCK_ROWS)
+    return [(slice(start - first, stop - first), start) for start, stop in parts]
+
+
+def merged_parts(
+    moments: Moments, parts: Sequence[Part], workers: Workers, scratch: Path | None
+) -> Iterator[Part]:
+    """Add parts to moments, in the order of the rows, as they come from the workers.
+
+    Parameters
+    ----------
+    moments
+        What to add to, in place.
+    parts
+        The parts in order.
+    workers
+        Where they are worked out.
+    scratch
+        Folder of parts that come as files; a temporary one when None.
+
+    Yields
+    ------
+    part
+        Each that has been added.
+    """
+    with tempfile.TemporaryDirectory(prefix="intertwine-") as temporary:
+        folder = None
+        if scratch is not None or 4 * moments.dim**2 > PICKLED_BYTES:
+            folder = Path(temporary) if scratch is None else scratch
+            folder.mkdir(parents=True, exist_ok=True)
+        files = [None if folder is None else folder / f"part-{p.key}.safetensors" for p in parts]
+        kept = [i for i, file in enumerate(files) if file is not None and _is_whole(file)]
+        wanted = [i for i in range(len(parts)) if i not in set(kept)]
+        come: dict[int, Moments | Path] = {i: files[i] for i in kept}  # type: ignore[misc]
+        results = workers.run(
+            partial(_worked_out, folder),
+            [parts[i] for i in wanted],
+            # Results that come as files may wait; those in memory must not pile up.
+            window=2 * workers.in_flight if folder is None else None,
+        )
+        for turn, part in enumerate(parts):
+            while turn not in come:
+                number, result = next(results)
+                come[wanted[number]] = result
+            got = come.pop(turn)
+            moments += got if isinstance(got, Moments) else Moments.load(got)
+            moments.next_row = part.offset + len(part.rows)
+            yield part
+
+
+def _worked_out(folder: Path | None, part: Part) -> Moments | Path:
+    """Return a part's moments, or the file that they are in."""
+    moments = part.moments()
+    if folder is None:
+        return moments
+    file = folder / f"part-{part.key}.safetensors"
+    moments.save(file)
+    return file
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        Moments.load(file)
+    except FileFormatError:
+        return False
+    return True

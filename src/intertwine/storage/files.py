@@ -1,0 +1,436 @@
+"""Writing that survives a kill: atomic files, checked tensor files, hashes, row ranges."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from bisect import bisect_left, bisect_right
+from contextlib import ExitStack, contextmanager
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialise
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.storage.untrusted import DAMAGE, parse_json, read_text, require_ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from intertwine.numerics.arrays import Array
+
+HEADER_KEY = "intertwine"
+FORMAT_VERSION = 1
+# Of Linux's renameat2: names are as they are given, and are exchanged.
+HERE, EXCHANGE = -100, 2
+# Files of a feature set that bear these names, and, where they are there, these ends of names.
+OF_SETS = ("ids.txt", "labels.npy", "feature_set.json")
+ENDS_OF_SETS = (".npy", ".head.safetensors")
+# Characters of a file's name that go into the names of its temporaries.
+LONGEST_NAME = 100
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success its bytes become `path` in one step.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace. Its folder is made when absent.
+
+    Yields
+    ------
+    temporary
+        A path to write to. Whatever happens, nothing half-written is left under `path`.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays, since some writers choose a format by it.
+        temporary, handle = new_temporary(path, path.suffix)
+        os.close(handle)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def new_temporary(path: Path, suffix: str) -> tuple[Path, int]:
+    """Create an empty file beside another, under a name that nobody can foresee.
+
+    Parameters
+    ----------
+    path
+        The file that it is to become.
+    suffix
+        How its name ends.
+
+    Returns
+    -------
+    temporary
+        Its path.
+    handle
+        Of the open file.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=suffix)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())
+    return temporary, handle
+
+
+def no_links(path: str, flags: int) -> int:
+    """Open a file, but not what a link of that name leads to; an opener for `open`."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def exchange_names(a: Path, b: Path) -> bool:
+    """Exchange the names of two files in one step; return whether the system can."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    names = os.fsencode(a), os.fsencode(b)
+    return rename is not None and rename(HERE, names[0], HERE, names[1], EXCHANGE) == 0
+
+
+def forget_temporary(path: Path) -> None:
+    """Remove what runs that were killed while they wrote a file left beside it."""
+    prefix, suffix = _temporary_prefix(path), path.suffix
+    # Exactly what mkstemp makes: `a` leaves alone what `a-b`, which may be in the making, has.
+    ours = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}" + re.escape(suffix))
+    for stale in path.parent.glob(f"{escape(prefix)}*"):
+        if ours.fullmatch(stale.name):
+            stale.unlink(missing_ok=True)
+
+
+def _temporary_prefix(path: Path) -> str:
+    name = path.name
+    if len(name) > LONGEST_NAME:
+        # Names that begin alike must not share what is in the making.
+        name = f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f".tmp-{name}-"
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Raise now, before long work, when a folder could not be written afterwards.
+
+    Nothing is made: the nearest folder that exists is tried with a file that has no name.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be made or written.
+    """
+    folder = Path(folder)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def require_apart(output: Path, *inputs: Path) -> None:
+    """Raise where a file to write would take the place of one that is read, by whatever name.
+
+    Parameters
+    ----------
+    output
+        The file to write.
+    inputs
+        Files, and feature set folders, of which every file that belongs to the set counts.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    real = output.resolve()
+    for given in inputs:
+        if real == given.resolve() or (
+            output.exists() and given.exists() and output.samefile(given)
+        ):
+            raise InputError(f"got {output} as input and output, expected another name to write")
+        of_set = real.name in OF_SETS or (output.exists() and real.name.endswith(ENDS_OF_SETS))
+        if of_set and given.is_dir() and real.parent == given.resolve():
+            raise InputError(
+                f"{output} belongs to the feature set {given}, which is read; expected another name to "
+                "write"
+            )
+
+
+def require_outside(output: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Raise where a folder to write is, or lies in, one that is read.
+
+    Parameters
+    ----------
+    output
+        The folder to write.
+    inputs
+        What is read; those that are no folders do not count.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    place = Path(output).resolve()
+    for each in inputs:
+        given = Path(each).resolve()
+        if given == place or given in place.parents:
+            where = "is" if given == place else "lies in"
+            raise InputError(
+                f"got --out {output}, which {where} the input {each}; give another --out"
+            )
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """Return the error that says a file could not be written, and why."""
+    reason = error.strerror or str(error)
+    return InputError(f"cannot write {path}: {reason}; nothing half-written is left there")
+
+
+def _umask() -> int:
+    # The only portable way to read the umask is to set it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None:
+    """Write several whole files; none gets its name before the bytes of all are on disk.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    files
+        Bytes by name; the last gets its name last.
+    """
+    with ExitStack() as stack:
+        for name, data in reversed(files.items()):
+            stack.enter_context(atomic_path(Path(folder) / name)).write_bytes(data)
+
+
+def forget(folder: Path) -> None:
+    """Remove a folder of what a killed run would go on from, when the work is done."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def text_bytes(text: str) -> bytes:
+    """Return text in UTF-8; halves of characters, for bytes of names that are none, as escapes.
+
+    In JSON the escapes are JSON's own.
+    """
+    return text.encode(errors="backslashreplace")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that UTF-8 can hold; NaN is refused because JSON has none."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text_bytes(text).decode()
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as readable JSON; NaN is refused because JSON has none."""
+    return f"{json_text(value, indent=2)}\n".encode()
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON, atomically; NaN is refused because JSON has none."""
+    write_bytes(path, json_bytes(value))
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FileFormatError
+        When it cannot be read or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    require_ordinary(path)
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def sha256_tensors(tensors: Mapping[str, Array], header: Mapping[str, Any]) -> str:
+    """Return one SHA-256 over named arrays (names, dtypes, shapes, bytes) and a JSON header."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        # A name that JSON spelled may have half a character in it.
+        told = f"{name}|{tensor.dtype.str}|{tensor.shape}"
+        digest.update(told.encode("utf-8", "surrogatepass"))
+        # Zero-size arrays cannot be cast to bytes.
+        digest.update(tensor.reshape(-1).view(np.uint8).data if tensor.size else b"")
+    return digest.hexdigest()
+
+
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Array], *, kind: str, header: dict[str, Any]
+) -> None:
+    """Write arrays and a readable header as one safetensors file, with a checksum over both.
+
+    Parameters
+    ----------
+    path
+        The file to write, atomically.
+    tensors
+        The arrays by name.
+    kind
+        What the file is, for example `map`; `read_tensors` asks for it.
+    header
+        JSON-ready values a person can read with any safetensors tool.
+    """
+    body = {"kind": kind, "format_version": FORMAT_VERSION, **header}
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    body["sha256"] = sha256_tensors(contiguous, body)
+    # One key only: safetensors writes several in no fixed order, and bytes must be reproducible.
+    write_bytes(path, serialise(contiguous, metadata={HEADER_KEY: json_text(body)}))
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the header of a file that `write_tensors` wrote, without its arrays.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no such file or was made by a newer version.
+    """
+    require_ordinary(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            text = (file.metadata() or {})[HEADER_KEY]
+        header = parse_json(text)
+        version = header["format_version"]
+    except (OSError, SafetensorError, *DAMAGE) as error:
+        reason = str(error) if isinstance(error, (OSError, SafetensorError)) else "no header"
+        raise FileFormatError(
+            f"{path}: not a file that intertwine wrote, or cut short ({reason})"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; upgrade it"
+        )
+    if json_text(header) != text:
+        # The checksum is over values; this catches a byte that changes only their spelling.
+        raise FileFormatError(f"{path}: its header was altered")
+    return dict(header)
+
+
+def read_tensors(
+    path: str | os.PathLike[str], *, kind: str
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read a file that `write_tensors` wrote and check every byte of it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must be.
+
+    Returns
+    -------
+    tensors
+        The arrays by name.
+    header
+        The header as it was given.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is of another kind, cut, or altered.
+    """
+    header = read_header(path)
+    if header.get("kind") != kind:
+        raise FileFormatError(f"{path}: holds a {header.get('kind')}, expected a {kind}")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, *DAMAGE) as error:
+        # Such as a dtype that NumPy lacks.
+        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+    expected = header.pop("sha256", None)
+    if sha256_tensors(tensors, header) != expected:
+        raise FileFormatError(f"{path}: its checksum does not match; the file was altered")
+    return tensors, header
+
+
+class RowRanges:
+    """A set of rows as disjoint half-open ranges, for what is finished and what is left.
+
+    Parameters
+    ----------
+    ranges
+        Pairs (start, stop); they may touch or overlap, in any order.
+    """
+
+    def __init__(self, ranges: Iterable[Sequence[int]] | None = None) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        for start, stop in sorted((int(start), int(stop)) for start, stop in ranges or ()):
+            last = self._ranges[-1] if self._ranges else None
+            if last is not None and start <= last[1]:
+                self._ranges[-1] = (last[0], max(last[1], stop))
+            elif start < stop:
+                self._ranges.append((start, stop))
+
+    def add(self, start: int, stop: int) -> None:
+        """Add rows start … stop−1."""
+        if stop <= start:
+            return
+        # Those that it touches: from the first that ends at its start or later.
+        first = bisect_left(self._ranges, start, key=lambda pair: pair[1])
+        last = bisect_right(self._ranges, stop, key=lambda pair: pair[0])
+        if first < last:
+            start = min(start, self._ranges[first][0])
+            stop = max(stop, self._ranges[last - 1][1])
+        self._ranges[first:last] = [(start, stop)]
+
+    def missing(self, n_rows: int) -> list[tuple[int, int]]:
+        """Return the ranges of 0 … n_rows−1 that are not in the set."""
+        inside = (min(max(edge, 0), n_rows) for pair in self._ranges for edge in pair)
+        edges = [0, *inside, n_rows]
+        return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+
+    def to_list(self) -> list[list[int]]:
+        """Return the ranges as lists, ready for JSON."""
+        return [list(pair) for pair in self._ranges]

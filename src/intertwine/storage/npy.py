@@ -1,0 +1,350 @@
+"""Reading ranges of rows from a `.npy` file in bounded memory.
+
+A mapping would count every page it touches as resident memory, so rows are read into buffers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import tokenize
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from intertwine.errors import FileFormatError, InputError
+from intertwine.storage.files import cannot_write, new_temporary, no_links
+from intertwine.storage.untrusted import require_ordinary
+from intertwine.wording import counted
+
+if TYPE_CHECKING:
+    from intertwine.numerics.arrays import Array
+
+# Beginnings of what lies under the name of an array.
+_OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
+    b"PK\x03\x04": "a zip, such as an .npz; save each array with numpy.save",
+}
+# What parsing a damaged header can raise: it is a Python literal that names a dtype.
+_HEADER_ERRORS = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
+
+
+class NpyFile:
+    """A two-dimensional floating-point `.npy` file, read by rows.
+
+    Parameters
+    ----------
+    path
+        The file. Only its header is read now.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no `.npy`, holds objects, or is shorter than its header says.
+    InputError
+        When it is not (n, d) floating point.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.shape, self.dtype, self.fortran, self.offset = _read_header(self.path)
+        if len(self.shape) != 2 or self.shape[1] == 0:
+            hint = (
+                "; an array of another kind is no NAME.npy: labels are labels.npy, ids are ids.txt"
+            )
+            raise InputError(
+                f"{self.path}: got shape {self.shape}, expected (n, d) with d ≥ 1"
+                + hint * (len(self.shape) == 1)
+            )
+        if self.dtype.kind != "f" or self.dtype.itemsize not in {2, 4, 8}:
+            raise InputError(
+                f"{self.path}: got dtype {self.dtype}, expected float16, float32 or float64"
+            )
+        self._row_bytes = self.shape[1] * self.dtype.itemsize
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return int(self.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return int(self.shape[1])
+
+    def read(self, rows: range | Array) -> Array:
+        """Return some rows.
+
+        Parameters
+        ----------
+        rows
+            A contiguous range of row numbers, or (k,) row numbers in any order.
+
+        Returns
+        -------
+        features
+            (k, d) in the file's dtype, native byte order.
+
+        Raises
+        ------
+        FileFormatError
+            When the file got shorter since it was opened.
+        """
+        features = np.empty((len(rows), self.dim), self.dtype)
+        if len(rows):
+            with self.path.open("rb", buffering=0) as file:
+                fill = self._fill_columns if self.fortran else self._fill_rows
+                fill(file, features, rows)
+        return features.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _fill_rows(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
+        for position, first, count in _runs(rows):
+            file.seek(self.offset + first * self._row_bytes)
+            self._read_fully(file, features[position : position + count])
+
+    def _fill_columns(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
+        """Fill one column after another, which is how a column-major file keeps them."""
+        index = np.asarray(rows)
+        first = int(index.min())
+        column = np.empty(int(index.max()) + 1 - first, self.dtype)
+        for j in range(self.dim):
+            file.seek(self.offset + (j * self.n_rows + first) * self.dtype.itemsize)
+            self._read_fully(file, column)
+            features[:, j] = column[index - first]
+
+    def _read_fully(self, file: BinaryIO, target: Array) -> None:
+        data: memoryview[int] = target.reshape(-1).view(np.uint8).data
+        while data:
+            got = file.readinto(data)  # type: ignore[attr-defined]
+            if not got:
+                raise FileFormatError(f"{self.path}: truncated while it was read")
+            data = data[got:]
+
+
+def read_vector(path: Path) -> Array:
+    """Return a whole one-dimensional integer `.npy` file as int64.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no `.npy`, holds objects, or is cut.
+    InputError
+        When it is not one-dimensional integers, or holds one that int64 does not.
+    """
+    shape, dtype, _, offset = _read_header(path)
+    if len(shape) != 1 or dtype.kind not in "iu":
+        raise InputError(
+            f"{path}: got {'text' if dtype.kind in 'USV' else dtype} of shape {shape}, expected (n,) "
+            "integers, the number of each row's class in the order of the heads, from 0"
+        )
+    values = np.fromfile(path, dtype, count=shape[0], offset=offset)
+    large = np.flatnonzero(values > np.iinfo(np.int64).max)
+    if large.size:
+        raise InputError(
+            f"{path}: got {values[large[0]]} in row {large[0]}, expected integers below 2^63"
+        )
+    return values.astype(np.int64)
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    require_ordinary(path)
+    try:
+        # NumPy warns of headers that Python 2 wrote; their numbers are as good.
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+            version = npy_format.read_magic(file)
+            read = (
+                npy_format.read_array_header_1_0
+                if version == (1, 0)
+                else npy_format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(file)
+            offset = file.tell()
+            size = path.stat().st_size
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
+    except _HEADER_ERRORS as error:
+        raise FileFormatError(
+            f"{path}: not a .npy file, or cut short{_looks_like(path)}"
+        ) from error
+    if dtype.hasobject:
+        raise FileFormatError(f"{path}: holds Python objects, which are never unpickled")
+    if min(shape, default=0) < 0:
+        raise FileFormatError(f"{path}: got shape {shape}, which no array has")
+    expected = offset + dtype.itemsize * math.prod(shape)
+    if size < expected:
+        raise FileFormatError(
+            f"{path}: truncated: {counted(size, 'byte')}, expected {expected} for shape {shape}"
+        )
+    return shape, dtype, fortran, offset
+
+
+def _looks_like(path: Path) -> str:
+    """Return what a file is that its beginning tells, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    for mark, words in _OTHERS.items():
+        if start.startswith(mark):
+            return f": it is {words}"
+    return "" if start else ": it is empty"
+
+
+def _runs(rows: range | Array) -> list[tuple[int, int, int]]:
+    """Cut row numbers into contiguous runs: (position in the output, first row, count)."""
+    if len(rows) == 0:
+        return []
+    if isinstance(rows, range):
+        return [(0, rows.start, len(rows))]
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    counts = np.diff(starts, append=len(rows))
+    return [(int(s), int(rows[s]), int(c)) for s, c in zip(starts, counts, strict=True)]
+
+
+class RowFile:
+    """One space's `.npy`, open for writing rows anywhere.
+
+    Parameters
+    ----------
+    path
+        A file that `make_array` made.
+    n, dim, dtype
+        What it holds.
+
+    Raises
+    ------
+    InputError
+        When its size is another.
+    """
+
+    def __init__(self, path: Path, n: int, dim: int, dtype: str) -> None:
+        self.path, self.dim, self.dtype = path, dim, np.dtype(dtype)
+        self.row_bytes = dim * self.dtype.itemsize
+        self.offset = path.stat().st_size - n * self.row_bytes
+        if self.offset != len(_header((n, dim), dtype)):
+            raise InputError(
+                f"{path}: has another size than its {counted(n, 'row')}; remove it and run again"
+            )
+        self._file = open(path, "r+b", buffering=0, opener=no_links)  # noqa: SIM115
+        self._lock = threading.Lock()
+
+    def write(self, start: int, rows: Array) -> None:
+        """Write (k, d) contiguous rows from row `start` on; from any thread.
+
+        Raises
+        ------
+        InputError
+            When the disk is full or fails.
+        """
+        data: memoryview[int] = memoryview(rows.view(np.uint8).reshape(-1).data)
+        try:
+            at = self.offset + start * self.row_bytes
+            while data:
+                written = self._write_at(data, at)
+                data, at = data[written:], at + written
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write_at(self, data: memoryview[int], at: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), data, at)
+        with self._lock:  # pragma: no cover - other systems
+            self._file.seek(at)
+            return self._file.write(data)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return rows start … stop−1 as (k, d)."""
+        rows = np.empty((stop - start, self.dim), self.dtype)
+        self._file.seek(self.offset + start * self.row_bytes)
+        data = memoryview(rows.view(np.uint8).reshape(-1).data)
+        while data:
+            data = data[self._file.readinto(data) :]
+        return rows
+
+    def sync(self) -> None:
+        """Return when what was written is on disk.
+
+        Raises
+        ------
+        InputError
+            When the disk is full or fails.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(
+            f"cannot write {self.path}: {error.strerror}; rows marked complete are kept, "
+            "the same command goes on from there"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _header(shape: tuple[int, int], dtype: str) -> bytes:
+    buffer = BytesIO()
+    descr = npy_format.dtype_to_descr(np.dtype(dtype))
+    npy_format.write_array_header_1_0(
+        buffer, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()
+
+
+def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
+    """Make a `.npy` of zeros at its final size under a temporary name, room on disk included.
+
+    Parameters
+    ----------
+    path
+        Where it is to stand.
+    shape, dtype
+        What it holds.
+
+    Returns
+    -------
+    temporary
+        Where it stands until the caller renames it.
+
+    Raises
+    ------
+    InputError
+        When the disk is full or cannot be written.
+    """
+    header = _header(shape, dtype)
+    temporary = None
+    try:
+        temporary, handle = new_temporary(path, ".part")
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            file.write(header)
+            size = len(header) + shape[0] * shape[1] * np.dtype(dtype).itemsize
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # pragma: no cover - other systems
+                file.truncate(size)
+            os.fsync(file.fileno())
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+    return temporary

@@ -1,0 +1,252 @@
+"""Files that a migration makes beside those of its source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fnmatch import fnmatch
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.extras import import_extra
+from intertwine.moments.grid import cut_on_grid
+from intertwine.parallel.threads import ahead
+from intertwine.storage.files import atomic_path, cannot_write, check_writable
+from intertwine.stores.rows.store import folders_below
+from intertwine.stores.rows.switch import give_name
+from intertwine.stores.rows.target import RowTarget
+from intertwine.vectors.tables import PARQUET, TableVectors, is_tensor
+from intertwine.wording import counted
+
+if TYPE_CHECKING:
+    from intertwine.storage.npy import NpyFile
+    from intertwine.stores.address import Address
+    from intertwine.stores.files.store import FileStore
+    from intertwine.stores.rows.store import RowStore
+    from intertwine.stores.store import Mark
+
+# Bytes of vectors in a row group, which many readers hold in memory whole.
+GROUP_BYTES = 1 << 25
+# What pyarrow reads and writes under two names.
+CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
+
+
+def write_like(source: TableVectors, rows: NpyFile, output: Path) -> None:
+    """Write a table file: the source's columns, types and metadata, and new vectors.
+
+    Parameters
+    ----------
+    source
+        The file whose other columns go into the output as they are.
+    rows
+        The new vectors, one a row of the source.
+    output
+        The file to write, atomically, in the source's format.
+    """
+    arrow = import_extra("pyarrow", "arrow")
+    schema = like_schema(source, rows.dim)
+    group = max(1, GROUP_BYTES // (rows.dim * rows.dtype.itemsize))
+    ranges = cut_on_grid(0, rows.n_rows, group)
+    with atomic_path(output) as temporary, _open(temporary, schema, source) as writer:
+        read = (rows.read(range(start, stop)) for start, stop in ranges)
+        for others, vectors in ahead(zip(source.others(ranges), read, strict=True)):
+            columns = {name: others.column(name) for name in source.other_columns}
+            columns[source.column] = _lists(vectors, schema.field(source.column).type)
+            table = arrow.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+            writer.write_table(table)
+
+
+def like_schema(source: TableVectors, dim: int) -> Any:
+    """Return the source's schema, its vectors of another dimension."""
+    arrow = import_extra("pyarrow", "arrow")
+    place = source.schema.names.index(source.column)
+    field = source.schema.field(place)
+    if is_tensor(field.type):
+        field = field.with_type(
+            arrow.fixed_shape_tensor(field.type.value_type, [dim], field.type.dim_names)
+        )
+    elif getattr(field.type, "list_size", -1) > 0:
+        field = field.with_type(arrow.list_(field.type.value_field, dim))
+    return source.schema.set(place, field)
+
+
+def _lists(vectors: Any, kind: Any) -> Any:
+    """Return (k, d) numbers as an Arrow array of lists of a type, rows of NaN as null ones."""
+    arrow = import_extra("pyarrow", "arrow")
+    if is_tensor(kind):
+        return arrow.ExtensionArray.from_storage(kind, _lists(vectors, kind.storage_type))
+    d = vectors.shape[1]
+    absent = np.isnan(vectors[:, 0])
+    if getattr(kind, "list_size", -1) > 0:
+        mask = arrow.array(absent) if absent.any() else None
+        return arrow.FixedSizeListArray.from_arrays(
+            arrow.array(vectors.reshape(-1)), type=kind, mask=mask
+        )
+    large = arrow.types.is_large_list(kind)
+    edges = np.append(0, np.cumsum(np.where(absent, 0, d)))
+    offsets = arrow.array(edges, arrow.int64() if large else arrow.int32())
+    if absent.any():
+        # A null offset makes a list null.
+        offsets = arrow.array(edges, offsets.type, mask=np.append(absent, False))
+    lists = arrow.LargeListArray if large else arrow.ListArray
+    return lists.from_arrays(offsets, arrow.array(vectors[~absent].reshape(-1)), type=kind)
+
+
+def _open(path: Path, schema: Any, source: TableVectors) -> Any:
+    if path.suffix != PARQUET:
+        ipc = import_extra("pyarrow.ipc", "arrow")
+        return (ipc.new_stream if source.is_stream else ipc.new_file)(str(path), schema)
+    # Vectors neither repeat nor shrink: trying costs more than their writing.
+    others = {
+        column: CODECS.get(codec, codec)
+        for column, codec in source.codecs.items()
+        if not column.startswith(f"{source.column}.")
+    }
+    return import_extra("pyarrow.parquet", "arrow").ParquetWriter(
+        path,
+        schema,
+        use_dictionary=[*others] or False,
+        compression=others or "none",
+        write_statistics=[*others] or False,
+    )
+
+
+# What other programs write about the files of a dataset.
+LISTS = ("_metadata", "_common_metadata", "_delta_log")
+
+
+def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
+    """Return the files that an address names, beside a source.
+
+    Raises
+    ------
+    InputError
+        For another kind of store or column, the source itself, a folder that cannot be written.
+    """
+    address = source.address.beside(text)
+    address.only("metric")
+    if address.part not in {"", source.column}:
+        raise InputError(
+            f"got target column {address.part!r}, expected {source.column!r} as in the source, whose "
+            "readers find it by that name"
+        )
+    address = replace(address, part=source.column or "")
+    return FileTarget(source, address, outputs_at(source, Path(address.place)), mark)
+
+
+def outputs_at(source: RowStore, place: Path) -> list[Path]:
+    """Return the files to make at a place, one for each of the source's.
+
+    Raises
+    ------
+    InputError
+        For the source itself, a pattern, a file for many files, a folder that cannot be written.
+    """
+    if "*" in str(place):
+        raise InputError(f"got target {place}, a pattern, expected a folder or a file")
+    suffix = source.paths[0].suffix
+    if place.suffix == suffix and not place.is_dir():
+        if len(source.paths) > 1:
+            raise InputError(
+                f"got target {place}, a file, for {len(source.paths)} files; give a folder"
+            )
+        outputs = [place]
+    elif place.suffix and not place.is_dir() and len(source.paths) == 1:
+        raise InputError(f"got target {place}, expected a folder or a name that ends in {suffix}")
+    else:
+        outputs = [place / path.relative_to(source.root) for path in source.paths]
+    require_others(source, outputs)
+    return outputs
+
+
+def require_others(source: RowStore, outputs: list[Path]) -> None:
+    """Raise when files to make are the source's, or stand where nothing can be written.
+
+    Raises
+    ------
+    InputError
+        Naming one.
+    """
+    given = {path.resolve() for path in source.paths}
+    for output in outputs:
+        if output.resolve() in given:
+            raise InputError(f"{output} is the source itself; name another file or folder")
+        if finds(source.address.place, output):
+            raise InputError(
+                f"{output} would be one of the files of {source.name}; name a target outside of it"
+            )
+    check_writable(outputs[0].parent)
+
+
+def finds(place: str, path: Path) -> bool:
+    """Return whether an address's files will be found to hold a path, too."""
+    real = path.resolve()
+    if Path(place).is_dir():
+        return any(real.is_relative_to(folder) for folder, _ in folders_below(Path(place)))
+    if not has_magic(place):
+        return False
+    wanted, parts = Path(place).resolve().parts, real.parts
+    if "**" in wanted:
+        return fnmatch(str(real), str(Path(place).resolve()))
+    return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))
+
+
+class FileTarget(RowTarget):
+    """Parquet, Arrow or `.npy` files as the source's, with their other columns.
+
+    Parameters
+    ----------
+    source
+        Where the vectors come from.
+    address
+        Of these files.
+    outputs
+        The files, one for each of the source's.
+    made
+        The mark that they bear.
+    """
+
+    def __init__(
+        self, source: FileStore, address: Address, outputs: list[Path], made: Mark
+    ) -> None:
+        super().__init__(source, address, outputs, made)
+        self._files = source
+        self.making = "at once" if address.scheme == "npy" else "beside"
+
+    def build(self, file: int, rows: NpyFile) -> None:
+        """Write the file that is to hold some rows, atomically."""
+        source, output = self._files.open_file(file), self.outputs[file]
+        if isinstance(source, TableVectors):
+            write_like(source, rows, output)
+            return
+        try:
+            give_name(rows.path, output)
+        except OSError as error:
+            raise cannot_write(output, error) from error
+
+    def require_ready(self, *, force: bool = False) -> list[str]:
+        """Raise where a name is taken; return warnings of files that say what the source's files hold."""
+        paths = self._files.paths
+        beside = [folder / name for folder in {path.parent for path in paths} for name in LISTS]
+        beside += [self._files.root / name for name in LISTS]
+        beside += [path.with_name(f".{path.name}.crc") for path in paths]
+        found = sorted({str(path) for path in beside if path.exists()})
+        warnings = [
+            f"{name} says what the files beside it hold, which a switch makes untrue: write it again "
+            "then, or remove it"
+            for name in found[:1]
+        ]
+        if found[1:]:
+            warnings.append(f"so do {len(found) - 1} more, such as {found[1]}")
+        return warnings + super().require_ready(force=force)
+
+    def opened(self) -> FileStore:
+        """Return the finished files as a store."""
+        return type(self._files)(self.address, self.outputs, self.metric)
+
+    def described(self, path: Path) -> str:
+        """Return how many rows a file holds, in words."""
+        return f"it holds {counted(self._files.open_path(path).n_rows, 'row')} now"

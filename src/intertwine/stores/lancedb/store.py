@@ -1,0 +1,231 @@
+"""Vectors in a column of a LanceDB table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.stores.lancedb.arrow import (
+    Columns,
+    common_dimension,
+    find_columns,
+    one_line,
+    to_array,
+)
+from intertwine.stores.lancedb.folder import PAGE, connect, quoted, tables_of, where_ids
+from intertwine.stores.lancedb.indexes import DISTANCES
+from intertwine.stores.store import Batch, Mark, check_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from intertwine.numerics.arrays import Array
+    from intertwine.stores.address import Address
+    from intertwine.stores.lancedb.target import LanceTarget
+    from intertwine.stores.store import Metric
+
+METRIC_OF: dict[str, Metric] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
+# Ids of one question.
+QUESTION = 1000
+
+
+def open_store(address: Address) -> LanceStore:
+    """Open `lancedb:FOLDER[?vector=COLUMN][&id=COLUMN][&metric=…]#TABLE`.
+
+    The folder may be a bucket, such as `s3://…`; rows are told apart by the column `id` unless
+    another is named.
+
+    Raises
+    ------
+    InputError
+        Where the folder, the table or its columns cannot be used.
+    """
+    address.only("vector", "id", "metric")
+    if address.place.startswith("db://"):
+        raise InputError(f"{address.shown}: got a hosted database, expected a folder or a bucket")
+    if "://" not in address.place and not Path(address.place).is_dir():
+        raise InputError(f"{address.shown}: there is no folder {address.place}")
+    database = connect(address.place)
+    there = tables_of(database)
+    if address.part not in there:
+        raise InputError(
+            f"{address.shown}: there is no table {address.part!r}, only "
+            f"{', '.join(there) or 'none'}; name one behind '#'"
+        )
+    with one_line():
+        schema = database.open_table(address.part).schema
+    options = address.options
+    columns = find_columns(schema, options.get("vector"), options.get("id", "id"), address.shown)
+    return LanceStore(address, database, columns)
+
+
+class LanceStore:
+    """A column of vectors; items are told apart by another column.
+
+    Pages are read from one version of the table each time, so that they fit together while others
+    write. Their order is the table's.
+
+    Parameters
+    ----------
+    address
+        Where it is.
+    database
+        The open one.
+    columns
+        What is known of the table.
+    """
+
+    def __init__(self, address: Address, database: Any, columns: Columns) -> None:
+        self.address, self.database, self.columns = address, database, columns
+        self.name = address.shown
+        self._table: Any = None
+        if not columns.dim:
+            pages = (page[columns.vector] for page in self.pages([columns.vector], PAGE))
+            columns = self.columns = replace(columns, dim=common_dimension(pages, self.name))
+        self.dim = columns.dim
+        asked, indexed = check_metric(address.options.get("metric"), self.name), self._indexed()
+        if asked and indexed and asked != indexed:
+            raise InputError(f"{self.name}: got metric {asked}, but its index goes by {indexed}")
+        self.metric = asked or indexed
+
+    @property
+    def table(self) -> Any:
+        """The open table, which sees what others write."""
+        if self._table is None:
+            with one_line():
+                self._table = self.database.open_table(self.address.part)
+        return self._table
+
+    def _indexed(self) -> Metric | None:
+        """Return what the index of the vectors goes by."""
+        with one_line():
+            for index in self.table.list_indices():
+                if index.columns == [self.columns.vector]:
+                    stats = self.table.index_stats(index.name)
+                    return METRIC_OF.get(str(stats.distance_type).lower())
+        return None
+
+    def close(self) -> None:
+        """Let go of the table."""
+        self._table = None
+
+    def count(self) -> int:
+        """Return the number of rows whose vector is not null."""
+        with one_line():
+            return int(self.table.count_rows(f"{quoted(self.columns.vector)} IS NOT NULL"))
+
+    def pinned(self) -> Any:
+        """Return the table as it is now, whatever is written to it later."""
+        with one_line():
+            return self.database.open_table(self.address.part, version=self.table.version)
+
+    def pages(
+        self, columns: Sequence[str] | None, size: int, start: int = 0, pinned: Any = None
+    ) -> Iterator[Any]:
+        """Give columns of all rows, a page a query, with `_rowid` of that version.
+
+        No reader stays open between pages: LanceDB can lock up when a table is written meanwhile.
+        """
+        with one_line():
+            pinned = pinned or self.pinned()
+            total = pinned.count_rows()
+        for offset in range(start, total, size):
+            with one_line():
+                query = pinned.search().with_row_id(True).offset(offset).limit(size)
+                page = (query.select(list(columns)) if columns else query).to_arrow()
+            yield page
+
+    def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
+        """Give items in the order of the table, those without a vector left out."""
+        pinned = self.pinned()
+        start = 0 if after is None else self._place(after, pinned) + 1
+        for page in self.pages([self.columns.id, self.columns.vector], size, start, pinned):
+            there = page.filter(page[self.columns.vector].is_valid())
+            if len(there):
+                yield self.batch(there)
+
+    def _place(self, item: Any, pinned: Any) -> int:
+        """Return the place of an item in the order of the table."""
+        place = 0
+        for page in self.pages([self.columns.id], PAGE, 0, pinned):
+            ids: list[Any] = page[self.columns.id].to_pylist()
+            if item in ids:
+                return place + ids.index(item)
+            place += len(ids)
+        raise InputError(f"{self.name}: there is no item {item!r} to go on behind")
+
+    def batch(self, page: Any) -> Batch:
+        """Return a page as a batch; its payload is the page itself."""
+        ids = page[self.columns.id].to_pylist()
+        return Batch(ids, to_array(page[self.columns.vector], self.dim), page)
+
+    def sample(self, size: int) -> Batch:
+        """Return rows at random places, the same ones for the same number of rows."""
+        names = [self.columns.id, self.columns.vector]
+        pinned = self.pinned()
+        with one_line():
+            total, drawn = int(pinned.count_rows()), size
+            while True:
+                drawn = min(drawn, total)
+                places = np.random.default_rng(0).choice(total, drawn, replace=False, shuffle=False)
+                page = pinned.take_offsets(np.sort(places).tolist()).select(names).to_arrow()
+                page = page.filter(page[self.columns.vector].is_valid())
+                if len(page) >= size or drawn == total:
+                    break
+                drawn *= 4
+        keep = np.linspace(0, len(page) - 1, min(size, len(page))).round().astype(int)
+        return self.batch(page.take(keep))
+
+    def find(self, ids: Sequence[Any], names: Sequence[str], pinned: Any = None) -> Iterator[Any]:
+        """Give columns of the rows that have some ids, now or in a version."""
+        for first in range(0, len(ids), QUESTION):
+            with one_line():
+                table = pinned or self.table
+                query = table.search().where(where_ids(self, ids[first : first + QUESTION]))
+                page = query.select(list(names)).limit(table.count_rows()).to_arrow()
+            yield page
+
+    def read(self, ids: Sequence[Any]) -> Array:
+        """Return the vectors of items, a row of NaN where there is none."""
+        vectors = np.full((len(ids), self.dim), np.nan, self.columns.number.to_pandas_dtype())
+        places: dict[Any, list[int]] = {}
+        for place, item in enumerate(ids):
+            places.setdefault(item, []).append(place)
+        for page in self.find(list(places), [self.columns.id, self.columns.vector]):
+            found = self.batch(page)
+            for item, vector in zip(found.ids, found.vectors, strict=True):
+                vectors[places[item]] = vector
+        return vectors
+
+    def search(self, queries: Array, k: int) -> list[list[Any]]:
+        """Return the nearest items of each query, by the column's index where it has one."""
+        found = []
+        for query in queries:
+            with one_line():
+                asked = self.table.search(query, vector_column_name=self.columns.vector)
+                if self.metric:
+                    asked = asked.distance_type(DISTANCES[self.metric])
+                page = asked.select([self.columns.id, "_distance"]).limit(k).to_arrow()
+            found.append(page[self.columns.id].to_pylist())
+        return found
+
+    def mark(self) -> Mark | None:
+        """Return what the metadata of the vectors' field say of a migration."""
+        with one_line():
+            return Mark.from_text(replace(self.columns, schema=self.table.schema).note)
+
+    def target(self, text: str, mark: Mark) -> LanceTarget:
+        """Return another table of the same folder.
+
+        Raises
+        ------
+        InputError
+            For another kind of store, another folder, the table itself, and ids that stand twice.
+        """
+        from intertwine.stores.lancedb.target import target_of
+
+        return target_of(self, text, mark)

@@ -1,0 +1,192 @@
+"""What the closed-set study works on: two feature sets made ready and checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import Doubt, InputError
+from intertwine.estimators.analytic import check_classes
+from intertwine.studies.closed_set import fresh
+from intertwine.studies.same_images import rows_in_both
+from intertwine.wording import counted, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.numerics.arrays import Array
+    from intertwine.spaces import Head
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fit set and an evaluation set over the same spaces, with heads and class numbers.
+
+    Parameters
+    ----------
+    fit, evaluation
+        The feature sets.
+    names
+        The spaces of both, in order; networks first, controls last.
+    controls
+        Those of `names` that are controls.
+    heads
+        By space.
+    labels
+        (n_eval,) class numbers 0 … K−1 of the evaluation rows.
+    fit_labels
+        (n_fit,) class numbers of the fit rows, only to state class coverage; None when unknown.
+    notes
+        Sentences a reader should know.
+    overlap
+        Evaluation rows that are fit rows too.
+    """
+
+    fit: FeatureSet
+    evaluation: FeatureSet
+    names: list[str]
+    controls: list[str]
+    heads: dict[str, Head]
+    labels: Array
+    fit_labels: Array | None
+    notes: list[str]
+    overlap: int = 0
+
+    @property
+    def networks(self) -> list[str]:
+        """The spaces that are not controls."""
+        return [name for name in self.names if name not in self.controls]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K."""
+        return self.heads[self.names[0]].n_classes
+
+    @classmethod
+    def of(
+        cls,
+        fit: FeatureSet,
+        evaluation: FeatureSet,
+        *,
+        controls: Sequence[str] = (),
+        allow_overlap: bool = False,
+    ) -> Problem:
+        """Check two feature sets against each other.
+
+        Parameters
+        ----------
+        fit, evaluation
+            The sets.
+        controls
+            Spaces that are controls.
+        allow_overlap
+            Whether rows may be in both.
+
+        Raises
+        ------
+        InputError
+            For spaces, heads, classes or labels that are missing or do not fit together, fewer
+            than two rows to fit on, or rows in both sets unless that is allowed.
+        """
+        notes = [*fit.notes, *evaluation.notes]
+        names = _shared_spaces(fit, evaluation, notes)
+        for name in controls:
+            if name not in names:
+                raise InputError(f"got control {name!r}, expected one of the spaces {named(names)}")
+        if fresh.NAME in names:
+            raise InputError(f"space {fresh.NAME}: the study makes one of this name; rename yours")
+        names = [a for a in names if a not in controls] + [a for a in names if a in controls]
+        if len(names) < 2:
+            raise InputError(
+                f"got {counted(len(names), 'space')} in both sets, expected at least two"
+            )
+        if fit.n < 2:
+            raise InputError(
+                f"{fit}: got n = {counted(fit.n, 'row')}, expected at least 2 to fit a map"
+            )
+        heads = {name: _head(name, fit, evaluation) for name in names}
+        for name in names[1:]:
+            check_classes(heads[names[0]], heads[name], f"{names[0]} and {name}")
+        if evaluation.labels is None:
+            raise InputError(f"{evaluation}: no labels.npy; accuracy needs a label for each row")
+        classes = heads[names[0]].classes
+        labels = _class_numbers(evaluation, evaluation.labels, classes)
+        overlap, doubts = _overlap(fit, evaluation, names, allowed=allow_overlap)
+        return cls(
+            fit=fit,
+            evaluation=evaluation,
+            names=names,
+            controls=[name for name in names if name in controls],
+            heads=heads,
+            labels=labels,
+            fit_labels=None if fit.labels is None else _class_numbers(fit, fit.labels, classes),
+            notes=[*notes, *doubts],
+            overlap=overlap,
+        )
+
+
+def _overlap(
+    fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str], *, allowed: bool
+) -> tuple[int, list[str]]:
+    """Return how many rows are in both sets, and a doubt about them if there are any.
+
+    Raises
+    ------
+    InputError
+        When there are and that is not allowed.
+    """
+    with_ids = fit.has_ids and evaluation.has_ids
+    if with_ids:
+        count = int(np.isin(evaluation.id_hashes, fit.id_hashes).sum())
+    else:
+        count = int(rows_in_both(fit, evaluation, names).sum())
+    if not count:
+        copies = int(rows_in_both(fit, evaluation, names).sum()) if with_ids else 0
+        told = f"{counted(copies, 'evaluation row equals', 'evaluation rows equal')} a row of the fit set under another id"
+        return 0, [Doubt(f"{told}: were they fitted on?")] if copies else []
+    of = f"{count} of {evaluation.n} evaluation rows"
+    if allowed:
+        return count, [Doubt(f"{of} were also fitted on: scores are too good")]
+    raise InputError(
+        f"{of} are in the fit set {fit} too, by their {'ids' if with_ids else 'values'}: scores would be "
+        "too good; keep rows apart for --eval, or say --allow-overlap"
+    )
+
+
+def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) -> list[str]:
+    names = [name for name in fit.spaces if name in evaluation.spaces]
+    left_out = sorted(set(fit.spaces) ^ set(evaluation.spaces))
+    if left_out:
+        notes.append(f"left out, being in only one of the two sets: {', '.join(left_out)}")
+    for name in names:
+        fit.spaces[name].require(evaluation.spaces[name])
+    return names
+
+
+def _head(name: str, fit: FeatureSet, evaluation: FeatureSet) -> Head:
+    found = [each.heads[name] for each in (evaluation, fit) if name in each.heads]
+    if not found:
+        raise InputError(
+            f"space {name} has no head; put {name}.head.safetensors (weight, bias) beside "
+            f"{name}.npy in {evaluation}"
+        )
+    if found[0].fingerprint() != found[-1].fingerprint():
+        raise InputError(f"space {name}: its heads in {fit} and {evaluation} differ")
+    return found[0]
+
+
+def _class_numbers(feature_set: FeatureSet, labels: Array, classes: Array) -> Array:
+    """Return the position of each label among the heads' classes, (n,) int64."""
+    sorter = np.argsort(classes)
+    place = np.searchsorted(classes, labels, sorter=sorter)
+    numbers = sorter[np.minimum(place, len(classes) - 1)]
+    bad = np.flatnonzero(classes[numbers] != labels)
+    if bad.size:
+        raise InputError(
+            f"{feature_set}: label {labels[bad[0]]} of row {bad[0]} is out of range: none of the "
+            f"heads' {len(classes)} classes ({classes.min()} … {classes.max()})"
+        )
+    return np.asarray(numbers)

@@ -1,0 +1,137 @@
+"""The closed-set study: every network's features in every other network's classifier.
+
+Section 3 of McNeely-White, Sattelberg, Blanchard & Beveridge, *Exploring the Interchangeability of
+CNN Embedding Spaces*, arXiv 2010.02323 (2020). Maps are fitted with neither labels nor heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from intertwine.features.rows import curve_sizes, nested_subsets
+from intertwine.studies.closed_set import fresh
+from intertwine.studies.closed_set import rows as tables
+from intertwine.studies.closed_set.problem import Problem
+from intertwine.studies.closed_set.rows import facts
+from intertwine.studies.closed_set.swaps import Say, Swaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intertwine.estimators import FitOptions
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.parallel.workers import Workers
+
+CURVE_POINTS = 10
+
+
+@dataclass(frozen=True)
+class ClosedSetResult:
+    """The result of the closed-set study: the object that `report.json` holds.
+
+    Parameters
+    ----------
+    facts
+        Single values by key: n_fit, n_eval, medians, options, notes and so on.
+    natives, pairs, analytic, baselines, contrast, curve
+        The tables, a dictionary a row. A number that is undefined is None with a `reason`.
+    """
+
+    facts: dict[str, Any]
+    natives: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    analytic: list[dict[str, Any]] = field(default_factory=list)
+    baselines: list[dict[str, Any]] = field(default_factory=list)
+    contrast: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as one JSON-ready object."""
+        value = asdict(self)
+        return {"study": "closed-set", **value.pop("facts"), **value}
+
+
+def closed_set(
+    fit: FeatureSet,
+    evaluation: FeatureSet,
+    *,
+    options: FitOptions,
+    controls: Sequence[str] = (),
+    allow_overlap: bool = False,
+    precision: str = "auto",
+    device: str = "cpu",
+    workers: Workers | None = None,
+    curve_points: int = CURVE_POINTS,
+    say: Say | None = None,
+) -> ClosedSetResult:
+    """Score every ordered pair of networks, with everything an honest reader needs beside it.
+
+    Parameters
+    ----------
+    fit
+        The rows that maps are fitted on; its labels are used only to state class coverage.
+    evaluation
+        The rows that maps are scored on, with labels.
+    options
+        How maps are fitted.
+    controls
+        Spaces that are controls, such as an untrained network.
+    allow_overlap
+        Whether rows may be in both sets; scores are then too good, and a first note says so.
+    precision, device
+        Of the products: `auto`, `float64`, `float32` or `fast`; `cpu`, `cuda` or `cuda:N`.
+    workers
+        Where parts of the moments are worked out; here when omitted.
+    curve_points
+        Points of the curve over the number of fit rows; the last is all of them.
+    say
+        Called with (what, done, total) as work goes on.
+
+    Returns
+    -------
+    result
+        Tables and facts.
+
+    Raises
+    ------
+    InputError
+        For sets that do not fit together, rows in both of them unless that is allowed, or features
+        that are not finite.
+    """
+    problem = Problem.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
+    run = Swaps(
+        problem,
+        options,
+        precision=precision,
+        device=device,
+        workers=workers,
+        say=say or (lambda *_: None),
+    )
+    sizes = curve_sizes(fit.n, max(curve_points, 1))
+    sizes = [size for size in sizes if size >= 2]
+    covered: set[int] = set()
+    curve: list[dict[str, Any]] = []
+    rings = nested_subsets(fit.id_hashes, sizes)
+    for step, (size, ring) in enumerate(zip(sizes, rings, strict=True)):
+        run.add(ring, step, sizes)
+        if problem.fit_labels is not None:
+            covered |= set(problem.fit_labels[ring].tolist())
+        known = len(covered) if problem.fit_labels is not None else None
+        last = step == len(sizes) - 1
+        cells = run.cells(full=last)
+        curve += tables.curve_rows(cells, problem, size, known)
+        run.say("fitting and scoring", step + 1, len(sizes))
+    pairs = tables.pair_rows(cells, run.natives, problem)
+    analytic = tables.analytic_rows(run.analytic(), problem)
+    contrast = tables.contrast_rows(cells, analytic, run.natives, problem)
+    kept = [row for row in analytic if row["target"] != fresh.NAME]
+    return ClosedSetResult(
+        facts=facts(pairs, cells, problem, options, run.moments.precision, run.doubts()),
+        natives=tables.native_rows(run.natives, problem),
+        pairs=pairs,
+        analytic=kept,
+        baselines=tables.baseline_rows(run.baselines(), problem),
+        contrast=contrast,
+        curve=curve,
+    )

@@ -1,0 +1,178 @@
+"""Sentences that depend on how a study was run: method, λ, intercept, findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intertwine.report.numbers import count, number_of, plain, share, significant, unit
+
+if TYPE_CHECKING:
+    from intertwine.studies.closed_set.lookup import Study
+
+METHODS = {
+    "ridge": (
+        "Ridge regression: the matrix M and offset b that minimise "
+        "Σ‖M·f(x) + b − g(x)‖² + λ‖M‖² over the fit rows x, where f are the source’s features "
+        "and g the target’s"
+    ),
+    "least-squares": (
+        "Least squares: the matrix M and offset b that minimise Σ‖M·f(x) + b − g(x)‖² over the "
+        "fit rows x, where f are the source’s features and g the target’s; of several, the "
+        "smallest M"
+    ),
+    "reduced-rank": (
+        "Reduced-rank ridge regression: ridge, then only the few directions in which the map "
+        "explains most of the target"
+    ),
+    "procrustes": (
+        "Orthogonal Procrustes: the rotation or reflection (with a scale where asked for) and "
+        "the offset that bring the source’s features nearest to the target’s"
+    ),
+    "half-whitened": (
+        "Half-whitened cross-covariance: the covariance between the two networks, whitened on the "
+        "source’s side and by half on the target’s, with the direction of the target’s mean taken "
+        "out"
+    ),
+    "cca": (
+        "Canonical correlation: by way of the space that the two networks’ features share most"
+    ),
+    "analytic": "Analytic: computed from the two classifiers’ weights; no features were looked at",
+    "identity": "Do nothing: features are passed on as they are, zero-padded or cut to size",
+    "mean": "Mean vector: the target’s mean, whatever the source’s features are",
+}
+INTERCEPTS = {
+    "free": "free: the offset is not penalised",
+    "homogeneous": "homogeneous: the offset is penalised as one more weight",
+    "none": "none: the map goes through the origin",
+}
+UNFITTED = {"analytic", "identity", "mean"}  # methods that look at no pair of features
+GCV = "chosen by generalised cross-validation (GCV) on the fit rows"
+
+
+def method_sentence(study: Study) -> str:
+    """Return how the maps were fitted."""
+    method = str(study["method"])
+    said = METHODS.get(method, f"Method {method}")
+    if study["prior"]:
+        said += f". Here it is M’s distance from the {study['prior']} map that λ penalises"
+    return said
+
+
+def is_fitted(study: Study) -> bool:
+    """Say whether the maps were fitted to both networks' features."""
+    return study["method"] not in UNFITTED
+
+
+def penalty_sentence(study: Study) -> str:
+    """Return where λ came from and what it came to."""
+    alpha = str(study["alpha"])
+    if alpha not in {"gcv", "gcv-per-target"}:
+        return f"{alpha}, the same for every pair"
+    each = "each target dimension of each pair" if alpha == "gcv-per-target" else "each pair"
+    rows = study.counted(study["pairs"])
+    lows = [row.get("alpha_min") or row.get("alpha") for row in rows]
+    highs = [row.get("alpha_max") or row.get("alpha") for row in rows]
+    low = min((value for value in lows if value is not None), default=None)
+    high = max((value for value in highs if value is not None), default=None)
+    between = "" if low is None else f"; from {significant(low)} to {significant(high)}"
+    return f"one for {each}, {GCV}{between}"
+
+
+def title(study: Study) -> str:
+    """Return the page's question."""
+    n = len(study.networks)
+    return f"How interchangeable are these {n} networks?" if n > 1 else "One network by itself"
+
+
+def lede(study: Study) -> str:
+    """Return the finding in one or two sentences."""
+    middle, worst = study["median_percent_change"], study["worst_percent_change"]
+    n = len(study.counted(study["pairs"]))
+    if middle is None:
+        return f"No change in accuracy could be computed over the {count(n)} pairs."
+    lead = (
+        "Carried into another network’s feature space by one affine map and read by that "
+        "network’s classifier, features"
+    )
+    home = "of their own network’s accuracy"
+    if study["overlap"]:
+        lead = f"On rows that maps were fitted on too, and so too well: {lead[0].lower()}{lead[1:]}"
+    said = f"{lead} {_verb(middle)} a median of {_size(study, middle)} {home}."
+    if worst is None or n < 2:
+        return said
+    return f"{said} The worst of {count(n)} pairs {_verb(worst)}s {_size(study, worst)}."
+
+
+def _verb(change: float) -> str:
+    return "gain" if change > 0 else "lose"
+
+
+def _size(study: Study, change: float) -> str:
+    return unit(plain(abs(change), study.places))
+
+
+def correlation_sentence(study: Study) -> str:
+    """Return whether the weakest networks lose most, as the paper found."""
+    found = study["loss_and_source_accuracy"] or {}
+    n, rho = found.get("n_networks"), found.get("spearman")
+    if rho is None:
+        return f"Whether they do here is undefined: {found.get('reason') or 'not measured'}."
+    p_value = found.get("p_value")
+    size = f"{count(n)} networks"
+    if p_value is not None:
+        size += f", p\u00a0=\u00a0{significant(p_value, 2)} by permuting them"
+    said = (
+        "Here, over the pairs, Spearman’s ρ between the source’s own accuracy and the loss is "
+        f"{plain(rho, 2)}"
+    )
+    few = " So few networks settle nothing." if n is not None and n < 8 else ""
+    return f"{said} ({size}); below zero means that weaker sources lose more.{few}"
+
+
+def worked_example(study: Study) -> str:
+    """Return the first pair of the table, read aloud."""
+    for source in study.networks:
+        for target in study.networks:
+            row = study.pair.get((source, target), {})
+            own = study.own(source)
+            change = row.get("percent_change")
+            if source == target or own is None or change is None or row.get("accuracy") is None:
+                continue
+            more = "higher" if change > 0 else "lower"
+            return (
+                f"For example, {source}’s features, mapped and read by {target}’s classifier, "
+                f"are labelled right on {unit(share(row['accuracy'], study.places))} of the "
+                f"evaluation rows. {source} by itself is right on "
+                f"{unit(share(own, study.places))}, so the cell is "
+                f"{_size(study, change)} {more}."
+            )
+    return ""
+
+
+def sizes_sentence(study: Study) -> str:
+    """Return both studies' sizes side by side."""
+    paper = study["paper"] or {}
+    n = len(study.counted(study["pairs"]))
+    here = (
+        f"Here: {number_of(n, 'map')}, fitted on {number_of(study['n_fit'], 'row')} and scored on "
+        f"{count(study['n_eval'])}."
+    )
+    if paper.get("n_fit") is None:
+        return here
+    there = (
+        f"The paper: {number_of(paper.get('n_maps'), 'map')}, fitted on {number_of(paper['n_fit'], 'row')} "
+        f"and scored on {count(paper.get('n_eval'))}."
+    )
+    ours = study["n_fit"]
+    if ours is None or ours >= paper["n_fit"]:
+        return f"{here} {there}"
+    why = "Fewer fit rows make a worse map; the curve below shows by how much."
+    return f"{here} {there} {why}"
+
+
+def classes_sentence(study: Study) -> str:
+    """Return how many classes there are and how many the evaluation rows hold."""
+    text = count(study["n_classes"])
+    seen = study["classes_in_eval"]
+    within = "" if seen is None else f", of which the evaluation rows hold {count(seen)}"
+    return f"{text}{within}"

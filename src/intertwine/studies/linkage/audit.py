@@ -1,0 +1,174 @@
+"""The searches of a linkage study: one pair of systems and one number of known people at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intertwine.errors import InputError
+from intertwine.estimators import Fitter, identity
+from intertwine.estimators.gcv import said_of
+from intertwine.features.feature_set import file_stamps
+from intertwine.maps.map_pair import MapPair
+from intertwine.moments.moments import Moments
+from intertwine.storage.shelf import keep, kept
+from intertwine.studies.linkage import rows as tables
+from intertwine.studies.linkage.search import read_units, search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from intertwine.estimators import FitOptions
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.numerics.arrays import Array
+    from intertwine.spaces import Space
+    from intertwine.studies.linkage.people import People
+    from intertwine.studies.linkage.search import Bridge
+
+    Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything that one pair of systems after another is searched with.
+
+    Parameters
+    ----------
+    gallery, probe
+        The sets.
+    people
+        Who is who.
+    options
+        How maps are fitted.
+    resample
+        Bootstrap samples of people.
+    precision, device
+        Of the moments.
+    kept
+        Folder where a study that was killed finds its mapped conditions; None keeps nothing.
+    """
+
+    gallery: FeatureSet
+    probe: FeatureSet
+    people: People
+    options: FitOptions
+    resample: tables.Resample
+    precision: str
+    device: str = "cpu"
+    kept: Path | None = None
+
+    def key(self, n_folds: int, n_replicates: int) -> str:
+        """Return what tells these sets and options from others."""
+        facts = [file_stamps(self.gallery), file_stamps(self.probe), n_folds, n_replicates]
+        text = json.dumps([*facts, repr(self.options), self.precision, self.device])
+        digest = hashlib.sha256(text.encode())
+        digest.update(self.gallery.id_hashes.tobytes() + self.probe.id_hashes.tobytes())
+        return digest.hexdigest()[:16]
+
+    def run(self, ladder: Sequence[int], say: Say) -> tuple[list[tables.Row], list[tables.Row]]:
+        """Return the main table and the cumulative match characteristics."""
+        pairs: list[tables.Row] = []
+        cmc: list[tables.Row] = []
+        done, total = 0, len(self.gallery.spaces) * len(self.probe.spaces)
+        for target in self.gallery.spaces:
+            templates = read_units(self.gallery, target, self.people.template_rows)
+            for source in self.probe.spaces:
+                rows = read_units(self.probe, source, self.people.probe_rows)
+                for count in [0] if source == target else ladder:
+                    row, curve = self._known(source, target, rows, templates, count)
+                    pairs.append(row)
+                    cmc += curve
+                done += 1
+                say("searching", done, total)
+        return pairs, cmc
+
+    def _known(
+        self, source: str, target: str, probes: Array, templates: Array, count: int
+    ) -> tuple[tables.Row, list[tables.Row]]:
+        """Return a condition's rows as an earlier run left them, or work them out."""
+        if self.kept is None or not count:
+            return self._condition(source, target, probes, templates, count)
+        path = self.kept / f"{source}--{target}-{count}.json"
+        found = kept(path)
+        if found is None:
+            found = self._condition(source, target, probes, templates, count)
+            if found[0]["reason"] is None:
+                keep(path, found)
+        row, curve = found
+        return row, curve
+
+    def _condition(
+        self, source: str, target: str, probes: Array, templates: Array, count: int
+    ) -> tuple[tables.Row, list[tables.Row]]:
+        """Return the row of one condition, and its cumulative match characteristic."""
+        same = "native" if source == target else "unmapped"
+        key = {
+            "source": source,
+            "target": target,
+            "condition": "mapped" if count else same,
+            "known_pairs": count,
+        }
+        edges: list[str] = []
+        try:
+            bridge = self._bridge(source, target, probes, templates, count, edges)
+            found = search(self.people, probes, templates, bridge, count)
+        except InputError as error:
+            # Too few pairs for this method; more of them may do.
+            return {**key, **tables.undefined_row(str(error))}, []
+        return (
+            {
+                **key,
+                **tables.rate_row(found, self.resample),
+                **({"edge": edges[0]} if edges else {}),
+            },
+            [{**key, **row} for row in tables.cmc_rows(found)],
+        )
+
+    def _bridge(
+        self,
+        source: str,
+        target: str,
+        probes: Array,
+        templates: Array,
+        count: int,
+        edges: list[str],
+    ) -> Bridge:
+        """Return what makes probes and templates of a fold comparable; it adds edges of λ that it meets."""
+        start, end = self.probe.spaces[source], self.gallery.spaces[target]
+        if not count:
+            padded = identity(start, end)
+            return lambda _, mine, theirs: (padded.apply(mine), theirs)
+
+        def mapped(fold: int, mine: Array, theirs: Array) -> tuple[Array, Array]:
+            chosen = self.people.known(fold, count)
+            pairs = {
+                source: probes[self.people.first_probe[chosen]],
+                target: templates[self.people.first_template[chosen]],
+            }
+            return self._fitted([start, end], pairs, mine, theirs, edges)
+
+        return mapped
+
+    def _fitted(
+        self,
+        spaces: Sequence[Space],
+        pairs: dict[str, Array],
+        mine: Array,
+        theirs: Array,
+        edges: list[str],
+    ) -> tuple[Array, Array]:
+        """Return both sides after the map that known pairs give."""
+        moments = Moments(spaces, precision=self.precision, device=self.device)
+        moments.update(pairs)
+        source, target = (space.name for space in spaces)
+        fitted = Fitter(self.options).fit(moments, source, [target])[target]
+        info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
+        edge = said_of(info.get("notes", ()))
+        edges += [edge] if edge else []
+        if isinstance(fitted, MapPair):
+            # The gallery is at hand, so both sides may be mapped.
+            return fitted.source.apply(mine), fitted.target.apply(theirs)
+        return fitted.apply(mine), theirs

@@ -1,0 +1,118 @@
+"""`intertwine linkage`: an audit of how many known pairs make a withheld database linkable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.console import options as common
+from intertwine.wording import counted
+
+# Where a study that was killed finds what it had done.
+SCRATCH = ".conditions"
+
+
+def linkage(
+    gallery: Annotated[
+        list[Path],
+        typer.Option(
+            "--gallery",
+            help="Feature set of the database under audit, with labels as identities; repeatable.",
+        ),
+    ],
+    probe: Annotated[
+        list[Path],
+        typer.Option(
+            "--probe", help="Feature set of other images of its people, with labels; repeatable."
+        ),
+    ],
+    out: common.OutOption,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            help="Known pairs, comma-separated, such as 0,10,50,all; some up to all by default."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="Folds of people, at least 2.")] = 5,
+    method: common.MethodOption = common.Method.cca,
+    alpha: common.AlphaOption = "1.0",
+    intercept: common.InterceptOption = common.Intercept.free,
+    rank: common.RankOption = None,
+    alphas: common.AlphasOption = None,
+    scale: common.ScaleOption = False,
+    precision: common.PrecisionOption = common.Precision.auto,
+    device: common.DeviceOption = "cpu",
+    json: common.JsonOption = False,
+) -> None:
+    """Audit a database: rates at which its templates are linked, never who is linked."""
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.report import check_folder, require_report_extra
+    from intertwine.storage.files import check_writable
+    from intertwine.studies.linkage.report import write_linkage_report
+    from intertwine.studies.linkage.study import linkage as study
+
+    options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
+    counts = None if known is None else [_count(text) for text in known.split(",")]
+    common.check_device(device, precision)
+    check_folder(out, "linkage", [*gallery, *probe])
+    check_writable(out)
+    common.hold(out)
+    require_report_extra()
+    with common.progress() as say:
+        result = study(
+            FeatureSet.open(*gallery),
+            FeatureSet.open(*probe),
+            options=options,
+            known=counts,
+            n_folds=folds,
+            precision=precision.value,
+            device=device,
+            scratch=out / SCRATCH,
+            say=say,
+        ).to_json()
+    common.deliver(
+        result, out, write=write_linkage_report, show=_print, as_json=json, scratch=out / SCRATCH
+    )
+
+
+def _count(text: str) -> int | str:
+    """Return a number of known pairs; what is none is left to the study to refuse."""
+    from intertwine.storage.untrusted import is_count
+
+    text = text.strip()
+    return int(text) if is_count(text) else text
+
+
+def _print(result: dict[str, Any]) -> None:
+    """Print the headline table: rank 1 by known pairs, a row a pair of systems."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    common.print_warnings(console, result)
+    size = result["pairs"][0]
+    table = Table(
+        title=f"Rank-1 rate, %: {counted(size['n_probes'], 'probe', form=',')} of {counted(size['n_people'], 'person', 'people', form=',')} among "
+        f"{size['n_gallery']:,}"
+    )
+    for title in ("Probes", "Gallery", "Known pairs", "Rank 1", "TPIR", "D_sys", "Chance"):
+        table.add_column(title, justify="left" if title in {"Probes", "Gallery"} else "right")
+    for row in result["pairs"]:
+        native = row["condition"] == "native"
+        table.add_row(
+            row["source"],
+            row["target"],
+            "native" if native else str(row["known_pairs"]),
+            _percent(row["rank1"]),
+            _percent(row["tpir_at_fpir_1e-2"]),
+            "–" if row["d_sys"] is None else f"{row['d_sys']:.2f}",
+            _percent(row["chance"], 2),
+        )
+    console.print(table)
+    common.print_notes(console, result)
+
+
+def _percent(value: float | None, places: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{places}f}"

@@ -1,0 +1,89 @@
+"""What the linkage tables and figures all ask of a report: systems, rows by pair, native rates."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from intertwine.report.numbers import decimals, number_of
+from intertwine.report.schema import Report, Row, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NEEDED = (
+    "study",
+    "pairs",
+    "cmc",
+    "linkable",
+    "known",
+    "method",
+    "alpha",
+    "intercept",
+    "folds",
+    "replicates",
+    "confidence",
+)
+TPIR = "tpir_at_fpir_1e-2"
+
+
+class LinkageStudy(Report):
+    """A linkage report's own numbers, with the look-ups that every part of it needs."""
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> LinkageStudy:
+        """Check a report and bring it to what its JSON file holds.
+
+        Raises
+        ------
+        InputError
+            When it is of another study, lacks a part, or holds what JSON cannot.
+        """
+        return cls(checked(result, study="linkage", needed=NEEDED))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every system, those of the gallery first."""
+        rows = self.result["pairs"]
+        return list(dict.fromkeys([r["target"] for r in rows] + [r["source"] for r in rows]))
+
+    @cached_property
+    def couples(self) -> list[tuple[str, str]]:
+        """Every pair of two systems, probes first."""
+        rows = [row for row in self.result["pairs"] if row["source"] != row["target"]]
+        return list(dict.fromkeys((row["source"], row["target"]) for row in rows))
+
+    @cached_property
+    def ladder(self) -> list[int]:
+        """The numbers of known pairs, ascending."""
+        return sorted(self.result["known"])
+
+    @cached_property
+    def most(self) -> int:
+        """The most known pairs."""
+        return self.ladder[-1]
+
+    @cached_property
+    def row(self) -> dict[tuple[str, str, int], Row]:
+        """The row of a condition by source, target and known pairs."""
+        return {(r["source"], r["target"], r["known_pairs"]): r for r in self.result["pairs"]}
+
+    def native(self, target: str) -> Row | None:
+        """Return the row of a gallery searched with probes of its own system."""
+        return self.row.get((target, target, 0))
+
+    @cached_property
+    def sized(self) -> Row:
+        """A row that has the sizes, whichever."""
+        rows = self.result["pairs"]
+        found: Row = next((row for row in rows if row["n_probes"]), rows[0])
+        return found
+
+    @cached_property
+    def places(self) -> int:
+        """How many decimals the study's percentages deserve."""
+        return decimals(self.sized["n_probes"])
+
+    def pairs_text(self, known: int) -> str:
+        """Return a number of known pairs in words."""
+        return "no known pair" if not known else number_of(known, "known pair")

@@ -1,0 +1,219 @@
+"""Searches of the linkage study as the rows of its report: rates alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import binom
+
+from intertwine.metrics import ranking, unlinkability
+from intertwine.metrics.intervals import (
+    CONFIDENCE,
+    bootstrap_interval,
+    people_counts,
+    percentile_interval,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from intertwine.numerics.arrays import Array
+    from intertwine.studies.linkage.people import People
+    from intertwine.studies.linkage.search import Searches
+
+Row = dict[str, Any]
+
+FPIR = 0.01
+TPIR = "tpir_at_fpir_1e-2"
+DEPTHS = (1, 5, 10)
+CMC_RANKS = (*range(1, 11), 20, 50, 100, 200, 500, 1000)
+TAIL = (1 - CONFIDENCE) / 2
+
+
+@dataclass(frozen=True)
+class Resample:
+    """How often each person's probes count in each bootstrap sample of people.
+
+    The gallery and the maps stay as they are; who is searched for is what was sampled.
+
+    Parameters
+    ----------
+    people
+        Who is who.
+    n_replicates
+        Bootstrap samples.
+    seed
+        Of the draws.
+    """
+
+    people: People
+    n_replicates: int
+    seed: int = 0
+
+    @cached_property
+    def counts(self) -> Array:
+        """(n_replicates, n_searched)."""
+        return people_counts(len(self.people.searched), self.n_replicates, seed=self.seed)
+
+    def weights(self, chosen: Array) -> Array:
+        """Return the weight of some probes, (n_replicates, n_chosen)."""
+        return np.asarray(self.counts[:, self.people.place[chosen]])
+
+
+def rate_row(found: Searches, resample: Resample) -> Row:
+    """Return the numbers of one condition, each with its interval and with what chance gives.
+
+    Parameters
+    ----------
+    found
+        What the searches gave.
+    resample
+        The bootstrap over people.
+    """
+    enrolled = np.flatnonzero(found.enrolled)
+    row: Row = {}
+    for depth, rate in zip(DEPTHS, _rank_rates(found, resample, DEPTHS), strict=True):
+        row |= _with_ends(f"rank{depth}", *rate)
+    row |= _with_ends(TPIR, *_tpir(found, resample, enrolled))
+    row |= _d_sys(found, resample)
+    guess, n = 1 / found.n_gallery, len(enrolled)
+    row |= {
+        "chance": guess,
+        "chance_low": float(binom.ppf(TAIL, n, guess)) / n,
+        "chance_high": float(binom.ppf(1 - TAIL, n, guess)) / n,
+        f"{TPIR}_chance": FPIR * guess,
+        "n_gallery": found.n_gallery,
+        "n_templates": found.n_templates,
+        "n_probes": n,
+        "n_people": len(resample.people.shared),
+        "n_impostors": len(found.enrolled),
+        "reason": None,
+    }
+    return row
+
+
+def undefined_row(reason: str) -> Row:
+    """Return the row of a condition whose map cannot be had."""
+    names = [f"rank{depth}" for depth in DEPTHS] + [TPIR, "d_sys", "d_sys_chance", "chance"]
+    row: Row = {f"{name}{end}": None for name in names for end in ("", "_low", "_high")}
+    sizes = ("n_gallery", "n_templates", "n_probes", "n_people", "n_impostors")
+    return {**row, f"{TPIR}_chance": None, **dict.fromkeys(sizes), "reason": reason}
+
+
+def cmc_rows(found: Searches) -> list[Row]:
+    """Return the cumulative match characteristic at the ranks that are shown."""
+    shown = [rank for rank in CMC_RANKS if rank <= found.n_gallery]
+    rates = ranking.cmc(found.ranks[found.enrolled], shown[-1])
+    return [
+        {"rank": rank, "rate": float(rates[rank - 1]), "chance": rank / found.n_gallery}
+        for rank in shown
+    ]
+
+
+def linkable_rows(pairs: Sequence[Row]) -> list[Row]:
+    """Return how many known pairs make each gallery linkable: the question of the audit.
+
+    Parameters
+    ----------
+    pairs
+        The main table.
+
+    Returns
+    -------
+    rows
+        By source and target: the fewest known pairs with the low end of rank 1 above the high end
+        of chance, and with rank 1 at least half of what the target's own probes reach.
+    """
+    native = {row["target"]: row["rank1"] for row in pairs if row["condition"] == "native"}
+    others = [row for row in pairs if row["condition"] != "native"]
+    rows = []
+    for source, target in dict.fromkeys((row["source"], row["target"]) for row in others):
+        mine = [row for row in others if (row["source"], row["target"]) == (source, target)]
+        known = [row for row in mine if row["rank1"] is not None]
+        above = _fewest(row for row in known if (row["rank1_low"] or 0) > (row["chance_high"] or 0))
+        own = native.get(target)
+        half = None if own is None else _fewest(row for row in known if row["rank1"] >= own / 2)
+        reasons = ["never above chance"] if above is None else []
+        if own is None:
+            reasons.append("the probe set does not hold the target's own space")
+        elif half is None:
+            reasons.append("never half of the target's own rank 1")
+        rows.append(
+            {
+                "source": source,
+                "target": target,
+                "above_chance_from": above,
+                "half_of_native_from": half,
+                "reason": "; ".join(reasons) or None,
+            }
+        )
+    return rows
+
+
+def _fewest(rows: Iterable[Row]) -> int | None:
+    return min((int(row["known_pairs"]) for row in rows), default=None)
+
+
+def _rank_rates(
+    found: Searches, resample: Resample, depths: Sequence[int]
+) -> list[tuple[float, tuple[float, float] | None]]:
+    """Return the rate of each rank with its interval."""
+    people = resample.people.place[found.enrolled]
+    n_people = len(resample.people.searched)
+    searches = np.bincount(people, minlength=n_people).astype(np.float64)
+    drawn = resample.counts @ searches  # (n_replicates,)
+    rates = []
+    for depth in depths:
+        hit = found.ranks[found.enrolled] <= depth
+        hits = resample.counts @ np.bincount(people, weights=hit, minlength=n_people)
+        draws = hits[drawn > 0] / drawn[drawn > 0]
+        rates.append((float(hit.mean()), bootstrap_interval(draws, resample.n_replicates)))
+    return rates
+
+
+def _tpir(
+    found: Searches, resample: Resample, enrolled: Array
+) -> tuple[float | None, tuple[float, float] | None]:
+    given = found.mate[enrolled], found.correct[enrolled], found.impostor
+    value = ranking.tpir_at_fpir(*given, FPIR)
+    weights = resample.weights(enrolled), resample.weights(np.arange(len(found.impostor)))
+    draws = ranking.tpir_at_fpir(*given, FPIR, weights)
+    return float(value), bootstrap_interval(draws, resample.n_replicates)
+
+
+def _d_sys(found: Searches, resample: Resample) -> Row:
+    """Return D_sys, its interval, and what permuted scores give.
+
+    Noise in histograms raises D_sys, and a bootstrap sample has it twice over: its draws are moved
+    to stand about the value itself.
+    """
+    mated, non_mated = _histograms(found)  # (n_searched, n_bins)
+    value = float(unlinkability.d_sys(mated.sum(axis=0), non_mated.sum(axis=0)))
+    counts = resample.counts
+    draws = unlinkability.d_sys(counts @ mated, counts @ non_mated)
+    draws = np.clip(draws + (value - draws.mean()), 0, 1)
+    null = unlinkability.chance(mated.sum(axis=0), non_mated.sum(axis=0), seed=resample.seed)
+    return {
+        **_with_ends("d_sys", value, bootstrap_interval(draws, resample.n_replicates)),
+        **_with_ends("d_sys_chance", float(null.mean()), percentile_interval(null)),
+    }
+
+
+def _histograms(found: Searches) -> tuple[Array, Array]:
+    """Return histograms in about equal bins from the smallest score to the largest."""
+    used = np.flatnonzero(found.mated.sum(axis=0) + found.non_mated.sum(axis=0))
+    n_bins = unlinkability.n_bins(int(found.mated.sum()))
+    edges = np.unique(np.linspace(used[0], used[-1] + 1, n_bins + 1).round().astype(np.int64))[:-1]
+    mated, non_mated = (
+        np.add.reduceat(grid, edges, axis=1).astype(np.float64)
+        for grid in (found.mated, found.non_mated)
+    )
+    return mated, non_mated
+
+
+def _with_ends(name: str, value: float | None, ends: tuple[float, float] | None) -> Row:
+    low, high = ends or (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,172 @@
+"""Every probe searched for in the gallery, fold by fold: what each search gave, without a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.metrics.ranking import ranks
+from intertwine.numerics.arrays import unit_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.numerics.arrays import Array
+    from intertwine.studies.linkage.people import People
+
+    # Of a fold: rotates probes and templates into one space, given both as unit rows.
+    Bridge = Callable[[int, Array, Array], tuple[Array, Array]]
+
+# Scores held at a time.
+CHUNK_SCORES = 4_000_000
+# Cosines are counted on this grid over −1 … 1, from which coarser histograms are made.
+GRID = 2000
+
+
+@dataclass
+class Searches:
+    """What the searches of all folds gave, a row a probe or a person.
+
+    Parameters
+    ----------
+    enrolled
+        (n_probes,) whether a probe's person is in the gallery; the others are impostors alone.
+    ranks
+        (n_probes,) rank of the own person in the whole gallery; 0 where not enrolled.
+    mate, correct
+        (n_probes,) best score while the other half of the fold is withheld, and whether it was the
+        own person's.
+    impostor
+        (n_probes,) best score while the own half of the fold is withheld, own person included.
+    mated, non_mated
+        (n_searched, GRID) counts by person of the scores against own templates and others'.
+    n_gallery, n_templates
+        People and templates searched among; the most of any fold.
+    """
+
+    enrolled: Array
+    ranks: Array
+    mate: Array
+    correct: Array
+    impostor: Array
+    mated: Array
+    non_mated: Array
+    n_gallery: int = 0
+    n_templates: int = 0
+
+    @classmethod
+    def empty(cls, people: People) -> Searches:
+        """Return room for one search a probe."""
+        n, n_people = len(people.probes), len(people.searched)
+        return cls(
+            enrolled=np.isin(people.probes, people.shared),
+            ranks=np.zeros(n, np.int64),
+            mate=np.zeros(n),
+            correct=np.zeros(n, bool),
+            impostor=np.zeros(n),
+            mated=np.zeros((n_people, GRID), np.int64),
+            non_mated=np.zeros((n_people, GRID), np.int64),
+        )
+
+
+def read_units(feature_set: FeatureSet, name: str, rows: Array | None = None) -> Array:
+    """Return rows of a space on the unit sphere, (k, d) float64.
+
+    Parameters
+    ----------
+    feature_set
+        The set.
+    name
+        The space.
+    rows
+        (k,) ascending row numbers; all rows when omitted.
+
+    Raises
+    ------
+    InputError
+        For NaN or infinite features, and for vectors of zero length, naming space and rows.
+    """
+    chosen = np.arange(feature_set.n) if rows is None else rows
+    features = feature_set.read([name], chosen)[name]
+    return unit_rows(features, name=f"{name} of {feature_set}", rows=chosen)
+
+
+def search(people: People, probes: Array, gallery: Array, bridge: Bridge, known: int) -> Searches:
+    """Search for every probe in the fold of its person.
+
+    Known people's templates are left out of the gallery: their link is known, and a map fitted on
+    these very templates would draw every probe to them.
+
+    Parameters
+    ----------
+    people
+        Who is who.
+    probes, gallery
+        (n_probes, d_source) and (n_templates, d_target) unit rows.
+    bridge
+        Makes probes and templates of a fold comparable by cosine.
+    known
+        How many people are known.
+
+    Returns
+    -------
+    searches
+        Of all folds together.
+    """
+    found = Searches.empty(people)
+    for fold in range(people.n_folds):
+        mine = np.flatnonzero(people.fold[people.probes] == fold)
+        kept = np.flatnonzero(~np.isin(people.gallery, people.known(fold, known)))
+        # A person's templates stand side by side, so that the best of them is one reduction.
+        kept = kept[np.argsort(people.gallery[kept], kind="stable")]
+        sources, targets = (_directions(x) for x in bridge(fold, probes[mine], gallery[kept]))
+        step = max(1, CHUNK_SCORES // len(kept))
+        for start in range(0, len(mine), step):
+            scores = sources[start : start + step] @ targets.T  # (chunk, n_kept)
+            _count(found, people, mine[start : start + step], kept, scores)
+            _rank(found, people, mine[start : start + step], kept, scores)
+        found.n_templates = max(found.n_templates, len(kept))
+        found.n_gallery = max(found.n_gallery, len(np.unique(people.gallery[kept])))
+    return found
+
+
+def _directions(rows: Array) -> Array:
+    """Return rows of length 1; a map may send a row to zero, which is then like nothing."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.divide(rows, norms, out=np.zeros(rows.shape), where=norms > 0))
+
+
+def _count(found: Searches, people: People, mine: Array, kept: Array, scores: Array) -> None:
+    """Add scores to the histograms of the probes' people."""
+    cells = np.clip((scores + 1) * (GRID / 2), 0, GRID - 1).astype(np.int64)
+    own = people.gallery[kept] == people.probes[mine][:, None]  # (chunk, n_kept)
+    persons = people.place[mine]
+    np.add.at(found.mated, (np.broadcast_to(persons[:, None], own.shape)[own], cells[own]), 1)
+    cells += GRID * np.arange(len(mine))[:, None]
+    counts = np.bincount(cells[~own], minlength=len(mine) * GRID).reshape(len(mine), GRID)
+    enrolled = found.enrolled[mine]
+    np.add.at(found.non_mated, persons[enrolled], counts[enrolled])
+
+
+def _rank(found: Searches, people: People, mine: Array, kept: Array, scores: Array) -> None:
+    """Note ranks and best scores of a chunk of probes, all of one fold."""
+    persons, starts = np.unique(people.gallery[kept], return_index=True)
+    best = np.maximum.reduceat(scores, starts, axis=1)  # (chunk, n_persons)
+    own = np.searchsorted(persons, people.probes[mine])
+    fold = people.fold[people.probes[mine[0]]]
+    for half in (0, 1):
+        here = people.half[people.probes[mine]] == half
+        rows, part = mine[here], best[here]
+        columns = own[here]
+        mates = found.enrolled[rows]
+        found.ranks[rows[mates]] = ranks(part[mates], columns[mates])
+        withheld = [
+            (people.fold[persons] == fold) & (people.half[persons] == other) for other in (0, 1)
+        ]
+        among = np.where(withheld[1 - half], -np.inf, part)
+        found.mate[rows] = among.max(axis=1)
+        found.correct[rows[mates]] = ranks(among[mates], columns[mates]) == 1
+        found.impostor[rows] = np.where(withheld[half], -np.inf, part).max(axis=1)

@@ -1,0 +1,195 @@
+"""The linkage study, an audit: how many known pairs make a withheld database linkable."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from intertwine.errors import Doubt, InputError, by_weight
+from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
+from intertwine.passes.held_out import CHANCE_Z
+from intertwine.studies.linkage import rows as tables
+from intertwine.studies.linkage.audit import Audit
+from intertwine.studies.linkage.people import FOLDS, People
+from intertwine.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from intertwine.estimators import FitOptions
+    from intertwine.features.feature_set import FeatureSet
+
+    Say = Callable[[str, int, int], None]
+
+ALL = "all"
+KNOWN = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
+
+
+@dataclass(frozen=True)
+class LinkageResult:
+    """The result of the linkage study: the object that `report.json` holds. It names nobody.
+
+    Parameters
+    ----------
+    facts
+        Single values by key: sizes, options, notes and so on.
+    pairs, cmc, linkable
+        The tables, a dictionary a row. A number that is undefined is None with a reason.
+    """
+
+    facts: dict[str, Any]
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    cmc: list[dict[str, Any]] = field(default_factory=list)
+    linkable: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as one JSON-ready object."""
+        value = asdict(self)
+        return {"study": "linkage", **value.pop("facts"), **value}
+
+
+def linkage(
+    gallery: FeatureSet,
+    probe: FeatureSet,
+    *,
+    options: FitOptions,
+    known: Sequence[int | str] | None = None,
+    n_folds: int = FOLDS,
+    n_replicates: int = REPLICATES,
+    precision: str = "auto",
+    device: str = "cpu",
+    scratch: Path | None = None,
+    say: Say | None = None,
+) -> LinkageResult:
+    """Measure how well probes of each system find their people in a gallery of each other.
+
+    Parameters
+    ----------
+    gallery
+        Templates of the systems under audit, one space a system, with labels as identities.
+    probe
+        Other images of some of these people, through the systems that an auditor has.
+    options
+        How maps are fitted.
+    known
+        Numbers of people of whom one template is known in both systems, or `all`; 0 is no map. Some
+        up to all when omitted.
+    n_folds
+        Folds of people; those of one are searched for with maps fitted on people of the others.
+    n_replicates
+        Bootstrap samples of people.
+    precision
+        `auto`, `float64`, `float32` or `fast`, of the moments.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
+    scratch
+        Folder where a study that was killed finds what it had done; nothing is kept when omitted.
+    say
+        Called with (what, done, total) as work goes on.
+
+    Returns
+    -------
+    result
+        Rates; nothing that names a person.
+
+    Raises
+    ------
+    InputError
+        For sets without labels or people in common, spaces of one name that differ, features that
+        are not finite or of zero length, more known people than there are, or a method that needs
+        heads.
+    """
+    if options.needs_heads:
+        raise InputError("linkage has no heads: got the analytic map, expected a fitted method")
+    people = People.of(gallery, probe, n_folds=n_folds)
+    ladder = _ladder(known, people)
+    for name in gallery.spaces.keys() & probe.spaces.keys():
+        gallery.spaces[name].require(probe.spaces[name])
+    resample = tables.Resample(people, n_replicates)
+    audit = Audit(gallery, probe, people, options, resample, precision, device)
+    if scratch is not None:
+        audit = replace(audit, kept=scratch / audit.key(n_folds, n_replicates))
+    pairs, cmc = audit.run(ladder, say or (lambda *_: None))
+    mapped = [row for row in pairs if row["condition"] == "mapped"]
+    if mapped and all(row["reason"] for row in mapped):
+        raise InputError(f"no map can be fitted: {mapped[-1]['reason']}")
+    return LinkageResult(
+        facts={
+            "version": metadata.version("intertwine"),
+            "inputs": {
+                "gallery": [path.name for path in gallery.paths],
+                "probe": [path.name for path in probe.paths],
+            },
+            **by_weight(_notes(people, pairs)),
+            "method": options.method,
+            "alpha": options.alpha,
+            "intercept": options.intercept,
+            "precision": precision,
+            "known": ladder,
+            "folds": n_folds,
+            "replicates": n_replicates,
+            "confidence": CONFIDENCE,
+        },
+        pairs=pairs,
+        cmc=cmc,
+        linkable=tables.linkable_rows(pairs),
+    )
+
+
+def _ladder(known: Sequence[int | str] | None, people: People) -> list[int]:
+    """Return the numbers of known people, ascending from 0."""
+    most = people.max_known
+    if known is None:
+        return [0, *(count for count in KNOWN if count < most), most]
+    counts = {0}
+    for each in known:
+        count = most if each == ALL else each
+        if not isinstance(count, int) or not (count == 0 or 2 <= count <= most):
+            raise InputError(
+                f"got {each} known people, expected {ALL}, 0, or 2 to {most}: those in both sets "
+                "who are in the other folds"
+            )
+        counts.add(count)
+    return sorted(counts)
+
+
+def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
+    notes = list(people.notes)
+    if len(people.probes) * tables.FPIR < 1:
+        notes.append(
+            f"{len(people.probes)} impostor searches are too few for an FPIR of 1e-2: the threshold "
+            "lets none through"
+        )
+    notes += [
+        Doubt(
+            f"probes of {row['source']} find their own people in its own templates by chance: are the rows "
+            f"of {row['source']}.npy in the order of labels.npy, in both sets?"
+        )
+        for row in pairs
+        if row["condition"] == "native" and _is_chance(row)
+    ]
+    notes += [
+        f"{row['source']} → {row['target']}, {counted(row['known_pairs'], 'known pair')}: {row['edge']} in some folds; "
+        "widen it with --alphas"
+        for row in pairs
+        if row.get("edge")
+    ]
+    reasons = {row["reason"]: row["known_pairs"] for row in pairs if row["reason"]}
+    notes += [
+        f"undefined with {counted(count, 'known pair')}: {reason}"
+        for reason, count in reasons.items()
+    ]
+    return notes
+
+
+def _is_chance(row: tables.Row) -> bool:
+    """Whether a condition finds no more people, first or among the first ten, than chance."""
+    if row["rank1"] is None or row["chance"] is None:
+        return False
+    shares = (("rank1", row["chance"]), ("rank10", min(10 * row["chance"], 1.0)))
+    return all(
+        row[key] <= chance + CHANCE_Z * (chance * (1 - chance) / row["n_probes"]) ** 0.5
+        for key, chance in shares
+    )

@@ -1,0 +1,216 @@
+"""The open-set study's page: everything that is shown, as display text in reading order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intertwine.report.numbers import (
+    count,
+    interval,
+    number_of,
+    share,
+    signed,
+    text_or_reason,
+    unit,
+)
+from intertwine.report.shapes import Text, Tile
+from intertwine.studies.closed_set.words import INTERCEPTS
+from intertwine.studies.open_set import tables, words
+from intertwine.studies.open_set.figures import curve_figure, main_figure, rates_figure
+
+if TYPE_CHECKING:
+    from intertwine.report.rates import Rates
+    from intertwine.report.schema import Row
+    from intertwine.report.shapes import Curve, Matrix, Table
+    from intertwine.studies.open_set.lookup import OpenSetStudy
+
+
+@dataclass(frozen=True)
+class OpenSetPage:
+    """What the page shows, top to bottom.
+
+    Parameters
+    ----------
+    title, lede
+        The question and the finding.
+    tiles, sizes
+        Headline numbers, and how much data there was.
+    matrix, example
+        The main figure, and one of its cells read aloud.
+    facts
+        Short texts that the page's own sentences quote, by name.
+    tables
+        The plain tables by name.
+    roc, det
+        Error rates over all thresholds; None when there are none.
+    curve, rank
+        Percent change over the number of fit rows and over the map's rank; None without any.
+    warnings
+        What puts the results in question.
+    notes
+        What the study itself had to say.
+    made
+        How it was made: term and text.
+    """
+
+    title: str
+    lede: str
+    tiles: list[Tile]
+    sizes: str
+    matrix: Matrix
+    example: str
+    facts: dict[str, str]
+    tables: dict[str, Table]
+    roc: Rates | None
+    det: Rates | None
+    curve: Curve | None
+    rank: Curve | None
+    warnings: list[str]
+    notes: list[str]
+    made: list[tuple[str, Text]]
+
+
+def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
+    """Turn an open-set report into what its page shows.
+
+    Parameters
+    ----------
+    study
+        The report, checked.
+
+    Returns
+    -------
+    page
+        Plain text, shades and points; nothing in it is computed any further.
+    """
+    return OpenSetPage(
+        title=words.title(study),
+        lede=words.lede(study),
+        tiles=_tiles(study),
+        sizes=words.sizes_sentence(study),
+        matrix=main_figure(study),
+        example=words.worked_example(study),
+        facts=_facts(study),
+        tables={
+            "natives": tables.natives_table(study),
+            "pairs": tables.pairs_table(study),
+            "rates": tables.rates_table(study),
+            "folds": tables.folds_table(study),
+            "curve": tables.curve_table(study, "pairs"),
+            "rank": tables.curve_table(study, "rank"),
+        },
+        roc=rates_figure(study, deviate=False),
+        det=rates_figure(study, deviate=True),
+        curve=curve_figure(study, "pairs"),
+        rank=curve_figure(study, "rank"),
+        warnings=study.warnings,
+        notes=study.remarks,
+        made=_made(study),
+    )
+
+
+def _facts(study: OpenSetStudy) -> dict[str, str]:
+    return {
+        "n_pairs": count(study["n_pairs"]),
+        "chance": words.chance(study),
+        "method": words.method_sentence(study),
+        "fit": words.fit_sentence(study),
+        "labels": "yes" if study["fit"] == "matched-pairs" else "",
+        "threshold": words.THRESHOLDS.get(str(study["threshold"]), str(study["threshold"] or "")),
+        "shared": "yes" if study["space"] == "shared" else "",
+        "interval": words.interval_sentence(study),
+        "identity": words.identity_sentence(study),
+        "made": " ".join(
+            str(part)
+            for part in ("Made with Intertwine", study["version"], study["created"])
+            if part
+        ),
+    }
+
+
+def _tiles(study: OpenSetStudy) -> list[Tile]:
+    middle, n = study["median_percent_change"], len(study.mapped)
+    worst = study.extreme("percent_change", largest=False)
+    lost = study.extreme("loss", largest=True)
+    none = "no pair has a defined change"
+    return [
+        Tile(
+            "Median change",
+            text_or_reason(unit(signed(middle, study.places)), none),
+            f"against the source’s own accuracy, over {number_of(n, 'pair')}",
+            "",
+        ),
+        Tile(
+            "Worst change",
+            text_or_reason(unit(signed(study["worst_percent_change"], study.places)), none),
+            _where(study, worst),
+            "",
+        ),
+        Tile(
+            "Worst loss",
+            text_or_reason(words.points(study["worst_loss"], study.places), none),
+            ""
+            if lost is None
+            else f"{_name(lost)}; against the weaker of the two, "
+            f"{study.weaker(lost['source'], lost['target'])}",
+            "",
+        ),
+        _no_map(study),
+    ]
+
+
+def _name(row: Row) -> str:
+    return f"{row['source']} → {row['target']}"
+
+
+def _where(study: OpenSetStudy, row: Row | None) -> str:
+    if row is None:
+        return ""
+    low, high = row.get("percent_change_low"), row.get("percent_change_high")
+    between = interval(low, high, study.places)
+    return f"{_name(row)}; {study.confidence} interval {between}" if between else _name(row)
+
+
+def _no_map(study: OpenSetStudy) -> Tile:
+    middle = study.middle("identity_accuracy")
+    best = study.extreme("identity_accuracy", largest=True)
+    where = f"median; chance is {words.chance(study)}"
+    if best is not None:
+        highest = unit(share(best["identity_accuracy"], 1))
+        where += f"; highest {highest}, {_name(best)}"
+    reason = "no pair was compared without a map"
+    return Tile("Without a map", text_or_reason(unit(share(middle, 1)), reason), where, "")
+
+
+def _made(study: OpenSetStudy) -> list[tuple[str, Text]]:
+    intercept, rank = str(study["intercept"] or ""), study["rank"]
+    encoders = [
+        (f"Encoder of {row['space']}", Text(str(row["encoder"]), kind="code"))
+        for row in study["natives"]
+        if row.get("encoder")
+    ]
+    items = [
+        ("Protocol", Text(words.PROTOCOLS.get(str(study["protocol"]), ""))),
+        ("Map", Text(words.method_sentence(study))),
+        ("Fitted on", Text(words.fit_sentence(study))),
+        ("Fit data", Text(", ".join(study["fit_inputs"] or ()), kind="code")),
+        ("λ", Text(words.penalty_sentence(study))),
+        ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),
+        ("Rank", Text("" if rank is None else str(rank))),
+        ("Space compared in", Text(words.SPACES.get(str(study["space"]), ""))),
+        ("Thresholds", Text(words.THRESHOLDS.get(str(study["threshold"]), ""))),
+        ("Intervals", Text(words.interval_sentence(study))),
+        ("Feature set", Text(", ".join(study["inputs"] or ()), kind="code")),
+        ("Pairs file", Text(str(study["pairs_file"] or ""), kind="code")),
+        ("Pairs", Text(_pairs(study))),
+        *encoders,
+    ]
+    return [(term, text) for term, text in items if text.text]
+
+
+def _pairs(study: OpenSetStudy) -> str:
+    folds = "" if study["n_folds"] is None else f", in {number_of(study['n_folds'], 'fold')}"
+    return (
+        f"{count(study['n_matched'])} of one person, {count(study['n_mismatched'])} of two{folds}"
+    )

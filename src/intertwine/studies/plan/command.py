@@ -1,0 +1,128 @@
+"""`intertwine plan`: what a store would retrieve for a new model, before it is touched."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intertwine.console import options as common
+
+# What a script is told when nothing but embedding everything anew will do.
+REEMBED_EXIT = 3
+MAPS = {"convert": "map.safetensors", "bridge": "bridge.safetensors"}
+
+
+class Metric(StrEnum):
+    """Ways to compare vectors."""
+
+    cosine = "cosine"
+    ip = "ip"
+    l2 = "l2"
+
+
+def plan(
+    pairs: Annotated[
+        list[Path],
+        typer.Option(
+            "--pairs",
+            help="Feature set of items of the store's domain through both models; repeatable.",
+        ),
+    ],
+    source: Annotated[str, typer.Option(help="The old model's space: the store's vectors.")],
+    target: Annotated[str, typer.Option(help="The new model's space: the queries to come.")],
+    out: common.OutOption,
+    proxy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--proxy", help="Feature set of other items, such as public ones; repeatable."
+        ),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="File of the store's vectors: are the pairs of its domain?"),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of items that belong together, such as pieces of a document: a group a line."
+        ),
+    ] = None,
+    metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = Metric.cosine,
+    accept: Annotated[
+        float, typer.Option(help="Share of re-embedding's quality that is enough.")
+    ] = 0.8,
+    least: Annotated[
+        float, typer.Option(help="Share below which a converted store is not worth repairing.")
+    ] = 0.5,
+    folds: Annotated[int, typer.Option(help="Folds of pairs, at least 10.")] = 10,
+    rows: Annotated[int, typer.Option(help="The most pairs that are used.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Of the draws of folds.")] = 0,
+    json: common.JsonOption = False,
+) -> None:
+    """Forecast how well a store would retrieve after each way to a new model; exit 3: re-embed."""
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.report import check_folder, require_report_extra
+    from intertwine.storage.files import check_writable
+    from intertwine.studies.plan.report import write_plan_report
+    from intertwine.studies.plan.study import PlanOptions
+    from intertwine.studies.plan.study import plan as study
+    from intertwine.vectors import open_vectors
+
+    options = PlanOptions(metric.value, accept, least, folds, rows, seed)
+    check_folder(out, "plan", [*pairs, *(proxy or [])])
+    check_writable(out)
+    common.hold(out)
+    require_report_extra()
+    with common.progress() as say:
+        result = study(
+            FeatureSet.open(*pairs),
+            source,
+            target,
+            options=options,
+            proxy=FeatureSet.open(*proxy) if proxy else None,
+            store=None if store is None else open_vectors(store),
+            groups=groups,
+            say=say,
+        )
+
+    def write(found: dict[str, Any], folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for option, fitted in result.maps.items():
+            fitted.save(folder / MAPS[option])
+        return write_plan_report(found, folder)
+
+    common.deliver(result.to_json(), out, write=write, show=_print, as_json=json)
+    if result.facts["decision"] == "reembed":
+        raise typer.Exit(REEMBED_EXIT)
+
+
+def _print(result: dict[str, Any]) -> None:
+    """Print warnings, the options, a row each, the decision with its reason, and notes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    common.print_warnings(console, result)
+    labels = result["labels"]
+    table = Table(title=f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}")
+    for title in ("Option", "Maps of", "Recall@10, %", *(("nDCG@10, %",) if labels else ())):
+        table.add_column(title, justify="left" if title in {"Option", "Maps of"} else "right")
+    for row in [*result["pairs"], *result["baselines"]]:
+        cells = [_score(row, "recall_at_10", "ci")]
+        if labels:
+            cells.append(_score(row, "ndcg_at_10", "ndcg"))
+        table.add_row(row["option"], row.get("fit") or "", *cells)
+    console.print(table)
+    decided = f"{result['decision']}: {result['reason']}"
+    console.print(decided, soft_wrap=True, highlight=False, markup=False)
+    common.print_notes(console, result)
+
+
+def _score(row: dict[str, Any], key: str, ends: str) -> str:
+    low, high = row[f"{ends}_low"], row[f"{ends}_high"]
+    if row[key] is None:
+        return "–"
+    return f"{100 * row[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"

@@ -1,0 +1,246 @@
+"""The plan's page: everything that is shown, as display text in reading order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intertwine.report.numbers import (
+    count,
+    number_of,
+    share,
+    significant,
+    text_or_reason,
+    unit,
+)
+from intertwine.report.shapes import Text, Tile
+from intertwine.studies.closed_set.words import METHODS
+from intertwine.studies.plan import tables
+from intertwine.studies.plan.figures import (
+    curve_panels,
+    gallery_panels,
+    option_panels,
+    repair_panels,
+)
+from intertwine.studies.plan.lookup import NDCG, NOTHING, PROXY, RECALL
+from intertwine.studies.plan.words import (
+    DECISIONS,
+    MEASURES,
+    METRICS,
+    NEXT,
+    OPTIONS,
+    STAYING,
+    percent,
+    rate,
+)
+
+if TYPE_CHECKING:
+    from intertwine.report.schema import Row
+    from intertwine.report.shapes import Table
+    from intertwine.studies.linkage.figures import RatePanel
+    from intertwine.studies.plan.figures import OptionPanel
+    from intertwine.studies.plan.lookup import PlanStudy
+
+
+@dataclass(frozen=True)
+class PlanPage:
+    """What the page shows, top to bottom.
+
+    Parameters
+    ----------
+    title, lede
+        The decision and its reason.
+    following
+        What is to be done next.
+    tiles, sizes
+        Headline numbers, and how much data there was.
+    options
+        Every option on one axis, one panel a measure.
+    curve, repair, gallery
+        Recall over the number of pairs, over repair, and over the size of the gallery; empty where
+        the study has no numbers.
+    facts
+        Short texts that the page's own sentences quote, by name.
+    tables
+        The plain tables by name; `fits` and `domain` only where there is something to compare.
+    warnings
+        What puts the forecast in doubt.
+    notes
+        What else the study itself had to say.
+    made
+        How it was made: term and text.
+    """
+
+    title: str
+    lede: str
+    following: list[Text]
+    tiles: list[Tile]
+    sizes: str
+    options: list[OptionPanel]
+    curve: list[RatePanel]
+    repair: list[RatePanel]
+    gallery: list[RatePanel]
+    facts: dict[str, str]
+    tables: dict[str, Table]
+    warnings: list[str]
+    notes: list[str]
+    made: list[tuple[str, Text]]
+
+
+def summarise_plan(study: PlanStudy) -> PlanPage:
+    """Turn a plan report into what its page shows.
+
+    Parameters
+    ----------
+    study
+        The report, checked.
+
+    Returns
+    -------
+    page
+        Plain text and points; nothing in it is computed any further.
+    """
+    decision = str(study["decision"])
+    return PlanPage(
+        title=DECISIONS.get(decision, decision),
+        lede=str(study["reason"] or "The study gave no reason."),
+        following=NEXT.get(decision, []),
+        tiles=_tiles(study),
+        sizes=_sizes(study),
+        options=option_panels(study),
+        curve=curve_panels(study),
+        repair=repair_panels(study),
+        gallery=gallery_panels(study),
+        facts=_facts(study),
+        tables=_tables(study),
+        warnings=study.warnings,
+        notes=study.remarks,
+        made=_made(study),
+    )
+
+
+def _tables(study: PlanStudy) -> dict[str, Table]:
+    compared = {"fits": tables.fits_table(study), "domain": tables.domain_table(study)}
+    return {
+        **{name: table for name, table in compared.items() if table is not None},
+        "options": tables.options_table(study),
+        "curve": tables.curve_table(study),
+        "rerank": tables.rerank_table(study),
+        "backfill": tables.backfill_table(study),
+        "thresholds": tables.thresholds_table(study),
+        "calibration": tables.calibration_table(study),
+        "candidates": tables.candidates_table(study),
+        "gallery": tables.gallery_table(study),
+    }
+
+
+def _tiles(study: PlanStudy) -> list[Tile]:
+    best = study.best
+    name = OPTIONS.get(best.get("option", ""), "the best map").lower()
+    stay: Row = next((row for row in study.rows("baselines") if row["option"] == "stay"), {})
+    reached = f"the fewest that reach {_enough(study)}"
+    return [
+        _tile(study, f"Forecast: {name}", best),
+        _tile(study, "Without a map", study.option(NOTHING)),
+        _tile(study, "Today: the old model alone", stay),
+        Tile(
+            "Pairs needed",
+            text_or_reason(count(study["pairs_needed"]), study["pairs_needed_reason"]),
+            f"{reached}; there are {count(study['n_pairs'])}",
+            "",
+        ),
+    ]
+
+
+def _tile(study: PlanStudy, title: str, row: Row) -> Tile:
+    """Return a row's share of the ceiling, and under it what it is made of."""
+    places, measure = study.places, study.quality
+    where = f"recall@10 {rate(row, measure, places)}"
+    if measure == NDCG:
+        top = share(study.ceiling(measure), places)
+        above = "" if study["quality"] is None else ", above chance"
+        where = f"of re-embedding’s nDCG@10{above}: {rate(row, measure, places)} of {top}"
+    if row.get("fit") and PROXY in study.fits:
+        where += f"; maps from {row['fit']}"
+    text = text_or_reason(unit(share(study.kept(row), places)), row.get("reason"))
+    return Tile(title, text, where, "")
+
+
+def _sizes(study: PlanStudy) -> str:
+    text = (
+        f"Measured on {number_of(study['n_pairs'], 'item')} embedded by both {study['source']} and "
+        f"{study['target']}"
+    )
+    if study["n_proxy"] is not None:
+        text += f", with {number_of(study['n_proxy'], 'proxy row')}"
+    return f"{text}. The forecast holds for a gallery of {number_of(study['n_pairs'], 'item')}."
+
+
+def _facts(study: PlanStudy) -> dict[str, str]:
+    return {
+        "source": str(study["source"]),
+        "target": str(study["target"]),
+        "confidence": study.confidence,
+        "k": count(study["k"]),
+        "n": count(study["n_pairs"]),
+        "accept": percent(study["accept"]),
+        "least": percent(study["least"]),
+        "quality": MEASURES[study.quality],
+        "above": "" if study.quality == RECALL else ", what chance finds taken off both",
+        "staying": STAYING[study.quality],
+        "needed": _needed(study),
+        "made": " ".join(
+            filter(None, ("Made with Intertwine", study["version"], study["created"]))
+        ),
+    }
+
+
+def _needed(study: PlanStudy) -> str:
+    reason = str(study["pairs_needed_reason"] or "not measured").rstrip(".")
+    if study["pairs_needed"] is None:
+        return f"Pairs needed: {reason}."
+    return f"{count(study['pairs_needed'])} pairs are the fewest tried that reach {_enough(study)}."
+
+
+def _enough(study: PlanStudy) -> str:
+    """Return what is enough, by the measure that decides."""
+    share = percent(study["accept"])
+    if study.quality == RECALL:
+        return f"a recall@10 of {share}"
+    return (
+        f"{share} of re-embedding’s nDCG@10{'' if study['quality'] is None else ', above chance'}"
+    )
+
+
+def _made(study: PlanStudy) -> list[tuple[str, Text]]:
+    inputs = study["inputs"] or {}
+    method, metric = str(study["method"]), str(study["metric"])
+    unit_length = {True: "yes: rows of the new model are of length 1", False: "no"}
+    items = [
+        ("Pairs", _code(inputs.get("pairs"))),
+        ("Proxy", _code(inputs.get("proxy"))),
+        ("Store", _code(inputs.get("store"))),
+        ("Old model", Text(_space(study, "source"))),
+        ("New model", Text(_space(study, "target"))),
+        ("Metric", Text(METRICS.get(metric, metric))),
+        ("Map recommended", Text("" if study["method"] is None else METHODS.get(method, method))),
+        ("λ", Text("" if study["alpha"] is None else significant(study["alpha"]))),
+        ("Fitted on", Text(str(study["fit"] or ""))),
+        ("Scaled to length 1", Text(unit_length.get(study["unit"], ""))),
+        ("Folds", Text("" if study["folds"] is None else count(study["folds"]))),
+        ("Accepted from", Text(percent(study["accept"]))),
+        ("Worth repairing from", Text(percent(study["least"]))),
+        ("Confidence", Text(study.confidence)),
+    ]
+    return [(term, text) for term, text in items if text.text]
+
+
+def _code(names: str | list[str] | None) -> Text:
+    listed = [names] if isinstance(names, str) else names or []
+    return Text(", ".join(map(str, listed)), kind="code")
+
+
+def _space(study: PlanStudy, side: str) -> str:
+    dimension = study[f"d_{side}"]
+    size = "" if dimension is None else f", {number_of(dimension, 'dimension')}"
+    return f"{study[side]}{size}"

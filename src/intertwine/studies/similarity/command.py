@@ -1,0 +1,142 @@
+"""`intertwine similarity`: how alike every pair of spaces is, with intervals and nulls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from intertwine.console import options as common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from intertwine.studies.similarity.study import SimilarityOptions, SimilarityResult
+
+
+def similarity(
+    feature_set: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Feature set: a folder, several joined by id, or files of moments, one a row group."
+        ),
+    ],
+    out: common.OutOption,
+    control: Annotated[
+        list[str] | None, typer.Option(help="A space that is a control; repeatable.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="A network whose layers are the spaces NETWORK.LAYER; repeatable."),
+    ] = None,
+    closed_set: Annotated[
+        Path | None,
+        typer.Option(help="Closed-set report over the same spaces, to compare measures with."),
+    ] = None,
+    groups: Annotated[int, typer.Option(help="Row groups of the jackknife, at least 20.")] = 20,
+    sample: Annotated[
+        int, typer.Option(help="Rows of the sample for the measures on rows; 0 leaves them out.")
+    ] = 2000,
+    neighbours: Annotated[
+        int | None, typer.Option(help="Neighbours k of mutual-neighbour measures; 10 by default.")
+    ] = None,
+    cca_alpha: Annotated[float, typer.Option(help="Penalty λ of CCA and PWCCA.")] = 0.0,
+    variance: Annotated[float, typer.Option(help="Share of variance that SVCCA keeps.")] = 0.99,
+    precision: common.PrecisionOption = common.Precision.auto,
+    device: Annotated[
+        str, typer.Option(help="Where products and measures on rows run: cpu, cuda or cuda:N.")
+    ] = "cpu",
+    workers: common.WorkersOption = None,
+    scheduler: common.SchedulerOption = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Measure how alike every pair of spaces is and write a report."""
+    from intertwine.parallel.workers import open_workers
+    from intertwine.report import check_folder, require_report_extra, write_similarity_report
+    from intertwine.storage.files import check_writable
+    from intertwine.studies.similarity.interchangeability import read_swaps
+    from intertwine.studies.similarity.study import SimilarityOptions
+
+    options = SimilarityOptions(
+        groups=groups,
+        sample=sample,
+        neighbours=neighbours,
+        cca_alpha=cca_alpha,
+        variance=variance,
+        controls=tuple(control or ()),
+        layers=tuple(layers or ()),
+    )
+    check_folder(out, "similarity", feature_set)
+    check_writable(out)
+    common.hold(out)
+    require_report_extra()
+    swaps = [] if closed_set is None else read_swaps(closed_set)
+    scratch = out / ".moments"
+    with common.progress() as say, open_workers(workers, scheduler) as pool:
+        where = {"precision": precision.value, "device": device, "workers": pool}
+        found = _measure(feature_set, scratch, options, where, swaps, say)
+    result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
+    common.deliver(
+        result, out, write=write_similarity_report, show=_print, as_json=json, scratch=scratch
+    )
+
+
+def _measure(
+    paths: Sequence[Path],
+    scratch: Path,
+    options: SimilarityOptions,
+    where: dict[str, Any],
+    swaps: list[dict[str, Any]],
+    say: Callable[[str, int, int], None],
+) -> SimilarityResult:
+    """Measure a feature set, or files of moments."""
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.passes.moments.groups import load_groups
+    from intertwine.studies.similarity.study import similarity as study
+    from intertwine.studies.similarity.study import similarity_of_moments
+
+    if all(path.is_file() for path in paths):
+        names = [path.name for path in paths]
+        note = "given as moments: measures on rows, which need the rows themselves, are left out"
+        return similarity_of_moments(
+            load_groups(paths), options=options, inputs=names, notes=[note], swaps=swaps, say=say
+        )
+    return study(
+        FeatureSet.open(*paths),
+        scratch=scratch,
+        options=options,
+        swaps=swaps,
+        say=say,
+        **where,
+    )
+
+
+def _print(result: dict[str, Any]) -> None:
+    """Print the headline table: calibrated debiased CKA of every pair."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    common.print_warnings(console, result)
+    cells = {(row["source"], row["target"]): row for row in result["pairs"]}
+    names = [row["space"] for row in result["spaces"]]
+    table = Table(
+        title=f"Debiased linear CKA, calibrated: 0 unrelated, 1 the same; {result['n']:,} rows"
+    )
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for source in names:
+        table.add_row(source, *(_cell(cells[source, target]) for target in names))
+    console.print(table)
+    common.print_notes(console, result)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    value, low, high = (row[f"cka_debiased_calibrated{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return "–"
+    if row["source"] == row["target"] or low is None:
+        return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}\n{low:.2f} … {high:.2f}".replace("-", "−")

@@ -1,0 +1,282 @@
+"""Moment measures of every pair of spaces with intervals and nulls, from moments of row groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intertwine.errors import InputError
+from intertwine.metrics.intervals import jackknife_error, t_factor
+from intertwine.parallel.threads import side_by_side
+from intertwine.similarity.canonical import VARIANCE
+from intertwine.similarity.estimate import Estimate, Null
+from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES
+from intertwine.similarity.moment_measures import (
+    BACK,
+    MomentScores,
+    SpectraOf,
+    pair_nulls,
+    pair_scores,
+)
+from intertwine.similarity.predictivity import Fold, fold, null_of
+from intertwine.studies.similarity.replicates import Pair, Replicate, Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from intertwine.moments.moments import Moments
+    from intertwine.numerics.arrays import Array
+    from intertwine.passes.moments.groups import MomentGroups
+    from intertwine.similarity.estimate import Null
+    from intertwine.similarity.moment_measures import MomentScores
+    from intertwine.similarity.predictivity import Fold
+    from intertwine.similarity.spectrum import Spectrum
+
+# A jackknife needs this many groups, or groups of one row each, of which fewer do.
+MIN_GROUPS, MIN_ROWS = 20, 5
+NO_GROUPS = "moments of all rows together hold no row groups; give the feature set"
+FEW_GROUPS = f"fewer than {MIN_GROUPS} row groups"
+FEW_ROWS = f"fewer than {MIN_ROWS} rows"
+GAPS = "undefined without one of the row groups"
+
+
+def pair_estimates(
+    whole: MomentScores,
+    without: Sequence[MomentScores],
+    sizes: Array,
+    nulls: Mapping[str, Null],
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Return the estimates of a pair in both directions, R² excepted."""
+    forth: dict[str, Estimate] = {}
+    for key in (*MEASURES, BACK):
+        name = "pwcca" if key == BACK else key
+        if key in whole.scores:
+            replicates = [each.scores.get(key) for each in without]
+            forth[key] = estimate(name, whole.scores[key], replicates, sizes, nulls.get(key))
+        elif key in whole.reasons:
+            forth[key] = Estimate.undefined(MEASURES[name].best, whole.reasons[key])
+    turned = forth.pop(BACK)
+    return forth, {**forth, "pwcca": turned}
+
+
+def estimate(
+    name: str,
+    score: float,
+    without: Sequence[float | None],
+    sizes: Array,
+    null: Null | None,
+    *,
+    held: bool = False,
+) -> Estimate:
+    """Return a score with the interval that its values without each group give.
+
+    Parameters
+    ----------
+    name
+        The measure.
+    score
+        Its value over all rows.
+    without
+        (g,) its values without one group each, None where undefined; empty for no groups.
+    sizes
+        (g,) rows of each group.
+    null
+        What unrelated spaces score.
+    held
+        Whether `without` holds fixed what other rows would change, as maps: the null's own spread is
+        then added to the jackknife's error, and not only its floor.
+    """
+    measure = MEASURES[name]
+    mean = None if null is None else null.mean
+    found = Estimate(measure.clip(score), None, None, mean, measure.best)
+    reasons = [] if null is not None else ["no null: the measure of unrelated spaces is undefined"]
+    if found.saturated:
+        reasons.append("unrelated spaces of this size reach the best value too: no calibration")
+    known = [value for value in without if value is not None]
+    single = len(without) > 0 and max(sizes) == 1
+    if len(without) < (MIN_ROWS if single else MIN_GROUPS):
+        reasons.append((FEW_ROWS if single else FEW_GROUPS) if len(without) else NO_GROUPS)
+    elif len(known) < len(without):
+        reasons.append(GAPS)
+    else:
+        spread = 0.0 if null is None else null.sd
+        error = jackknife_error(score, np.array(known), sizes)
+        error = float(np.hypot(error, spread)) if held else max(error, spread)
+        half = t_factor(len(known)) * error
+        found = replace(found, low=measure.clip(score - half), high=measure.clip(score + half))
+    return replace(found, reasons=tuple(reasons))
+
+
+def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -> Estimate:
+    """Return R² pooled over the groups, each predicted by maps fitted on the others.
+
+    The jackknife leaves a group out of the sums; the maps are held as they are.
+    """
+    if not len(sizes):
+        return Estimate.undefined(1.0, NO_GROUPS)
+    if target is None or any(each.spread <= 0 for each in folds):
+        return Estimate.undefined(1.0, "the target does not vary over the rows")
+    if len(folds) < len(sizes):
+        return Estimate.undefined(1.0, "too few rows to fit a map on without one group of them")
+    residual = np.array([each.residual for each in folds])
+    without = [1 - (residual.sum() - each.residual) / each.spread for each in folds]
+    null = null_of(folds, target.n, target.participation_ratio)
+    score = float(1 - residual.sum() / target.total)
+    return estimate("r2", score, without, sizes, null, held=True)
+
+
+Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CcaOptions:
+    """How CCA and its kin are computed.
+
+    Parameters
+    ----------
+    alpha
+        λ of CCA and PWCCA.
+    variance
+        Share of variance that SVCCA keeps.
+    """
+
+    alpha: float = 0.0
+    variance: float = VARIANCE
+
+
+@dataclass(frozen=True)
+class MomentEstimates:
+    """Estimates of every ordered pair, and what else the moments told.
+
+    Parameters
+    ----------
+    estimates
+        By ordered pair of different spaces, then by measure.
+    alphas
+        Median λ of the R² maps by ordered pair.
+    whole
+        Scores over all rows by unordered pair; they hold the canonical correlations.
+    known
+        Spectra over all rows.
+    choices
+        What is worth saying of the choice of the R² maps' λ, by ordered pair; absent for most.
+    """
+
+    estimates: dict[Pair, dict[str, Estimate]]
+    alphas: dict[Pair, float]
+    whole: dict[Pair, MomentScores]
+    known: SpectraOf
+    choices: dict[Pair, str]
+
+
+def moment_estimates(
+    groups: MomentGroups,
+    *,
+    options: CcaOptions,
+    say: Say,
+    shelf: Shelf | None = None,
+) -> MomentEstimates:
+    """Measure every pair on all rows, then without each group.
+
+    Parameters
+    ----------
+    groups
+        Joint moments of all rows, and of disjoint groups of them where there are any.
+    options
+        How CCA is computed.
+    say
+        Called with (what, done, total).
+    shelf
+        Where scores without a group are kept, and found by a study that was killed.
+    """
+    total = groups.total
+    names = list(total.spaces)
+    pairs = list(combinations(names, 2))
+    say("similarity of all rows", 0, 2)
+    known = SpectraOf.of(total, names, alpha=options.alpha, variance=options.variance)
+    whole = _scores(total, pairs, known)
+    say("similarity of all rows", 1, 2)
+    nulls = _nulls(total, pairs, known)
+    say("similarity of all rows", 2, 2)
+    replicates = []
+    for group in range(len(groups)):
+        replicates.append(_replicate(groups, group, pairs, known, shelf))
+        say("without one row group", group + 1, len(groups))
+    sizes = np.array(groups.sizes, np.float64)
+    found: dict[Pair, dict[str, Estimate]] = {}
+    for a, b in pairs:
+        parts = [each.scores[a, b] for each in replicates]
+        forth, back = pair_estimates(whole[a, b], parts, sizes, nulls.get((a, b), {}))
+        found[a, b], found[b, a] = forth, back
+    alphas, choices = {}, {}
+    for source, target in list(found):
+        mine = [each.folds[source, target] for each in replicates if (source, target) in each.folds]
+        found[source, target]["r2"] = predictivity(known.spectra.get(target), mine, sizes)
+        if mine:
+            alphas[source, target] = float(np.median([each.alpha for each in mine]))
+        said = [each.note for each in mine if each.note]
+        if said:
+            choices[source, target] = max(sorted(set(said)), key=said.count)
+    ordered = {
+        pair: {name: found[pair][name] for name in MOMENT_MEASURES}
+        for pair in permutations(names, 2)
+    }
+    return MomentEstimates(ordered, alphas, whole, known, choices)
+
+
+def _replicate(
+    groups: MomentGroups,
+    group: int,
+    pairs: Sequence[Pair],
+    known: SpectraOf,
+    shelf: Shelf | None,
+) -> Replicate:
+    """Return scores without one group, and how maps fitted without it do on it."""
+    found = None if shelf is None else shelf.load(group)
+    if found is not None:
+        return found
+    names, part = list(groups.total.spaces), groups.part(group)
+    rest = groups.total - part
+    part.sums, rest.sums  # noqa: B018 - closes the blocks in hand before threads read them
+    smaller = SpectraOf.of(rest, names, alpha=known.alpha, kept=known.kept)
+    scores = _scores(rest, pairs, smaller, quick=True)
+    found = Replicate(scores, _folds(rest, part, smaller, names))
+    if shelf is not None:
+        shelf.save(group, found)
+    return found
+
+
+def _scores(
+    moments: Moments, pairs: Sequence[Pair], known: SpectraOf, *, quick: bool = False
+) -> dict[Pair, MomentScores]:
+    results = side_by_side(lambda pair: pair_scores(moments, *pair, known, quick=quick), pairs)
+    return dict(zip(pairs, results, strict=True))
+
+
+def _nulls(
+    moments: Moments, pairs: Sequence[Pair], known: SpectraOf
+) -> dict[Pair, dict[str, Null]]:
+    """Return the nulls of the pairs of which both spaces vary."""
+    varying = [pair for pair in pairs if set(pair) <= set(known.spectra)]
+    results = side_by_side(lambda pair: pair_nulls(moments, *pair, known), varying)
+    return dict(zip(varying, results, strict=True))
+
+
+def _folds(
+    rest: Moments, part: Moments, known: SpectraOf, names: Sequence[str]
+) -> dict[Pair, Fold]:
+    """Return how maps fitted on `rest` do on `part`, for every ordered pair; none on one row."""
+
+    def of_source(source: str) -> dict[str, Fold]:
+        others, spectrum = [name for name in names if name != source], known.spectra.get(source)
+        try:
+            return fold(rest, part, source, others, spectrum=spectrum)
+        except InputError:
+            return {}
+
+    results = zip(names, side_by_side(of_source, names), strict=True)
+    return {(source, target): each for source, by in results for target, each in by.items()}

@@ -1,0 +1,170 @@
+"""What the similarity study's tables and figures all ask of a report: order, groups, scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from intertwine.report.schema import Report, Row, checked
+from intertwine.report.shapes import Label, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NEEDED = (
+    "study",
+    "n",
+    "confidence",
+    "measures",
+    "spaces",
+    "pairs",
+    "spectra",
+    "layers",
+    "dendrogram",
+    "mds",
+    "swaps",
+    "interchangeability",
+)
+HEADLINE = "cka_debiased"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a report says of one pair by one measure; None where it is undefined.
+
+    Parameters
+    ----------
+    raw, low, high
+        The score and its interval.
+    null
+        What unrelated spaces of the same size give.
+    calibrated, calibrated_low, calibrated_high
+        The score on a scale where the null is 0 and a space against itself is 1.
+    reason
+        Why something of this is None.
+    """
+
+    raw: float | None
+    low: float | None
+    high: float | None
+    null: float | None
+    calibrated: float | None
+    calibrated_low: float | None
+    calibrated_high: float | None
+    reason: str
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether any of the numbers is undefined."""
+        numbers = (self.raw, self.low, self.high, self.null)
+        return None in (*numbers, self.calibrated, self.calibrated_low, self.calibrated_high)
+
+
+class SimilarityStudy(Report):
+    """A similarity report's own numbers, with the look-ups that every part of it needs."""
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> SimilarityStudy:
+        """Check a report and bring it to what its JSON file holds.
+
+        Raises
+        ------
+        InputError
+            When it is of another study, lacks a part, or holds what JSON cannot.
+        """
+        return cls(checked(result, study="similarity", needed=NEEDED))
+
+    @cached_property
+    def controls(self) -> frozenset[str]:
+        """The names of the controls."""
+        marked = {row["space"] for row in self.result["spaces"] if row.get("control")}
+        return frozenset(marked | set(self["controls"] or ()))
+
+    @cached_property
+    def spaces(self) -> list[Row]:
+        """One row a space in the order given, layers of one network together, controls last."""
+        rows = self.result["spaces"]
+        first: dict[str, int] = {}
+        for i, row in enumerate(rows):
+            first.setdefault(_network(row), i)
+        return sorted(rows, key=lambda r: (r["space"] in self.controls, first[_network(r)]))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every space in the order of `spaces`."""
+        return [row["space"] for row in self.spaces]
+
+    @cached_property
+    def counted(self) -> list[str]:
+        """Every space that is no control."""
+        return [name for name in self.names if name not in self.controls]
+
+    @cached_property
+    def networks(self) -> dict[str, list[str]]:
+        """The spaces of each network that is no control, in order."""
+        groups: dict[str, list[str]] = {}
+        for row in self.spaces:
+            if row["space"] not in self.controls:
+                groups.setdefault(_network(row), []).append(row["space"])
+        return groups
+
+    @property
+    def layered(self) -> bool:
+        """Whether some network has several spaces."""
+        return any(len(spaces) > 1 for spaces in self.networks.values())
+
+    @cached_property
+    def measures(self) -> list[Row]:
+        """The measures in the order in which they are shown."""
+        return list(self.result["measures"])
+
+    @cached_property
+    def headline(self) -> Row:
+        """The measure of the main figure."""
+        named = {measure["name"]: measure for measure in self.measures}
+        return named.get(HEADLINE) or self.measures[0]
+
+    @cached_property
+    def pair(self) -> dict[tuple[str, str], Row]:
+        """The row of an ordered pair, diagonal included."""
+        return {(row["source"], row["target"]): row for row in self.result["pairs"]}
+
+    def score(self, source: str, target: str, measure: Row) -> Score:
+        """Return what the report says of an ordered pair."""
+        row, name = self.pair.get((source, target), {}), measure["name"]
+        return Score(
+            raw=row.get(name),
+            low=row.get(f"{name}_low"),
+            high=row.get(f"{name}_high"),
+            null=row.get(f"{name}_null"),
+            calibrated=row.get(f"{name}_calibrated"),
+            calibrated_low=row.get(f"{name}_calibrated_low"),
+            calibrated_high=row.get(f"{name}_calibrated_high"),
+            reason=(row.get("reasons") or {}).get(name) or "not measured",
+        )
+
+    def couples(self, names: list[str], measure: Row) -> list[tuple[str, str]]:
+        """Return the pairs off the diagonal: each once, or in both directions where they differ."""
+        return [
+            (a, b)
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
+            if (i < j if measure["symmetric"] else i != j)
+        ]
+
+    def label(self, name: str) -> Label:
+        """Return a space's name as a figure shows it."""
+        return Label(name, name in self.controls, self._owner[name] if self.layered else "")
+
+    @cached_property
+    def _owner(self) -> dict[str, str]:
+        return {row["space"]: _network(row) for row in self.spaces}
+
+    def title(self, name: str) -> Text:
+        """Return a space's name as a table shows it."""
+        return Text(name, "a control", "control") if name in self.controls else Text(name)
+
+
+def _network(row: Row) -> str:
+    return str(row.get("network") or row["space"])

@@ -1,1 +1,0 @@
-"""Texts: which there are, in which order, with which labels."""

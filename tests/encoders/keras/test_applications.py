@@ -1,0 +1,57 @@
+"""Every network of keras.applications, with random weights, split at its head."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from intertwine.encoders.keras.applications import application
+from intertwine.encoders.keras.build import import_keras
+from intertwine.encoders.keras.head import split_model
+from intertwine.encoders.registry import open_encoder
+from intertwine.encoders.uri import EncoderUri
+from intertwine.encoders.weights import Weights
+
+keras = import_keras("test")
+# NASNetMobile is one that Keras itself does not make on torch.
+NAMES = [
+    name
+    for name, value in vars(keras.applications).items()
+    if name[0].isupper() and inspect.isfunction(value) and name != "NASNetMobile"
+]
+# The smallest that they take; VGG's head reads positions.
+SIZES = {"VGG16": 224, "VGG19": 224, "InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_head_of_features_is_the_network(name):
+    """head(features) of a network of keras.applications is its own logits within 1e-4."""
+    size = SIZES.get(name, 32)
+    uri = EncoderUri("keras", name, {"crop": str(size)}, named=True)
+    model = application(keras, uri, Weights(seed=0))
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (2, size, size, 3)).astype(np.float32)
+    split = split_model(keras, model, uri, images)
+    with torch.inference_mode():
+        features = split.forward(torch.from_numpy(images)).numpy()
+        want = model(torch.from_numpy(images), training=False).numpy()
+    own = split.head.logits(features)
+    assert features.shape == (2, split.head.dim)
+    assert np.abs(own - want).max() <= 1e-4 * np.abs(want).max()
+    assert want.shape == (2, 1000)
+    assert np.ptp(want) > 0
+    assert model.count_params() == sum(int(np.prod(weight.shape)) for weight in model.weights)
+    del model, split
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
+def test_open_size(name):
+    """A network that leaves its size open reads 224 pixels unless another size is given."""
+    assert open_encoder(f"keras:{name}?weights=random:0&alpha=0.75").image_size == (224, 224)
+    small = open_encoder(f"keras:{name}?weights=random:0&alpha=0.75&crop=64")
+    assert small.image_size == (64, 64)

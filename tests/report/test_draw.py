@@ -3,12 +3,13 @@ import sys
 
 import matplotlib as mpl
 import pytest
-from intertwine.report.summarise import Study, summarise_closed_set
 
 from intertwine.report import draw
 from intertwine.report.draw.colours import DARK, LIGHT, READABLE, cell_colour, contrast, ink_on
 from intertwine.report.draw.text import width, wrap, wrap_words
 from intertwine.report.shapes import Cell, Label, Matrix
+from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.page import summarise_closed_set
 
 LONG = "tf_efficientnet_lite4.in1k-some-extremely-long-name_with_many_parts.v2.0.1"
 SHADES = [k / 50 for k in range(-50, 51)]

@@ -3,11 +3,12 @@ import shutil
 import subprocess
 
 import pytest
-from intertwine.report.summarise import Study, summarise_closed_set
 
 from intertwine.report.render import latex_table
 from intertwine.report.render.latex import escape
 from intertwine.report.shapes import Cell, Label, Matrix
+from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.page import summarise_closed_set
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage{booktabs,graphicx}

@@ -16,7 +16,6 @@ from tests.helpers import assert_refuses_damage
 from intertwine.errors import FileFormatError, InputError
 from intertwine.storage import files
 from intertwine.storage.files import (
-    RowRanges,
     atomic_path,
     check_writable,
     read_header,
@@ -28,6 +27,7 @@ from intertwine.storage.files import (
     write_json,
     write_tensors,
 )
+from intertwine.storage.row_ranges import RowRanges
 
 TENSORS = {"b": np.arange(6.0).reshape(2, 3), "a": np.array([1, 2], np.int32)}
 HEADER = {"method": "ridge", "alpha": 1e-05, "note": "λ = 1", "list": [1, 2.5, None]}

@@ -12,8 +12,9 @@ from intertwine.inputs.images.listing import list_images
 from intertwine.inputs.texts import list_texts
 from intertwine.maps.map_pair import load_map
 from intertwine.spaces import Head
-from intertwine.storage.files import RowRanges, read_header, read_json, sha256_file, write_json
+from intertwine.storage.files import read_header, read_json, sha256_file, write_json
 from intertwine.storage.npy import NpyFile
+from intertwine.storage.row_ranges import RowRanges
 from intertwine.storage.untrusted import (
     damage_is_told,
     parse_json,

@@ -67,10 +67,10 @@ def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
     """Run the open-set study on the faces; with `quiet` only its report is written."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.samples import unpack_faces
-    from intertwine.report import write_open_set_report
     from intertwine.studies.open_set.command import print_open_set, with_names
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs
+    from intertwine.studies.open_set.report import write_open_set_report
     from intertwine.studies.open_set.study import open_set
 
     folder, listed, notes = unpack_faces(sample, out / "faces")

@@ -11,12 +11,13 @@ import numpy as np
 import typer
 
 from intertwine.console import options as common
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.report.schema import read_report
 from intertwine.spaces import Head
-from intertwine.storage.files import read_header, read_json, read_tensors
+from intertwine.storage.files import read_header, read_tensors
 from intertwine.storage.npy import NpyFile, read_vector
-from intertwine.storage.untrusted import require_ordinary, require_shape
+from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -108,8 +109,6 @@ _REPORT_KEYS = (
     "intercept",
     "precision",
 )
-# What every study's report holds, as far as others rely on it.
-REPORT = {"study": str, "pairs?": [dict], "notes?": [str], "controls?": ([str], None)}
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -184,21 +183,6 @@ def _feature_set(path: Path) -> dict[str, Any]:
         "labels": None if labels is None else int(np.unique(labels).size),
         "spaces": spaces,
     }
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """Return the object of a study's `report.json`.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is no report that intertwine wrote.
-    """
-    value = read_json(path)
-    if not isinstance(value, dict) or "study" not in value:
-        raise FileFormatError(f"{path}: not a report that intertwine wrote")
-    require_shape(value, REPORT, path)
-    return dict(value)
 
 
 def _report(path: Path) -> dict[str, Any]:

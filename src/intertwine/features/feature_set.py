@@ -24,8 +24,9 @@ from intertwine.features.writing.journal import fold, journal_paths
 from intertwine.features.writing.record import MANIFEST, SHAPE
 from intertwine.parallel.threads import ahead
 from intertwine.spaces import Head, Space, check_space_name
-from intertwine.storage.files import RowRanges, read_json
+from intertwine.storage.files import read_json
 from intertwine.storage.npy import NpyFile, read_vector
+from intertwine.storage.row_ranges import RowRanges
 from intertwine.storage.untrusted import damage_is_told, require_shape
 from intertwine.wording import counted, named
 

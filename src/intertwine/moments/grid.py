@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from intertwine.storage.row_ranges import cut_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Rows a block: products are taken on this grid, and the mean of the first block is the origin.
 BLOCK_ROWS = 4096
-
-
-def cut_on_grid(start: int, stop: int, step: int) -> list[tuple[int, int]]:
-    """Return start … stop−1 as (first, after the last) of its parts between multiples of a step."""
-    edges = [start, *range(start - start % step + step, stop, step), stop]
-    return list(pairwise(edges)) if start < stop else []
 
 
 def pieces(chunk: Mapping[str, Any], first_row: int) -> Iterator[tuple[dict[str, Any], bool]]:

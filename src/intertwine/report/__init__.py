@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from intertwine.extras import import_extra
 from intertwine.report.folder import check_folder
-from intertwine.studies.closed_set.report import write_closed_set_report
-from intertwine.studies.open_set.report import write_open_set_report
-from intertwine.studies.similarity.report import write_similarity_report
 
 __all__ = [
     "check_folder",
     "require_report_extra",
-    "write_closed_set_report",
-    "write_open_set_report",
-    "write_similarity_report",
 ]
 
 

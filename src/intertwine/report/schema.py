@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import InputError
+from intertwine.errors import FileFormatError, InputError
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.report.numbers import THIN, plain
+from intertwine.storage.files import read_json
+from intertwine.storage.untrusted import require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 Row = dict[str, Any]
 
@@ -81,3 +84,22 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
         kind = f"{'an' if study[0] in 'aeiou' else 'a'} {study} report"
         raise InputError(f"this report lacks {', '.join(missing)}; is it {kind}?")
     return copy
+
+
+# What every study's report holds, as far as others rely on it.
+REPORT = {"study": str, "pairs?": [dict], "notes?": [str], "controls?": ([str], None)}
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return the object of a study's `report.json`.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is no report that intertwine wrote.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or "study" not in value:
+        raise FileFormatError(f"{path}: not a report that intertwine wrote")
+    require_shape(value, REPORT, path)
+    return dict(value)

@@ -289,3 +289,75 @@ class Scatter:
 
     y_title: str
     panels: list[Panel]
+
+
+@dataclass(frozen=True)
+class RatePanel:
+    """One small figure of rates.
+
+    Parameters
+    ----------
+    title, x_title
+        What is measured, and over what.
+    lines
+        One a pair of systems.
+    median
+        Their median, drawn thick.
+    chance
+        What guessing gives, drawn dotted.
+    native
+        The median of probes of the gallery's own system, drawn dashed; None without any.
+    """
+
+    title: str
+    x_title: str
+    lines: list[Line]
+    median: Line
+    chance: Line
+    native: Line | None
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One option on the axis of a measure.
+
+    Parameters
+    ----------
+    name
+        The option.
+    text
+        Its value, as shown beside it; an en dash when it is undefined.
+    value, low, high
+        In per cent; None when undefined.
+    chosen
+        Whether it is what the plan recommends.
+    hollow
+        Whether it is no option but a reference.
+    """
+
+    name: str
+    text: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chosen: bool
+    hollow: bool
+
+
+@dataclass(frozen=True)
+class OptionPanel:
+    """Every option by one measure.
+
+    Parameters
+    ----------
+    title
+        The measure.
+    dots
+        From top to bottom, the same options in every panel.
+    references
+        Upright lines: what each stands for, of which kind it is, and where.
+    """
+
+    title: str
+    dots: list[Dot]
+    references: list[tuple[str, str, float]]

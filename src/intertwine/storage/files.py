@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import tempfile
-from bisect import bisect_left, bisect_right
 from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
@@ -24,7 +23,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.untrusted import DAMAGE, parse_json, read_text, require_ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from intertwine.numerics.arrays import Array
 
@@ -393,44 +392,3 @@ def read_tensors(
     if sha256_tensors(tensors, header) != expected:
         raise FileFormatError(f"{path}: its checksum does not match; the file was altered")
     return tensors, header
-
-
-class RowRanges:
-    """A set of rows as disjoint half-open ranges, for what is finished and what is left.
-
-    Parameters
-    ----------
-    ranges
-        Pairs (start, stop); they may touch or overlap, in any order.
-    """
-
-    def __init__(self, ranges: Iterable[Sequence[int]] | None = None) -> None:
-        self._ranges: list[tuple[int, int]] = []
-        for start, stop in sorted((int(start), int(stop)) for start, stop in ranges or ()):
-            last = self._ranges[-1] if self._ranges else None
-            if last is not None and start <= last[1]:
-                self._ranges[-1] = (last[0], max(last[1], stop))
-            elif start < stop:
-                self._ranges.append((start, stop))
-
-    def add(self, start: int, stop: int) -> None:
-        """Add rows start … stop−1."""
-        if stop <= start:
-            return
-        # Those that it touches: from the first that ends at its start or later.
-        first = bisect_left(self._ranges, start, key=lambda pair: pair[1])
-        last = bisect_right(self._ranges, stop, key=lambda pair: pair[0])
-        if first < last:
-            start = min(start, self._ranges[first][0])
-            stop = max(stop, self._ranges[last - 1][1])
-        self._ranges[first:last] = [(start, stop)]
-
-    def missing(self, n_rows: int) -> list[tuple[int, int]]:
-        """Return the ranges of 0 … n_rows−1 that are not in the set."""
-        inside = (min(max(edge, 0), n_rows) for pair in self._ranges for edge in pair)
-        edges = [0, *inside, n_rows]
-        return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
-
-    def to_list(self) -> list[list[int]]:
-        """Return the ranges as lists, ready for JSON."""
-        return [list(pair) for pair in self._ranges]

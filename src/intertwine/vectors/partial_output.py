@@ -7,15 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from intertwine.errors import FileFormatError, IntertwineError
-from intertwine.moments.grid import cut_on_grid
-from intertwine.storage.files import (
-    RowRanges,
-    cannot_write,
-    forget_temporary,
-    read_json,
-    write_json,
-)
+from intertwine.storage.files import cannot_write, forget_temporary, read_json, write_json
 from intertwine.storage.npy import NpyFile, RowFile, make_array
+from intertwine.storage.row_ranges import RowRanges, cut_on_grid
 from intertwine.vectors.writing import write_vectors
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.moments.grid import cut_on_grid
+from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted, named
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.report import write_closed_set_report
+from intertwine.studies.closed_set.report import write_closed_set_report
 
 FILES = {
     "report.html",

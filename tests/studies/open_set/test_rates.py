@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
-from intertwine.report.summarise import OpenSetStudy, summarise_open_set
 from scipy.stats import norm
 from tests.studies.open_set.open_set_result import build_open_set
 from tests.studies.open_set.test_report import LONG
 
 from intertwine.report import draw
 from intertwine.report.rates import CHOSEN, MAPPED, SOURCE, TARGET
+from intertwine.studies.open_set.lookup import OpenSetStudy
+from intertwine.studies.open_set.page import summarise_open_set
 
 
 def summary(result):

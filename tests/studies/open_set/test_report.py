@@ -6,19 +6,17 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from intertwine.report.summarise import (
-    OpenSetStudy,
-    Study,
-    summarise_closed_set,
-    summarise_open_set,
-)
 from tests.report.conftest import build_report
 from tests.studies.open_set.open_set_result import build_open_set
 from tests.studies.similarity.test_report import Page, spoken
 
 from intertwine.errors import InputError
-from intertwine.report import write_open_set_report
 from intertwine.report.render import html_page
+from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.page import summarise_closed_set
+from intertwine.studies.open_set.lookup import OpenSetStudy
+from intertwine.studies.open_set.page import summarise_open_set
+from intertwine.studies.open_set.report import write_open_set_report
 
 TABLES = ("pairs", "natives", "folds", "curve", "roc")
 FIGURES = {f"{name}.{kind}" for name in ("roc", "det", "curve", "rank") for kind in ("png", "svg")}

@@ -6,7 +6,8 @@ from tests.studies.plan.plan_pairs_made import models, write_models
 
 from intertwine.features.feature_set import FeatureSet
 from intertwine.maps.linear_map import LinearMap
-from intertwine.studies.plan.study import PlanOptions, plan
+from intertwine.studies.plan.options import PlanOptions
+from intertwine.studies.plan.study import plan
 from intertwine.vectors import open_vectors
 
 

@@ -20,8 +20,9 @@ from intertwine.studies.plan.groups import (
     without_copies,
 )
 from intertwine.studies.plan.measure import Measure, left_out_together
+from intertwine.studies.plan.options import PlanOptions
 from intertwine.studies.plan.scores import Direction, native_table
-from intertwine.studies.plan.study import PlanOptions, plan
+from intertwine.studies.plan.study import plan
 
 D_OLD, D_NEW = 32, 24
 

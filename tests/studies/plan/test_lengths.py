@@ -5,7 +5,8 @@ from tests.studies.plan.plan_pairs_made import models, read_pairs, write_models
 from intertwine.features.feature_set import FeatureSet
 from intertwine.numerics.linalg import unit
 from intertwine.studies.plan.forecast import surely_more
-from intertwine.studies.plan.study import PlanOptions, plan
+from intertwine.studies.plan.options import PlanOptions
+from intertwine.studies.plan.study import plan
 
 N = 200
 

@@ -7,13 +7,15 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
-from intertwine.report.summarise import SimilarityStudy, summarise_similarity
 from scipy.cluster.hierarchy import cophenet
 from tests.studies.similarity.similarity_result import CONTROL, MEASURES, build_result, undefined
 
 from intertwine.errors import InputError
-from intertwine.report import draw, write_similarity_report
+from intertwine.report import draw
 from intertwine.report.render.latex import latex_table
+from intertwine.studies.similarity.lookup import SimilarityStudy
+from intertwine.studies.similarity.page import summarise_similarity
+from intertwine.studies.similarity.report import write_similarity_report
 from intertwine.studies.similarity.words import prediction
 
 FEW = ("cka_debiased", "procrustes", "r2")

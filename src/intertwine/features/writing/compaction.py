@@ -15,8 +15,9 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.features.writing.record import MANIFEST
-from intertwine.storage.files import RowRanges, atomic_path, cannot_write, write_bytes, write_json
+from intertwine.storage.files import atomic_path, cannot_write, write_bytes, write_json
 from intertwine.storage.npy import RowFile, make_array
+from intertwine.storage.row_ranges import RowRanges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

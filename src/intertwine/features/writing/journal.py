@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
 from intertwine.features.writing.record import MANIFEST, SHAPE, read_manifest
-from intertwine.storage.files import RowRanges, read_json
+from intertwine.storage.files import read_json
+from intertwine.storage.row_ranges import RowRanges
 from intertwine.storage.untrusted import damage_is_told, is_count, require_shape
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.features.writing.journal import journal_path, known, read_journal
 from intertwine.features.writing.record import MANIFEST, place_once
-from intertwine.storage.files import RowRanges, write_json
+from intertwine.storage.files import write_json
+from intertwine.storage.row_ranges import RowRanges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,8 +24,8 @@ from intertwine.features.writing.record import (
     write_labels,
 )
 from intertwine.numerics.arrays import as_features, check_finite, to_numpy
-from intertwine.storage.files import RowRanges
 from intertwine.storage.npy import RowFile, make_array
+from intertwine.storage.row_ranges import RowRanges
 from intertwine.wording import counted
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.moments.accumulators.tiles import tiles
-from intertwine.moments.grid import BLOCK_ROWS, cut_on_grid
+from intertwine.moments.grid import BLOCK_ROWS
 from intertwine.moments.sums import check_norms
 from intertwine.numerics.arrays import widen
 from intertwine.parallel.threads import one_by_one, side_by_side
+from intertwine.storage.row_ranges import cut_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

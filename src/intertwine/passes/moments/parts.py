@@ -19,9 +19,9 @@ import numpy as np
 
 from intertwine.errors import FileFormatError
 from intertwine.features.feature_set import FeatureSet, file_stamps
-from intertwine.moments.grid import cut_on_grid
 from intertwine.moments.moments import BLOCK_ROWS, Moments
 from intertwine.numerics.arrays import Array
+from intertwine.storage.row_ranges import cut_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from intertwine.report.shapes import Line
-    from intertwine.studies.linkage.figures import RatePanel
+    from intertwine.report.shapes import Line, RatePanel
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 3), (4.3, 1)  # width, panels in a row

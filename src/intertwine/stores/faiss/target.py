@@ -13,8 +13,7 @@ from intertwine.extras import import_extra
 from intertwine.storage.files import atomic_path
 from intertwine.stores.faiss.index import empty_like, fill, from_factory, reason_of
 from intertwine.stores.faiss.store import FaissStore
-from intertwine.stores.files.target import require_others
-from intertwine.stores.rows.target import RowTarget
+from intertwine.stores.rows.target import RowTarget, require_others
 from intertwine.wording import counted
 
 if TYPE_CHECKING:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fnmatch import fnmatch
-from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +10,11 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.moments.grid import cut_on_grid
 from intertwine.parallel.threads import ahead
-from intertwine.storage.files import atomic_path, cannot_write, check_writable
-from intertwine.stores.rows.store import folders_below
+from intertwine.storage.files import atomic_path, cannot_write
+from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.stores.rows.switch import give_name
-from intertwine.stores.rows.target import RowTarget
+from intertwine.stores.rows.target import RowTarget, outputs_at
 from intertwine.vectors.tables import PARQUET, TableVectors, is_tensor
 from intertwine.wording import counted
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from intertwine.storage.npy import NpyFile
     from intertwine.stores.address import Address
     from intertwine.stores.files.store import FileStore
-    from intertwine.stores.rows.store import RowStore
     from intertwine.stores.store import Mark
 
 # Bytes of vectors in a row group, which many readers hold in memory whole.
@@ -135,63 +131,6 @@ def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
         )
     address = replace(address, part=source.column or "")
     return FileTarget(source, address, outputs_at(source, Path(address.place)), mark)
-
-
-def outputs_at(source: RowStore, place: Path) -> list[Path]:
-    """Return the files to make at a place, one for each of the source's.
-
-    Raises
-    ------
-    InputError
-        For the source itself, a pattern, a file for many files, a folder that cannot be written.
-    """
-    if "*" in str(place):
-        raise InputError(f"got target {place}, a pattern, expected a folder or a file")
-    suffix = source.paths[0].suffix
-    if place.suffix == suffix and not place.is_dir():
-        if len(source.paths) > 1:
-            raise InputError(
-                f"got target {place}, a file, for {len(source.paths)} files; give a folder"
-            )
-        outputs = [place]
-    elif place.suffix and not place.is_dir() and len(source.paths) == 1:
-        raise InputError(f"got target {place}, expected a folder or a name that ends in {suffix}")
-    else:
-        outputs = [place / path.relative_to(source.root) for path in source.paths]
-    require_others(source, outputs)
-    return outputs
-
-
-def require_others(source: RowStore, outputs: list[Path]) -> None:
-    """Raise when files to make are the source's, or stand where nothing can be written.
-
-    Raises
-    ------
-    InputError
-        Naming one.
-    """
-    given = {path.resolve() for path in source.paths}
-    for output in outputs:
-        if output.resolve() in given:
-            raise InputError(f"{output} is the source itself; name another file or folder")
-        if finds(source.address.place, output):
-            raise InputError(
-                f"{output} would be one of the files of {source.name}; name a target outside of it"
-            )
-    check_writable(outputs[0].parent)
-
-
-def finds(place: str, path: Path) -> bool:
-    """Return whether an address's files will be found to hold a path, too."""
-    real = path.resolve()
-    if Path(place).is_dir():
-        return any(real.is_relative_to(folder) for folder, _ in folders_below(Path(place)))
-    if not has_magic(place):
-        return False
-    wanted, parts = Path(place).resolve().parts, real.parts
-    if "**" in wanted:
-        return fnmatch(str(real), str(Path(place).resolve()))
-    return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))
 
 
 class FileTarget(RowTarget):

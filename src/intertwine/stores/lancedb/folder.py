@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +10,11 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.stores.lancedb.arrow import EXTRA, one_line
-from intertwine.stores.store import common_metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from intertwine.numerics.arrays import Array
-    from intertwine.stores.address import Address
     from intertwine.stores.lancedb.store import LanceStore
 
 # Rows of a page where only lengths or ids are looked at.
@@ -116,55 +112,3 @@ def pages_of_ids(store: LanceStore, pinned: Any) -> Iterator[list[Any]]:
     """Yield the ids of a version of a table."""
     for page in store.pages([store.columns.id], PAGE, 0, pinned):
         yield page[store.columns.id].to_pylist()
-
-
-def require_distinct(store: LanceStore, pinned: Any = None) -> None:
-    """Raise when an id stands twice, or is missing, in a table.
-
-    Raises
-    ------
-    InputError
-        Naming one.
-    """
-    name, pinned = store.columns.id, pinned or store.pinned()
-    rounds = id_rounds(pinned)
-    for turn in range(rounds):
-        numbers = sorted_ids(store, pinned, turn, rounds)
-        suspects = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])[:100]
-        if len(suspects):
-            found: Counter[Any] = Counter()
-            for page in store.pages([name], PAGE, 0, pinned):
-                ids = page[name].to_pylist()
-                there = np.isin(id_numbers(ids), suspects)
-                found.update(item for item, twin in zip(ids, there, strict=True) if twin)
-            item, times = found.most_common(1)[0]
-            if times > 1:
-                raise InputError(
-                    f"{store.name}: id {item!r} stands in {times} rows, expected a column that tells "
-                    "rows apart; name it: id=COLUMN"
-                )
-
-
-def target_address(source: LanceStore, text: str) -> Address:
-    """Return the address of a table beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store, another folder, other columns or metric, and the source itself.
-    """
-    address = source.address.beside(text)
-    address.only("vector", "id", "metric")
-    if address.place.rstrip("/") != source.address.place.rstrip("/") or not address.part:
-        raise InputError(
-            f"got target {address.shown}, expected another table in the source's own folder: "
-            f"{source.address.scheme}:{source.address.place}#TABLE"
-        )
-    if address.part == source.address.part:
-        raise InputError(f"{source.name} is the source itself; name another table")
-    for name, own in (("vector", source.columns.vector), ("id", source.columns.id)):
-        if address.options.get(name, own) != own:
-            raise InputError(f"{address.shown}: got {name}={address.options[name]}, expected {own}")
-    metric = common_metric(address.options.get("metric"), source.metric, address.shown)
-    options = {**source.address.options, **({"metric": metric} if metric else {})}
-    return replace(address, options=options)

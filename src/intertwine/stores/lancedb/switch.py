@@ -22,9 +22,10 @@ from intertwine.stores.lancedb import carry as lancedb_carry
 from intertwine.stores.lancedb.arrow import EMBEDDING, EXTRA, NOTE, one_line
 from intertwine.stores.lancedb.carry import old_rows, with_old
 from intertwine.stores.lancedb.digests import origins_of
-from intertwine.stores.lancedb.folder import PAGE, absent, pages_of_ids, require_distinct
+from intertwine.stores.lancedb.folder import PAGE, absent, pages_of_ids
 from intertwine.stores.lancedb.indexes import build
 from intertwine.stores.lancedb.store import LanceStore
+from intertwine.stores.lancedb.target import require_distinct
 from intertwine.stores.store import Mark, require_ours
 from intertwine.wording import counted
 

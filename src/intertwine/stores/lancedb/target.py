@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -30,15 +31,16 @@ from intertwine.stores.lancedb.digests import digests, origins_of
 from intertwine.stores.lancedb.folder import (
     PAGE,
     absent,
-    require_distinct,
+    id_numbers,
+    id_rounds,
+    sorted_ids,
     tables_of,
-    target_address,
     where_ids,
 )
 from intertwine.stores.lancedb.indexes import build, require_buildable
 from intertwine.stores.lancedb.store import LanceStore
 from intertwine.stores.origins import KEPT, ORIGIN, Origin
-from intertwine.stores.store import HALF, SINGLE, Batch, require_ours
+from intertwine.stores.store import HALF, SINGLE, Batch, common_metric, require_ours
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -434,3 +436,55 @@ class LanceTarget(LanceStore):
             with one_line():
                 self.database.drop_table(self.address.part)
         self._table = None
+
+
+def require_distinct(store: LanceStore, pinned: Any = None) -> None:
+    """Raise when an id stands twice, or is missing, in a table.
+
+    Raises
+    ------
+    InputError
+        Naming one.
+    """
+    name, pinned = store.columns.id, pinned or store.pinned()
+    rounds = id_rounds(pinned)
+    for turn in range(rounds):
+        numbers = sorted_ids(store, pinned, turn, rounds)
+        suspects = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])[:100]
+        if len(suspects):
+            found: Counter[Any] = Counter()
+            for page in store.pages([name], PAGE, 0, pinned):
+                ids = page[name].to_pylist()
+                there = np.isin(id_numbers(ids), suspects)
+                found.update(item for item, twin in zip(ids, there, strict=True) if twin)
+            item, times = found.most_common(1)[0]
+            if times > 1:
+                raise InputError(
+                    f"{store.name}: id {item!r} stands in {times} rows, expected a column that tells "
+                    "rows apart; name it: id=COLUMN"
+                )
+
+
+def target_address(source: LanceStore, text: str) -> Address:
+    """Return the address of a table beside a source.
+
+    Raises
+    ------
+    InputError
+        For another kind of store, another folder, other columns or metric, and the source itself.
+    """
+    address = source.address.beside(text)
+    address.only("vector", "id", "metric")
+    if address.place.rstrip("/") != source.address.place.rstrip("/") or not address.part:
+        raise InputError(
+            f"got target {address.shown}, expected another table in the source's own folder: "
+            f"{source.address.scheme}:{source.address.place}#TABLE"
+        )
+    if address.part == source.address.part:
+        raise InputError(f"{source.name} is the source itself; name another table")
+    for name, own in (("vector", source.columns.vector), ("id", source.columns.id)):
+        if address.options.get(name, own) != own:
+            raise InputError(f"{address.shown}: got {name}={address.options[name]}, expected {own}")
+    metric = common_metric(address.options.get("metric"), source.metric, address.shown)
+    options = {**source.address.options, **({"metric": metric} if metric else {})}
+    return replace(address, options=options)

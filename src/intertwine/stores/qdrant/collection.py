@@ -6,7 +6,7 @@ import os
 import sqlite3
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from intertwine.stores.address import Address
-    from intertwine.stores.qdrant.store import QdrantStore
-    from intertwine.stores.store import Mark, Metric
+    from intertwine.stores.store import Metric
 
 EXTRA = "qdrant"
 # What Qdrant calls the metrics.
@@ -279,36 +278,3 @@ def server_of(address: Address) -> str:
     """Return an address without its collection."""
     remote = address.place.startswith("//")
     return address.place.rpartition("/")[0] if remote else address.place.rstrip("/")
-
-
-def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
-    """Return the address of a collection beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store, another server or folder, an alias, and the source itself.
-    """
-    address = source.address.beside(text)
-    address.only(*OPTIONS)
-    name, own = collection_name(address), source.collection
-    if server_of(address) != server_of(source.address):
-        raise InputError(
-            f"got target {address.shown}, expected another collection in the same place as "
-            f"{source.address.shown}"
-        )
-    if address.options.get("vector", own.vector) != own.vector:
-        raise InputError(f"{address.shown}: got another vector than the source's, {own.vector!r}")
-    with one_line(source.secrets, source.address.shown):
-        aliases = aliases_of(source.client)
-    if name in aliases:
-        raise InputError(f"{address.shown} is an alias; name a collection as the target")
-    if name == own.name and (own.alias is None or not _is_switched(source, mark)):
-        raise InputError(f"{source.name} is the source itself; name another collection")
-    return replace(address, options={**source.address.options, **address.options})
-
-
-def _is_switched(source: QdrantStore, mark: Mark) -> bool:
-    """Whether an alias stands for what this very migration made, and what was before is noted."""
-    found = source.mark()
-    return found is not None and found.after_switch_of(mark)

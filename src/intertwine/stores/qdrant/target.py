@@ -19,13 +19,13 @@ from intertwine.stores.origins import KEPT, MAPPED
 from intertwine.stores.qdrant import switch as qdrant_switch
 from intertwine.stores.qdrant.collection import (
     NOTE,
+    OPTIONS,
     aliases_of,
     collection_name,
     hindrances,
     one_line,
     server_of,
     settings_like,
-    target_address,
 )
 from intertwine.stores.qdrant.lease import Lease
 from intertwine.stores.qdrant.ledger import (
@@ -457,3 +457,36 @@ class QdrantTarget(QdrantStore):
             require_ours(self.mark(), self.made, self.name)
             self.ask("delete_collection", self.collection.name)
         self.ledger.drop()
+
+
+def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
+    """Return the address of a collection beside a source.
+
+    Raises
+    ------
+    InputError
+        For another kind of store, another server or folder, an alias, and the source itself.
+    """
+    address = source.address.beside(text)
+    address.only(*OPTIONS)
+    name, own = collection_name(address), source.collection
+    if server_of(address) != server_of(source.address):
+        raise InputError(
+            f"got target {address.shown}, expected another collection in the same place as "
+            f"{source.address.shown}"
+        )
+    if address.options.get("vector", own.vector) != own.vector:
+        raise InputError(f"{address.shown}: got another vector than the source's, {own.vector!r}")
+    with one_line(source.secrets, source.address.shown):
+        aliases = aliases_of(source.client)
+    if name in aliases:
+        raise InputError(f"{address.shown} is an alias; name a collection as the target")
+    if name == own.name and (own.alias is None or not _is_switched(source, mark)):
+        raise InputError(f"{source.name} is the source itself; name another collection")
+    return replace(address, options={**source.address.options, **address.options})
+
+
+def _is_switched(source: QdrantStore, mark: Mark) -> bool:
+    """Whether an alias stands for what this very migration made, and what was before is noted."""
+    found = source.mark()
+    return found is not None and found.after_switch_of(mark)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.moments.grid import cut_on_grid
 from intertwine.parallel.threads import ahead
 from intertwine.storage.file_state import stamp_of
+from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.stores.rows.switch import (
     before_any,
     before_switch,

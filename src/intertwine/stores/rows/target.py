@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
+from fnmatch import fnmatch
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.moments.grid import cut_on_grid
 from intertwine.parallel.threads import ahead
 from intertwine.storage.file_state import FileState, stamp_of
-from intertwine.storage.files import RowRanges
+from intertwine.storage.files import check_writable
 from intertwine.storage.npy import NpyFile
+from intertwine.storage.row_ranges import RowRanges, cut_on_grid
 from intertwine.stores.rows.maker import FileMaker
+from intertwine.stores.rows.store import folders_below
 from intertwine.stores.rows.switch import original, read_note, write_note
 from intertwine.stores.rows.switched_files import SwitchedFiles
 from intertwine.stores.store import HALF, SINGLE, common_metric
@@ -423,3 +426,60 @@ class RowTarget(SwitchedFiles, WhenWhole):
             self._makers.pop(file).stop()
         for file in list(self._parts):
             self._let_go(file)
+
+
+def outputs_at(source: RowStore, place: Path) -> list[Path]:
+    """Return the files to make at a place, one for each of the source's.
+
+    Raises
+    ------
+    InputError
+        For the source itself, a pattern, a file for many files, a folder that cannot be written.
+    """
+    if "*" in str(place):
+        raise InputError(f"got target {place}, a pattern, expected a folder or a file")
+    suffix = source.paths[0].suffix
+    if place.suffix == suffix and not place.is_dir():
+        if len(source.paths) > 1:
+            raise InputError(
+                f"got target {place}, a file, for {len(source.paths)} files; give a folder"
+            )
+        outputs = [place]
+    elif place.suffix and not place.is_dir() and len(source.paths) == 1:
+        raise InputError(f"got target {place}, expected a folder or a name that ends in {suffix}")
+    else:
+        outputs = [place / path.relative_to(source.root) for path in source.paths]
+    require_others(source, outputs)
+    return outputs
+
+
+def require_others(source: RowStore, outputs: list[Path]) -> None:
+    """Raise when files to make are the source's, or stand where nothing can be written.
+
+    Raises
+    ------
+    InputError
+        Naming one.
+    """
+    given = {path.resolve() for path in source.paths}
+    for output in outputs:
+        if output.resolve() in given:
+            raise InputError(f"{output} is the source itself; name another file or folder")
+        if finds(source.address.place, output):
+            raise InputError(
+                f"{output} would be one of the files of {source.name}; name a target outside of it"
+            )
+    check_writable(outputs[0].parent)
+
+
+def finds(place: str, path: Path) -> bool:
+    """Return whether an address's files will be found to hold a path, too."""
+    real = path.resolve()
+    if Path(place).is_dir():
+        return any(real.is_relative_to(folder) for folder, _ in folders_below(Path(place)))
+    if not has_magic(place):
+        return False
+    wanted, parts = Path(place).resolve().parts, real.parts
+    if "**" in wanted:
+        return fnmatch(str(real), str(Path(place).resolve()))
+    return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))

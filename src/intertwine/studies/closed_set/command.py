@@ -100,7 +100,7 @@ def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
     as_json
         Whether to print the object of `report.json` instead of a table.
     """
-    from intertwine.report import write_closed_set_report
+    from intertwine.studies.closed_set.report import write_closed_set_report
 
     common.deliver(
         result, folder, write=write_closed_set_report, show=print_closed_set, as_json=as_json

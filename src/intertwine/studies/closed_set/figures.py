@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import (
-    MINUS,
     THIN,
     count,
     interval,
@@ -30,15 +29,13 @@ from intertwine.report.shapes import (
     Line,
     Mark,
     Matrix,
-    Swatch,
 )
+from intertwine.report.words import change_legend
 from intertwine.studies.closed_set.words import is_fitted
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
     from intertwine.studies.closed_set.lookup import Study
-
-STEPS = (-1, -5, -10, -25, -50, -100)
 
 
 def main_figure(study: Study) -> Matrix:
@@ -111,13 +108,6 @@ def _details(study: Study, row: Row) -> list[str]:
     ]
     reason = row.get("reason")
     return [*lines, f"{DASH} is undefined: {reason}"] if reason else lines
-
-
-def change_legend(*, controls: bool = False) -> list[Swatch]:
-    """Return what a change's colours stand for, the same in every study's table."""
-    losses = [Swatch(f"{MINUS}{-step}{THIN}%", shade(step)) for step in STEPS]
-    swatches = [Swatch("native", kind=NATIVE), Swatch(f"+5{THIN}%", shade(5)), *losses]
-    return [*swatches, Swatch("control", kind=CONTROL)] if controls else swatches
 
 
 def _figure_notes(study: Study) -> list[str]:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
 from intertwine.report.folder import figure_files, write_folder
-from intertwine.report.summarise import Study, summarise_closed_set
 from intertwine.storage.files import json_bytes, text_bytes
+from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.page import summarise_closed_set
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from pathlib import Path
 
-    from intertwine.report.summarise import ClosedSetPage
+    from intertwine.studies.closed_set.page import ClosedSetPage
 
 INTERVAL = ("ci_low", "ci_high")
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import (
@@ -24,6 +23,7 @@ from intertwine.report.shapes import (
     Label,
     Line,
     Matrix,
+    RatePanel,
     Swatch,
 )
 from intertwine.studies.linkage.lookup import TPIR
@@ -36,32 +36,6 @@ if TYPE_CHECKING:
 
 STEPS = (1, 5, 10, 25, 50, 100)
 ABSENT = "not among the systems of both sides"
-
-
-@dataclass(frozen=True)
-class RatePanel:
-    """One small figure of rates.
-
-    Parameters
-    ----------
-    title, x_title
-        What is measured, and over what.
-    lines
-        One a pair of systems.
-    median
-        Their median, drawn thick.
-    chance
-        What guessing gives, drawn dotted.
-    native
-        The median of probes of the gallery's own system, drawn dashed; None without any.
-    """
-
-    title: str
-    x_title: str
-    lines: list[Line]
-    median: Line
-    chance: Line
-    native: Line | None
 
 
 def main_figure(study: LinkageStudy) -> Matrix:

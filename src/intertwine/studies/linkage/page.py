@@ -15,13 +15,12 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.studies.closed_set.words import INTERCEPTS, METHODS
+from intertwine.report.words import INTERCEPTS, METHODS
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
 from intertwine.studies.linkage.tables import linkable_table, pairs_table
 
 if TYPE_CHECKING:
-    from intertwine.report.shapes import Matrix, Table
-    from intertwine.studies.linkage.figures import RatePanel
+    from intertwine.report.shapes import Matrix, RatePanel, Table
     from intertwine.studies.linkage.lookup import LinkageStudy
 
 

@@ -104,10 +104,11 @@ def open_set(
 ) -> None:
     """Verify people across every ordered pair of networks and write a report."""
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.report import check_folder, require_report_extra, write_open_set_report
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs
+    from intertwine.studies.open_set.report import write_open_set_report
     from intertwine.studies.open_set.study import open_set as study
 
     if protocol is not None:

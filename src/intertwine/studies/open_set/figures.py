@@ -28,7 +28,7 @@ from intertwine.report.rates import (
     Rates,
 )
 from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
-from intertwine.studies.closed_set.figures import change_legend
+from intertwine.report.words import change_legend
 from intertwine.studies.open_set.tables import between, by_size, rates
 from intertwine.studies.open_set.words import FITTED, chance, fitted_on, points, with_std
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
 from intertwine.report.folder import write_report
-from intertwine.report.summarise import OpenSetStudy, summarise_open_set
+from intertwine.studies.open_set.lookup import OpenSetStudy
+from intertwine.studies.open_set.page import summarise_open_set
 
 if TYPE_CHECKING:
     import os
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise import OpenSetPage
+    from intertwine.studies.open_set.page import OpenSetPage
 
 ENDS = ("", "_low", "_high")
 RATES = tuple(

@@ -66,8 +66,8 @@ def plan(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable
+    from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.report import write_plan_report
-    from intertwine.studies.plan.study import PlanOptions
     from intertwine.studies.plan.study import plan as study
     from intertwine.vectors import open_vectors
 

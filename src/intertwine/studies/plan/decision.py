@@ -11,7 +11,6 @@ import numpy as np
 from intertwine.metrics.retrieval import Lists
 from intertwine.studies.plan.domain import least_known
 from intertwine.studies.plan.measure import combined, listed
-from intertwine.studies.plan.rows import backfilled
 from intertwine.studies.plan.scores import BRIDGE, CONVERT
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.studies.plan.forecast import Forecast
+    from intertwine.studies.plan.measure import Tables
 from intertwine.studies.plan.measure import Estimate, Gains, Measure
 
 REEMBED, REPAIR, STAY = "reembed", "convert-and-backfill", "stay"
@@ -301,3 +301,26 @@ def reranked(lists: Lists, native: Array) -> Lists:
     return Lists(
         np.take_along_axis(scores, order, axis=1), np.take_along_axis(lists.items, order, axis=1)
     )
+
+
+def backfilled(tables: Tables, native: Array, order: Array, share: float) -> Tables:
+    """Return scores once a share of the items has been re-embedded.
+
+    Parameters
+    ----------
+    tables
+        Of converted items.
+    native
+        Of re-embedded ones.
+    order
+        (n,) the numbers of items, in which they are re-embedded.
+    share
+        Share of the items.
+    """
+    worst = order[: round(share * len(order))]
+    changed = []
+    for coefficient, table in tables:
+        copy = table.copy()
+        copy[:, worst] = native[:, worst]
+        changed.append((coefficient, copy))
+    return changed

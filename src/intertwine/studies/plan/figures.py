@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import plain
-from intertwine.report.shapes import Line
-from intertwine.studies.linkage.figures import RatePanel
+from intertwine.report.shapes import Dot, Line, OptionPanel, RatePanel
 from intertwine.studies.plan.lookup import (
     BRIDGE,
     CONVERT,
@@ -29,52 +27,6 @@ if TYPE_CHECKING:
 
 ORDER = (BRIDGE, CONVERT, "stay", NOTHING, "mean")
 CEILING, ACCEPT, WITHOUT = "ceiling", "accept", "nothing"
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One option on the axis of a measure.
-
-    Parameters
-    ----------
-    name
-        The option.
-    text
-        Its value, as shown beside it; an en dash when it is undefined.
-    value, low, high
-        In per cent; None when undefined.
-    chosen
-        Whether it is what the plan recommends.
-    hollow
-        Whether it is no option but a reference.
-    """
-
-    name: str
-    text: str
-    value: float | None
-    low: float | None
-    high: float | None
-    chosen: bool
-    hollow: bool
-
-
-@dataclass(frozen=True)
-class OptionPanel:
-    """Every option by one measure.
-
-    Parameters
-    ----------
-    title
-        The measure.
-    dots
-        From top to bottom, the same options in every panel.
-    references
-        Upright lines: what each stands for, of which kind it is, and where.
-    """
-
-    title: str
-    dots: list[Dot]
-    references: list[tuple[str, str, float]]
 
 
 def option_panels(study: PlanStudy) -> list[OptionPanel]:

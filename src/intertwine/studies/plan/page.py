@@ -14,7 +14,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import Text, Tile
-from intertwine.studies.closed_set.words import METHODS
+from intertwine.report.words import METHODS
 from intertwine.studies.plan import tables
 from intertwine.studies.plan.figures import (
     curve_panels,
@@ -36,9 +36,7 @@ from intertwine.studies.plan.words import (
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
-    from intertwine.report.shapes import Table
-    from intertwine.studies.linkage.figures import RatePanel
-    from intertwine.studies.plan.figures import OptionPanel
+    from intertwine.report.shapes import OptionPanel, RatePanel, Table
     from intertwine.studies.plan.lookup import PlanStudy
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.studies.plan.decision import backfilled
 from intertwine.studies.plan.domain import compared, least_known
 from intertwine.studies.plan.forecast import plain_recall
 from intertwine.studies.plan.measure import Estimate, Gains, K, listed
@@ -100,29 +101,6 @@ def rerank_rows(measure: Measure, tables: Tables) -> list[Row]:
     return [
         {"depth": each, **recall_row(measure, values[place])} for place, each in enumerate(DEPTHS)
     ]
-
-
-def backfilled(tables: Tables, native: Array, order: Array, share: float) -> Tables:
-    """Return scores once a share of the items has been re-embedded.
-
-    Parameters
-    ----------
-    tables
-        Of converted items.
-    native
-        Of re-embedded ones.
-    order
-        (n,) the numbers of items, in which they are re-embedded.
-    share
-        Share of the items.
-    """
-    worst = order[: round(share * len(order))]
-    changed = []
-    for coefficient, table in tables:
-        copy = table.copy()
-        copy[:, worst] = native[:, worst]
-        changed.append((coefficient, copy))
-    return changed
 
 
 def backfill_rows(measure: Measure, tables: Tables, native: Array, a: Array) -> list[Row]:

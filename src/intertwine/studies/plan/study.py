@@ -6,20 +6,17 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from intertwine.errors import InputError
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.numerics.linalg import is_unit
-from intertwine.stores.store import METRICS
 from intertwine.studies.plan import notes as said
 from intertwine.studies.plan import rows as tables
-from intertwine.studies.plan.folds import MIN_FOLDS
 from intertwine.studies.plan.groups import grouped, without_copies
 from intertwine.studies.plan.measure import K
 from intertwine.studies.plan.misaligned import misaligned
-from intertwine.studies.plan.pairs import MIN_PAIRS, Pairs, store_sample
+from intertwine.studies.plan.options import PlanOptions
+from intertwine.studies.plan.pairs import Pairs, store_sample
 from intertwine.studies.plan.scores import BRIDGE, CONVERT
 from intertwine.studies.plan.work import Work
-from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,10 +29,6 @@ if TYPE_CHECKING:
 
     Say = Callable[[str, int, int], None]
     Row = dict[str, Any]
-
-ROWS = 5000
-FOLDS = 10
-ACCEPT, LEAST = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -59,53 +52,6 @@ class PlanResult:
     def to_json(self) -> dict[str, Any]:
         """Return the result as one JSON-ready object."""
         return {"study": "plan", **self.facts, **self.tables}
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """How a plan is made.
-
-    Parameters
-    ----------
-    metric
-        How vectors are compared: `cosine`, `ip` or `l2`.
-    accept
-        Share of re-embedding's quality that is enough.
-    least
-        Share below which a converted store is not worth repairing.
-    n_folds
-        Folds of pairs, at least 10; a score is taken with a map that saw neither of its items.
-    rows
-        The most pairs that are used, of the pairs and of the proxy.
-    seed
-        Of the draws of folds; samples are decided by ids.
-
-    Raises
-    ------
-    InputError
-        For a value outside its range.
-    """
-
-    metric: str = "cosine"
-    accept: float = ACCEPT
-    least: float = LEAST
-    n_folds: int = FOLDS
-    rows: int = ROWS
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise InputError(f"got metric {self.metric!r}, expected one of {', '.join(METRICS)}")
-        if not 0 < self.least <= self.accept <= 1:
-            raise InputError(
-                f"got least {self.least} and accept {self.accept}, expected 0 < least ≤ accept ≤ 1"
-            )
-        if not MIN_FOLDS <= self.n_folds <= MIN_PAIRS // 2:
-            raise InputError(
-                f"got {counted(self.n_folds, 'fold')}, expected {MIN_FOLDS} to {MIN_PAIRS // 2}"
-            )
-        if self.seed < 0:
-            raise InputError(f"got seed {self.seed}, expected 0 or more")
 
 
 def plan(

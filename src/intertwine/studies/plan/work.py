@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from intertwine.studies.plan.decision import Decision
     from intertwine.studies.plan.forecast import Forecast, Say
     from intertwine.studies.plan.measure import Gains
+    from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.pairs import Pairs
-    from intertwine.studies.plan.study import PlanOptions
 
     Row = dict[str, Any]
 

@@ -53,9 +53,10 @@ def similarity(
 ) -> None:
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.parallel.workers import open_workers
-    from intertwine.report import check_folder, require_report_extra, write_similarity_report
+    from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable
     from intertwine.studies.similarity.interchangeability import read_swaps
+    from intertwine.studies.similarity.report import write_similarity_report
     from intertwine.studies.similarity.study import SimilarityOptions
 
     options = SimilarityOptions(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.cli.inspect import read_report
 from intertwine.errors import InputError
 from intertwine.metrics.rank_correlation import matrix_correlation
+from intertwine.report.schema import read_report
 from intertwine.similarity.measures import MEASURES
 from intertwine.storage.untrusted import damage_is_told, require_shape
 

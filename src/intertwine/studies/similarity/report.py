@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
 from intertwine.report.folder import figure_files, figure_names, write_folder
-from intertwine.report.summarise import SimilarityStudy, summarise_similarity
 from intertwine.similarity.measures import MEASURES
 from intertwine.storage.files import json_bytes, text_bytes
+from intertwine.studies.similarity.lookup import SimilarityStudy
+from intertwine.studies.similarity.page import summarise_similarity
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from intertwine.report.summarise import SimilarityPage
+    from intertwine.studies.similarity.page import SimilarityPage
 
 ENDS = ("", "_low", "_high", "_null", "_calibrated", "_calibrated_low", "_calibrated_high")
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -35,8 +35,6 @@ def inspect(
     json: common.JsonOption = False,
 ) -> None:
     """Say what a file or folder holds."""
-    from intertwine.cli.inspect import describe
-
     facts = describe(path)
     if json:
         common.print_json(facts)

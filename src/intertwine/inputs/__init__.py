@@ -1,1 +1,1 @@
-"""TODO."""
+"""Images, texts and tables as rows in a fixed order."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Maps between two spaces: applied, checked, composed, saved and exported."""

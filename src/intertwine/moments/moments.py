@@ -432,8 +432,6 @@ def load_moments(path: str | os.PathLike[str]) -> Moments:
     FileFormatError
         When the file is altered, cut, or of another kind.
     """
-    from intertwine.moments.moments import Moments
-
     tensors, header = read_tensors(path, kind="moments")
     require_shape(header, HEADER, path)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Arrays of any library, float16 and linear algebra."""

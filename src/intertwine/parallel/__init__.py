@@ -1,1 +1,1 @@
-"""TODO."""
+"""Threads, worker processes and Dask clusters."""

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Words that every report has in common: methods, intercepts and the legend of changes."""
 
 from __future__ import annotations
 

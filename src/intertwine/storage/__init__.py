@@ -1,1 +1,1 @@
-"""TODO."""
+"""What files hold and how they survive a kill: atomic writes, locks, row ranges, checkpoints."""

@@ -25,7 +25,9 @@ from intertwine.storage.untrusted import DAMAGE, parse_json, read_text, require_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from intertwine.numerics.arrays import Array
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 HEADER_KEY = "intertwine"
 FORMAT_VERSION = 1

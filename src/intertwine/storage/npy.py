@@ -23,7 +23,9 @@ from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
-    from intertwine.numerics.arrays import Array
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 # Beginnings of what lies under the name of an array.
 _OTHERS = {

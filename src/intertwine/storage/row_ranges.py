@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sets of rows as half-open ranges: what is finished, and what is left."""
 
 from __future__ import annotations
 

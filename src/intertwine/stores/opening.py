@@ -44,7 +44,7 @@ def open_store(text: str, *, before_switch: bool = False) -> Store:
     address = replace(Address.parse(text), before=before_switch)
     if address.scheme not in MODULES:
         raise InputError(_unknown(address.scheme))
-    module = import_module(f"intertwine.stores.{MODULES[address.scheme]}")
+    module = import_module(f"intertwine.stores.{MODULES[address.scheme]}.store")
     store: Store = module.open_store(address)
     return store
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders from folders of Hugging Face models and of sentence-transformers."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Inception-v2, converted from slim's checkpoint."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders from Keras files and Keras Applications."""

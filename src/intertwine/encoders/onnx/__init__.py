@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders from ONNX files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The networks of the paper and other named choices."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders from TensorFlow SavedModels, as TensorFlow Hub has them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders from TensorFlow Lite files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Writing feature sets in parts that a kill cannot spoil."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Features of images or texts, extracted with any number of encoders."""

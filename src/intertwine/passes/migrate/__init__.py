@@ -1,1 +1,1 @@
-"""TODO."""
+"""A vector store moved to another space."""

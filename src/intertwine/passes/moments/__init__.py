@@ -1,1 +1,1 @@
-"""TODO."""
+"""Joint moments of a feature set in one pass, in parallel, going on after a kill."""

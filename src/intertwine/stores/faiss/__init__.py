@@ -1,1 +1,1 @@
-"""TODO."""
+"""FAISS index files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Vector files: Parquet, Arrow and NumPy."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""LanceDB tables."""

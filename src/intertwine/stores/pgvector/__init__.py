@@ -1,1 +1,1 @@
-"""TODO."""
+"""PostgreSQL tables with pgvector columns."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Qdrant collections, in a folder or on a server."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What stores of rows in files share: FAISS and vector files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Each network's features, mapped, in every other network's classifier."""

@@ -54,7 +54,6 @@ def closed_set(
     from intertwine.parallel.workers import open_workers
     from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable
-    from intertwine.studies.closed_set.command import deliver
     from intertwine.studies.closed_set.controls import with_random_controls
     from intertwine.studies.closed_set.study import closed_set as study
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Verification of pairs across networks."""

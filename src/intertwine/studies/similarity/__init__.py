@@ -1,1 +1,1 @@
-"""TODO."""
+"""How similar spaces are, by many measures, with intervals and nulls."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Faces found in images, cropped and aligned."""

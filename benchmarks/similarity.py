@@ -132,7 +132,7 @@ def main() -> None:
             clock = now
             print(f"{what}: {done} of {total}", flush=True)
 
-        result = similarity_of_moments(groups, say=say).to_json()
+        result = similarity_of_moments(groups, progress=say).to_json()
     joint = given.spaces * given.dim
     limit = given.rows * joint * (joint + 1) / rate
     scores, nulls, resampled = (

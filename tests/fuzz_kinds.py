@@ -340,9 +340,9 @@ def tensor(folder: Path) -> Path:
 def note(folder: Path) -> Path:
     """Write the note of a migration beside a file."""
     from intertwine.stores.rows.switch import note_of, write_note
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import MigrationRecord
 
-    mark = Mark("0" * 64, Space("a", D), Space("b", D))
+    mark = MigrationRecord("0" * 64, Space("a", D), Space("b", D))
     write_note(npy(folder), mark, inputs={"0": [1, 2]})
     return note_of(folder / "x.npy")
 
@@ -354,17 +354,19 @@ def read_note(path: Path) -> object:
 
 def mark(folder: Path) -> Path:
     """Write the text that marks a column."""
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import MigrationRecord
 
-    (folder / "mark.txt").write_text(Mark("0" * 64, Space("a", D), Space("b", 3)).to_text())
+    (folder / "mark.txt").write_text(
+        MigrationRecord("0" * 64, Space("a", D), Space("b", 3)).to_text()
+    )
     return folder / "mark.txt"
 
 
 def read_mark(path: Path) -> object:
     """Read a mark and compare it."""
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import MigrationRecord
 
-    found = Mark.from_text(path.read_text(encoding="utf-8", errors="replace"))
+    found = MigrationRecord.from_text(path.read_text(encoding="utf-8", errors="replace"))
     return found and (found.after_switch_of(found), found.switched(None), found.to_text())
 
 

@@ -43,13 +43,13 @@ class Gemm:
     kind
         `float32` or `float64` by NumPy; `bfloat16` by torch, in float32 products that may use
         bfloat16 inside.
-    side_by_side
+    parallel_map
         One product a core with one thread each, instead of one product with all threads.
     """
 
-    def __init__(self, shape: Shape, kind: str, *, side_by_side: bool = False) -> None:
-        self.shape, self.kind, self.side_by_side = shape, kind, side_by_side
-        self.copies = available_cores() if side_by_side else 1
+    def __init__(self, shape: Shape, kind: str, *, parallel_map: bool = False) -> None:
+        self.shape, self.kind, self.parallel_map = shape, kind, parallel_map
+        self.copies = available_cores() if parallel_map else 1
         dtype = "float64" if kind == "float64" else "float32"
         rng = np.random.default_rng(0)
         m, k, n = shape
@@ -68,7 +68,7 @@ class Gemm:
         return self.copies * 2 * m * k * n / run(seconds)
 
     def _numpy(self, seconds: float) -> float:
-        if not self.side_by_side:
+        if not self.parallel_map:
             (a, b), out = self.inputs[0], np.empty(self.shape[::2], self.inputs[0][0].dtype)
             return best_of(lambda: np.matmul(a.T, b, out=out), seconds)
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.copies) as pool:
@@ -85,7 +85,7 @@ class Gemm:
 
     def facts(self) -> dict[str, Any]:
         """Return what was multiplied, JSON-ready."""
-        return {"shape": list(self.shape), "kind": self.kind, "side_by_side": self.side_by_side}
+        return {"shape": list(self.shape), "kind": self.kind, "side_by_side": self.parallel_map}
 
 
 def best_gemm(kind: str, seconds: float = 0.4) -> Gemm:
@@ -93,7 +93,7 @@ def best_gemm(kind: str, seconds: float = 0.4) -> Gemm:
     shapes: list[Shape] = [BLOCK, *((size, size, size) for size in (2048, 3072, 4096))]
     found = [Gemm(shape, kind) for shape in shapes]
     if kind != "bfloat16":
-        found.append(Gemm(BLOCK, kind, side_by_side=True))
+        found.append(Gemm(BLOCK, kind, parallel_map=True))
     return max(found, key=lambda gemm: gemm.rate(seconds))
 
 
@@ -113,7 +113,7 @@ def limits(folder: str, quick: bool) -> dict[str, Any]:
         shapes: list[Shape] = [BLOCK, *((size, size, size) for size in sizes)]
         gemms = [Gemm(shape, kind) for shape in shapes]
         if kind != "bfloat16":
-            gemms.append(Gemm(BLOCK, kind, side_by_side=True))
+            gemms.append(Gemm(BLOCK, kind, parallel_map=True))
         products += [
             {**gemm.facts(), "gflops": gemm.rate(0.1 if quick else 0.6) / 1e9} for gemm in gemms
         ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.features.feature_set import FeatureSet
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.passes.moments.joint import joint_moments
 from scale.limits import Gemm, best_gemm, read_all
 from scale.process import Clock
@@ -57,7 +57,7 @@ def maps(folder: str, spaces: list[str], precision: str, *, path: bool = False) 
     def fit(source: str) -> int:
         return len(fitter.fit(moments, source, [a for a in spaces if a != source]))
 
-    return {"maps": sum(side_by_side(fit, spaces)), "pass_s": pass_s, "s": clock.seconds()}
+    return {"maps": sum(parallel_map(fit, spaces)), "pass_s": pass_s, "s": clock.seconds()}
 
 
 def memory(folder: str, precision: str) -> dict[str, Any]:

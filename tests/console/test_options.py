@@ -47,7 +47,7 @@ def test_json_holds_no_nan_and_no_sign_beyond_ascii(capsys):
 def test_names_command_no_terminal(capsys, text, shown):
     """What a terminal would obey, or could not write, is printed as its escape."""
     common.print_line(text)
-    common.say(text)
+    common.print_note(text)
     printed = capsys.readouterr()
     assert printed.out == printed.err == f"{shown}\n"
 

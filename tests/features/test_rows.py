@@ -105,13 +105,13 @@ def test_rings_add_up_to_nested_subsets_and_hold_no_row_twice():
     """The union of the first k rings is the rows with the least hashes; rings are disjoint."""
     hashes = row_number_hashes(1000)
     sizes = [16, 100, 101, 640, 1000]
-    rings = nested_subsets(hashes, sizes)
+    subsets = nested_subsets(hashes, sizes)
     by_hash = sorted(range(1000), key=hashes.tolist().__getitem__)
     for k, size in enumerate(sizes):
-        union = np.concatenate(rings[: k + 1])
+        union = np.concatenate(subsets[: k + 1])
         assert len(union) == len(set(union.tolist())) == size
         assert set(union.tolist()) == set(by_hash[:size])
-    assert all((np.diff(ring) > 0).all() for ring in rings)
+    assert all((np.diff(subset) > 0).all() for subset in subsets)
 
 
 def test_subsets_depend_on_ids_and_not_on_the_order_of_rows():
@@ -128,8 +128,8 @@ def test_subsets_depend_on_ids_and_not_on_the_order_of_rows():
 def test_a_subset_is_spread_over_sorted_data():
     """A subset of data that lie sorted by class holds classes in their proportions."""
     labels = np.repeat(np.arange(10), 400)
-    (ring,) = nested_subsets(row_number_hashes(4000), [1000])
-    counts = np.bincount(labels[ring], minlength=10)
+    (subset,) = nested_subsets(row_number_hashes(4000), [1000])
+    counts = np.bincount(labels[subset], minlength=10)
     # 100 each, with a binomial deviation of 9.5.
     assert (np.abs(counts - 100) < 48).all()
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from intertwine.parallel.threads import ahead, available_cores, one_by_one, side_by_side
+from intertwine.parallel.threads import available_cores, one_by_one, parallel_map, prefetch
 
 
 def test_results_come_in_the_order_of_the_items():
     """Results stand in the items' order, whichever finished first."""
-    assert side_by_side(lambda x: x * x, range(20)) == [x * x for x in range(20)]
+    assert parallel_map(lambda x: x * x, range(20)) == [x * x for x in range(20)]
 
 
-@pytest.mark.parametrize("each", [side_by_side, one_by_one])
+@pytest.mark.parametrize("each", [parallel_map, one_by_one])
 def test_blas_has_one_thread_inside_and_its_own_number_after(each):
     """While pieces run, NumPy's BLAS uses one thread each; afterwards it is as it was."""
 
@@ -33,19 +33,19 @@ def test_blas_has_one_thread_inside_and_its_own_number_after(each):
 def test_pieces_run_at_the_same_time():
     """As many pieces run at once as there are cores."""
     barrier = threading.Barrier(available_cores(), timeout=20)
-    side_by_side(lambda _: barrier.wait(), range(available_cores()))
+    parallel_map(lambda _: barrier.wait(), range(available_cores()))
 
 
 def test_an_error_in_a_piece_is_raised():
     """An error of any piece reaches the caller."""
     with pytest.raises(ZeroDivisionError, match="division by zero"):
-        side_by_side(lambda x: 1 / x, [1, 0])
+        parallel_map(lambda x: 1 / x, [1, 0])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_items_made_ahead_come_in_order(count):
     """Items made on another thread come in their order, every one once."""
-    assert list(ahead(iter(range(count)))) == list(range(count))
+    assert list(prefetch(iter(range(count)))) == list(range(count))
 
 
 def test_the_next_item_is_made_while_one_is_in_hand():
@@ -57,7 +57,7 @@ def test_the_next_item_is_made_while_one_is_in_hand():
         made.set()
         yield 1
 
-    coming = ahead(items())
+    coming = prefetch(items())
     assert next(coming) == 0
     assert made.wait(timeout=20)
     assert list(coming) == [1]
@@ -65,7 +65,7 @@ def test_the_next_item_is_made_while_one_is_in_hand():
 
 def test_an_error_comes_in_its_turn():
     """Items before an error are given; the error reaches whoever asks for the next."""
-    coming = ahead(1 / x for x in (1, 0))
+    coming = prefetch(1 / x for x in (1, 0))
     assert next(coming) == 1
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         next(coming)
@@ -74,7 +74,7 @@ def test_an_error_comes_in_its_turn():
 def test_what_is_made_ahead_may_be_left():
     """Whoever stops early leaves no thread behind."""
     before = threading.active_count()
-    coming = ahead(iter(range(100)))
+    coming = prefetch(iter(range(100)))
     assert next(coming) == 0
     coming.close()
     assert threading.active_count() == before

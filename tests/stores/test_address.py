@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.address import Address
 from intertwine.stores.masking import HIDDEN, hidden
 from intertwine.stores.store import common_metric
 
-MARK = Mark("ab" * 32, Space("old", 3, "f" * 64), Space("new", 5))
+MARK = MigrationRecord("ab" * 32, Space("old", 3, "f" * 64), Space("new", 5))
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_a_target_goes_by_the_sources_metric():
 def test_a_mark_comes_back_from_its_text(kept):
     """Whole, before and after a switch."""
     mark = MARK.switched(kept)
-    assert Mark.from_text(mark.to_text()) == mark
+    assert MigrationRecord.from_text(mark.to_text()) == mark
 
 
 @given(st.text())
 def test_any_other_text_is_no_mark(text):
     """A comment of somebody's, or a mark that was cut, is not taken for ours."""
-    assert Mark.from_text(text) is None
-    assert Mark.from_text("intertwine " + text) is None
-    assert Mark.from_text(MARK.to_text()[:-1]) is None
+    assert MigrationRecord.from_text(text) is None
+    assert MigrationRecord.from_text("intertwine " + text) is None
+    assert MigrationRecord.from_text(MARK.to_text()[:-1]) is None

@@ -101,5 +101,5 @@ def _line(error: BaseException) -> str | None:
 
 def _fail(message: str) -> NoReturn:
     """Say one line on standard error and leave."""
-    common.say(f"intertwine: error: {' '.join(message.split())}")
+    common.print_note(f"intertwine: error: {' '.join(message.split())}")
     sys.exit(1)

@@ -43,7 +43,7 @@ def apply(
 
     _check_precision(precision)
     common.check_device(device)
-    with common.progress() as report, open_workers(workers, scheduler) as pool:
+    with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = apply_file(
             map_file,
             source,
@@ -52,13 +52,13 @@ def apply(
             force=force,
             device=device,
             workers=pool,
-            progress=lambda done, total: report("mapping", done, total),
+            progress=lambda done, total: progress("mapping", done, total),
         )
     if json:
         common.print_json(summary)
         return
     for note in summary["notes"]:
-        common.say(note)
+        common.print_note(note)
     common.print_line(f"{output}: {counted(summary['rows'], 'row')} of {summary['target']['name']}")
 
 

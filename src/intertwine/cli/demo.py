@@ -49,14 +49,14 @@ def demo(
     require_report_extra()
     found = find_sample(imagenet.FILE, sample)
     people = find_sample(face_sample.FILE, faces, option="--faces")
-    with common.progress() as report:
-        fit, evaluation, controls, notes = imagenet.unpack(found, out / "sample", say=report)
+    with common.progress() as progress:
+        fit, evaluation, controls, notes = imagenet.unpack(found, out / "sample", progress=progress)
         result = closed_set(
             FeatureSet.open(fit),
             FeatureSet.open(evaluation),
             options=options,
             controls=controls,
-            say=report,
+            progress=progress,
         ).to_json()
     result["notes"] += notes
     deliver(result, out / REPORT, as_json=json)
@@ -75,8 +75,10 @@ def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
 
     folder, listed, notes = unpack_faces(sample, out / "faces")
     options = OpenSetOptions(fit="images", threshold="crossfit")
-    with common.progress() as report:
-        found = open_set(FeatureSet.open(folder), read_pairs(listed), options=options, say=report)
+    with common.progress() as progress:
+        found = open_set(
+            FeatureSet.open(folder), read_pairs(listed), options=options, progress=progress
+        )
     result = with_names(found.to_json(), [folder.name], listed.name)
     result["notes"] += notes
     if quiet:

@@ -85,7 +85,7 @@ def extract(
         raise typer.BadParameter("give --encoder URI or --preset NAME")
     uris = [*(preset_uris(preset, weights) if preset else ()), *(encoder or ())]
     columns = Columns(column, label_column, id_column)
-    with common.progress(rate=True) as report, open_workers(workers, scheduler) as pool:
+    with common.progress(rate=True) as progress, open_workers(workers, scheduler) as pool:
         summary = run(
             source,
             uris,
@@ -101,8 +101,8 @@ def extract(
             readers=readers,
             workers=pool,
             threads=threads,
-            progress=lambda done, total: report("extracting", done, total),
-            say=common.say,
+            progress=lambda done, total: progress("extracting", done, total),
+            notify=common.print_note,
         )
     if json:
         common.print_json(summary)

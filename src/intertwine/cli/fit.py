@@ -41,7 +41,7 @@ def fit(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
     common.check_device(device, precision, fast_error)
-    with common.progress() as report, open_workers(workers, scheduler) as pool:
+    with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = fit_to_files(
             feature_set,
             out,
@@ -53,7 +53,7 @@ def fit(
             device=device,
             workers=pool,
             every=checkpoint,
-            say=report,
+            progress=progress,
         )
     if json:
         common.print_json(summary)
@@ -61,10 +61,10 @@ def fit(
     common.say_notes(summary)
     for entry in summary["maps"]:
         if entry["r2"] is not None and sys.stderr.isatty():
-            common.say(
+            common.print_note(
                 f"{entry['source']} → {entry['target']}: R² of rows held out {entry['r2']:.3f}, of "
                 f"shuffled rows {entry['r2_null']:.3f}".replace("-", "−")
             )
         for note in entry["info"].get("notes", []):
-            common.say(f"{entry['source']} → {entry['target']}: {note}")
+            common.print_note(f"{entry['source']} → {entry['target']}: {note}")
         common.print_line(entry["path"])

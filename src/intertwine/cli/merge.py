@@ -21,8 +21,10 @@ def merge(
     """Add up moments of different rows; the same files in any order give the same bytes."""
     from intertwine.passes.moments.file import merge_files
 
-    with common.progress() as report:
-        summary = merge_files(files, out, say=lambda done, total: report("files", done, total))
+    with common.progress() as progress:
+        summary = merge_files(
+            files, out, progress=lambda done, total: progress("files", done, total)
+        )
     if json:
         common.print_json(summary)
     else:

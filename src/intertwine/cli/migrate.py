@@ -77,13 +77,13 @@ def migrate(
         force=force,
         check=check,
     )
-    with common.progress(rate=True) as say:
-        summary = move(source, target, map_file, options=options, progress=say)
+    with common.progress(rate=True) as progress:
+        summary = move(source, target, map_file, options=options, progress=progress)
     if json:
         common.print_json(summary)
         return
     for note in summary["notes"]:
-        common.say(note)
+        common.print_note(note)
     for line in _lines(summary, rollback=rollback):
         common.print_line(line)
 

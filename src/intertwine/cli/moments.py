@@ -36,7 +36,7 @@ def moments(
 
     chosen = None if rows is None else common.row_range(rows)
     common.check_device(device, precision, fast_error)
-    with common.progress() as report, open_workers(workers, scheduler) as pool:
+    with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = moments_to_file(
             feature_set,
             out,
@@ -47,11 +47,11 @@ def moments(
             device=device,
             workers=pool,
             every=checkpoint,
-            say=lambda done, total: report("joint moments", done, total),
+            progress=lambda done, total: progress("joint moments", done, total),
         )
     if json:
         common.print_json(summary)
         return
     if summary["resumed"]:
-        common.say(f"went on after {counted(summary['resumed'], 'row')} of an earlier run")
+        common.print_note(f"went on after {counted(summary['resumed'], 'row')} of an earlier run")
     common.print_line(f"{out}: {counted(summary['n'], 'row')} of {', '.join(summary['spaces'])}")

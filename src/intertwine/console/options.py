@@ -306,10 +306,10 @@ def print_notes(console: Console, result: dict[str, Any]) -> None:
 def say_notes(summary: dict[str, Any]) -> None:
     """Print what a command's summary notes on standard error, what puts it in question first."""
     for note in summary["notes"]:
-        say(f"warning: {note}" if note in summary.get("warnings", ()) else note)
+        print_note(f"warning: {note}" if note in summary.get("warnings", ()) else note)
 
 
-def say(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a line for a person on standard error."""
     print(printable(text, keep=LINES), file=sys.stderr)
 

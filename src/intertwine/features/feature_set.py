@@ -22,7 +22,7 @@ from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_id
 from intertwine.features.writing.compaction import PENDING
 from intertwine.features.writing.journal import fold, journal_paths
 from intertwine.features.writing.record import MANIFEST, SHAPE
-from intertwine.parallel.threads import ahead
+from intertwine.parallel.threads import prefetch
 from intertwine.spaces import Head, Space, check_space_name
 from intertwine.storage.files import read_json
 from intertwine.storage.npy import NpyFile, read_vector
@@ -231,7 +231,7 @@ class FeatureSet:
             return numbers, self.read(names, numbers)
 
         chunks = map(read, range(0, len(chosen), chunk_rows))
-        yield from chunks if len(chosen) <= chunk_rows else ahead(chunks)
+        yield from chunks if len(chosen) <= chunk_rows else prefetch(chunks)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise when a space is not in the set.

@@ -146,7 +146,7 @@ def nested_subsets(hashes: Array, sizes: list[int]) -> list[Array]:
 
     Returns
     -------
-    rings
+    subsets
         Ascending row numbers, ring k holding subset k without subset k−1.
     """
     order = np.argsort(hashes, kind="stable")

@@ -30,7 +30,7 @@ PARTS = ("fit", "eval")
 
 
 def unpack(
-    sample: Path, out: Path, *, say: Callable[[str, int, int], None] | None = None
+    sample: Path, out: Path, *, progress: Callable[[str, int, int], None] | None = None
 ) -> tuple[Path, Path, list[str], list[str]]:
     """Unpack a sample into two plain feature-set folders, unless they are there already.
 
@@ -40,7 +40,7 @@ def unpack(
         The `.npz` file.
     out
         Folder to write; `fit` and `eval` are made in it.
-    say
+    progress
         Called with (what, done, total).
 
     Returns
@@ -62,7 +62,7 @@ def unpack(
         facts = read_archive(sample, _facts)
     else:
         facts, contents = read_archive(sample, _contents)
-        _write(contents, facts, out, say or (lambda *_: None))
+        _write(contents, facts, out, progress or (lambda *_: None))
         write_json(stamp, {"sha256": digest})
     return out / "fit", out / "eval", facts["controls"], facts["notes"]
 
@@ -99,13 +99,13 @@ def _contents(stored: Any) -> tuple[dict[str, Any], _Contents]:
 
 
 def _write(
-    contents: _Contents, facts: dict[str, Any], out: Path, say: Callable[[str, int, int], None]
+    contents: _Contents, facts: dict[str, Any], out: Path, progress: Callable[[str, int, int], None]
 ) -> None:
     names = list(contents.features)
     for part, rows in (("fit", ~contents.is_eval), ("eval", contents.is_eval)):
         folder = out / part
         for i, name in enumerate(names):
-            say(f"unpacking {part}", i, len(names))
+            progress(f"unpacking {part}", i, len(names))
             save_array(folder / f"{name}.npy", contents.features[name][rows])
             contents.heads[name].save(folder / f"{name}.head.safetensors")
         save_array(folder / "labels.npy", contents.labels[rows])
@@ -115,7 +115,7 @@ def _write(
             folder / "feature_set.json",
             {"format_version": 1, "rows": int(rows.sum()), "spaces": facts["spaces"]},
         )
-        say(f"unpacking {part}", len(names), len(names))
+        progress(f"unpacking {part}", len(names), len(names))
 
 
 FACES_FILE = "faces.npz"

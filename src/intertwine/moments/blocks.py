@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SLAB_ROWS = 64
 
 
-class BlockInHand:
+class PendingBlock:
     """Takes rows in any chunks, and adds them to sums block by block of the absolute grid.
 
     Parameters

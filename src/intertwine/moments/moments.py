@@ -13,7 +13,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.moments.accumulators import DEFAULT_FAST_ERROR, Products
-from intertwine.moments.blocks import BlockInHand, joined
+from intertwine.moments.blocks import PendingBlock, joined
 from intertwine.moments.grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
 from intertwine.moments.sums import Sums
 from intertwine.numerics.arrays import (
@@ -23,7 +23,7 @@ from intertwine.numerics.arrays import (
     resolve_precision,
     to_numpy,
 )
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.spaces import SPACE, Space
 from intertwine.storage.files import read_tensors, write_tensors
 from intertwine.storage.untrusted import damage_is_told, require_shape
@@ -113,7 +113,7 @@ class Moments:
         self.products = Products(self.precision, device, fast_error)
         self.rows: list[RowRange] = []
         self._sums = Sums.zeros(dims)
-        self._block = BlockInHand(
+        self._block = PendingBlock(
             None if origin is None else _checked_origin(origin, dims), first_row
         )
 
@@ -166,7 +166,7 @@ class Moments:
 
         count = len(next(iter(features.values()))) * self.dim
         # Threads cost more than a small chunk takes.
-        list((map if count < _MANY_NUMBERS else side_by_side)(check, features))
+        list((map if count < _MANY_NUMBERS else parallel_map)(check, features))
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return `function` of every item, in order, one thread a core and one BLAS thread each.
 
     Independent pieces with one BLAS thread each use the cores better than one piece with many: BLAS
@@ -49,7 +49,7 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> l
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return `function` of every item, in order, here, with one thread of NumPy's BLAS.
 
-    The same results as `side_by_side`, bit for bit, without what threads cost to start.
+    The same results as `parallel_map`, bit for bit, without what threads cost to start.
     """
     with _at_first().limit(limits=1, user_api="blas"):
         return list(map(function, items))
@@ -64,7 +64,7 @@ def _at_first() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Give items one after another while a thread already makes the next one.
 
     Reading then goes on beside arithmetic. Memory holds three items at most: the one in hand, the

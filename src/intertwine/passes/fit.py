@@ -21,7 +21,7 @@ from intertwine.maps.linear_map import date_text
 from intertwine.maps.map_pair import MapPair
 from intertwine.maps.source_check import main_directions
 from intertwine.moments.moments import Moments
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.passes.fit_score import with_scores
 from intertwine.passes.held_out import HeldOut
 from intertwine.passes.moments.file import resumable_moments
@@ -113,7 +113,7 @@ def fit_to_files(
     options: FitOptions,
     source: str | None = None,
     target: str | None = None,
-    say: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     **products: Any,
 ) -> dict[str, Any]:
     """Fit maps and write each as `OUT/SOURCE--TARGET.safetensors`.
@@ -130,7 +130,7 @@ def fit_to_files(
         How maps are fitted.
     source, target
         One space, or all when omitted.
-    say
+    progress
         Called with (what, done, total).
     products
         precision, device, fast_error, workers and every, as for `resumable_moments`.
@@ -151,7 +151,7 @@ def fit_to_files(
     require_outside(out, *paths)
     check_writable(out)
     with one_run(out):
-        return _fit_to_files(paths, Path(out), options, source, target, say, products)
+        return _fit_to_files(paths, Path(out), options, source, target, progress, products)
 
 
 def _fit_to_files(
@@ -160,10 +160,10 @@ def _fit_to_files(
     options: FitOptions,
     source: str | None,
     target: str | None,
-    say: Callable[[str, int, int], None] | None,
+    progress: Callable[[str, int, int], None] | None,
     products: dict[str, Any],
 ) -> dict[str, Any]:
-    report = say or (lambda *_: None)
+    report = progress or (lambda *_: None)
     heads: dict[str, Head] = {}
     notes: list[str] = []
     forget: Callable[[], None] = _nothing
@@ -300,7 +300,7 @@ def _write(
             for other, file in files.items()
         ]
 
-    return [entry for entries in side_by_side(of_source, sources) for entry in entries]
+    return [entry for entries in parallel_map(of_source, sources) for entry in entries]
 
 
 def _marks(

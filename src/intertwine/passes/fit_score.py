@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import Doubt, InputError
 from intertwine.estimators import Fitter
 from intertwine.maps.map_pair import MapPair
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.passes.held_out import LEAST_ROWS, Explained, HeldOut, order_question, score
 from intertwine.wording import counted
 
@@ -61,7 +61,7 @@ def with_scores(
         return [_entry(each, moments.n, None, None, reason) for each in maps], []
     sources = list(dict.fromkeys(each["source"] for each in maps))
     scorer = _Scorer(held, options, heads)
-    parts = side_by_side(
+    parts = parallel_map(
         lambda source: scorer.of_source(source, [m for m in maps if m["source"] == source]), sources
     )
     return (

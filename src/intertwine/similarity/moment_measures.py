@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.similarity.canonical import VARIANCE, CanonicalPair
 from intertwine.similarity.cka import KernelSums
 from intertwine.similarity.rotation_null import RotationNull
@@ -96,7 +96,7 @@ class SpectraOf:
             except InputError:
                 return None
 
-        found = zip(names, side_by_side(factor, names), strict=True)
+        found = zip(names, parallel_map(factor, names), strict=True)
         spectra = {name: spectrum for name, spectrum in found if spectrum is not None}
         chosen = {
             name: spectrum.components(variance)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from intertwine.stores.opening import open_store
-from intertwine.stores.store import Batch, Mark, Store, Target
+from intertwine.stores.store import Batch, MigrationRecord, Store, Target
 
-__all__ = ["Batch", "Mark", "Store", "Target", "open_store"]
+__all__ = ["Batch", "MigrationRecord", "Store", "Target", "open_store"]

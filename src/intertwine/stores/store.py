@@ -47,7 +47,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Mark:
+class MigrationRecord:
     """What is noted, in the store itself, of vectors that a migration writes.
 
     Parameters
@@ -66,7 +66,7 @@ class Mark:
     kept: str | None = None
 
     @classmethod
-    def of(cls, linear_map: LinearMap, map_sha256: str) -> Mark:
+    def of(cls, linear_map: LinearMap, map_sha256: str) -> MigrationRecord:
         """Return the mark of what a map makes."""
         return cls(map_sha256, linear_map.source, linear_map.target)
 
@@ -75,7 +75,7 @@ class Mark:
         return SIGNATURE + json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_text(cls, text: str | None) -> Mark | None:
+    def from_text(cls, text: str | None) -> MigrationRecord | None:
         """Return the mark that a text holds; None for any other text."""
         if not text or not text.startswith(SIGNATURE):
             return None
@@ -87,11 +87,11 @@ class Mark:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def after_switch_of(self, made: Mark) -> bool:
+    def after_switch_of(self, made: MigrationRecord) -> bool:
         """Whether this is the mark that a migration's own became by its switch."""
         return self.kept is not None and self.switched(None) == made
 
-    def switched(self, kept: str | None) -> Mark:
+    def switched(self, kept: str | None) -> MigrationRecord:
         """Return the mark after a switch, or before it with None."""
         return replace(self, kept=kept)
 
@@ -122,10 +122,10 @@ class Store(Protocol):
     def search(self, queries: Array, k: int) -> list[list[Any]]:
         """Return the ids that the store's own search finds for each query, best first."""
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return what a migration noted of these vectors."""
 
-    def target(self, text: str, mark: Mark) -> Target:
+    def target(self, text: str, mark: MigrationRecord) -> Target:
         """Return the place beside this store that another address names; it need not exist yet."""
 
     def close(self) -> None:
@@ -254,7 +254,7 @@ class NamedTarget(Protocol):
         """Raise where no switch is possible, whatever is written."""
 
 
-def require_ours(found: Mark | None, mark: Mark, name: str) -> None:
+def require_ours(found: MigrationRecord | None, mark: MigrationRecord, name: str) -> None:
     """Raise when what stands at a target is not of this very migration.
 
     Raises

@@ -217,7 +217,7 @@ class TestNames:
         for _ in range(2):
             said = []
             summary = extract(
-                folder, inputs[1], tmp_path / "set", skip_bad=True, say=said.append, **OPTIONS
+                folder, inputs[1], tmp_path / "set", skip_bad=True, notify=said.append, **OPTIONS
             )
             assert summary["rows"] == 3
             assert said == [f"warning: {note}" for note in summary["notes"]]

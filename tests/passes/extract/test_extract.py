@@ -371,7 +371,7 @@ def test_images_newer_than_the_set_are_doubted(inputs, tmp_path, write_images, e
     os.utime(changed, (later, later))
     for _ in range(2):
         said = []
-        (warning,) = extract(images, second, tmp_path / "set", say=said.append)["warnings"]
+        (warning,) = extract(images, second, tmp_path / "set", notify=said.append)["warnings"]
         assert f"{changed.name} is newer than the set" in warning
         assert said[0] == f"warning: {warning}"
 

@@ -16,7 +16,7 @@ from tests.vectors_data import load_table, load_vectors, save_vectors
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.rows import switch as file_switch
 from intertwine.stores.store import require_ours
 from intertwine.vectors.tables import TableVectors
@@ -388,7 +388,7 @@ def test_what_was_noted_of_the_old_content_comes_back(tmp_path):
     np.save(tmp_path / "a.npy", ROWS)
     migrate(f"npy:{tmp_path / 'a.npy'}", f"npy:{tmp_path / 'b.npy'}")
     source, text = f"npy:{tmp_path / 'b.npy'}", f"npy:{tmp_path / 'c.npy'}"
-    second = Mark("1" * 64, Space("b", NEW), Space("c", NEW))
+    second = MigrationRecord("1" * 64, Space("b", NEW), Space("c", NEW))
     store, target = begin(source, text, second)
     for batch in target.pending(300):
         target.write(batch, batch.vectors)
@@ -441,7 +441,7 @@ def test_somebody_elses_files_and_maps_are_left_alone(one, tmp_path, scheme):
         require_ours(target.mark(), MARK, target.name)
     text = f"{scheme}:{tmp_path / 'new'}{SUFFIXES[scheme]}"
     migrate(one, text, most=1)
-    other = Mark("1" * 64, MARK.source, MARK.target)
+    other = MigrationRecord("1" * 64, MARK.source, MARK.target)
     with pytest.raises(SpaceMismatchError, match="vectors of another map"):
         migrate(one, text, mark=other)
 

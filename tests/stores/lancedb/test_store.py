@@ -13,7 +13,7 @@ from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.lancedb import folder as lancedb_folder
 from intertwine.stores.lancedb import switch as lancedb_switch
 from intertwine.stores.lancedb import target as lancedb_target
@@ -23,7 +23,7 @@ N, D, Q = 700, 16, 12
 NO_VECTOR = (3, 400)
 # LanceDB warns of none at all.
 MOMENT = timedelta(milliseconds=1)
-MARK = Mark("ab" * 32, Space("old", D), Space("new", Q))
+MARK = MigrationRecord("ab" * 32, Space("old", D), Space("new", Q))
 MATRIX = np.random.default_rng(7).standard_normal((D, Q)).astype(np.float32)
 
 
@@ -344,7 +344,7 @@ def test_another_column_and_id(tmp_path):
     with pytest.raises(InputError, match=r"2 columns of vectors \(vector, other\), expected one"):
         open_store(f"lancedb:{tmp_path}#items")
     source = open_store(f"lancedb:{tmp_path}?vector=other&id=Key+No#items")
-    mark = Mark("cd" * 32, Space("old", 5), Space("new", 3))
+    mark = MigrationRecord("cd" * 32, Space("old", 5), Space("new", 3))
     target = source.target(f"lancedb:{tmp_path}#new", mark)
     target.create()
     for batch in target.pending(400):
@@ -366,7 +366,7 @@ def test_lists_of_one_length_are_vectors(tmp_path):
     store = open_store(f"lancedb:{tmp_path}#good")
     assert store.dim == 2
     assert np.array_equal(store.read([3]), [[3, 4]])
-    mark = Mark("cd" * 32, Space("old", 2), Space("new", 3))
+    mark = MigrationRecord("cd" * 32, Space("old", 2), Space("new", 3))
     target = store.target(f"lancedb:{tmp_path}#new", mark)
     target.create()
     for batch in target.pending(2):
@@ -442,7 +442,11 @@ def test_what_is_not_ours_is_left(folder):
         source.target(f"lancedb:{folder}#theirs", MARK).drop()
     migrate(source, f"lancedb:{folder}#new")
     with pytest.raises(InputError, match="vectors of another map"):
-        migrate(source, f"lancedb:{folder}#new", mark=Mark("cd" * 32, MARK.source, MARK.target))
+        migrate(
+            source,
+            f"lancedb:{folder}#new",
+            mark=MigrationRecord("cd" * 32, MARK.source, MARK.target),
+        )
     with pytest.raises(InputError, match=r"^LanceDB: .*dim") as caught:
         source.search(np.zeros((1, 3), np.float32), 1)
     assert "\n" not in str(caught.value)

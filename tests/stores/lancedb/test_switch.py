@@ -17,7 +17,7 @@ from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.storage.files import sha256_file
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.lancedb import carry as lancedb_carry
 from intertwine.stores.lancedb import switch as lancedb_switch
 from intertwine.stores.origins import ORIGIN
@@ -68,7 +68,7 @@ class Place:
 
     def begin(self):
         """Return the target itself."""
-        mark = Mark.of(self.map, sha256_file(self.file))
+        mark = MigrationRecord.of(self.map, sha256_file(self.file))
         return open_store(self.source).target(self.target, mark)
 
     def bodies(self, name="items"):

@@ -8,14 +8,14 @@ from tests.postgres import address, fill, server
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.store import require_ours
 
 RNG = np.random.default_rng(0)
 N, D, E = 120, 4, 6
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
 MAPPED = VECTORS @ RNG.standard_normal((D, E)).astype(np.float32)
-MARK = Mark("ab" * 32, Space("a", D), Space("b", E))
+MARK = MigrationRecord("ab" * 32, Space("a", D), Space("b", E))
 HNSW = "hnsw (emb vector_cosine_ops) WITH (m=8)"
 
 
@@ -203,7 +203,9 @@ def test_a_column_of_another_migration_is_refused(items, opened):
     target.create()
     require_ours(target.mark(), MARK, target.name)
     with pytest.raises(SpaceMismatchError, match="another map"):
-        require_ours(target.mark(), Mark("cd" * 32, MARK.source, MARK.target), target.name)
+        require_ours(
+            target.mark(), MigrationRecord("cd" * 32, MARK.source, MARK.target), target.name
+        )
 
 
 def test_capitals_quotes_and_schemas_are_names_like_others(database, opened):

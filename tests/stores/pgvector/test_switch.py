@@ -11,15 +11,15 @@ from tests.postgres import address, fill, server
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.pgvector import locks
 
 RNG = np.random.default_rng(0)
 N, D, E = 60, 4, 6
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
 WEIGHT = RNG.standard_normal((D, E)).astype(np.float32)
-MARK = Mark("ab" * 32, Space("a", D), Space("b", E))
-BACK = Mark("cd" * 32, Space("b", E), Space("c", D))
+MARK = MigrationRecord("ab" * 32, Space("a", D), Space("b", E))
+BACK = MigrationRecord("cd" * 32, Space("b", E), Space("c", D))
 
 
 @pytest.fixture(scope="module")
@@ -640,7 +640,7 @@ def test_indexes_of_every_form_go_with_the_name(table, kind):
 def test_more_dimensions_than_an_index_takes_are_said_before_anything_is_written(table):
     """HNSW over 2,000 dimensions is named in a dry run, with what to do; forced, it is left out."""
     table.run("CREATE INDEX x ON items USING hnsw (emb vector_cosine_ops)")
-    large = Mark("ef" * 32, Space("a", D), Space("b", 2100))
+    large = MigrationRecord("ef" * 32, Space("a", D), Space("b", 2100))
     target = table.target(mark=large)
     with pytest.raises(InputError, match=r"index x takes at most 2,000 dimensions, .* 2,100"):
         target.require_ready()

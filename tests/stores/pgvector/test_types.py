@@ -10,13 +10,13 @@ from tests.stores.migration import migrate
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 
 RNG = np.random.default_rng(3)
 N, D, E = 60, 4, 6
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
 WEIGHT = RNG.standard_normal((D, E))
-MARK = Mark("ab" * 32, Space("a", D), Space("b", E))
+MARK = MigrationRecord("ab" * 32, Space("a", D), Space("b", E))
 SIZES = [1, 7, N, 500]
 
 
@@ -562,7 +562,7 @@ def test_more_dimensions_than_pgvector_has_are_refused_at_once(database, opened)
     uri, connection = database
     table_of(connection, "id int", "id", "i", kind="real[]")
     store = opened(address(uri, "items", "emb"))
-    wide = Mark("cd" * 32, Space("a", D), Space("b", 16_001))
+    wide = MigrationRecord("cd" * 32, Space("a", D), Space("b", 16_001))
     with pytest.raises(InputError, match="got 16,001 dimensions, expected at most 16,000"):
         store.target(address(uri, "items", "new"), wide)
     connection.execute("UPDATE items SET emb = array_fill(1::real, ARRAY[16001])")

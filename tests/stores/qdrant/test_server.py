@@ -23,7 +23,7 @@ from intertwine.errors import InputError
 from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 
 N, D, E = 600, 12, 20
 RNG = np.random.default_rng(0)
@@ -32,7 +32,7 @@ IDS = [*range(3, 3 * 500, 3), *sorted(str(uuid.UUID(int=7**40 * i)) for i in ran
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 PAYLOADS = [{"text": f"text {i}", "deep": {"tags": [i, None]}} for i in range(N)]
-MARK = Mark("ab" * 32, Space("a", D), Space("b", E))
+MARK = MigrationRecord("ab" * 32, Space("a", D), Space("b", E))
 PROGRAM = str(Path(sys.executable).with_name("intertwine"))
 # Searches by an alias until its input ends; then says how often, and which dimensions it saw in turn.
 SEARCHES = """

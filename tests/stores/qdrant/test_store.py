@@ -15,7 +15,7 @@ from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.address import Address
 from intertwine.stores.qdrant import target as qdrant_target
 from intertwine.stores.qdrant.collection import find_collection, one_line
@@ -26,7 +26,7 @@ NO_VECTOR = 40
 # Points on a disk.
 FEW = 60
 NEW = "qdrant::memory:#new"
-MARK = Mark("ab" * 32, Space("old", D), Space("new", Q))
+MARK = MigrationRecord("ab" * 32, Space("old", D), Space("new", Q))
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((D, Q)).astype(np.float32)
 
@@ -350,7 +350,9 @@ def test_what_is_not_ours_is_left(opened):
         source.target("qdrant::memory:#theirs", MARK).drop()
     target = migrate(source, NEW)
     with pytest.raises(InputError, match="vectors of another map"):
-        migrate(source, target.address.shown, mark=Mark("cd" * 32, MARK.source, MARK.target))
+        migrate(
+            source, target.address.shown, mark=MigrationRecord("cd" * 32, MARK.source, MARK.target)
+        )
     with pytest.raises(InputError, match="not finite"):
         target.write(next(source.batches(5)), np.full((5, Q), np.inf))
     with pytest.raises(InputError, match=r"^Qdrant: ") as caught:

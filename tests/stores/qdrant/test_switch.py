@@ -15,7 +15,7 @@ from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.storage.files import sha256_file
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.qdrant import lease as qdrant_lease
 from intertwine.stores.qdrant import switch as qdrant_switch
 from intertwine.stores.qdrant import target as qdrant_target
@@ -346,7 +346,7 @@ def test_aliases_of_others(place):
 
 def qdrant_target_mark(place):
     """Return the mark of a migration."""
-    return Mark.of(place.map, sha256_file(place.file))
+    return MigrationRecord.of(place.map, sha256_file(place.file))
 
 
 def test_a_source_that_is_emptied(place):

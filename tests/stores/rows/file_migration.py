@@ -8,11 +8,11 @@ import numpy as np
 from tests.stores import migration
 
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 
 OLD, NEW = 12, 7
 MATRIX = np.random.default_rng(5).standard_normal((OLD, NEW)).astype(np.float32)
-MARK = Mark("0" * 64, Space("a", OLD), Space("b", NEW))
+MARK = MigrationRecord("0" * 64, Space("a", OLD), Space("b", NEW))
 
 
 def mapped(vectors):

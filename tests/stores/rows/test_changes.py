@@ -14,7 +14,7 @@ from tests.vectors_data import load_vectors, save_vectors
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.rows import switch as file_switch
 
 N = 300
@@ -409,7 +409,7 @@ def test_a_dataset_with_a_lost_note_says_which_and_what_to_do(switched, restored
     assert not list(paths[1].parent.rglob(".*"))
 
 
-NEXT = Mark("1" * 64, MARK.target, Space("c", NEW))
+NEXT = MigrationRecord("1" * 64, MARK.target, Space("c", NEW))
 
 
 def second(source, text):

@@ -27,7 +27,7 @@ def ignore(what, done, total):
 def test_an_untrained_twin_stands_beside_each_set(extracted, tmp_path):
     """The twin's features cover the rows of each set, join by id, and are of another network."""
     fit, evaluation, controls = with_random_controls(
-        *extracted, ["net"], tmp_path / "controls", say=ignore
+        *extracted, ["net"], tmp_path / "controls", progress=ignore
     )
     assert controls == ["net.untrained"]
     for folders, n in ((fit, 15), (evaluation, 9)):
@@ -51,7 +51,7 @@ def test_the_twin_lacks_the_same_images(extracted, tmp_path):
     (images / "0003.png").write_bytes(whole)
     for _ in range(2):
         fit, _, _ = with_random_controls(
-            [tmp_path / "left"], extracted[1], ["net"], tmp_path / "controls", say=ignore
+            [tmp_path / "left"], extracted[1], ["net"], tmp_path / "controls", progress=ignore
         )
         opened = FeatureSet.open(*fit)
         assert (opened.n, list(opened.spaces)) == (14, ["net", "net.untrained"])
@@ -60,7 +60,7 @@ def test_the_twin_lacks_the_same_images(extracted, tmp_path):
 def test_the_folders_given_are_left_alone(extracted, tmp_path):
     """The lists that were passed in keep their folders."""
     before = [list(folders) for folders in extracted]
-    with_random_controls(*extracted, ["net"], tmp_path / "controls", say=ignore)
+    with_random_controls(*extracted, ["net"], tmp_path / "controls", progress=ignore)
     assert [list(folders) for folders in extracted] == before
 
 
@@ -77,5 +77,5 @@ def test_both_sets_are_asked_before_anything_is_written(extracted, tmp_path, fau
         (extracted[1][0] / "net.npy").rename(extracted[1][0] / "other.npy")
     manifest_file.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"does not say which encoder|no space 'net'"):
-        with_random_controls(*extracted, ["net"], tmp_path / "controls", say=ignore)
+        with_random_controls(*extracted, ["net"], tmp_path / "controls", progress=ignore)
     assert not (tmp_path / "controls").exists()

@@ -10,7 +10,7 @@ from intertwine.moments.moments import Moments
 from intertwine.passes.moments.parts import chunks_beside
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import fresh
-from intertwine.studies.closed_set.problem import Problem
+from intertwine.studies.closed_set.problem import ClosedSetData
 
 RNG = np.random.default_rng(0)
 DIMS = {"a": 4, "b": 5, "c": 3}
@@ -42,7 +42,7 @@ def test_the_spaces_of_both_sets_are_studied_and_others_noted(make):
     """Only spaces in both sets are studied; the others are named in a note."""
     fit = make("fit", "ab")
     evaluation = make("eval", "bac", heads=heads_of(), labels=labels_of([0, 5]))
-    problem = Problem.of(fit, evaluation)
+    problem = ClosedSetData.of(fit, evaluation)
     assert problem.names == ["a", "b"]
     assert problem.networks == ["a", "b"]
     assert "left out, being in only one of the two sets: c" in problem.notes
@@ -51,7 +51,7 @@ def test_the_spaces_of_both_sets_are_studied_and_others_noted(make):
 def test_controls_come_last(make):
     """Networks keep their order and controls follow them."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([1]))
-    problem = Problem.of(make("fit"), evaluation, controls=["a"])
+    problem = ClosedSetData.of(make("fit"), evaluation, controls=["a"])
     assert (problem.names, problem.controls) == (["b", "c", "a"], ["a"])
     assert problem.networks == ["b", "c"]
 
@@ -60,7 +60,7 @@ def test_heads_may_stand_in_either_set(make):
     """A head is found beside the evaluation rows or beside the fit rows."""
     fit = make("fit", heads=heads_of("ab"))
     evaluation = make("eval", heads=heads_of("bc"), labels=labels_of([0]))
-    assert sorted(Problem.of(fit, evaluation).heads) == ["a", "b", "c"]
+    assert sorted(ClosedSetData.of(fit, evaluation).heads) == ["a", "b", "c"]
 
 
 def test_labels_become_positions_among_the_heads_classes(make):
@@ -68,7 +68,7 @@ def test_labels_become_positions_among_the_heads_classes(make):
     classes = [30, 10, 20]
     evaluation = make("eval", heads=heads_of(classes=classes), labels=labels_of([10, 20, 30], n=20))
     fit = make("fit", labels=labels_of([20, 30]))
-    problem = Problem.of(fit, evaluation)
+    problem = ClosedSetData.of(fit, evaluation)
     assert problem.n_classes == 3
     np.testing.assert_array_equal(np.array(classes)[problem.labels], evaluation.labels)
     np.testing.assert_array_equal(np.array(classes)[problem.fit_labels], fit.labels)
@@ -77,7 +77,7 @@ def test_labels_become_positions_among_the_heads_classes(make):
 def test_fit_labels_are_not_needed(make):
     """A fit set without labels is a problem all the same."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
-    assert Problem.of(make("fit"), evaluation).fit_labels is None
+    assert ClosedSetData.of(make("fit"), evaluation).fit_labels is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_refuses_labels_out_of_range_or_absent(make, labels, message):
     labels = None if labels is None else labels_of(labels)
     evaluation = make("eval", heads=heads_of(), labels=labels)
     with pytest.raises(InputError, match=message):
-        Problem.of(make("fit"), evaluation)
+        ClosedSetData.of(make("fit"), evaluation)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_refuses_heads_that_do_not_fit_together(make, change, message):
     heads = {name: head for name, head in {**heads_of(), **change}.items() if head is not None}
     evaluation = make("eval", heads=heads, labels=labels_of([0]))
     with pytest.raises(InputError, match=message):
-        Problem.of(make("fit"), evaluation)
+        ClosedSetData.of(make("fit"), evaluation)
 
 
 def test_refuses_heads_that_differ_between_the_sets(make):
@@ -121,7 +121,7 @@ def test_refuses_heads_that_differ_between_the_sets(make):
     fit = make("fit", heads={"b": Head(2 * np.ones((6, 5)))})
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     with pytest.raises(InputError, match=r"space b: its heads in .* differ"):
-        Problem.of(fit, evaluation)
+        ClosedSetData.of(fit, evaluation)
 
 
 def test_refuses_a_space_of_another_dimension(tmp_path, make, write_folder):
@@ -129,18 +129,18 @@ def test_refuses_a_space_of_another_dimension(tmp_path, make, write_folder):
     write_folder(tmp_path / "fit", {"a": np.ones((9, 4)), "b": np.ones((9, 6))})
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     with pytest.raises(SpaceMismatchError, match="got space b of dimension 5, expected b of dim"):
-        Problem.of(FeatureSet.open(tmp_path / "fit"), evaluation)
+        ClosedSetData.of(FeatureSet.open(tmp_path / "fit"), evaluation)
 
 
 def test_refuses_too_little(make):
     """One shared space, one fit row and an unknown control are refused."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     with pytest.raises(InputError, match="got 1 space in both sets"):
-        Problem.of(make("one", "a"), evaluation)
+        ClosedSetData.of(make("one", "a"), evaluation)
     with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
-        Problem.of(make("row", n=1), evaluation)
+        ClosedSetData.of(make("row", n=1), evaluation)
     with pytest.raises(InputError, match="got control 'z', expected one of the spaces"):
-        Problem.of(make("fit"), evaluation, controls=["z"])
+        ClosedSetData.of(make("fit"), evaluation, controls=["z"])
 
 
 def rows_both(make, kind):
@@ -167,8 +167,8 @@ def test_rows_of_both_sets_are_refused(make, kind):
     """Rows that were fitted on and are scored are refused by number, in any order; allowed, doubted."""
     fit, evaluation = rows_both(make, kind)
     with pytest.raises(InputError, match=r"10 of 20 evaluation rows are in the fit set .*--allow"):
-        Problem.of(fit, evaluation)
-    problem = Problem.of(fit, evaluation, allow_overlap=True)
+        ClosedSetData.of(fit, evaluation)
+    problem = ClosedSetData.of(fit, evaluation, allow_overlap=True)
     assert problem.overlap == 10
     (doubt,) = [note for note in problem.notes if isinstance(note, Doubt)]
     assert doubt == "10 of 20 evaluation rows were also fitted on: scores are too good"
@@ -179,7 +179,7 @@ def test_rows_that_agree_in_one_space_are_others(make):
     fit, evaluation = rows_both(make, "values")
     (folder,) = evaluation.paths
     np.save(folder / "a.npy", np.load(folder / "a.npy") + 1)
-    assert Problem.of(fit, FeatureSet.open(folder)).overlap == 0
+    assert ClosedSetData.of(fit, FeatureSet.open(folder)).overlap == 0
 
 
 def test_rows_under_other_ids_are_doubted(make):
@@ -187,7 +187,7 @@ def test_rows_under_other_ids_are_doubted(make):
     fit, evaluation = rows_both(make, "ids")
     (folder,) = evaluation.paths
     (folder / "ids.txt").write_text("".join(f"y{k}\n" for k in range(20)))
-    problem = Problem.of(fit, FeatureSet.open(folder))
+    problem = ClosedSetData.of(fit, FeatureSet.open(folder))
     assert any("10 evaluation rows equal a row of the fit set" in note for note in problem.notes)
     assert problem.overlap == 0
 
@@ -195,7 +195,7 @@ def test_rows_under_other_ids_are_doubted(make):
 def test_chunks_carry_fresh_features_by_id(make):
     """Beside the spaces' own rows stand random features that depend on the row's id alone."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
-    problem = Problem.of(make("fit"), evaluation)
+    problem = ClosedSetData.of(make("fit"), evaluation)
     rows = np.array([3, 4, 17])
     moments = Moments({**dict.fromkeys("abc", 1), fresh.NAME: problem.n_classes})
     beside = partial(fresh.beside, dim=problem.n_classes)

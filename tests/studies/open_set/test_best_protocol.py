@@ -109,7 +109,7 @@ def test_a_study_goes_on_from_its_shelf(data, tmp_path, monkeypatch):
     """Scores that are kept are not made again, and give the same trials."""
     maps, seen = RecipeMaps(data, "target", FEW), []
     shelf = ScoreShelf.of(tmp_path, data, "best")
-    before = best_trials(maps, shelf=shelf, say=lambda *step: seen.append(step))
+    before = best_trials(maps, shelf=shelf, progress=lambda *step: seen.append(step))
     assert seen[-1] == ("fitting and scoring folds", 10, 10)
     monkeypatch.setattr(RecipeMaps, "without", lambda *_: pytest.fail("fitted again"))
     after = best_trials(maps, shelf=shelf)

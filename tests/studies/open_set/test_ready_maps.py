@@ -24,7 +24,10 @@ def test_rows_are_fitted_on_the_unit_sphere(folder):
     """Every map equals scikit-learn's ridge on rows scaled to norm 1."""
     feature_set, steps = FeatureSet.open(folder), []
     maps = fit_on_units(
-        feature_set, ["a", "b", "c"], FitOptions(alpha=0.5), say=lambda *step: steps.append(step)
+        feature_set,
+        ["a", "b", "c"],
+        FitOptions(alpha=0.5),
+        progress=lambda *step: steps.append(step),
     )
     assert steps == [("joint moments", 80, 80)]
     units = {}
@@ -40,7 +43,7 @@ def test_rows_are_fitted_on_the_unit_sphere(folder):
 def test_an_absent_space(folder):
     """A space that the other set lacks is named."""
     with pytest.raises(InputError, match="no space 'd'"):
-        fit_on_units(FeatureSet.open(folder), ["a", "d"], FitOptions(), say=lambda *_: None)
+        fit_on_units(FeatureSet.open(folder), ["a", "d"], FitOptions(), progress=lambda *_: None)
 
 
 @pytest.mark.parametrize("method", ["ridge", "cca"])

@@ -47,7 +47,7 @@ def features_of(n, dims=DIMS, noise=0.5):
 def estimates_of(features, n_groups=20, options=CCA, **more):
     """Return the estimates of features in groups."""
     groups = groups_of(features, n_groups)
-    return moment_estimates(groups, options=options, say=lambda *_: None, **more)
+    return moment_estimates(groups, options=options, progress=lambda *_: None, **more)
 
 
 # Groups of 15 rows each, and of 2 and 3 rows.
@@ -182,8 +182,8 @@ def test_without_groups_there_are_scores_and_no_intervals():
     features = features_of(80)
     groups = groups_of(features, 20)
     alone = type(groups)(groups.total)
-    found = moment_estimates(alone, options=CCA, say=lambda *_: None)
-    grouped = moment_estimates(groups, options=CCA, say=lambda *_: None)
+    found = moment_estimates(alone, options=CCA, progress=lambda *_: None)
+    grouped = moment_estimates(groups, options=CCA, progress=lambda *_: None)
     for pair, each in found.estimates.items():
         for name, value in each.items():
             assert value.low is value.high is None
@@ -253,7 +253,7 @@ def test_progress_is_told_by_groups():
     """Progress tells of all rows first, then of each group."""
     seen = []
     groups = groups_of(features_of(60))
-    moment_estimates(groups, options=CCA, say=lambda *facts: seen.append(facts))
+    moment_estimates(groups, options=CCA, progress=lambda *facts: seen.append(facts))
     assert [fact[1:] for fact in seen if fact[0] == "without one row group"] == [
         (number, 20) for number in range(1, 21)
     ]
@@ -284,7 +284,7 @@ def halfway(tmp_path):
     features = features_of(60)
     shelf = Shelf(tmp_path, "key", repr(CCA))
     with pytest.raises(Stop):
-        moment_estimates(groups_of(features), options=CCA, say=stop_at(7), shelf=shelf)
+        moment_estimates(groups_of(features), options=CCA, progress=stop_at(7), shelf=shelf)
     assert len(list(tmp_path.iterdir())) == 7
     return features, shelf
 

@@ -15,7 +15,7 @@ from intertwine.moments.accumulators.tiles import tiles
 from intertwine.moments.grid import BLOCK_ROWS
 from intertwine.moments.sums import check_norms
 from intertwine.numerics.arrays import widen
-from intertwine.parallel.threads import one_by_one, side_by_side
+from intertwine.parallel.threads import one_by_one, parallel_map
 from intertwine.storage.row_ranges import cut_on_grid
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class BlasAccumulator:
 
     def _each(self, n: int) -> Callable[..., list[Any]]:
         """Return what goes through pieces of work on n rows: threads, unless it is over sooner."""
-        return one_by_one if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else side_by_side
+        return one_by_one if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else parallel_map
 
     def _make_room(self, n: int) -> None:
         """Have a block of n rows or more; the same from block to block."""

@@ -57,7 +57,7 @@ def extract(
     leave_out: Collection[str] = (),
     columns: Columns | None = None,
     progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run images or texts through encoders into a feature set.
 
@@ -100,7 +100,7 @@ def extract(
         Which columns of a table to read.
     progress
         Called with (done, total) rows.
-    say
+    notify
         Called with each note before any network runs.
 
     Returns
@@ -134,7 +134,7 @@ def extract(
     crops = crops_faces(encoders, in_parts)
     listed = nameable(_list(input, encoders, columns, rows), skip_bad=skip_bad)
     listed = replace(listed, notes=(*listed.notes, *changed_since(listed, Path(out))))
-    notes = _noted(listed, encoders, say or _silent)
+    notes = _noted(listed, encoders, notify or _silent)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
     if workers is not None:
@@ -198,14 +198,14 @@ def _in_parts(workers: Workers | None, fill: tuple[int, int] | None) -> str | No
 
 
 def _noted(
-    listed: ImageList | TextList, encoders: Sequence[Encoder], say: Callable[[str], None]
+    listed: ImageList | TextList, encoders: Sequence[Encoder], notify: Callable[[str], None]
 ) -> list[str]:
     """Say and return the notes on the input and on the encoders."""
     for note in listed.notes:
-        say(f"warning: {note}")
+        notify(f"warning: {note}")
     more = [note for encoder in encoders for note in encoder.notes]
     for note in more:
-        say(note)
+        notify(note)
     return [*listed.notes, *more]
 
 

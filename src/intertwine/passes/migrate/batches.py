@@ -11,7 +11,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.numerics.linalg import unit
-from intertwine.parallel.threads import ahead
+from intertwine.parallel.threads import prefetch
 from intertwine.storage.untrusted import printable
 
 if TYPE_CHECKING:
@@ -116,13 +116,13 @@ def written(place: Target, mapped: Iterable[tuple[Batch, Array]]) -> Iterator[tu
         In order, with how many of its items were written.
     """
     if place.writers == 1:
-        for batch, vectors in ahead(mapped) if place.reads_beside_writes else mapped:
+        for batch, vectors in prefetch(mapped) if place.reads_beside_writes else mapped:
             yield batch, place.write(batch, vectors)
         return
     waiting: deque[tuple[Batch, Future[int]]] = deque()
     with ThreadPoolExecutor(place.writers) as pool:
         try:
-            for batch, vectors in ahead(mapped):
+            for batch, vectors in prefetch(mapped):
                 waiting.append((batch, pool.submit(place.write, batch, vectors)))
                 if len(waiting) > place.writers:
                     done, wrote = waiting.popleft()

@@ -22,7 +22,7 @@ from intertwine.passes.migrate.batches import BatchMapper, written
 from intertwine.passes.migrate.check import MOST_NATIVE, Natives, ReadBack, check_migration
 from intertwine.storage.files import sha256_file
 from intertwine.storage.untrusted import printable
-from intertwine.stores import Mark, open_store
+from intertwine.stores import MigrationRecord, open_store
 from intertwine.stores.store import NamedTarget, require_ours
 from intertwine.wording import counted
 
@@ -121,7 +121,7 @@ def migrate(
     """
     options = options or MigrateOptions()
     linear_map = load_map(map_file)
-    mark = Mark.of(linear_map, sha256_file(map_file))
+    mark = MigrationRecord.of(linear_map, sha256_file(map_file))
     with (
         closing(open_store(source, before_switch=options.rollback)) as store,
         closing(store.target(target, mark)) as place,
@@ -138,7 +138,7 @@ class _Run:
     store: Store
     place: Target
     linear_map: LinearMap
-    mark: Mark
+    mark: MigrationRecord
     options: MigrateOptions
     progress: Progress
     notes: list[str] = field(default_factory=list)

@@ -99,7 +99,7 @@ def moments_to_file(
     *,
     rows: tuple[int, int] | None = None,
     names: Sequence[str] | None = None,
-    say: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Write the joint moments of a feature set, or of some of its rows, as one file.
@@ -117,7 +117,7 @@ def moments_to_file(
         merge without a rounding.
     names
         The spaces; all when omitted.
-    say
+    progress
         Called with (rows done, rows in all).
     options
         As for `resumable_moments`.
@@ -150,7 +150,7 @@ def moments_to_file(
             names or list(feature_set.spaces),
             out,
             rows=range(start, stop),
-            progress=say,
+            progress=progress,
             **options,
         )
         moments.save(out)
@@ -182,7 +182,7 @@ def merge_files(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
-    say: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write the moments of all rows that several files of moments hold.
 
@@ -196,7 +196,7 @@ def merge_files(
         spaces.
     out
         File to write.
-    say
+    progress
         Called with (files done, files in all).
 
     Returns
@@ -218,11 +218,11 @@ def merge_files(
     require_apart(out, *map(Path, paths))
     check_writable(out.parent)
     with one_run(out):
-        return _merge(paths, out, say)
+        return _merge(paths, out, progress)
 
 
 def _merge(
-    paths: Sequence[str | os.PathLike[str]], out: Path, say: Callable[[int, int], None] | None
+    paths: Sequence[str | os.PathLike[str]], out: Path, progress: Callable[[int, int], None] | None
 ) -> dict[str, Any]:
     listed = sorted((_order(Path(path)), Path(path)) for path in paths)
     _refuse_shared(listed)
@@ -232,8 +232,8 @@ def _merge(
             total += Moments.load(path)
         except InputError as error:
             raise InputError(f"{path} does not go with {listed[0][1]}: {error}") from error
-        if say:
-            say(done + 1, len(listed))
+        if progress:
+            progress(done + 1, len(listed))
     total.save(out)
     return summary_of(total, out) | {"parts": len(listed)}
 

@@ -138,30 +138,30 @@ def grouped_moments(
     if n_groups < 2:
         raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
     empty = empty_moments(feature_set, names, precision=precision, device=device)
-    rings = row_groups(feature_set.id_hashes, n_groups)
-    groups = MomentGroups(empty.copy(), key=_key(feature_set, empty, len(rings)))
-    large = 4 * empty.dim * (empty.dim + 1) * len(rings) > IN_MEMORY_BYTES
+    subsets = row_groups(feature_set.id_hashes, n_groups)
+    groups = MomentGroups(empty.copy(), key=_key(feature_set, empty, len(subsets)))
+    large = 4 * empty.dim * (empty.dim + 1) * len(subsets) > IN_MEMORY_BYTES
     _drop_others(scratch, groups.key)
     done = 0
 
-    def make(ring: Array, report: Callable[[int, int], None] | None = None) -> Moments:
+    def make(subset: Array, report: Callable[[int, int], None] | None = None) -> Moments:
         part = empty.copy()
-        add_rows(part, feature_set, ring, workers=workers, progress=report)
+        add_rows(part, feature_set, subset, workers=workers, progress=report)
         return part
 
     def report(rows: int, _: int) -> None:
         if progress:
             progress(done + rows, feature_set.n)
 
-    for number, ring in enumerate(rings):
+    for number, subset in enumerate(subsets):
         if not large:
-            groups.add(make(ring, report))
-        elif len(ring) <= REMADE_ROWS:
-            groups.add_made(make(ring, report), partial(make, ring))
+            groups.add(make(subset, report))
+        elif len(subset) <= REMADE_ROWS:
+            groups.add_made(make(subset, report), partial(make, subset))
         else:
             path = scratch / f"group-{groups.key}-{number:03d}.safetensors"
-            groups.add(_kept(path) or make(ring, report), path=path)
-        done += len(ring)
+            groups.add(_kept(path) or make(subset, report), path=path)
+        done += len(subset)
         report(0, 0)
     return groups
 

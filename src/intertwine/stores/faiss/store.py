@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.faiss.target import FaissTarget
-    from intertwine.stores.store import Mark, Metric
+    from intertwine.stores.store import Metric, MigrationRecord
 
 EXTRA = "faiss"
 
@@ -203,7 +203,7 @@ class FaissStore(RowStore):
             raise InputError(f"{self.name}: {reason_of(error)}") from None
         return [[item for item in each if item >= 0] for each in found.tolist()]
 
-    def target(self, text: str, mark: Mark) -> FaissTarget:
+    def target(self, text: str, mark: MigrationRecord) -> FaissTarget:
         """Return another file, whose index is to be of the same kind or of `?factory=STRING`.
 
         Raises

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.storage.npy import NpyFile
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import MigrationRecord
 
 # Names of indexes that keep vectors as they are begin so.
 EXACT = ("IndexFlat", "IndexHNSWFlat", "IndexIVFFlat", "IndexRefine", "IndexNSGFlat")
 
 
-def target_of(source: FaissStore, text: str, mark: Mark) -> FaissTarget:
+def target_of(source: FaissStore, text: str, mark: MigrationRecord) -> FaissTarget:
     """Return the index file that an address names, beside a source.
 
     Raises
@@ -68,7 +68,7 @@ class FaissTarget(RowTarget):
     making = "at the end"
 
     def __init__(
-        self, source: FaissStore, address: Address, outputs: list[Path], made: Mark
+        self, source: FaissStore, address: Address, outputs: list[Path], made: MigrationRecord
     ) -> None:
         super().__init__(source, address, outputs, made)
         self._index = source

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.files.target import FileTarget
-    from intertwine.stores.store import Mark, Metric
+    from intertwine.stores.store import Metric, MigrationRecord
 
 
 def exact_search(
@@ -238,7 +238,7 @@ class FileStore(RowStore):
         blocks = ((batch.ids[0], batch.vectors) for batch in self.batches(size))
         return exact_search(blocks, queries, k, self.metric or "cosine")
 
-    def target(self, text: str, mark: Mark) -> FileTarget:
+    def target(self, text: str, mark: MigrationRecord) -> FileTarget:
         """Return files of the same names in another folder, or for one file another file.
 
         Raises

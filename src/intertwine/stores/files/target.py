@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.parallel.threads import ahead
+from intertwine.parallel.threads import prefetch
 from intertwine.storage.files import atomic_path, cannot_write
 from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.stores.rows.switch import give_name
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from intertwine.storage.npy import NpyFile
     from intertwine.stores.address import Address
     from intertwine.stores.files.store import FileStore
-    from intertwine.stores.store import Mark
+    from intertwine.stores.store import MigrationRecord
 
 # Bytes of vectors in a row group, which many readers hold in memory whole.
 GROUP_BYTES = 1 << 25
@@ -48,7 +48,7 @@ def write_like(source: TableVectors, rows: NpyFile, output: Path) -> None:
     ranges = cut_on_grid(0, rows.n_rows, group)
     with atomic_path(output) as temporary, _open(temporary, schema, source) as writer:
         read = (rows.read(range(start, stop)) for start, stop in ranges)
-        for others, vectors in ahead(zip(source.others(ranges), read, strict=True)):
+        for others, vectors in prefetch(zip(source.others(ranges), read, strict=True)):
             columns = {name: others.column(name) for name in source.other_columns}
             columns[source.column] = _lists(vectors, schema.field(source.column).type)
             table = arrow.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
@@ -114,7 +114,7 @@ def _open(path: Path, schema: Any, source: TableVectors) -> Any:
 LISTS = ("_metadata", "_common_metadata", "_delta_log")
 
 
-def target_of(source: FileStore, text: str, mark: Mark) -> FileTarget:
+def target_of(source: FileStore, text: str, mark: MigrationRecord) -> FileTarget:
     """Return the files that an address names, beside a source.
 
     Raises
@@ -149,7 +149,7 @@ class FileTarget(RowTarget):
     """
 
     def __init__(
-        self, source: FileStore, address: Address, outputs: list[Path], made: Mark
+        self, source: FileStore, address: Address, outputs: list[Path], made: MigrationRecord
     ) -> None:
         super().__init__(source, address, outputs, made)
         self._files = source

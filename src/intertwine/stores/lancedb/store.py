@@ -18,7 +18,7 @@ from intertwine.stores.lancedb.arrow import (
 )
 from intertwine.stores.lancedb.folder import PAGE, connect, quoted, tables_of, where_ids
 from intertwine.stores.lancedb.indexes import DISTANCES
-from intertwine.stores.store import Batch, Mark, check_metric
+from intertwine.stores.store import Batch, MigrationRecord, check_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -213,12 +213,12 @@ class LanceStore:
             found.append(page[self.columns.id].to_pylist())
         return found
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return what the metadata of the vectors' field say of a migration."""
         with one_line():
-            return Mark.from_text(replace(self.columns, schema=self.table.schema).note)
+            return MigrationRecord.from_text(replace(self.columns, schema=self.table.schema).note)
 
-    def target(self, text: str, mark: Mark) -> LanceTarget:
+    def target(self, text: str, mark: MigrationRecord) -> LanceTarget:
         """Return another table of the same folder.
 
         Raises

@@ -26,7 +26,7 @@ from intertwine.stores.lancedb.folder import PAGE, absent, pages_of_ids
 from intertwine.stores.lancedb.indexes import build
 from intertwine.stores.lancedb.store import LanceStore
 from intertwine.stores.lancedb.target import require_distinct
-from intertwine.stores.store import Mark, require_ours
+from intertwine.stores.store import MigrationRecord, require_ours
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def unfinished(target: LanceTarget) -> Flip | None:
 
 
 def _is_ours(note: str | None, target: LanceTarget) -> bool:
-    mark = Mark.from_text(note)
+    mark = MigrationRecord.from_text(note)
     return mark is not None and mark.after_switch_of(target.made)
 
 
@@ -265,7 +265,7 @@ def _tags_from(target: LanceTarget, version: int) -> list[str]:
 
 def _kept_text(target: LanceTarget, version: int) -> int:
     """Return the version that a switched one says it keeps the old vectors in."""
-    mark = Mark.from_text(_note(target, version))
+    mark = MigrationRecord.from_text(_note(target, version))
     return int(mark.kept) if mark and mark.kept else version
 
 

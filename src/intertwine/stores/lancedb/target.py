@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Convert, Mark
+    from intertwine.stores.store import Convert, MigrationRecord
 
 # Writes after which the index of ids is built again, and small files are joined.
 INDEX_EVERY = 50
@@ -57,7 +57,7 @@ TIDY_EVERY = 500
 KEEP_HISTORY = timedelta(minutes=10)
 
 
-def target_of(source: LanceStore, text: str, mark: Mark) -> LanceTarget:
+def target_of(source: LanceStore, text: str, mark: MigrationRecord) -> LanceTarget:
     """Return the table that an address names, beside a source whose ids are all different."""
     address = target_address(source, text)
     require_distinct(source)
@@ -89,7 +89,7 @@ class LanceTarget(LanceStore):
     reads_beside_writes = False
     writers = 1
 
-    def __init__(self, source: LanceStore, address: Address, made: Mark) -> None:
+    def __init__(self, source: LanceStore, address: Address, made: MigrationRecord) -> None:
         self.source, self.made, self.writes = source, made, 0
         # While a switch or a way back is completed: what is written goes under the source's name too.
         self.carrying, self.carried = False, Carried("rows", repr)
@@ -409,7 +409,7 @@ class LanceTarget(LanceStore):
             )
         return notes
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return the mark of these rows: after the switch the one that stands in the source's table."""
         return self.source.mark() if self.switched() else super().mark()
 

@@ -13,7 +13,7 @@ from intertwine.storage.untrusted import printable
 from intertwine.stores.pgvector.binary_copy import received
 from intertwine.stores.pgvector.column import Column, asked_kind, find_column
 from intertwine.stores.pgvector.wire import ARRAYS, EXTRA, connect, one_line, to_array, to_sent
-from intertwine.stores.store import Batch, Mark, check_metric
+from intertwine.stores.store import Batch, MigrationRecord, check_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -234,11 +234,11 @@ class PgvectorStore:
             found.append([key.item(row) for row in rows])
         return found
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return what the column's comment says of a migration."""
         return self.column_mark(self.column.name)
 
-    def column_mark(self, column: str) -> Mark | None:
+    def column_mark(self, column: str) -> MigrationRecord | None:
         """Return what the comment of a column of this table says; None where there is no such one."""
         rows = self.query(
             "SELECT col_description(attrelid, attnum) FROM pg_attribute "
@@ -247,9 +247,9 @@ class PgvectorStore:
             column,
         )
         # What a person said of the column stands above the mark.
-        return Mark.from_text((rows[0][0] or "").rpartition("\n")[2]) if rows else None
+        return MigrationRecord.from_text((rows[0][0] or "").rpartition("\n")[2]) if rows else None
 
-    def target(self, text: str, mark: Mark) -> PgvectorTarget:
+    def target(self, text: str, mark: MigrationRecord) -> PgvectorTarget:
         """Return another column of the same table.
 
         Raises

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.pgvector.column import Column
-    from intertwine.stores.store import Batch, Convert, Mark
+    from intertwine.stores.store import Batch, Convert, MigrationRecord
 
 WRITERS = 2
 # Until the end of a transaction, so that nothing is left behind on a pooler's connection.
@@ -47,7 +47,7 @@ SETTINGS = (
 UNHURRIED = "SET LOCAL synchronous_commit = off"
 
 
-def target_of(source: PgvectorStore, text: str, mark: Mark) -> PgvectorTarget:
+def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> PgvectorTarget:
     """Return the column that an address names, beside a source.
 
     Raises
@@ -124,7 +124,7 @@ class PgvectorTarget(PgvectorStore):
     writers = WRITERS
 
     def __init__(
-        self, source: PgvectorStore, address: Address, connection: Any, made: Mark
+        self, source: PgvectorStore, address: Address, connection: Any, made: MigrationRecord
     ) -> None:
         name = address.take("column")
         require_dimension(made.target.dim, address.shown)

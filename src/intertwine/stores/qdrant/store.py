@@ -20,7 +20,7 @@ from intertwine.stores.qdrant.collection import (
     find_collection,
     one_line,
 )
-from intertwine.stores.store import Batch, Mark
+from intertwine.stores.store import Batch, MigrationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -206,12 +206,12 @@ class QdrantStore:
         found = exact_search(blocks(), np.asarray(queries, np.float32), k, "cosine")
         return [[ids[row] for row in rows] for rows in found]
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return what the collection's metadata say of a migration."""
         config = self.ask("get_collection", self.collection.name).config
-        return Mark.from_text((config.metadata or {}).get(NOTE))
+        return MigrationRecord.from_text((config.metadata or {}).get(NOTE))
 
-    def target(self, text: str, mark: Mark) -> QdrantTarget:
+    def target(self, text: str, mark: MigrationRecord) -> QdrantTarget:
         """Return another collection of the same server or folder.
 
         Raises

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Convert, Mark
+    from intertwine.stores.store import Convert, MigrationRecord
 
 # The first server that keeps metadata of a collection, where marks stand.
 OLDEST_SERVER = (1, 16)
@@ -60,7 +60,7 @@ SECONDS_BETWEEN = 1
 STEP = "step"
 
 
-def target_of(source: QdrantStore, text: str, mark: Mark) -> QdrantTarget:
+def target_of(source: QdrantStore, text: str, mark: MigrationRecord) -> QdrantTarget:
     """Return the collection that an address names, beside a source."""
     return QdrantTarget(source, target_address(source, text, mark), mark)
 
@@ -88,7 +88,7 @@ class QdrantTarget(QdrantStore):
     reads_beside_writes = False
     writers = 1
 
-    def __init__(self, source: QdrantStore, address: Address, made: Mark) -> None:
+    def __init__(self, source: QdrantStore, address: Address, made: MigrationRecord) -> None:
         self.source, self.made = source, made
         params = source.collection.params.model_copy(update={"size": made.target.dim})
         if getattr(params.datatype, "value", None) == "uint8":
@@ -435,7 +435,7 @@ class QdrantTarget(QdrantStore):
         """Let the alias stand for the old collection again; see `qdrant_switch`."""
         return qdrant_switch.rollback(self, force=force)
 
-    def note(self, mark: Mark, step: str = "") -> None:
+    def note(self, mark: MigrationRecord, step: str = "") -> None:
         """Note a mark, and which step is underway: before the mark, or after it that there is none."""
         if step:
             self.ledger.note(STEP, step)
@@ -459,7 +459,7 @@ class QdrantTarget(QdrantStore):
         self.ledger.drop()
 
 
-def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
+def target_address(source: QdrantStore, text: str, mark: MigrationRecord) -> Address:
     """Return the address of a collection beside a source.
 
     Raises
@@ -486,7 +486,7 @@ def target_address(source: QdrantStore, text: str, mark: Mark) -> Address:
     return replace(address, options={**source.address.options, **address.options})
 
 
-def _is_switched(source: QdrantStore, mark: Mark) -> bool:
+def _is_switched(source: QdrantStore, mark: MigrationRecord) -> bool:
     """Whether an alias stands for what this very migration made, and what was before is noted."""
     found = source.mark()
     return found is not None and found.after_switch_of(mark)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.parallel.threads import ahead
+from intertwine.parallel.threads import prefetch
 from intertwine.storage.file_state import stamp_of
 from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.stores.rows.switch import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Mark, Metric, Target
+    from intertwine.stores.store import Metric, MigrationRecord, Target
 
 # A sample is this many runs of rows, so that not all of a large file is read for it.
 SAMPLE_RUNS = 16
@@ -103,7 +103,7 @@ class RowStore(ABC):
         """Return the nearest items of each query."""
 
     @abstractmethod
-    def target(self, text: str, mark: Mark) -> Target:
+    def target(self, text: str, mark: MigrationRecord) -> Target:
         """Return the place that another address names."""
 
     def _require_notes(self) -> None:
@@ -139,7 +139,7 @@ class RowStore(ABC):
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
         """Give all items in the order of their rows; a batch holds rows of one file."""
         first = 0 if after is None else self.row_behind(after)
-        return ahead(self._batches(size, first))
+        return prefetch(self._batches(size, first))
 
     def _batches(self, size: int, first: int) -> Iterator[Batch]:
         for file, (low, high) in enumerate(zip(self.edges, self.edges[1:], strict=False)):
@@ -171,7 +171,7 @@ class RowStore(ABC):
             yield file, start - edges[file], end - edges[file]
             start = end
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return what the notes beside all files, or the one beside their folder, say alike."""
         switched = [] if self.shows_old else [path for path in self.paths if is_switched(path)]
         marks = {read_mark(path) for path in switched or self.paths}

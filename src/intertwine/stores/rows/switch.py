@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.file_state import FileState
 from intertwine.storage.files import cannot_write, exchange_names, read_json, write_json
-from intertwine.stores.store import Mark
+from intertwine.stores.store import MigrationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,13 +81,13 @@ def read_note(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_mark(path: Path) -> Mark | None:
+def read_mark(path: Path) -> MigrationRecord | None:
     """Return the mark in the note about a file or folder."""
     text = read_note(path).get("mark")
-    return Mark.from_text(text) if isinstance(text, str) else None
+    return MigrationRecord.from_text(text) if isinstance(text, str) else None
 
 
-def write_note(path: Path, mark: Mark, **more: Any) -> None:
+def write_note(path: Path, mark: MigrationRecord, **more: Any) -> None:
     """Write the note about a file or folder, atomically."""
     write_json(note_of(path), {"mark": mark.to_text(), **more})
 
@@ -216,7 +216,7 @@ def require_free(paths: list[Path], root: Path) -> None:
     )
 
 
-def switch_file(path: Path, new: Path, mark: Mark, state: FileState) -> None:
+def switch_file(path: Path, new: Path, mark: MigrationRecord, state: FileState) -> None:
     """Make a name stand for new content; once more after a kill is right.
 
     Parameters

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from intertwine.storage.file_state import FileState
     from intertwine.stores.rows.store import RowStore
     from intertwine.stores.rows.switch import Facts
-    from intertwine.stores.store import Convert, Mark
+    from intertwine.stores.store import Convert, MigrationRecord
 
 # Files that a line names.
 NAMED = 3
@@ -63,7 +63,9 @@ class SwitchedFiles:
         The mark that they bear.
     """
 
-    def __init__(self, source: RowStore, place: Path, outputs: list[Path], made: Mark) -> None:
+    def __init__(
+        self, source: RowStore, place: Path, outputs: list[Path], made: MigrationRecord
+    ) -> None:
         self.source, self.place, self.outputs, self.made = source, place, outputs, made
         self.kept = os.path.relpath(place, source.root)
         # Names that a switch is about, those that are gone by now too.
@@ -84,7 +86,7 @@ class SwitchedFiles:
             return True
         return note_of(self.place).exists() or any(path.exists() for path in self.outputs)
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> MigrationRecord | None:
         """Return the mark in the note."""
         return read_mark(self.place)
 

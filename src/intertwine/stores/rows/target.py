@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.parallel.threads import ahead
+from intertwine.parallel.threads import prefetch
 from intertwine.storage.file_state import FileState, stamp_of
 from intertwine.storage.files import check_writable
 from intertwine.storage.npy import NpyFile
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.rows.store import RowStore
-    from intertwine.stores.store import Batch, Mark, Store, Target
+    from intertwine.stores.store import Batch, MigrationRecord, Store, Target
 
 
-class WhenWhole(ABC):
+class FinishedOnly(ABC):
     """Reads and searches finished files; before, an error says that they are not finished."""
 
     @abstractmethod
@@ -58,12 +58,12 @@ class WhenWhole(ABC):
         """Return the nearest items of each query among the finished files."""
         return self.whole().search(queries, k)
 
-    def target(self, text: str, mark: Mark) -> Target:
+    def target(self, text: str, mark: MigrationRecord) -> Target:
         """Return the place beside the finished files that another address names."""
         return self.whole().target(text, mark)
 
 
-class RowTarget(SwitchedFiles, WhenWhole):
+class RowTarget(SwitchedFiles, FinishedOnly):
     """Files of converted rows, each made from one file of the source.
 
     Rows so far stand in a hidden `.npy` beside the file to be, with a record of those on disk; the file
@@ -88,7 +88,9 @@ class RowTarget(SwitchedFiles, WhenWhole):
     reads_beside_writes: bool = True
     writers: int = 1
 
-    def __init__(self, source: RowStore, address: Address, outputs: list[Path], made: Mark) -> None:
+    def __init__(
+        self, source: RowStore, address: Address, outputs: list[Path], made: MigrationRecord
+    ) -> None:
         super().__init__(source, Path(address.place), outputs, made)
         self.address, self.name, self.dim = address, address.shown, made.target.dim
         self.metric = common_metric(address.options.get("metric"), source.metric, self.name)
@@ -193,7 +195,7 @@ class RowTarget(SwitchedFiles, WhenWhole):
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Give rows that are not here; a thread reads the next ones meanwhile."""
-        return ahead(self._pending(size))
+        return prefetch(self._pending(size))
 
     def _pending(self, size: int) -> Iterator[Batch]:
         if self.switched():

@@ -66,10 +66,10 @@ def closed_set(
     common.hold(out)
     require_report_extra()
     controls = list(control or [])
-    with common.progress() as report, open_workers(workers, scheduler) as pool:
+    with common.progress() as progress, open_workers(workers, scheduler) as pool:
         if control_random:
             fit, evaluation, made = with_random_controls(
-                fit, evaluation, control_random, out / "controls", say=report
+                fit, evaluation, control_random, out / "controls", progress=progress
             )
             controls += made
         result = study(
@@ -82,7 +82,7 @@ def closed_set(
             device=device,
             workers=pool,
             curve_points=curve_points,
-            say=report,
+            progress=progress,
         ).to_json()
     deliver(result, out, as_json=json)
 

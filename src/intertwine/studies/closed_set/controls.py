@@ -18,7 +18,7 @@ def with_random_controls(
     names: Sequence[str],
     out: Path,
     *,
-    say: Callable[[str, int, int], None],
+    progress: Callable[[str, int, int], None],
 ) -> tuple[list[Path], list[Path], list[str]]:
     """Extract untrained twins of some encoders beside two feature sets.
 
@@ -30,7 +30,7 @@ def with_random_controls(
         Spaces whose encoders to draw anew; the twin of A is named A.untrained.
     out
         Folder for the twins' features.
-    say
+    progress
         Called with (what, done, total).
 
     Returns
@@ -63,7 +63,7 @@ def with_random_controls(
             rows=tuple(source["rows"]) if source.get("rows") else None,
             columns=Columns(**source["columns"]) if source.get("columns") else None,
             leave_out=opened.left_out,
-            progress=lambda done, total: say("untrained control", done, total),
+            progress=lambda done, total: progress("untrained control", done, total),
         )
         folders.append(made)
     return parts[0][0], parts[1][0], [f"{name}.untrained" for name in names]

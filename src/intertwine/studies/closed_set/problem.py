@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ClosedSetData:
     """A fit set and an evaluation set over the same spaces, with heads and class numbers.
 
     Parameters
@@ -73,7 +73,7 @@ class Problem:
         *,
         controls: Sequence[str] = (),
         allow_overlap: bool = False,
-    ) -> Problem:
+    ) -> ClosedSetData:
         """Check two feature sets against each other.
 
         Parameters

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from intertwine.estimators import FitOptions
-    from intertwine.studies.closed_set.problem import Problem
+    from intertwine.studies.closed_set.problem import ClosedSetData
     from intertwine.studies.closed_set.scoring import Counts
-    from intertwine.studies.closed_set.swaps import Cell
+    from intertwine.studies.closed_set.swaps import PairScore
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ def change(counts: Counts) -> Row:
     return {"percent_change": percent, "ci_low": low, "ci_high": high, "reason": None}
 
 
-def native_rows(natives: Mapping[str, Counts], problem: Problem) -> list[Row]:
+def native_rows(natives: Mapping[str, Counts], problem: ClosedSetData) -> list[Row]:
     """Return Table 1: each network as it is."""
     rows = []
     for name, counts in natives.items():
@@ -62,7 +62,9 @@ def native_rows(natives: Mapping[str, Counts], problem: Problem) -> list[Row]:
     return rows
 
 
-def pair_rows(cells: Iterable[Cell], natives: Mapping[str, Counts], problem: Problem) -> list[Row]:
+def pair_rows(
+    cells: Iterable[PairScore], natives: Mapping[str, Counts], problem: ClosedSetData
+) -> list[Row]:
     """Return the main table: every ordered pair, and the native networks on its diagonal."""
     by_pair = {(cell.source, cell.target): cell for cell in cells}
     rows = []
@@ -75,7 +77,7 @@ def pair_rows(cells: Iterable[Cell], natives: Mapping[str, Counts], problem: Pro
     return rows
 
 
-def _diagonal(name: str, counts: Counts, problem: Problem) -> Row:
+def _diagonal(name: str, counts: Counts, problem: ClosedSetData) -> Row:
     defined = counts.correct > 0
     return {
         "source": name,
@@ -96,7 +98,7 @@ def _diagonal(name: str, counts: Counts, problem: Problem) -> Row:
     }
 
 
-def _off_diagonal(cell: Cell, native_target: Counts, problem: Problem) -> Row:
+def _off_diagonal(cell: PairScore, native_target: Counts, problem: ClosedSetData) -> Row:
     counts = cell.counts
     own = native_target.correct
     row = {
@@ -125,7 +127,7 @@ def _off_diagonal(cell: Cell, native_target: Counts, problem: Problem) -> Row:
 
 
 def analytic_rows(
-    scored: Mapping[tuple[str, str, str], tuple[Counts, int]], problem: Problem
+    scored: Mapping[tuple[str, str, str], tuple[Counts, int]], problem: ClosedSetData
 ) -> list[Row]:
     """Return the analytic map's table, both forms."""
     return [
@@ -143,7 +145,9 @@ def analytic_rows(
     ]
 
 
-def baseline_rows(scored: Mapping[tuple[str, str, str], Counts], problem: Problem) -> list[Row]:
+def baseline_rows(
+    scored: Mapping[tuple[str, str, str], Counts], problem: ClosedSetData
+) -> list[Row]:
     """Return the lines that every map must beat."""
     spaces = problem.evaluation.spaces
     rows = []
@@ -163,7 +167,10 @@ def baseline_rows(scored: Mapping[tuple[str, str, str], Counts], problem: Proble
 
 
 def contrast_rows(
-    cells: Iterable[Cell], analytic: Iterable[Row], natives: Mapping[str, Counts], problem: Problem
+    cells: Iterable[PairScore],
+    analytic: Iterable[Row],
+    natives: Mapping[str, Counts],
+    problem: ClosedSetData,
 ) -> list[Row]:
     """Return analytic against fitted maps, into targets that know nothing of their input."""
     by_pair = {(row["source"], row["target"]): row for row in analytic if row["form"] == "affine"}
@@ -193,7 +200,7 @@ def contrast_rows(
 
 
 def curve_rows(
-    cells: Iterable[Cell], problem: Problem, size: int, classes_covered: int | None
+    cells: Iterable[PairScore], problem: ClosedSetData, size: int, classes_covered: int | None
 ) -> list[Row]:
     """Return one point of the curve over the number of fit rows, a row a pair."""
     rows = []
@@ -235,8 +242,8 @@ PAPER: Row = {
 
 def facts(
     pairs: list[Row],
-    cells: list[Cell],
-    problem: Problem,
+    cells: list[PairScore],
+    problem: ClosedSetData,
     options: FitOptions,
     precision: str,
     doubts: list[str],
@@ -333,7 +340,7 @@ def _loss_and_accuracy(pairs: list[Row], scored: list[Row]) -> Row:
     return {**empty, "spearman": found[0], "p_value": found[1], "reason": None}
 
 
-def _map_notes(cells: Iterable[Cell]) -> list[str]:
+def _map_notes(cells: Iterable[PairScore]) -> list[str]:
     """Return what maps say of themselves, once for each source where it holds for all."""
     seen: dict[str, None] = {}
     for cell in cells:

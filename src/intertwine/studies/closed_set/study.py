@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from intertwine.features.rows import curve_sizes, nested_subsets
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as tables
-from intertwine.studies.closed_set.problem import Problem
+from intertwine.studies.closed_set.problem import ClosedSetData
 from intertwine.studies.closed_set.rows import facts
-from intertwine.studies.closed_set.swaps import Say, Swaps
+from intertwine.studies.closed_set.swaps import CrossEvaluation, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def closed_set(
     device: str = "cpu",
     workers: Workers | None = None,
     curve_points: int = CURVE_POINTS,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> ClosedSetResult:
     """Score every ordered pair of networks, with everything an honest reader needs beside it.
 
@@ -85,7 +85,7 @@ def closed_set(
         Where parts of the moments are worked out; here when omitted.
     curve_points
         Points of the curve over the number of fit rows; the last is all of them.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Returns
@@ -99,29 +99,29 @@ def closed_set(
         For sets that do not fit together, rows in both of them unless that is allowed, or features
         that are not finite.
     """
-    problem = Problem.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
-    run = Swaps(
+    problem = ClosedSetData.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
+    run = CrossEvaluation(
         problem,
         options,
         precision=precision,
         device=device,
         workers=workers,
-        say=say or (lambda *_: None),
+        progress=progress or (lambda *_: None),
     )
     sizes = curve_sizes(fit.n, max(curve_points, 1))
     sizes = [size for size in sizes if size >= 2]
     covered: set[int] = set()
     curve: list[dict[str, Any]] = []
-    rings = nested_subsets(fit.id_hashes, sizes)
-    for step, (size, ring) in enumerate(zip(sizes, rings, strict=True)):
-        run.add(ring, step, sizes)
+    subsets = nested_subsets(fit.id_hashes, sizes)
+    for step, (size, subset) in enumerate(zip(sizes, subsets, strict=True)):
+        run.add(subset, step, sizes)
         if problem.fit_labels is not None:
-            covered |= set(problem.fit_labels[ring].tolist())
+            covered |= set(problem.fit_labels[subset].tolist())
         known = len(covered) if problem.fit_labels is not None else None
         last = step == len(sizes) - 1
         cells = run.cells(full=last)
         curve += tables.curve_rows(cells, problem, size, known)
-        run.say("fitting and scoring", step + 1, len(sizes))
+        run.progress("fitting and scoring", step + 1, len(sizes))
     pairs = tables.pair_rows(cells, run.natives, problem)
     analytic = tables.analytic_rows(run.analytic(), problem)
     contrast = tables.contrast_rows(cells, analytic, run.natives, problem)

@@ -14,7 +14,7 @@ from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
 from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import resolve_precision
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.passes.fit_score import UNFITTED
 from intertwine.passes.held_out import MOST_ROWS, RidgeCheck, order_question
 from intertwine.passes.moments.joint import add_rows, empty_moments
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.workers import Workers
     from intertwine.spaces import Head
-    from intertwine.studies.closed_set.problem import Problem
+    from intertwine.studies.closed_set.problem import ClosedSetData
 
-Say = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 # An R² above this is no chance.
 LOW_R2 = 0.1
 Scored = dict[tuple[str, str, str], Counts]
 
 
 @dataclass
-class Cell:
+class PairScore:
     """One ordered pair, scored.
 
     Parameters
@@ -66,7 +66,7 @@ class Cell:
     r2: float | None = None
 
 
-class Swaps:
+class CrossEvaluation:
     """The state of one study: moments that grow, and what never changes while they do.
 
     Sources are fitted and scored side by side, one BLAS thread each: results then do not depend on
@@ -82,21 +82,21 @@ class Swaps:
         Of the products.
     workers
         Where parts of the moments are worked out; here when None.
-    say
+    progress
         Called with (what, done, total) as work goes on.
     """
 
     def __init__(
         self,
-        problem: Problem,
+        problem: ClosedSetData,
         options: FitOptions,
         *,
         precision: str,
         device: str,
         workers: Workers | None,
-        say: Say,
+        progress: Progress,
     ) -> None:
-        self.problem, self.say, self.device, self.workers = problem, say, device, workers
+        self.problem, self.progress, self.device, self.workers = problem, progress, device, workers
         fresh_head = fresh.fresh_head(problem.heads[problem.names[0]].classes)
         self.heads = {**problem.heads, fresh.NAME: fresh_head}
         self.fitter = Fitter(options, self.heads)
@@ -104,7 +104,7 @@ class Swaps:
         self.precision = precision
         self.predictions: dict[str, Array] = {}
         for i, name in enumerate(problem.names):
-            say("native accuracy", i, len(problem.names))
+            progress("native accuracy", i, len(problem.names))
             self.predictions[name] = predict(
                 problem.evaluation, name, problem.heads[name], precision=precision, device=device
             )
@@ -144,18 +144,18 @@ class Swaps:
             ring,
             beside=partial(fresh.beside, dim=self.problem.n_classes),
             workers=self.workers,
-            progress=lambda more, _: self.say("joint moments", done + more, sizes[-1]),
+            progress=lambda more, _: self.progress("joint moments", done + more, sizes[-1]),
         )
 
-    def cells(self, *, full: bool) -> list[Cell]:
+    def cells(self, *, full: bool) -> list[PairScore]:
         """Fit and score every ordered pair on the rows so far; with `full`, R² and the contrast."""
         self.moments.sums  # noqa: B018 - closes the block in hand before several threads read it
         if full:
             self._spread = total_spread(self.problem.evaluation, self.problem.names)
-        rows = side_by_side(lambda source: self._row(source, full=full), self.problem.names)
+        rows = parallel_map(lambda source: self._row(source, full=full), self.problem.names)
         return [cell for row in rows for cell in row]
 
-    def _row(self, source: str, *, full: bool) -> list[Cell]:
+    def _row(self, source: str, *, full: bool) -> list[PairScore]:
         """Fit and score the maps from one source."""
         targets = [name for name in self.problem.names if name != source]
         if full and source not in self.problem.controls:
@@ -167,7 +167,9 @@ class Swaps:
         inside = "float32" if self.precision == "auto" else self.precision
         counts = self._count(source, folded, precision=None if full else inside)
         r2 = self._r2(source, maps) if full else {}
-        return [Cell(source, name, counts[name], maps[name].info, r2.get(name)) for name in targets]
+        return [
+            PairScore(source, name, counts[name], maps[name].info, r2.get(name)) for name in targets
+        ]
 
     def _r2(self, source: str, maps: dict[str, LinearMap]) -> dict[str, float]:
         problem = self.problem
@@ -206,7 +208,7 @@ class Swaps:
 
     def baselines(self) -> Scored:
         """Score doing nothing and answering the mean, by (baseline, source, target)."""
-        rows = side_by_side(self._baselines_of, self.problem.names)
+        rows = parallel_map(self._baselines_of, self.problem.names)
         return {key: counts for row in rows for key, counts in row.items()}
 
     def _baselines_of(self, source: str) -> Scored:
@@ -223,11 +225,11 @@ class Swaps:
 
     def analytic(self) -> dict[tuple[str, str, str], tuple[Counts, int]]:
         """Score the analytic map: counts and the head's rank, by (form, source, target)."""
-        self.say("analytic map", 0, 1)
+        self.progress("analytic map", 0, 1)
         names = [*self.problem.names, fresh.NAME]
         tasks = [(form, target) for target in names for form in ("affine", "homogeneous")]
-        parts = side_by_side(lambda task: self._analytic_into(*task), tasks)
-        self.say("analytic map", 1, 1)
+        parts = parallel_map(lambda task: self._analytic_into(*task), tasks)
+        self.progress("analytic map", 1, 1)
         return {key: value for part in parts for key, value in part.items()}
 
     def _analytic_into(
@@ -243,7 +245,7 @@ class Swaps:
         return scored
 
 
-def _moments(problem: Problem, precision: str, device: str) -> Moments:
+def _moments(problem: ClosedSetData, precision: str, device: str) -> Moments:
     """Return empty moments of the problem's spaces and the fresh one, about the fit set's origin."""
     spaces = [problem.fit.spaces[name] for name in problem.names]
     dim = sum(space.dim for space in spaces)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from intertwine.studies.linkage.people import People
     from intertwine.studies.linkage.search import Bridge
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Audit:
         digest.update(self.gallery.id_hashes.tobytes() + self.probe.id_hashes.tobytes())
         return digest.hexdigest()[:16]
 
-    def run(self, ladder: Sequence[int], say: Say) -> tuple[list[tables.Row], list[tables.Row]]:
+    def run(
+        self, ladder: Sequence[int], progress: Progress
+    ) -> tuple[list[tables.Row], list[tables.Row]]:
         """Return the main table and the cumulative match characteristics."""
         pairs: list[tables.Row] = []
         cmc: list[tables.Row] = []
@@ -82,7 +84,7 @@ class Audit:
                     pairs.append(row)
                     cmc += curve
                 done += 1
-                say("searching", done, total)
+                progress("searching", done, total)
         return pairs, cmc
 
     def _known(

@@ -60,7 +60,7 @@ def linkage(
     check_writable(out)
     common.hold(out)
     require_report_extra()
-    with common.progress() as say:
+    with common.progress() as progress:
         result = study(
             FeatureSet.open(*gallery),
             FeatureSet.open(*probe),
@@ -70,7 +70,7 @@ def linkage(
             precision=precision.value,
             device=device,
             scratch=out / SCRATCH,
-            say=say,
+            progress=progress,
         ).to_json()
     common.deliver(
         result, out, write=write_linkage_report, show=_print, as_json=json, scratch=out / SCRATCH

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
 
 ALL = "all"
 KNOWN = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
@@ -61,7 +61,7 @@ def linkage(
     precision: str = "auto",
     device: str = "cpu",
     scratch: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> LinkageResult:
     """Measure how well probes of each system find their people in a gallery of each other.
 
@@ -86,7 +86,7 @@ def linkage(
         Where products are taken: `cpu`, `cuda` or `cuda:N`.
     scratch
         Folder where a study that was killed finds what it had done; nothing is kept when omitted.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Returns
@@ -111,7 +111,7 @@ def linkage(
     audit = Audit(gallery, probe, people, options, resample, precision, device)
     if scratch is not None:
         audit = replace(audit, kept=scratch / audit.key(n_folds, n_replicates))
-    pairs, cmc = audit.run(ladder, say or (lambda *_: None))
+    pairs, cmc = audit.run(ladder, progress or (lambda *_: None))
     mapped = [row for row in pairs if row["condition"] == "mapped"]
     if mapped and all(row["reason"] for row in mapped):
         raise InputError(f"no map can be fitted: {mapped[-1]['reason']}")

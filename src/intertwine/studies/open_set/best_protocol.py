@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from intertwine.studies.open_set.fold_maps import Pair
     from intertwine.studies.open_set.recipes import Recipe, RecipeMaps
     from intertwine.studies.open_set.shelf import ScoreShelf
-    from intertwine.studies.open_set.trials import Say, ScoreTable
+    from intertwine.studies.open_set.trials import Progress, ScoreTable
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ChosenTrial(Trial):
 
 
 def best_trials(
-    maps: RecipeMaps, *, shelf: ScoreShelf | None = None, say: Say | None = None
+    maps: RecipeMaps, *, shelf: ScoreShelf | None = None, progress: Progress | None = None
 ) -> dict[Pair, ChosenTrial]:
     """Return every ordered pair of spaces, verified over the folds by the maps chosen for each.
 
@@ -50,10 +50,10 @@ def best_trials(
         Maps by every recipe.
     shelf
         Where scores are kept until the study ends.
-    say
+    progress
         Called with (what, done, total).
     """
-    filled = score_tables(maps.data, maps, threshold="crossfit", shelf=shelf, say=say)
+    filled = score_tables(maps.data, maps, threshold="crossfit", shelf=shelf, progress=progress)
     recipes = range(len(maps.recipes))
     return {
         (a, b): _trial(maps, [filled[a, b, number] for number in recipes])

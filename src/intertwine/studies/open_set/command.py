@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.fold_maps import ReadyMaps
     from intertwine.studies.open_set.options import OpenSetOptions
-    from intertwine.studies.open_set.trials import Say
+    from intertwine.studies.open_set.trials import Progress
 
 
 # Where a study that was killed finds what it had done.
@@ -133,8 +133,8 @@ def open_set(
     common.hold(out)
     require_report_extra()
     rows, listed = FeatureSet.open(*feature_set), read_pairs(pairs)
-    with common.progress() as say:
-        maps = _maps_from(elsewhere, rows, options, say) if elsewhere else None
+    with common.progress() as progress:
+        maps = _maps_from(elsewhere, rows, options, progress) if elsewhere else None
         found = study(
             rows,
             listed,
@@ -143,7 +143,7 @@ def open_set(
             precision=precision.value,
             device=device,
             scratch=out / SCRATCH,
-            say=say,
+            progress=progress,
         )
     result = with_names(found.to_json(), [path.name for path in rows.paths], pairs.name)
     if elsewhere:
@@ -207,7 +207,9 @@ def _is_maps(path: str) -> bool:
     return holds_maps(path)
 
 
-def _maps_from(path: str, rows: FeatureSet, options: OpenSetOptions, say: Say) -> ReadyMaps:
+def _maps_from(
+    path: str, rows: FeatureSet, options: OpenSetOptions, progress: Progress
+) -> ReadyMaps:
     """Return maps from a folder of maps, or fitted on another feature set."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.fold_maps import ReadyMaps
@@ -219,7 +221,7 @@ def _maps_from(path: str, rows: FeatureSet, options: OpenSetOptions, say: Say) -
         ready = read_maps(path, names)
         return ReadyMaps(ready, fitted_before(rows, ready))
     fit = FeatureSet.open(path)
-    maps = fit_on_units(fit, names, options.method, say=say)
+    maps = fit_on_units(fit, names, options.method, progress=progress)
     return ReadyMaps(maps, fitted_too(rows, fit))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intertwine.studies.open_set.fold_maps import Pair
     from intertwine.studies.open_set.fold_moments import FoldMoments
     from intertwine.studies.open_set.shelf import ScoreShelf
-    from intertwine.studies.open_set.trials import Say, Trial
+    from intertwine.studies.open_set.trials import Progress, Trial
 
     Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def size_rows(
     *,
     points: int,
     shelf: ScoreShelf | None,
-    say: Say,
+    progress: Progress,
 ) -> list[Row]:
     """Return accuracy over the number of fit rows, 50 to all, in nested random subsets.
 
@@ -53,7 +53,7 @@ def size_rows(
         Sizes, evenly on a logarithmic scale.
     shelf
         Where scores are kept until the study ends.
-    say
+    progress
         Called with (what, done, total).
     """
     order = np.argsort(row_number_hashes(rows.n), kind="stable")
@@ -68,7 +68,7 @@ def size_rows(
             maps = FoldMaps(rows.taking(order[:size]), options)
             trials = mapped_trials(rows.data, maps, shelf=shelf and shelf.at(f"rows{size}"))
         found += [_row("pairs", pair, trial, natives, None) for pair, trial in trials.items()]
-        say("curve over fit rows", step + 1, len(sizes))
+        progress("curve over fit rows", step + 1, len(sizes))
     return found
 
 
@@ -78,7 +78,7 @@ def rank_rows(
     natives: Mapping[str, Trial],
     *,
     shelf: ScoreShelf | None,
-    say: Say,
+    progress: Progress,
 ) -> list[Row]:
     """Return accuracy over the rank of ridge maps, 512 to 8, as far as both spaces reach.
 
@@ -94,7 +94,7 @@ def rank_rows(
         rows.data,
         FoldMaps(rows, options, RANKS),
         shelf=shelf and shelf.at("ranks"),
-        say=lambda _, done, total: say("curve over rank", done, total),
+        progress=lambda _, done, total: progress("curve over rank", done, total),
     )
     return [
         _row("rank", (source, target), trial, natives, rank)

@@ -67,7 +67,7 @@ def fit_on_units(
     names: Sequence[str],
     options: FitOptions,
     *,
-    say: Callable[[str, int, int], None],
+    progress: Callable[[str, int, int], None],
 ) -> Maps:
     """Fit a map of every ordered pair of spaces on rows scaled to norm 1.
 
@@ -79,7 +79,7 @@ def fit_on_units(
         The spaces.
     options
         How maps are fitted.
-    say
+    progress
         Called with (what, done, total).
 
     Raises
@@ -95,7 +95,7 @@ def fit_on_units(
             {name: unit_rows(part, name=name, rows=rows) for name, part in chunk.items()}
         )
         done += len(rows)
-        say("joint moments", done, feature_set.n)
+        progress("joint moments", done, feature_set.n)
     fitter = Fitter(options)
     maps: Maps = {}
     for source in names:

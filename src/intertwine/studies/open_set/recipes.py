@@ -16,7 +16,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.cca import cca
 from intertwine.estimators.within_class import WithinClass, half_whitened, within_whitenings
 from intertwine.maps.map_pair import MapPair
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.studies.open_set.fold_moments import FoldMoments
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class RecipeMaps:
         alphas = {each.alpha for each in self.recipes}
         weights = list({each.within for each in self.recipes})
         jobs = [(weight, name) for weight in weights for name in self.data.names]
-        done = side_by_side(
+        done = parallel_map(
             lambda job: within_whitenings(moments, [job[1]], within, weight=job[0], alphas=alphas),
             jobs,
         )

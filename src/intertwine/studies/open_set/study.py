@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.fold_maps import Maps, Pair
     from intertwine.studies.open_set.pairs import PairList
-    from intertwine.studies.open_set.trials import Say, Trial
+    from intertwine.studies.open_set.trials import Progress, Trial
 
 # Methods whose maps have a rank to cut.
 _RANKED = ("ridge", "least-squares", "reduced-rank")
@@ -74,7 +74,7 @@ def open_set(
     precision: str = "auto",
     device: str = "cpu",
     scratch: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> OpenSetResult:
     """Verify every ordered pair of networks, with the ceiling and the do-nothing line beside it.
 
@@ -95,7 +95,7 @@ def open_set(
         Where products are taken: `cpu`, `cuda` or `cuda:N`.
     scratch
         Folder where a study that was killed finds what it had done; nothing is kept when omitted.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Returns
@@ -108,7 +108,7 @@ def open_set(
     InputError
         For one space only, ids that the set lacks, rows of length zero, or too few rows to fit on.
     """
-    options, say = options or OpenSetOptions(), say or (lambda *_: None)
+    options, progress = options or OpenSetOptions(), progress or (lambda *_: None)
     if len(feature_set.spaces) < 2:
         raise InputError(f"got one space, {next(iter(feature_set.spaces))}, expected at least two")
     if maps is not None and (options.refit or options.is_best):
@@ -126,20 +126,22 @@ def open_set(
     trials: Mapping[Pair, Trial]
     if options.is_best:
         recipes = RecipeMaps(data, options.space, precision=precision, device=device)
-        trials = best_trials(recipes, shelf=shelf, say=say)
+        trials = best_trials(recipes, shelf=shelf, progress=progress)
     else:
         source: Maps = FoldMaps(rows, options.method) if maps is None else maps
-        trials = mapped_trials(data, source, threshold=options.threshold, shelf=shelf, say=say)
+        trials = mapped_trials(
+            data, source, threshold=options.threshold, shelf=shelf, progress=progress
+        )
     if options.refit:
-        trials = _refitted(trials, rows, options, shelf, say)
+        trials = _refitted(trials, rows, options, shelf, progress)
     curve = []
     if maps is None and options.curve_points and not options.is_best:
         points = options.curve_points
         curve = size_rows(
-            rows, options.method, natives, trials, points=points, shelf=shelf, say=say
+            rows, options.method, natives, trials, points=points, shelf=shelf, progress=progress
         )
         if options.method.method in _RANKED:
-            curve += rank_rows(rows, options.method, natives, shelf=shelf, say=say)
+            curve += rank_rows(rows, options.method, natives, shelf=shelf, progress=progress)
     weights = None
     if options.replicates:
         persons = data.person[data.first], data.person[data.second]
@@ -175,7 +177,7 @@ def _refitted(
     rows: FoldMoments,
     options: OpenSetOptions,
     shelf: ScoreShelf | None,
-    say: Say,
+    progress: Progress,
 ) -> dict[Pair, Trial]:
     """Return the trials with maps fitted anew on each replicate's people."""
     data = rows.data
@@ -189,7 +191,7 @@ def _refitted(
         again = mapped_trials(data, maps, threshold=options.threshold, shelf=kept)
         for pair, trial in again.items():
             drawn[pair].append(trial.accuracy)
-        say("refitting replicates", done + 1, len(counts))
+        progress("refitting replicates", done + 1, len(counts))
     return {pair: replace(trial, replicates=tuple(drawn[pair])) for pair, trial in trials.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from intertwine.estimators.gcv import said_of
 from intertwine.maps.map_pair import MapPair
 from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.studies.open_set.fold_maps import ReadyMaps
 from intertwine.studies.open_set.fold_moments import fold_sets, scored_pairs
 from intertwine.studies.open_set.shelf import Scored
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intertwine.studies.open_set.fold_maps import Maps, Pair
     from intertwine.studies.open_set.shelf import ScoreShelf
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
     from intertwine.maps.linear_map import LinearMap
 
 
@@ -125,7 +125,7 @@ def mapped_trials(
     *,
     threshold: str = "train",
     shelf: ScoreShelf | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[Pair, Trial]:
     """Return every ordered pair of spaces, verified over the folds.
 
@@ -139,12 +139,12 @@ def mapped_trials(
         `train` or `crossfit`.
     shelf
         Where scores are kept until the study ends.
-    say
+    progress
         Called with (what, done, total).
     """
     if isinstance(maps, ReadyMaps):
         return _ready_trials(data, maps)
-    found = rank_trials(data, maps, threshold=threshold, shelf=shelf, say=say)
+    found = rank_trials(data, maps, threshold=threshold, shelf=shelf, progress=progress)
     return {(source, target): trial for (source, target, _), trial in found.items()}
 
 
@@ -154,10 +154,10 @@ def rank_trials(
     *,
     threshold: str = "train",
     shelf: ScoreShelf | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[tuple[str, str, int | None], Trial]:
     """Return every ordered pair of spaces at every rank; see `mapped_trials`."""
-    filled = score_tables(data, maps, threshold=threshold, shelf=shelf, say=say)
+    filled = score_tables(data, maps, threshold=threshold, shelf=shelf, progress=progress)
     return {key: table.trial(data) for key, table in filled.items()}
 
 
@@ -167,7 +167,7 @@ def score_tables(
     *,
     threshold: str,
     shelf: ScoreShelf | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[tuple[str, str, int | None], ScoreTable]:
     """Return the scores of every pair under every map; see `mapped_trials`.
 
@@ -190,8 +190,8 @@ def score_tables(
             if key not in tables:
                 tables[key] = ScoreTable(np.zeros((data.n_folds, len(data.fold))))
             tables[key].take(each, entries, counted=len(folds) == 1)
-        if say:
-            say("fitting and scoring folds", done + 1, len(sets))
+        if progress:
+            progress("fitting and scoring folds", done + 1, len(sets))
     return tables
 
 
@@ -208,7 +208,7 @@ def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Arra
             scored.append(Scored(source, target, rank, int(info["n"]), alpha, edge, scores))
         return scored
 
-    return list(chain.from_iterable(side_by_side(score, data.names)))
+    return list(chain.from_iterable(parallel_map(score, data.names)))
 
 
 @dataclass
@@ -261,4 +261,4 @@ def _ready_trials(data: VerificationSet, maps: ReadyMaps) -> dict[Pair, Trial]:
         return Trial(fold_accuracy(scores, data.same, data.fold))
 
     pairs = [(a, b) for a in data.names for b in data.names if a != b]
-    return dict(zip(pairs, side_by_side(verify, pairs), strict=True))
+    return dict(zip(pairs, parallel_map(verify, pairs), strict=True))

@@ -76,7 +76,7 @@ def plan(
     check_writable(out)
     common.hold(out)
     require_report_extra()
-    with common.progress() as say:
+    with common.progress() as progress:
         result = study(
             FeatureSet.open(*pairs),
             source,
@@ -85,7 +85,7 @@ def plan(
             proxy=FeatureSet.open(*proxy) if proxy else None,
             store=None if store is None else open_vectors(store),
             groups=groups,
-            say=say,
+            progress=progress,
         )
 
     def write(found: dict[str, Any], folder: Path) -> Path:

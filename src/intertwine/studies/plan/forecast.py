@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from intertwine.studies.plan.measure import Gains, Measure, Tables
     from intertwine.studies.plan.pairs import Pairs
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
     Row = dict[str, Any]
 
 # Pairs that candidates are compared on; all are fitted on.
@@ -79,7 +79,7 @@ def from_pairs(
     direction: Direction,
     folds: Folds,
     measure: Measure,
-    say: Say = lambda *_: None,
+    progress: Progress = lambda *_: None,
     *,
     scaled: tuple[Direction, Folds] | None = None,
 ) -> Forecast:
@@ -96,25 +96,25 @@ def from_pairs(
         Sums of the pairs.
     measure
         Counts what is found.
-    say
+    progress
         Called with (what, done, total).
     scaled
         The same with all vectors of length 1, taken where it surely finds more.
     """
     total = folds.fine[0].whole.moments
     chosen = candidates(total, direction.source)
-    recalls, cosines = compare(direction, folds.coarse[0], chosen, say)
+    recalls, cosines = compare(direction, folds.coarse[0], chosen, progress)
     gained = None
     if scaled is not None:
         other = scaled[1].fine[0].whole.moments
         others = candidates(other, direction.source)
-        theirs = compare(scaled[0], scaled[1].coarse[0], others, say)
+        theirs = compare(scaled[0], scaled[1].coarse[0], others, progress)
         gained = surely_more(recalls, theirs[0])
         if gained is not None:
             (direction, folds), total, chosen, (recalls, cosines) = scaled, other, others, theirs
     best = int(recalls.mean(axis=1).argmax())
     fine, coarse = (
-        [_nested(direction, sums, chosen, recalls, say) for sums in draws]
+        [_nested(direction, sums, chosen, recalls, progress) for sums in draws]
         for draws in (folds.fine, folds.coarse)
     )
     tables = folds.extrapolated(fine, coarse)
@@ -152,13 +152,17 @@ def surely_more(recalls: Array, others: Array) -> tuple[float, float] | None:
 
 
 def _nested(
-    direction: Direction, sums: FoldSums, chosen: Sequence[Candidate], recalls: Array, say: Say
+    direction: Direction,
+    sums: FoldSums,
+    chosen: Sequence[Candidate],
+    recalls: Array,
+    progress: Progress,
 ) -> Array:
     """Return one table, the queries of each fold under the best candidate of the other folds."""
     fold = sums.fold[: recalls.shape[1]]
     of_fold = [int(recalls[:, fold != each].mean(axis=1).argmax()) for each in range(sums.n_folds)]
     used = sorted(set(of_fold))
-    step = _steps(say, f"forecast of {direction.option} over", sums)
+    step = _steps(progress, f"forecast of {direction.option} over", sums)
     tables, _ = cross_tables(direction, sums, [chosen[number] for number in used], step=step)
     by_query = np.array([used.index(number) for number in of_fold])[sums.fold]
     merged = tables[0]
@@ -172,7 +176,7 @@ def from_proxy(
     proxy: Pairs,
     folds: Folds,
     measure: Measure,
-    say: Say = lambda *_: None,
+    progress: Progress = lambda *_: None,
     *,
     scaled: Folds | None = None,
 ) -> Forecast:
@@ -185,13 +189,13 @@ def from_proxy(
     sums = folds.coarse[0]
     total = sums.whole.moments
     chosen = candidates(total, own.source)
-    recalls, cosines = compare(own, sums, chosen, say)
+    recalls, cosines = compare(own, sums, chosen, progress)
     gained = None
     if scaled is not None:
         theirs_of = own.scaled(scaled.coarse[0].pairs)
         other = scaled.coarse[0].whole.moments
         others = candidates(other, own.source)
-        theirs = compare(theirs_of, scaled.coarse[0], others, say)
+        theirs = compare(theirs_of, scaled.coarse[0], others, progress)
         gained = surely_more(recalls, theirs[0])
         if gained is not None:
             own, total, chosen, (recalls, cosines) = theirs_of, other, others, theirs
@@ -204,12 +208,15 @@ def from_proxy(
 
 
 def compare(
-    direction: Direction, sums: FoldSums, chosen: Sequence[Candidate], say: Say = lambda *_: None
+    direction: Direction,
+    sums: FoldSums,
+    chosen: Sequence[Candidate],
+    progress: Progress = lambda *_: None,
 ) -> tuple[Array, Array]:
     """Return recall of every candidate and query, and cosines, (n_candidates, n_compared) each."""
     pairs = direction.pairs
     n = min(pairs.n, COMPARED_ROWS)
-    step = _steps(say, f"maps to {direction.option} with", sums)
+    step = _steps(progress, f"maps to {direction.option} with", sums)
     tables, cosines = cross_tables(direction, sums, chosen, n_rows=n, step=step)
     native = native_table(pairs, direction.metric, n)
     return np.array([plain_recall(native, table) for table in tables]), cosines
@@ -232,7 +239,7 @@ def curve_gains(
     *,
     n_folds: int,
     seed: int = 0,
-    say: Say = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[tuple[int, Gains]]:
     """Return what the recommended candidate finds, fitted on nested subsets of the pairs.
 
@@ -244,7 +251,7 @@ def curve_gains(
         Counts what is found.
     n_folds, seed
         Number of folds, and the seed of their draw.
-    say
+    progress
         Called with (what, done, total).
     """
     direction = forecast.direction
@@ -258,7 +265,7 @@ def curve_gains(
             for sums in (folds.fine, folds.coarse)
         )
         points.append((size, measure.of(folds.extrapolated(fine, coarse))))
-        say(f"fewer pairs to {direction.option} with", number + 1, len(sizes))
+        progress(f"fewer pairs to {direction.option} with", number + 1, len(sizes))
     return [*points, (n, forecast.gains)]
 
 
@@ -279,12 +286,12 @@ def _candidate_rows(
     ]
 
 
-def _steps(say: Say, what: str, sums: FoldSums) -> Callable[[], None]:
+def _steps(progress: Progress, what: str, sums: FoldSums) -> Callable[[], None]:
     total, done = len(sums.left_out()), 0
 
     def step() -> None:
         nonlocal done
         done += 1
-        say(what, done, total)
+        progress(what, done, total)
 
     return step

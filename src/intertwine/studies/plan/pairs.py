@@ -12,7 +12,7 @@ from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
 from intertwine.numerics.arrays import check_finite
 from intertwine.numerics.linalg import unit
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Pairs:
         """
         if self.n >= max(self.source.dim, self.target.dim):
             return self
-        a, b = side_by_side(in_their_span, (self.a, self.b))
+        a, b = parallel_map(in_their_span, (self.a, self.b))
         source, target = replace(self.source, dim=a.shape[1]), replace(self.target, dim=b.shape[1])
         return replace(self, source=source, target=target, a=a, b=b)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.estimators.baselines import identity
 from intertwine.numerics.linalg import is_unit, unit
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.studies.plan.candidates import fits
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def cross_tables(
                     cosines[number, rows] = maps.compact.cosines(of[query], rows)
         step()
 
-    side_by_side(work, sums.left_out())
+    parallel_map(work, sums.left_out())
     return [without_self(table) for table in tables], cosines
 
 
@@ -248,7 +248,7 @@ class FoldMaps:
         # What ridge of all pairs gives, for each λ.
         self.fitted: dict[float, Array] = {}
         if self.smoother is not None:
-            found = side_by_side(self.smoother.fitted, alphas)
+            found = parallel_map(self.smoother.fitted, alphas)
             self.fitted = dict(zip(alphas, found, strict=True))
         if len(self.fitted) < len(chosen):
             sums.sum_up()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from intertwine.studies.plan.decision import Decision
     from intertwine.vectors import VectorFile
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
     Row = dict[str, Any]
 
 
@@ -63,7 +63,7 @@ def plan(
     proxy: FeatureSet | None = None,
     store: VectorFile | None = None,
     groups: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> PlanResult:
     """Forecast how well each way to a new model would retrieve, and recommend one.
 
@@ -84,7 +84,7 @@ def plan(
     groups
         A file that says which pairs belong together, such as pieces of one document: a group a
         line. Without it near copies are looked for.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Returns
@@ -109,7 +109,7 @@ def plan(
         other = without_copies(other, own, options.metric)
     wrong = misaligned(own, options.metric)
     vectors = None if store is None else store_sample(store, own.source, metric=options.metric)
-    work = Work(own, other, options, say or (lambda *_: None))
+    work = Work(own, other, options, progress or (lambda *_: None))
     domain = tables.domain_rows(own, other, vectors)
     decision = work.judge.decide(work.forecasts, _store_row(domain))
     rows = {**work.rows(), "domain": domain}

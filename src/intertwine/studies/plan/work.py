@@ -25,7 +25,7 @@ from intertwine.studies.plan.scores import (
 if TYPE_CHECKING:
     from intertwine.maps.linear_map import LinearMap
     from intertwine.studies.plan.decision import Decision
-    from intertwine.studies.plan.forecast import Forecast, Say
+    from intertwine.studies.plan.forecast import Forecast, Progress
     from intertwine.studies.plan.measure import Gains
     from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.pairs import Pairs
@@ -42,12 +42,14 @@ class Work:
         The pairs, and others where there are any.
     options
         How the plan is made.
-    say
+    progress
         Called with (what, done, total).
     """
 
-    def __init__(self, pairs: Pairs, proxy: Pairs | None, options: PlanOptions, say: Say) -> None:
-        self.pairs, self.proxy, self.options, self.say = pairs, proxy, options, say
+    def __init__(
+        self, pairs: Pairs, proxy: Pairs | None, options: PlanOptions, progress: Progress
+    ) -> None:
+        self.pairs, self.proxy, self.options, self.progress = pairs, proxy, options, progress
         metric = options.metric
         self.native = native_table(pairs, metric)
         self.measure = Measure(self.native, pairs.labels, groups=pairs.groups)
@@ -68,7 +70,7 @@ class Work:
         self.forecasts = self._forecasts()
 
     def _forecasts(self) -> list[Forecast]:
-        measure, say = self.measure, self.say
+        measure, progress = self.measure, self.progress
         how = {"n_folds": self.options.n_folds, "seed": self.options.seed}
         folds = Folds.of(self.pairs, **how)
         directions = [Direction(self.pairs, option, self.options.metric) for option in OPTIONS]
@@ -76,11 +78,11 @@ class Work:
         found = []
         for each in directions:
             both = None if scaled is None else (each.scaled(scaled.fine[0].pairs), scaled)
-            found.append(from_pairs(each, folds, measure, say, scaled=both))
+            found.append(from_pairs(each, folds, measure, progress, scaled=both))
         if self.proxy is not None:
             other, more = Folds.of(self.proxy, **how), self._scaled_folds(self.proxy)
             found += [
-                from_proxy(each, self.proxy, other, measure, say, scaled=more)
+                from_proxy(each, self.proxy, other, measure, progress, scaled=more)
                 for each in directions
             ]
         return found
@@ -98,7 +100,7 @@ class Work:
         own = {each.direction.option: each for each in self.forecasts if each.fit == "pairs"}
         curves = {
             option: curve_gains(
-                each, measure, n_folds=options.n_folds, seed=options.seed, say=self.say
+                each, measure, n_folds=options.n_folds, seed=options.seed, progress=self.progress
             )
             for option, each in own.items()
         }

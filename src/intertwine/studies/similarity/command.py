@@ -74,9 +74,9 @@ def similarity(
     require_report_extra()
     swaps = [] if closed_set is None else read_swaps(closed_set)
     scratch = out / ".moments"
-    with common.progress() as say, open_workers(workers, scheduler) as pool:
+    with common.progress() as progress, open_workers(workers, scheduler) as pool:
         where = {"precision": precision.value, "device": device, "workers": pool}
-        found = _measure(feature_set, scratch, options, where, swaps, say)
+        found = _measure(feature_set, scratch, options, where, swaps, progress)
     result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
     common.deliver(
         result, out, write=write_similarity_report, show=_print, as_json=json, scratch=scratch
@@ -89,7 +89,7 @@ def _measure(
     options: SimilarityOptions,
     where: dict[str, Any],
     swaps: list[dict[str, Any]],
-    say: Callable[[str, int, int], None],
+    progress: Callable[[str, int, int], None],
 ) -> SimilarityResult:
     """Measure a feature set, or files of moments."""
     from intertwine.features.feature_set import FeatureSet
@@ -101,14 +101,19 @@ def _measure(
         names = [path.name for path in paths]
         note = "given as moments: measures on rows, which need the rows themselves, are left out"
         return similarity_of_moments(
-            load_groups(paths), options=options, inputs=names, notes=[note], swaps=swaps, say=say
+            load_groups(paths),
+            options=options,
+            inputs=names,
+            notes=[note],
+            swaps=swaps,
+            progress=progress,
         )
     return study(
         FeatureSet.open(*paths),
         scratch=scratch,
         options=options,
         swaps=swaps,
-        say=say,
+        progress=progress,
         **where,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.metrics.intervals import jackknife_error, t_factor
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.similarity.canonical import VARIANCE
 from intertwine.similarity.estimate import Estimate, Null
 from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES
@@ -129,7 +129,7 @@ def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -
     return estimate("r2", score, without, sizes, null, held=True)
 
 
-Say = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def moment_estimates(
     groups: MomentGroups,
     *,
     options: CcaOptions,
-    say: Say,
+    progress: Progress,
     shelf: Shelf | None = None,
 ) -> MomentEstimates:
     """Measure every pair on all rows, then without each group.
@@ -188,7 +188,7 @@ def moment_estimates(
         Joint moments of all rows, and of disjoint groups of them where there are any.
     options
         How CCA is computed.
-    say
+    progress
         Called with (what, done, total).
     shelf
         Where scores without a group are kept, and found by a study that was killed.
@@ -196,16 +196,16 @@ def moment_estimates(
     total = groups.total
     names = list(total.spaces)
     pairs = list(combinations(names, 2))
-    say("similarity of all rows", 0, 2)
+    progress("similarity of all rows", 0, 2)
     known = SpectraOf.of(total, names, alpha=options.alpha, variance=options.variance)
     whole = _scores(total, pairs, known)
-    say("similarity of all rows", 1, 2)
+    progress("similarity of all rows", 1, 2)
     nulls = _nulls(total, pairs, known)
-    say("similarity of all rows", 2, 2)
+    progress("similarity of all rows", 2, 2)
     replicates = []
     for group in range(len(groups)):
         replicates.append(_replicate(groups, group, pairs, known, shelf))
-        say("without one row group", group + 1, len(groups))
+        progress("without one row group", group + 1, len(groups))
     sizes = np.array(groups.sizes, np.float64)
     found: dict[Pair, dict[str, Estimate]] = {}
     for a, b in pairs:
@@ -253,7 +253,7 @@ def _replicate(
 def _scores(
     moments: Moments, pairs: Sequence[Pair], known: SpectraOf, *, quick: bool = False
 ) -> dict[Pair, MomentScores]:
-    results = side_by_side(lambda pair: pair_scores(moments, *pair, known, quick=quick), pairs)
+    results = parallel_map(lambda pair: pair_scores(moments, *pair, known, quick=quick), pairs)
     return dict(zip(pairs, results, strict=True))
 
 
@@ -262,7 +262,7 @@ def _nulls(
 ) -> dict[Pair, dict[str, Null]]:
     """Return the nulls of the pairs of which both spaces vary."""
     varying = [pair for pair in pairs if set(pair) <= set(known.spectra)]
-    results = side_by_side(lambda pair: pair_nulls(moments, *pair, known), varying)
+    results = parallel_map(lambda pair: pair_nulls(moments, *pair, known), varying)
     return dict(zip(varying, results, strict=True))
 
 
@@ -278,5 +278,5 @@ def _folds(
         except InputError:
             return {}
 
-    results = zip(names, side_by_side(of_source, names), strict=True)
+    results = zip(names, parallel_map(of_source, names), strict=True)
     return {(source, target): each for source, by in results for target, each in by.items()}

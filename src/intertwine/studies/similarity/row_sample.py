@@ -10,7 +10,7 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
 from intertwine.numerics.arrays import check_finite
-from intertwine.parallel.threads import side_by_side
+from intertwine.parallel.threads import parallel_map
 from intertwine.similarity.pairwise import RowView
 from intertwine.similarity.row_measures import row_estimates
 from intertwine.wording import counted
@@ -79,7 +79,7 @@ def check_neighbours(neighbours: int | None, m: int) -> None:
 
 
 def sample_estimates(
-    views: dict[str, RowView], *, neighbours: int | None, say: Callable[[str, int, int], None]
+    views: dict[str, RowView], *, neighbours: int | None, progress: Callable[[str, int, int], None]
 ) -> dict[tuple[str, str], dict[str, Estimate]]:
     """Return the row measures of every ordered pair of different spaces.
 
@@ -89,7 +89,7 @@ def sample_estimates(
         The same rows of every space.
     neighbours
         k of the neighbour measures; min(10, (m − 1)//2) when omitted.
-    say
+    progress
         Called with (what, done, total).
     """
     names = list(views)
@@ -100,8 +100,8 @@ def sample_estimates(
         nonlocal done
         found = row_estimates(views[pair[0]], views[pair[1]], k=neighbours)
         done += 1
-        say("measures on a sample of rows", done, len(pairs))
+        progress("measures on a sample of rows", done, len(pairs))
         return found
 
-    found = dict(zip(pairs, side_by_side(of, pairs), strict=True))
+    found = dict(zip(pairs, parallel_map(of, pairs), strict=True))
     return {**found, **{(b, a): each for (a, b), each in found.items()}}

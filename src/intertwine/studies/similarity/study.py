@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from intertwine.similarity.moment_measures import SpectraOf
     from intertwine.similarity.pairwise import RowView
 
-    Say = Callable[[str, int, int], None]
+    Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def similarity(
     device: str = "cpu",
     workers: Workers | None = None,
     swaps: Sequence[dict[str, Any]] = (),
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> SimilarityResult:
     """Measure every pair of spaces of a feature set.
 
@@ -143,7 +143,7 @@ def similarity(
         Where parts of the moments are worked out; here when omitted.
     swaps
         Rows of a closed-set report over the same spaces, from `read_swaps`.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Returns
@@ -156,7 +156,7 @@ def similarity(
     InputError
         For fewer than two spaces, an unknown control or layer, or features that are not finite.
     """
-    options, say = options or SimilarityOptions(), say or (lambda *_: None)
+    options, progress = options or SimilarityOptions(), progress or (lambda *_: None)
     names = list(networks_of(list(feature_set.spaces), feature_set.info, options.layers))
     _check(names, options)
     views: dict[str, RowView] = {}
@@ -171,7 +171,7 @@ def similarity(
         device=device,
         workers=workers,
         scratch=scratch,
-        progress=lambda done, total: say("moments", done, total),
+        progress=lambda done, total: progress("moments", done, total),
     )
     return similarity_of_moments(
         groups,
@@ -182,7 +182,7 @@ def similarity(
         notes=feature_set.notes,
         swaps=swaps,
         scratch=scratch,
-        say=say,
+        progress=progress,
     )
 
 
@@ -196,7 +196,7 @@ def similarity_of_moments(
     notes: Sequence[str] = (),
     swaps: Sequence[dict[str, Any]] = (),
     scratch: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> SimilarityResult:
     """Measure every pair of spaces from joint moments, wherever these came from.
 
@@ -218,7 +218,7 @@ def similarity_of_moments(
         Rows of a closed-set report over the same spaces.
     scratch
         Folder where a study that was killed finds what it had done; needs groups with a key.
-    say
+    progress
         Called with (what, done, total) as work goes on.
 
     Raises
@@ -226,7 +226,7 @@ def similarity_of_moments(
     InputError
         For fewer than two spaces, no rows, or an unknown control or layer.
     """
-    options, say = options or SimilarityOptions(), say or (lambda *_: None)
+    options, progress = options or SimilarityOptions(), progress or (lambda *_: None)
     info, views, total = info or {}, dict(views or {}), groups.total
     networks = networks_of(list(total.spaces), info, options.layers)
     names = list(networks)
@@ -235,10 +235,10 @@ def similarity_of_moments(
         raise InputError(f"got n = {counted(total.n, 'row')}, expected at least 2")
     cca = CcaOptions(options.cca_alpha, options.variance)
     shelf = Shelf(scratch, groups.key, repr(cca)) if scratch is not None and groups.key else None
-    found = moment_estimates(groups, options=cca, say=say, shelf=shelf)
+    found = moment_estimates(groups, options=cca, progress=progress, shelf=shelf)
     estimates = found.estimates
     if views:
-        sampled = sample_estimates(views, neighbours=options.neighbours, say=say)
+        sampled = sample_estimates(views, neighbours=options.neighbours, progress=progress)
         estimates = {pair: {**each, **sampled[pair]} for pair, each in estimates.items()}
     measured = [each for name, each in MEASURES.items() if views or each.kind == "moments"]
     table = distances(names, estimates)

@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from intertwine._moved import install
+from intertwine.extras import lazy_names
 
 if TYPE_CHECKING:
     from intertwine.estimators import (
@@ -76,7 +78,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'intertwine' has no attribute {name!r}")
-    return getattr(import_module(f"intertwine.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
+
+# Names of the version before still lead to their modules.
+install()

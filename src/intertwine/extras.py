@@ -1,14 +1,15 @@
-"""Optional dependencies: imported only when used, named by the extra that brings them."""
+"""What is imported only when used: optional dependencies, and names that a package exports."""
 
 from __future__ import annotations
 
 import importlib
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
 DISTRIBUTION = "intertwine"
@@ -49,3 +50,22 @@ def import_extra(module: str, extra: str) -> ModuleType:
             f"{error.name} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
             name=error.name,
         ) from error
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a package's `__getattr__` that imports each exported name when it is first used.
+
+    Parameters
+    ----------
+    package
+        The package's name.
+    homes
+        The module below it that defines a name, by name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return find

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.vectors.arrays import NpyVectors, SafetensorsVectors

@@ -321,7 +321,7 @@ class DatasetTable:
             self._dataset.data.validate()
         except (arrow_error, OSError, *DAMAGE) as error:
             raise FileFormatError(
-                f"{path}: cannot be loaded as a saved dataset ({_reason(error)})"
+                f"{path}: cannot be loaded as a saved dataset ({_first_line(error)})"
             ) from error
         self.types = column_types(self._dataset.features.arrow_schema)
         # Made once: the library hashes each selection of columns.
@@ -348,7 +348,7 @@ class DatasetTable:
             return list(self._views[name][rows].column(name).to_pylist())
         except self._errors as error:
             raise FileFormatError(
-                f"{self.path}: {name} cannot be read ({_reason(error)})"
+                f"{self.path}: {name} cannot be read ({_first_line(error)})"
             ) from error
 
     def class_names(self, name: str) -> list[str] | None:
@@ -361,7 +361,7 @@ class DatasetTable:
         return f"{self.path}: row {row}"
 
 
-def _reason(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """Return what an error says, on one line; of columns that differ the library shows all of each."""
     reason = " ".join(str(error).split())
     if "mismatch" in reason or "don't match" in reason:

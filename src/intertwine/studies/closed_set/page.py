@@ -16,6 +16,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import DASH, Text, Tile
+from intertwine.report.words import INTERCEPTS
 from intertwine.studies.closed_set import tables, words
 from intertwine.studies.closed_set import tables as analytic_tables
 from intertwine.studies.closed_set.figures import chance, curve_figure, main_figure
@@ -199,7 +200,7 @@ def _made(study: Study) -> list[tuple[str, Text]]:
     items = [
         ("Map", Text(words.method_sentence(study))),
         ("λ", Text(words.penalty_sentence(study))),
-        ("Intercept", Text(words.INTERCEPTS.get(intercept, intercept))),
+        ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),
         ("Precision", Text(str(study["precision"]))),
         ("Fit rows", Text(count(study["n_fit"]))),
         ("Fit set", Text(lists["fit"], kind="code")),

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intertwine.numerics.arrays import Array
+    from intertwine.parallel.progress import Progress
 
 FILE = "imagenet.npz"
 PARTS = ("fit", "eval")
 
 
 def unpack(
-    sample: Path, out: Path, *, progress: Callable[[str, int, int], None] | None = None
+    sample: Path, out: Path, *, progress: Progress | None = None
 ) -> tuple[Path, Path, list[str], list[str]]:
     """Unpack a sample into two plain feature-set folders, unless they are there already.
 
@@ -98,9 +99,7 @@ def _contents(stored: Any) -> tuple[dict[str, Any], _Contents]:
     return facts, contents
 
 
-def _write(
-    contents: _Contents, facts: dict[str, Any], out: Path, progress: Callable[[str, int, int], None]
-) -> None:
+def _write(contents: _Contents, facts: dict[str, Any], out: Path, progress: Progress) -> None:
     names = list(contents.features)
     for part, rows in (("fit", ~contents.is_eval), ("eval", contents.is_eval)):
         folder = out / part

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.errors import Doubt, FileFormatError, InputError, by_weight
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
@@ -106,6 +107,7 @@ _WITHOUT_ROWS = frozenset({"analytic", "identity"})
 TRANSPOSED = 8
 
 
+@renamed(say="progress")
 def fit_to_files(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from intertwine._moved import old_names
 from intertwine.stores.opening import open_store
 from intertwine.stores.store import Batch, MigrationRecord, Store, Target
 
 __all__ = ["Batch", "MigrationRecord", "Store", "Target", "open_store"]
+
+__getattr__ = old_names(__name__, {"Mark": "MigrationRecord"})

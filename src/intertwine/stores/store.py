@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from intertwine._moved import old_names
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
 
@@ -25,6 +26,8 @@ METRICS = ("cosine", "ip", "l2")
 SIGNATURE = "intertwine "
 # Largest relative error of a vector that was stored with so many bits a number.
 SINGLE, HALF = 1e-5, 4e-3
+
+__getattr__ = old_names(__name__, {"Mark": "MigrationRecord"})
 
 
 @dataclass(frozen=True)

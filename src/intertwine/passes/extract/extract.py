@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.encoders.registry import open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.features.writing.record import DTYPES, left_out
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from intertwine.parallel.workers import Workers
 
 
+@renamed(say="notify")
 def extract(
     input: str | os.PathLike[str],  # noqa: A002 - the command's own word
     encoder_uris: Sequence[str],

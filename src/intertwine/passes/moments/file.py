@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet, file_stamps
 from intertwine.moments.accumulators import DEFAULT_FAST_ERROR
@@ -93,6 +94,7 @@ def resumable_moments(
     return moments, resumed, checkpoint.remove
 
 
+@renamed(say="progress")
 def moments_to_file(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -178,6 +180,7 @@ def _rows_in(parts: Path) -> int:
     return n_rows
 
 
+@renamed(say="progress")
 def merge_files(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],

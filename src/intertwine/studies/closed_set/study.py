@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.features.rows import curve_sizes, nested_subsets
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as tables
@@ -52,6 +53,7 @@ class ClosedSetResult:
         return {"study": "closed-set", **value.pop("facts"), **value}
 
 
+@renamed(say="progress")
 def closed_set(
     fit: FeatureSet,
     evaluation: FeatureSet,

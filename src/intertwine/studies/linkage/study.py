@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
@@ -50,6 +51,7 @@ class LinkageResult:
         return {"study": "linkage", **value.pop("facts"), **value}
 
 
+@renamed(say="progress")
 def linkage(
     gallery: FeatureSet,
     probe: FeatureSet,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE, pair_weights, people_counts
 from intertwine.passes.held_out import CHANCE_Z, order_question
@@ -65,6 +66,7 @@ class OpenSetResult:
         return {"study": "open-set", **value.pop("facts"), **value}
 
 
+@renamed(say="progress")
 def open_set(
     feature_set: FeatureSet,
     pairs: PairList,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.numerics.linalg import is_unit
 from intertwine.studies.plan import notes as said
@@ -54,6 +55,7 @@ class PlanResult:
         return {"study": "plan", **self.facts, **self.tables}
 
 
+@renamed(say="progress")
 def plan(
     pairs: FeatureSet,
     source: str,

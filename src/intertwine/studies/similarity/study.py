@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.passes.moments.groups import GROUPS, grouped_moments
@@ -114,6 +115,7 @@ class SimilarityResult:
         return {"study": "similarity", **value.pop("facts"), **value}
 
 
+@renamed(say="progress")
 def similarity(
     feature_set: FeatureSet,
     *,
@@ -186,6 +188,7 @@ def similarity(
     )
 
 
+@renamed(say="progress")
 def similarity_of_moments(
     groups: MomentGroups,
     *,

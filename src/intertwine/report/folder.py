@@ -122,7 +122,7 @@ def write_report(
     result: Mapping[str, Any],
     page: Any,
     *,
-    template: str,
+    package: str,
     plots: Mapping[str, Callable[..., Figure]],
     said: Mapping[str, str],
     tables: Mapping[str, str],
@@ -138,8 +138,8 @@ def write_report(
         The study's JSON object.
     page
         What the page shows.
-    template
-        The page's.
+    package
+        The study's, which holds the page's template.
     plots
         What draws each figure that is defined, by name, given a palette and a width.
     said
@@ -163,7 +163,7 @@ def write_report(
     for name, plot in plots.items():
         label = f"{said[name]}. {page.lede}"
         inline[name] = draw.for_both_widths(plot, prefix=name, label=label)
-    html = render.html_page(template, page, inline)
+    html = render.html_page(package, page, inline)
     files = {
         "report.json": json_bytes(result),
         **figure_files({**(head or {}), **plots}),

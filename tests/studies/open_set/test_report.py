@@ -56,7 +56,7 @@ def without_numbers(value):
 def page_of(result):
     """Return the page of a result without its figures, which take long to draw."""
     figures = {name: {} for name in ("roc", "det", "curve", "rank")}
-    return html_page("open_set.html.jinja", summary(result), figures)
+    return html_page("intertwine.studies.open_set", summary(result), figures)
 
 
 @pytest.fixture(scope="module")

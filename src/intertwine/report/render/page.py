@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 PACKAGE = "intertwine.report"
 
 
-def html_page(template: str, page: Any, figures: Mapping[str, Mapping[str, str]]) -> str:
+def html_page(package: str, page: Any, figures: Mapping[str, Mapping[str, str]]) -> str:
     """Render a study's page.
 
     Parameters
     ----------
-    template
-        The study's template; it extends `page.html.jinja`.
+    package
+        The study's package. Its `page.html.jinja` extends the report's template of that name.
     page
         What the summarise step made. Its text is escaped, whatever it holds.
     figures
@@ -39,7 +39,12 @@ def html_page(template: str, page: Any, figures: Mapping[str, Mapping[str, str]]
     jinja2 = import_extra("jinja2", "report")
     markup = import_extra("markupsafe", "report").Markup
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(PACKAGE),
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PrefixLoader({"study": jinja2.PackageLoader(package, ".")}),
+                jinja2.PackageLoader(PACKAGE),
+            ]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -57,7 +62,7 @@ def html_page(template: str, page: Any, figures: Mapping[str, Mapping[str, str]]
     inline = {
         name: {width: markup(svg) for width, svg in svgs.items()} for name, svgs in figures.items()
     }
-    text: str = environment.get_template(template).render(
+    text: str = environment.get_template("study/page.html.jinja").render(
         page=page, figures=inline, css=markup(_asset("page.css")), script=markup(_asset("tip.js"))
     )
     return text

@@ -117,7 +117,7 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
     """
     study = Study.of(result)
     page = summarise_closed_set(study)
-    html = render.html_page("closed_set.html.jinja", page, {"curve": _inline_curve(page)})
+    html = render.html_page(__package__, page, {"curve": _inline_curve(page)})
     files = {
         "report.json": json_bytes(study.result),
         **figure_files(

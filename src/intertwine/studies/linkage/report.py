@@ -74,7 +74,7 @@ def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[st
         folder,
         study.result,
         page,
-        template="linkage.html.jinja",
+        package=__package__,
         plots=_plots(page),
         said=SAID,
         tables=_tables(study, page),

@@ -97,7 +97,7 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
         folder,
         study.result,
         page,
-        template="open_set.html.jinja",
+        package=__package__,
         plots=_plots(page),
         said=SAID,
         tables=_tables(study, page),

@@ -81,7 +81,7 @@ def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str])
         folder,
         study.result,
         page,
-        template="plan.html.jinja",
+        package=__package__,
         plots=_plots(page),
         said=SAID,
         tables=_tables(study, page),

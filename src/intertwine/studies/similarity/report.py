@@ -100,7 +100,7 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
     plots = _plots(page)
     inline = {name: _inline(name, plot, page) for name, plot in plots.items()}
     absent: dict[str, dict[str, str]] = {name: {} for name in FIGURES}
-    html = render.html_page("similarity.html.jinja", page, absent | inline)
+    html = render.html_page(__package__, page, absent | inline)
     files = {
         "report.json": json_bytes(study.result),
         **_heatmaps(page),

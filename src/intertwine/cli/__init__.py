@@ -77,7 +77,7 @@ def main() -> NoReturn:
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is what an error began with.
+    """Return whether an error began with Ctrl-C.
 
     An interrupt inside one of the standard library's locks comes out as a RuntimeError about it.
     """
@@ -87,7 +87,7 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 def _line(error: BaseException) -> str | None:
-    """Return what to tell the user, or None for an error that is not the user's."""
+    """Return the line that a user reads, or None for an error that is not the user's."""
     from intertwine.errors import IntertwineError
 
     if isinstance(error, IntertwineError):
@@ -100,6 +100,6 @@ def _line(error: BaseException) -> str | None:
 
 
 def _fail(message: str) -> NoReturn:
-    """Say one line on standard error and leave."""
+    """Print one line on standard error and exit."""
     common.print_note(f"intertwine: error: {' '.join(message.split())}")
     sys.exit(1)

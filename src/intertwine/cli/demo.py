@@ -64,7 +64,7 @@ def demo(
 
 
 def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
-    """Run the open-set study on the faces; with `quiet` only its report is written."""
+    """Run the open-set study on the faces; with `quiet` write its report and print nothing."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.samples import unpack_faces
     from intertwine.studies.open_set.command import print_open_set, with_names

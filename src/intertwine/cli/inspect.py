@@ -43,7 +43,7 @@ def inspect(
 
 
 def _print(value: dict[str, Any], indent: str = "") -> None:
-    """Print facts a line each, what they hold further in below them."""
+    """Print facts a line each, nested ones indented below them."""
     for key, entry in value.items():
         if isinstance(entry, dict) and entry:
             common.print_line(f"{indent}{key}:")
@@ -79,7 +79,7 @@ def _words(value: Any) -> str:
 
 
 def _columns(rows: list[dict[str, Any]], width: int) -> list[str]:
-    """Return rows of one table as lines of columns, as many of them as fit, and what is left out."""
+    """Return rows of one table as lines of as many columns as fit, and the number of the others."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     cells = {key: [key, *(_words(row.get(key)) for row in rows)] for key in keys}
     sizes = {key: max(map(len, column)) for key, column in cells.items()}
@@ -110,15 +110,7 @@ _REPORT_KEYS = (
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a feature set, map, moments, head, `.npy` file, labels or report holds.
-
-    Raises
-    ------
-    InputError
-        When there is nothing, or nothing of ours.
-    FileFormatError
-        When a file is cut or altered.
-    """
+    """Return what a feature set, map, moments, head, `.npy` file, labels or report holds."""
     path = Path(path)
     if not path.is_dir():
         require_ordinary(path)
@@ -153,7 +145,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _without_hashes(value: Any) -> Any:
-    """Return a header, or one of its parts, with numbers of the hashes that nobody reads."""
+    """Return a header, or one of its parts, with the number of hashes in place of the hashes."""
     if not isinstance(value, dict) or not isinstance(value.get("fitted_on"), dict):
         return value
     kept = value["fitted_on"]

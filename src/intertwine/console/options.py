@@ -1,4 +1,4 @@
-"""What commands share: options, progress and JSON."""
+"""What commands share: options and their checks, held outputs, reports and lines of text."""
 
 from __future__ import annotations
 
@@ -112,10 +112,8 @@ def fit_options(
 ) -> FitOptions:
     """Return the options of a fit from what was typed.
 
-    Raises
-    ------
-    InputError
-        For a value that is no number where one is needed, and an option that the method does not take.
+    InputError for an option that is no number where one is needed, or that the method does not
+    take.
     """
     import numpy as np
 
@@ -178,15 +176,10 @@ def _refuse_unused(method: Method, alpha: str, given: dict[str, Any]) -> None:
 def check_device(
     device: str, precision: Precision = Precision.auto, fast_error: float = FAST_ERROR
 ) -> None:
-    """Raise before long work when this machine lacks what it was told to work on.
+    """Raise before long work where this machine lacks the device or the matrix units asked for.
 
-    Commands check what was typed first: what is wrong with it is wrong on every machine.
-
-    Raises
-    ------
-    InputError
-        For an error that no precision reaches, then for a device that is not there, and for
-        precision fast without matrix units.
+    An error that no precision reaches raises first: commands check first what is wrong on every
+    machine.
     """
     if device != "cpu" or precision is Precision.fast or fast_error != FAST_ERROR:
         from intertwine.moments.accumulators import Products
@@ -195,20 +188,7 @@ def check_device(
 
 
 def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:
-    """Return the rows that `A:B` names, A included and B not.
-
-    Parameters
-    ----------
-    text
-        What was typed.
-    option
-        As the value of which option.
-
-    Raises
-    ------
-    InputError
-        For anything else.
-    """
+    """Return the rows that `A:B` names, A included and B not; errors name `option`."""
     start, colon, stop = text.partition(":")
     from intertwine.storage.untrusted import is_count
 
@@ -229,13 +209,7 @@ held = ExitStack()
 
 
 def hold(output: Path) -> None:
-    """Hold a file or folder to write until the command ends.
-
-    Raises
-    ------
-    InputError
-        When another run holds it, saying which.
-    """
+    """Hold an output until the command ends; InputError where another run holds it."""
     from intertwine.storage.locks import one_run
 
     held.enter_context(one_run(output))
@@ -250,22 +224,10 @@ def deliver(
     as_json: bool,
     scratch: Path | None = None,
 ) -> None:
-    """Write the report of a study's result and print the result.
+    """Write the report of a study's result, and print its JSON or `show` its headline table.
 
-    Parameters
-    ----------
-    result
-        The study's object.
-    folder
-        Where the report goes.
-    write
-        Writes the report and returns its page.
-    show
-        Prints the headline table.
-    as_json
-        Whether to print the object of `report.json` instead of a table.
-    scratch
-        Folder of what a killed run would go on from, removed once the report stands.
+    `write` returns the report's page; `scratch`, the folder that a killed run would resume from, is
+    removed once the report is written.
     """
     from intertwine.storage.files import forget
 
@@ -281,14 +243,14 @@ def deliver(
 
 
 def dated(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a study's object with the time of its making."""
+    """Return a study's object with the time of its creation."""
     from intertwine.maps.linear_map import date_text
 
     return {**result, "created": date_text(None)}
 
 
 def print_warnings(console: Console, result: dict[str, Any]) -> None:
-    """Print what puts a study's results in question; call it before anything else is printed."""
+    """Print a study's warnings; call it before anything else is printed."""
     for note in result.get("warnings", ()):
         text = printable(f"warning: {note}", keep=LINES)
         console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
@@ -304,7 +266,7 @@ def print_notes(console: Console, result: dict[str, Any]) -> None:
 
 
 def say_notes(summary: dict[str, Any]) -> None:
-    """Print what a command's summary notes on standard error, what puts it in question first."""
+    """Print the notes of a command's summary on standard error, warnings first."""
     for note in summary["notes"]:
         print_note(f"warning: {note}" if note in summary.get("warnings", ()) else note)
 

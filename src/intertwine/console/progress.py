@@ -18,15 +18,7 @@ PLAIN_SECONDS = 10.0
 def progress(*, rate: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Show progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
-    Parameters
-    ----------
-    rate
-        Whether to say how many a second are done.
-
-    Yields
-    ------
-    report
-        To be called with (what, done, total).
+    Yields a function of (what, done, total); `rate` adds how many a second are done.
     """
     if not sys.stderr.isatty():
         yield _plain_progress(rate=rate)
@@ -64,13 +56,13 @@ def progress(*, rate: bool = False) -> Iterator[Callable[[str, int, int], None]]
 
 
 class _Clock:
-    """How fast each stage of the work goes, from its first report on."""
+    """The rate of each stage of the work, from its first report on."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[float, int]] = {}
 
     def rate(self, what: str, done: int) -> float:
-        """Return how many a second are done; 0 while that is not known."""
+        """Return how many a second are done; 0 while that is unknown."""
         now = time.monotonic()
         began, before = self._first.setdefault(what, (now, done))
         return (done - before) / (now - began) if now > began else 0.0

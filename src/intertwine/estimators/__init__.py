@@ -1,4 +1,4 @@
-"""Estimators: joint moments (or heads) in, maps out. One file a method, all pure functions."""
+"""Estimators: joint moments (or heads) in, maps out; one file a method, all pure functions."""
 
 from intertwine.estimators.analytic import HeadFactor, analytic
 from intertwine.estimators.baselines import identity, mean_vector

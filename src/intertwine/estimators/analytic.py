@@ -31,12 +31,7 @@ FORMS = ("affine", "homogeneous")
 class HeadFactor:
     """Singular value decomposition of a target's head, for every source.
 
-    Parameters
-    ----------
-    head
-        The classifier.
-    form
-        `affine` factors W, `homogeneous` factors [W b].
+    The form `affine` factors W, `homogeneous` factors [W b].
     """
 
     head: Head
@@ -47,13 +42,7 @@ class HeadFactor:
 
     @classmethod
     def of(cls, head: Head, form: str = "affine") -> HeadFactor:
-        """Factor a head.
-
-        Raises
-        ------
-        InputError
-            For an unknown form.
-        """
+        """Factor a head, or raise InputError for an unknown form."""
         if form not in FORMS:
             raise InputError(f"got form {form!r}, expected one of {', '.join(FORMS)}")
         matrix = np.asarray(head.weight, np.float64)
@@ -70,23 +59,15 @@ class HeadFactor:
         return len(self.values)
 
     def solve(self, logits: Array) -> Array:
-        """Return the least-norm features (d or d + 1, …) that give logits (K, …)."""
+        """Return the least-norm features (d or d + 1, …) whose logits are these, (K, …)."""
         solved = self.left.T @ logits
         solved = (solved.T / self.values).T
         return np.asarray(self.right.T @ solved)
 
     def scores(self, logits: Array) -> Array:
-        """Return what the target's head says of features mapped analytically.
+        """Return the target head's logits of analytically mapped features, (n, K).
 
-        Parameters
-        ----------
-        logits
-            (n, K) logits of the source's own head.
-
-        Returns
-        -------
-        scores
-            (n, K): the source's logits projected on what the target's head can express.
+        They are the source's own logits, (n, K), projected on what the target's head can express.
         """
         bias = np.asarray(self.head.bias, np.float64) if self.form == "affine" else 0.0
         wanted = logits - bias
@@ -94,13 +75,7 @@ class HeadFactor:
 
 
 def check_classes(source: Head, target: Head, names: str) -> None:
-    """Raise when two heads do not stand for the same classes in the same order.
-
-    Raises
-    ------
-    InputError
-        Saying how many classes each has.
-    """
+    """Raise InputError unless two heads have the same classes in the same order."""
     if source.n_classes != target.n_classes:
         raise InputError(
             f"heads of {names}: got {source.n_classes} and {counted(target.n_classes, 'class', 'classes')}, expected "

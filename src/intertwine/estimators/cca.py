@@ -30,16 +30,8 @@ if TYPE_CHECKING:
 class Whitening:
     """The whitening (S + λI)^(−1/2) of one space, factored once for all its partners.
 
-    Parameters
-    ----------
-    equations
-        Normal equations of the space.
-    eigen
-        Eigendecomposition of its scatter.
-    alpha
-        λ.
-    n
-        Rows that the moments had when they were factored; they may have grown since.
+    `eigen` factors the space's scatter, `alpha` is λ, and `n` the number of rows that the moments
+    had then; they may have grown since.
     """
 
     equations: NormalEquations
@@ -54,7 +46,7 @@ class Whitening:
         return cls(equations, Eigen.of(equations), alpha, moments.n)
 
     def serves(self, moments: Moments, alpha: float) -> bool:
-        """Whether it is still the whitening of these moments."""
+        """Return whether it is still the whitening of these moments."""
         same = self.equations.moments is moments and self.n == moments.n
         return same and self.alpha == alpha
 
@@ -64,13 +56,7 @@ class Whitening:
 
 
 def check_options(alpha: float | str, rank: int | None) -> None:
-    """Raise for a λ or a rank that is none.
-
-    Raises
-    ------
-    InputError
-        Saying what was expected.
-    """
+    """Raise InputError unless λ is a number of at least 0 and the rank at least 1."""
     if isinstance(alpha, str) or not (np.isfinite(alpha) and alpha >= 0):
         raise InputError(f"got alpha {alpha}, expected a number of at least 0: CCA has no GCV")
     if rank is not None and rank < 1:

@@ -39,23 +39,12 @@ def product(left: Array, right: Array, device: str) -> Array:
 
 
 class Cholesky:
-    """The factor of a positive definite matrix.
+    """The factor of a positive definite (d, d) matrix, which stays on its device.
 
     On the processor triangular systems are solved block by block, by products with the inverses of
     the diagonal blocks: as fast as BLAS's own, and other threads run meanwhile, which SciPy's calls
-    do not let them. (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., 14.2.)
-
-    Parameters
-    ----------
-    matrix
-        (d, d).
-    device
-        Where it is factored, and stays.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        When the matrix is not positive definite.
+    block. (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., 14.2.) A matrix that
+    is not positive definite raises numpy.linalg.LinAlgError.
     """
 
     def __init__(self, matrix: Array, device: str) -> None:

@@ -35,18 +35,12 @@ MIN_RESIDUAL_SHARE = 1e-6
 
 
 def said_of(notes: Iterable[str]) -> str:
-    """Return which of `SAID` stands among a map's notes, without its numbers; nothing where none."""
+    """Return which of `SAID` a map's notes hold, without its numbers; empty where none."""
     return next((said for note in notes for said in SAID if note.startswith(said)), "")
 
 
 def check_grid(alphas: Array) -> Array:
-    """Return a grid of λ as float64.
-
-    Raises
-    ------
-    InputError
-        For an empty grid, or one that is not positive and ascending.
-    """
+    """Return a grid of λ as float64, or raise InputError unless it is positive and ascending."""
     alphas = np.asarray(alphas, np.float64)
     positive = np.isfinite(alphas).all() and (alphas > 0).all()
     if alphas.size == 0 or not positive or (np.diff(alphas) <= 0).any():
@@ -58,20 +52,9 @@ def check_grid(alphas: Array) -> Array:
 class GCV:
     """GCV scores over a grid of λ, for one source and one target space.
 
-    score_j(λ) = n · RSS_j(λ) / (n − df(λ))².
-
-    Parameters
-    ----------
-    alphas
-        (n_alphas,) the grid.
-    residual
-        (n_alphas, d_target) residual sums of squares RSS.
-    df
-        (n_alphas,) trace of the hat matrix, the intercept's one included when it is free.
-    power
-        (d_target,) ‖Y_j‖².
-    n
-        Number of rows.
+    score_j(λ) = n · RSS_j(λ) / (n − df(λ))², from the grid `alphas` (n_alphas,), the residual sums
+    of squares `residual` (n_alphas, d_target), the trace `df` (n_alphas,) of the hat matrix, which
+    includes a free intercept's 1, and `power` (d_target,), ‖Y_j‖².
     """
 
     alphas: Array
@@ -91,27 +74,10 @@ class GCV:
         unpenalised: int,
         alphas: Array | None,
     ) -> GCV:
-        """Evaluate the grid.
+        """Evaluate a grid of positive ascending λ; None is `SHARES` of the mean eigenvalue.
 
-        Parameters
-        ----------
-        eigen
-            Factorisation of the source.
-        rotated
-            (rank, d_target) right-hand side in eigenvector coordinates.
-        power
-            (d_target,) ‖Y_j‖².
-        n
-            Number of rows.
-        unpenalised
-            Degrees of freedom outside the penalty.
-        alphas
-            (n_alphas,) positive λ, ascending; None is `SHARES` of the mean eigenvalue.
-
-        Raises
-        ------
-        InputError
-            For an empty grid, or one that is not positive and ascending.
+        `rotated` is the (rank, d_target) right-hand side in eigenvector coordinates, `power`
+        (d_target,) ‖Y_j‖², and `unpenalised` the degrees of freedom outside the penalty.
         """
         alphas = SHARES * eigen.mean if alphas is None else check_grid(alphas)
         kept = eigen.values / (eigen.values + alphas[:, None])  # (n_alphas, rank)
@@ -120,12 +86,9 @@ class GCV:
         return cls(alphas, power - explained, df, power, n)
 
     def scores(self, *, per_target: bool) -> Array:
-        """Return the scores, infinite where λ is no candidate.
+        """Return scores, infinite where λ is no candidate.
 
-        Parameters
-        ----------
-        per_target
-            (n_alphas, d_target) scores when true, else (n_alphas,) of the sum over targets.
+        They are (n_alphas, d_target) with `per_target`, else (n_alphas,) of the sum over targets.
         """
         residual, power = self.residual, self.power
         if not per_target:
@@ -141,20 +104,11 @@ class GCV:
         return scores if per_target else scores[:, 0]
 
     def choose(self, *, per_target: bool) -> tuple[Array, list[str]]:
-        """Return the best λ and what is worth saying about it.
+        """Return the best λ of each target, (d_target,), equal unless `per_target`, and notes.
 
-        Parameters
-        ----------
-        per_target
-            One λ a target when true, else one for all.
-
-        Returns
-        -------
-        alpha
-            (d_target,) λ of each target. Where no λ is a candidate it is the smallest with
-            enough degrees of freedom left, or the largest of the grid when none has.
-        notes
-            Sentences about chosen edges and missing candidates.
+        Where no λ is a candidate it is the smallest with enough degrees of freedom left, or the
+        largest of the grid when none has enough. The notes name chosen edges and missing
+        candidates.
         """
         scores = self.scores(per_target=per_target)
         scores = scores if per_target else scores[:, None]

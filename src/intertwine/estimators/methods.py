@@ -60,7 +60,7 @@ class FitOptions:
     alphas: Array | None = None
 
     def __post_init__(self) -> None:
-        """Raise for what no data could make right, before any are read."""
+        """Raise for options that no data could make right, before any data are read."""
         if self.method not in METHODS:
             raise InputError(f"got method {self.method!r}, expected one of {', '.join(METHODS)}")
         if self.prior not in {None, "analytic"} or (self.prior and self.method != "ridge"):
@@ -87,12 +87,7 @@ class FitOptions:
 class Fitter:
     """Fits maps from one source after another, keeping what several sources can share.
 
-    Parameters
-    ----------
-    options
-        How maps are fitted.
-    heads
-        Heads by space, for the analytic map; the others use none.
+    `heads`, by space, are for the analytic map alone.
     """
 
     def __init__(self, options: FitOptions, heads: Mapping[str, Head] | None = None) -> None:
@@ -104,13 +99,7 @@ class Fitter:
     def fit(
         self, moments: Moments, source: str, targets: Iterable[str]
     ) -> Mapping[str, LinearMap | MapPair]:
-        """Return the maps from one source, by target.
-
-        Raises
-        ------
-        InputError
-            For what the method cannot do with these moments, options and heads.
-        """
+        """Return the maps from one source, by target."""
         return METHODS[self.options.method](self, moments, source, list(targets))
 
     def analytic(self, source: Space, target: Space) -> LinearMap:

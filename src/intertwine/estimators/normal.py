@@ -50,22 +50,7 @@ _BETTER = 100.0
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """The normal equations of one source space and any target.
-
-    Parameters
-    ----------
-    moments
-        Joint moments that hold the source and the targets.
-    source
-        Name of the source space.
-    intercept
-        `free`, `homogeneous` or `none`.
-
-    Raises
-    ------
-    InputError
-        For an unknown intercept or space.
-    """
+    """The normal equations of one source space and any target."""
 
     moments: Moments
     source: str
@@ -97,13 +82,7 @@ class NormalEquations:
         return int(self.intercept == "free")
 
     def require_rows(self) -> None:
-        """Raise when there are too few rows to fit anything.
-
-        Raises
-        ------
-        InputError
-            For fewer than two rows.
-        """
+        """Raise InputError for fewer than two rows, too few to fit anything."""
         if self.n < 2:
             raise InputError(f"got n = {counted(self.n, 'row')}, expected at least 2 to fit a map")
 
@@ -182,7 +161,7 @@ class NormalEquations:
         return max(found, _rank(equal.matrix, equal.tolerance, self.device))
 
     def bears(self, gram: Array, alpha: float) -> bool:
-        """Whether G + λI has no direction near rounding, with every feature on its own scale."""
+        """Return whether G + λI is clear of rounding, with every feature on its own scale."""
         if alpha > max(self.tolerance(gram), SAFE_SHARE * largest_eigenvalue(gram)):
             return True
         equal = self.equilibrated(gram)
@@ -191,17 +170,13 @@ class NormalEquations:
 
     @staticmethod
     def rank_note(rank: int, dim: int) -> str:
-        """Return what to say of a rank below the dimension."""
+        """Return the note on a rank below the dimension."""
         return f"the source's features have rank {rank} of {dim}"
 
     def coefficients_of(self, prior: LinearMap, target: str) -> Array:
         """Return a map in the form of these equations, (p, d_target).
 
-        Raises
-        ------
-        InputError
-            When the map is between other spaces, or has a bias and these equations have no
-            intercept.
+        InputError where it has a bias and these equations have no intercept.
         """
         prior.require_affine("a prior")
         self.moments.spaces[self.source].require(prior.source)
@@ -216,18 +191,9 @@ class NormalEquations:
         return prior.weight.T
 
     def build(self, coefficients: Array, target: str, method: str, **info: Any) -> LinearMap:
-        """Return the map whose coefficients in these equations are given.
+        """Return the map with these coefficients, (p, d_target).
 
-        Parameters
-        ----------
-        coefficients
-            (p, d_target).
-        target
-            Name of the target space.
-        method
-            What to call the method in the map.
-        info
-            JSON-ready facts; intercept, n and precision are added.
+        `info` are JSON-ready facts; intercept, n and precision are added.
         """
         moments = self.moments
         mean = moments.mean(self.source)
@@ -255,14 +221,8 @@ class NormalEquations:
 class Eigen:
     """Eigendecomposition of G: one factorisation that serves every target and every λ.
 
-    Parameters
-    ----------
-    values
-        (p,) eigenvalues, those lost in rounding set to exactly zero.
-    vectors
-        (p, p) eigenvectors as columns; those of the zero eigenvalues are dropped.
-    device
-        Where products with them are taken.
+    `values` (rank,) are the eigenvalues above rounding, ascending; `vectors` (p, rank) their
+    eigenvectors as columns; products with them are taken on `device`.
     """
 
     values: Array
@@ -342,16 +302,8 @@ class Eigen:
 class Equilibrated:
     """Normal equations with every feature on its own scale: G = D C D over the features alive.
 
-    Parameters
-    ----------
-    matrix
-        C.
-    scale
-        The diagonal of D.
-    alive
-        (p,) which features of G these are; the others are exactly zero.
-    tolerance
-        The value at or below which an eigenvalue of C is rounding.
+    `matrix` is C, `scale` the diagonal of D, `alive` (p,) the features of G that these are, the
+    others being exactly zero, and an eigenvalue of C at or below `tolerance` is rounding.
     """
 
     matrix: Array
@@ -406,7 +358,7 @@ def _rank(matrix: Array, tolerance: float, device: str) -> int:
 
 
 def _exceeds(matrix: Array, tolerance: float) -> bool:
-    """Whether every eigenvalue is above a tolerance."""
+    """Return whether every eigenvalue is above a tolerance."""
     shifted = matrix.copy()
     shifted[np.diag_indices_from(shifted)] -= tolerance
     try:

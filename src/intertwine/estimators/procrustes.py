@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 
 def check_intercept(intercept: str) -> None:
-    """Raise for an intercept that a rotation cannot have.
-
-    Raises
-    ------
-    InputError
-        Naming those it can have.
-    """
+    """Raise InputError for `homogeneous`, an intercept that a rotation cannot have."""
     if intercept == "homogeneous":
         raise InputError("method procrustes has no homogeneous form; use intercept free or none")
 

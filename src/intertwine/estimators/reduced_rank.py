@@ -77,13 +77,7 @@ def reduced_rank(
 
 
 def check_rank(rank: int | str) -> None:
-    """Raise for a rank that is none.
-
-    Raises
-    ------
-    InputError
-        Saying what was expected.
-    """
+    """Raise InputError unless a rank is a whole number of at least 1, or `gcv`."""
     if rank != "gcv" and (isinstance(rank, str) or rank < 1 or rank % 1):
         raise InputError(f"got rank {rank}, expected a whole number of at least 1, or gcv")
 
@@ -98,24 +92,10 @@ def rank_path(
     intercept: str = "free",
     alphas: Array | None = None,
 ) -> dict[str, dict[int, LinearMap]]:
-    """Fit ridge maps of several ranks, for little more than the price of one.
+    """Fit ridge maps of several ranks, by target and rank, for little more than the price of one.
 
-    Parameters
-    ----------
-    moments, source, targets, alpha, intercept, alphas
-        As for `reduced_rank`.
-    ranks
-        Ranks of at least 1; a rank above what the spaces have gives the full-rank map.
-
-    Returns
-    -------
-    maps
-        By target and rank.
-
-    Raises
-    ------
-    InputError
-        As for `reduced_rank`.
+    The other parameters and the errors are those of `reduced_rank`; a rank above what the spaces
+    have is the full-rank map.
     """
     for rank in ranks:
         if rank < 1:

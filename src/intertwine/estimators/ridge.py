@@ -29,10 +29,7 @@ GCV_CHOICES = ("gcv", "gcv-per-target")
 def check_alpha(alpha: float | str) -> float | str:
     """Return a λ as a number, or the name of a way to choose it.
 
-    Raises
-    ------
-    InputError
-        For a negative, infinite or unknown value.
+    A negative, infinite or unknown value raises InputError.
     """
     if alpha in GCV_CHOICES:
         return alpha

@@ -1,4 +1,4 @@
-"""Maps that are shy of what changes within a class: whitening by K = S + τ n C_w + λI.
+"""Maps that discount what changes within a class: whitening by K = S + τ n C_w + λI.
 
 S is the scatter of a space, C_w the covariance of its rows about their class means, so that
 directions in which one person's images differ count for less, as in linear discriminant analysis:
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 class WithinClass:
     """How rows differ within classes, from the moments of deviations from class means.
 
-    Parameters
-    ----------
-    deviations
-        Moments of the rows of classes that have several, each less its class's mean.
-    n_classes
-        Number of those classes.
+    `deviations` are the moments of the rows of the `n_classes` classes that have several, each row
+    less its class's mean.
     """
 
     deviations: Moments
@@ -45,10 +41,7 @@ class WithinClass:
     def covariance(self, name: str) -> Array:
         """Return C_w of a space, Σ (x − μ_class)(x − μ_class)ᵀ / (n − n_classes), (d, d).
 
-        Raises
-        ------
-        InputError
-            When no class has two rows.
+        InputError where no class has two rows.
         """
         freedom = self.deviations.n - self.n_classes
         if freedom < 1:
@@ -67,30 +60,10 @@ def within_whitenings(
     weight: float,
     alphas: Iterable[float],
 ) -> dict[float, dict[str, Whitening]]:
-    """Factor K = S + τ n C_w of several spaces once for every λ.
+    """Factor K = S + τ n C_w of several spaces once for every λ; return whitenings by λ and space.
 
-    Parameters
-    ----------
-    moments
-        Joint moments that hold the spaces.
-    names
-        The spaces.
-    within
-        How their rows differ within classes.
-    weight
-        τ, at least 0.
-    alphas
-        Every λ wanted, in the sum form that ridge has, above 0.
-
-    Returns
-    -------
-    whitenings
-        By λ and space; `cca` takes those of one λ.
-
-    Raises
-    ------
-    InputError
-        For a bad weight or λ, or fewer than two rows.
+    `weight` is τ, at least 0; `alphas` are every λ wanted, in the sum form that ridge has, above 0.
+    `cca` takes the whitenings of one λ.
     """
     listed = [float(alpha) for alpha in alphas]
     if not (np.isfinite(weight) and weight >= 0):
@@ -113,7 +86,7 @@ def within_whitenings(
 def half_whitened(
     source: str, targets: Iterable[str], whitenings: Mapping[str, Whitening]
 ) -> dict[str, LinearMap]:
-    """Fit maps whose product with an unchanged target row is a good verification score.
+    """Fit maps, by target, whose product with an unchanged target row is a good verification score.
 
     M = (I − u uᵀ) K_B^(−1/2) S_BA K_A⁻¹ and b = −M μ_A, u = μ_B / ‖μ_B‖. The target stays as it is,
     so the metric in which the shared space would compare it has to go into M. Half of it does: M x
@@ -121,19 +94,7 @@ def half_whitened(
     length, which a cosine divides by. Taking u out keeps a source row from scoring high with every
     target row. It is no regression: M x + b does not estimate y.
 
-    Parameters
-    ----------
-    source
-        Name of the source space.
-    targets
-        Names of the target spaces.
-    whitenings
-        Of one λ, by space, from `within_whitenings`.
-
-    Returns
-    -------
-    maps
-        By target.
+    The whitenings are those of one λ, by space, from `within_whitenings`.
     """
     a = whitenings[source]
     moments, inverse = a.equations.moments, a.basis() @ a.basis().T

@@ -1,1 +1,1 @@
-"""Scores to numbers: verification, ranking, intervals and rank correlations. Knows nothing of networks or files."""
+"""Scores to numbers: verification, ranking, intervals and rank correlations, of plain arrays."""

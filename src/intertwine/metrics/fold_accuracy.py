@@ -103,22 +103,11 @@ def fold_accuracy(scores: Array, same: Array, fold: Array) -> FoldAccuracy:
 
 
 def weighted_means(correct: Array, fold: Array, weights: Array) -> Array:
-    """Return the mean over folds of the weighted share of right decisions, for many weightings.
+    """Return the mean over folds of the weighted share of right decisions, for each weighting.
 
-    Parameters
-    ----------
-    correct
-        (n,) bool.
-    fold
-        (n,) int.
-    weights
-        (n_replicates, n), not negative.
-
-    Returns
-    -------
-    means
-        (n_replicates,); folds without weight are left out of a replicate's mean, which is NaN where
-        no fold has any.
+    `correct` is (n,) bool, `fold` (n,) int and `weights` (n_replicates, n), not negative; the means
+    are (n_replicates,). Folds without weight are left out of a replicate's mean, which is NaN where
+    no fold has any.
     """
     membership = np.eye(int(fold.max()) + 1)[fold]  # (n, n_folds)
     mass = weights @ membership

@@ -1,4 +1,8 @@
-"""Confidence intervals of proportions and of paired changes."""
+"""Intervals of proportions, paired changes and resampled people, and the jackknife's error.
+
+Proportions by Wilson's formula; the others by a percentile bootstrap over rows, or over the people
+behind pairs of images; a score's standard error by a delete-a-group jackknife.
+"""
 
 from __future__ import annotations
 
@@ -29,26 +33,13 @@ def proportion_interval(successes: int, n: int) -> tuple[float, float]:
 def paired_change_interval(
     both: int, gained: int, lost: int, n: int, *, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Return the 95 % paired-bootstrap interval of a percent change in accuracy.
+    """Return the 95 % paired-bootstrap interval of a percent change in accuracy, in percent.
 
-    change = 100 · (right after − right before) / right before, over the same rows. Resampling rows
-    moves only how many fall into the four cells of the 2×2 table, so resampling the table from its
-    multinomial is the same bootstrap, exactly, without the rows. Efron & Tibshirani, *An
-    Introduction to the Bootstrap* (1993), percentile interval.
-
-    Parameters
-    ----------
-    both, gained, lost
-        Rows right before and after, only after, only before.
-    n
-        Rows in all.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    interval
-        (low, high) in percent; None when no row was right before.
+    change = 100 · (right after − right before) / right before, over the same n rows: `both` right
+    before and after, `gained` only after, `lost` only before. Resampling rows moves only how many
+    fall into the four cells of the 2×2 table, so resampling the table from its multinomial is the
+    same bootstrap, exactly, without the rows. Efron & Tibshirani, *An Introduction to the
+    Bootstrap* (1993), percentile interval. None when no row was right before.
     """
     if both + lost == 0:
         return None
@@ -72,24 +63,9 @@ REPLICATES = 1000
 
 
 def people_counts(n_people: int, n_replicates: int = REPLICATES, *, seed: int = 0) -> Array:
-    """Return how often each person is drawn when as many are drawn as there are, with replacement.
+    """Return how often each person is drawn with replacement, (n_replicates, n_people) float64.
 
-    Parameters
-    ----------
-    n_people, n_replicates
-        Sizes.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    counts
-        (n_replicates, n_people) float64; a row sums to n_people.
-
-    Raises
-    ------
-    InputError
-        For nobody, or no replicate.
+    As many are drawn as there are people, so each row sums to n_people.
     """
     if n_people < 1 or n_replicates < 1:
         raise InputError(
@@ -110,24 +86,8 @@ def pair_weights(
     Statistics 1 (2007); Owen & Eckles, *Bootstrapping data arrays of arbitrary order*, Annals of
     Applied Statistics 6 (2012).
 
-    Parameters
-    ----------
-    first, second
-        (n_pairs,) who is on each side of a pair; equal means matched.
-    n_replicates
-        Bootstrap samples.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    weights
-        (n_replicates, n_pairs) float64, for `intertwine.metrics.verification`.
-
-    Raises
-    ------
-    InputError
-        For sides of different lengths, or no pair.
+    `first` and `second` (n_pairs,) say who is on each side of a pair, equal where it is matched;
+    the weights are (n_replicates, n_pairs) float64, for `intertwine.metrics.verification`.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.ndim != 1 or first.shape != second.shape:
@@ -143,14 +103,9 @@ def pair_weights(
 
 
 def bootstrap_interval(draws: Array, n_replicates: int) -> tuple[float, float] | None:
-    """Return the percentile interval of the replicates that are defined.
+    """Return the percentile interval of the replicates that are defined, (n_defined,) scores.
 
-    Parameters
-    ----------
-    draws
-        (n_defined,) the score of each replicate that has one.
-    n_replicates
-        How many there were; None where under half of them are defined.
+    None where under half of the `n_replicates` are defined.
     """
     if len(draws) == 0 or 2 * len(draws) < n_replicates:
         return None
@@ -160,24 +115,11 @@ def bootstrap_interval(draws: Array, n_replicates: int) -> tuple[float, float] |
 def jackknife_error(score: float, without: Array, sizes: Array) -> float:
     """Return the standard error of a score from its values without one group of rows each.
 
-    With h_j = n/m_j and pseudo-values τ_j = h_j θ − (h_j − 1) θ_(j), the variance is
-    (1/g) Σ (τ_j − θ_J)² / (h_j − 1), θ_J = Σ τ_j / h_j. Busing, Meijer & van der Leeden,
-    *Delete-m jackknife for unequal m*, Statistics and Computing 9 (1999), equation 8. Groups of
-    equal size give the usual (g − 1)/g Σ (θ_(j) − mean)².
-
-    Parameters
-    ----------
-    score
-        θ, over all rows.
-    without
-        (g,) θ_(j), the score without group j.
-    sizes
-        (g,) rows m_j of each group; they sum to n.
-
-    Returns
-    -------
-    error
-        The standard error.
+    With g groups of m_j rows each (`sizes`, which sum to n), θ the score over all rows, θ_(j) the
+    score `without` group j, h_j = n/m_j and pseudo-values τ_j = h_j θ − (h_j − 1) θ_(j), the
+    variance is (1/g) Σ (τ_j − θ_J)² / (h_j − 1), θ_J = Σ τ_j / h_j. Busing, Meijer & van der
+    Leeden, *Delete-m jackknife for unequal m*, Statistics and Computing 9 (1999), equation 8.
+    Groups of equal size have the usual (g − 1)/g Σ (θ_(j) − mean)².
     """
     ratio = sizes.sum() / np.asarray(sizes, np.float64)  # h
     pseudo = ratio * score - (ratio - 1) * without

@@ -1,4 +1,4 @@
-"""Rank correlation across networks, with a test that respects who the networks are."""
+"""Rank correlation across networks, with a test that takes networks, not maps, as the sample."""
 
 from __future__ import annotations
 
@@ -50,24 +50,12 @@ def _centred_ranks(x: Array) -> Array:
 def network_correlation(
     values: Mapping[str, float], rows: Sequence[tuple[str, float]], *, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Correlate a property of networks with a number of maps that start from them.
+    """Correlate a property of networks with a number of the maps that start from them.
 
     The maps of one network are not independent, so the null permutes the networks' values, not the
-    maps: every permutation up to 7 networks, 10,000 random ones beyond.
-
-    Parameters
-    ----------
-    values
-        The property by network.
-    rows
-        (network, number) of each map.
-    seed
-        Of the random permutations.
-
-    Returns
-    -------
-    correlation, p_value
-        Spearman's ρ and its two-sided p value; None where ρ is undefined.
+    maps: every permutation up to 7 networks, 10,000 random ones beyond. `values` holds the property
+    by network, `rows` (network, number) of each map. Returns Spearman's ρ and its two-sided p
+    value; None where ρ is undefined.
     """
     numbers = np.array([number for _, number in rows])
     names, property_ = list(values), np.array(list(values.values()), np.float64)
@@ -93,18 +81,9 @@ def matrix_correlation(x: Array, y: Array, *, seed: int = 0) -> dict[str, Any]:
     Mantel, *The detection of disease clustering and a generalized regression approach*, Cancer
     Research 27 (1967).
 
-    Parameters
-    ----------
-    x, y
-        (n_networks, n_networks), NaN where undefined; the diagonals are not looked at.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    correlation
-        `spearman`, `ci_low`, `ci_high`, `p_value`, `n_pairs`, `n_networks`, and a `reason` where
-        one of them is None.
+    Both matrices are (n_networks, n_networks), NaN where undefined; the diagonals are not read.
+    Returns `spearman`, `ci_low`, `ci_high`, `p_value`, `n_pairs`, `n_networks`, and a `reason`
+    where one of them is None.
     """
     known = np.isfinite(x) & np.isfinite(y) & ~np.eye(len(x), dtype=bool)
     used = np.flatnonzero(known.any(axis=0) | known.any(axis=1))

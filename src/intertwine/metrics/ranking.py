@@ -20,22 +20,11 @@ if TYPE_CHECKING:
 
 
 def ranks(scores: Array, own: Array) -> Array:
-    """Return the rank of each probe's own person, 1 for the best.
+    """Return the rank of each probe's own person, (n_probes,) int64, 1 for the best.
 
-    The number of people that score at least as well: equal scores count against the probe, so that
-    a system that tells nobody apart ranks everybody last.
-
-    Parameters
-    ----------
-    scores
-        (n_probes, n_people) larger is more alike.
-    own
-        (n_probes,) the column of each probe's person.
-
-    Returns
-    -------
-    ranks
-        (n_probes,) int64 in 1 … n_people.
+    The rank is the number of people that score at least as well, larger being more alike: equal
+    scores count against the probe, so that a system that cannot tell people apart ranks everybody
+    last. `scores` is (n_probes, n_people), `own` (n_probes,) the column of each probe's person.
     """
     mine = np.take_along_axis(scores, own[:, None], axis=1)
     return np.asarray((scores >= mine).sum(axis=1))
@@ -44,25 +33,9 @@ def ranks(scores: Array, own: Array) -> Array:
 def cmc(found: Array, depth: int, weights: Array | None = None) -> Array:
     """Return the cumulative match characteristic: the share of probes found by each rank.
 
-    Parameters
-    ----------
-    found
-        (n_probes,) ranks.
-    depth
-        The last rank asked for.
-    weights
-        (n_probes,) weights of the probes, (n_replicates, n_probes), or None for 1 each; they must
-        not all be 0.
-
-    Returns
-    -------
-    rates
-        (depth,) or (n_replicates, depth), ascending; entry k − 1 is the rate of rank k.
-
-    Raises
-    ------
-    InputError
-        For no probe, or a depth below 1.
+    `found` (n_probes,) are ranks and `depth` the last rank wanted. The weights are (n_probes,) or
+    (n_replicates, n_probes), not all 0; None is 1 each. Rates are (depth,) or (n_replicates,
+    depth), ascending; entry k − 1 is the rate of rank k.
     """
     if len(found) == 0 or depth < 1:
         raise InputError(
@@ -84,31 +57,15 @@ def tpir_at_fpir(
     """Return the true positive identification rate at a false positive one.
 
     A search answers with the best person if that score is above the threshold. FPIR is the share of
-    searches by people who are not enrolled that are answered; TPIR the share of searches by enrolled
-    people that are answered with the right one. It is the largest TPIR among thresholds with FPIR at
-    most `fpir`, nothing between them; below 1 / n_impostors none may be answered.
+    searches by people who are not enrolled that are answered; TPIR the share of searches by
+    enrolled people that are answered with the right one. It is the largest TPIR among thresholds
+    with FPIR at most `fpir`, nothing between them; below 1 / n_impostors none may be answered.
 
-    Parameters
-    ----------
-    mates, correct
-        (n_mates,) best score of each search by an enrolled person, and whether it was the right one.
-    impostors
-        (n_impostors,) best score of each search by somebody who is not enrolled.
-    fpir
-        In 0 … 1, 1 left out.
-    weights
-        (…, n_mates) and (…, n_impostors) weights of the searches, or None for 1 each.
-
-    Returns
-    -------
-    tpir
-        () or (n_defined,): replicates without mates or without impostors are left out; (0,) where
-        nothing is defined.
-
-    Raises
-    ------
-    InputError
-        For a rate outside 0 … 1, or 1, where no threshold is left.
+    `mates` and `correct` (n_mates,) are the best score of each search by an enrolled person, and
+    whether it was the right one; `impostors` (n_impostors,) the best score of each other search.
+    The weights are (…, n_mates) and (…, n_impostors). The rate is () or (n_defined,): replicates
+    without mates or without impostors are left out; (0,) where nothing is defined. At an FPIR of 1
+    no threshold is left, which raises InputError.
     """
     if not 0 <= fpir < 1:
         raise InputError(f"got FPIR {fpir}, expected a number of at least 0 and below 1")

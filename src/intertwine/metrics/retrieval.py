@@ -27,25 +27,14 @@ NO_ITEM = -1
 class Lists:
     """The best items of every query, in falling order of score.
 
-    Parameters
-    ----------
-    scores
-        (n_queries, depth), −inf where a list has ended.
-    items
-        (n_queries, depth) numbers of the items, −1 where a list has ended.
+    `scores` and `items` are (n_queries, depth): −inf and −1 where a list has ended.
     """
 
     scores: Array
     items: Array
 
     def keeping(self, alive: Array) -> Array:
-        """Return which places hold an item that is still there, (n_queries, depth) bool.
-
-        Parameters
-        ----------
-        alive
-            (n_items,) bool.
-        """
+        """Return which places hold an item that is `alive` (n_items,), (n_queries, depth) bool."""
         return np.asarray(alive[self.items] & (self.items != NO_ITEM))
 
 
@@ -56,24 +45,11 @@ def nearest(
     *,
     block_queries: int = BLOCK_QUERIES,
 ) -> Lists:
-    """Return the items of largest score of every query.
+    """Return the items of largest score of every query, equal scores in the order of item numbers.
 
-    Parameters
-    ----------
-    scores_of
-        Returns the (block, n_items) scores of a range of queries, −inf for an item that is not to
-        be found, such as the query itself. The array is the caller's to lose.
-    n_queries
-        Number of queries.
-    depth
-        Items a query. Lists are longer where some are tied with the last, so that no tie is cut.
-    block_queries
-        Queries at a time.
-
-    Returns
-    -------
-    lists
-        Items of equal score in the order of their numbers.
+    `scores_of` returns the (block, n_items) scores of a range of queries, −inf for an item that is
+    not to be found, such as the query itself; the array may be overwritten. Lists are longer than
+    `depth` where some items tie with the last, so that no tie is cut.
     """
     blocks = []
     for start in range(0, n_queries, block_queries):
@@ -110,21 +86,10 @@ def _padded(array: Array, width: int, value: float) -> Array:
 
 
 def ranks_in(truth: Lists, lists: Lists, n_items: int) -> Array:
-    """Return where each listed item stands in another list of the same query.
+    """Return the place of each listed item in another list of the same query, (n_queries, depth).
 
-    Parameters
-    ----------
-    truth
-        The lists to look in; ties stand in the order of item numbers.
-    lists
-        The lists whose items are looked for.
-    n_items
-        Number of items.
-
-    Returns
-    -------
-    ranks
-        (n_queries, depth of `lists`) from 0; the depth of `truth` for an item that is not there.
+    Places begin at 0; `truth` holds the lists to look in, ties in the order of item numbers. An
+    item that is not in them, and a place that holds no item, has the depth of `truth`.
     """
     deep = truth.items.shape[1]
     ranks = np.full(lists.items.shape, deep, np.int32)
@@ -142,21 +107,10 @@ def ranks_in(truth: Lists, lists: Lists, n_items: int) -> Array:
 def expected_gain(lists: Lists, relevant: Array, alive: Array, weights: Array) -> Array:
     """Return the expected gain of every query: Σ over places p < k of weights[p] · relevant there.
 
-    Parameters
-    ----------
-    lists
-        What was found.
-    relevant
-        (n_queries, depth) bool, or any gain of a listed item.
-    alive
-        (n_queries, depth) bool; an item that is not alive is passed over.
-    weights
-        (k,) what a relevant item counts at each place, or (m, k) for several countings at once.
-
-    Returns
-    -------
-    gain
-        (n_queries,) or (m, n_queries), the mean over all orders of items of equal score.
+    `relevant` (n_queries, depth) is bool, or any gain of a listed item; one that is not `alive` is
+    passed over. The weights are (k,), what a relevant item counts at each place, or (m, k) for
+    several countings at once; the gain is (n_queries,) or (m, n_queries), the mean over all orders
+    of items of equal score.
     """
     n, depth = lists.scores.shape
     steps = np.ones((n, depth), bool)
@@ -176,16 +130,9 @@ def expected_gain(lists: Lists, relevant: Array, alive: Array, weights: Array) -
 
 
 def recall_weights(k: int, depth: int | None = None, length: int | None = None) -> Array:
-    """Return what one of k true neighbours counts at each place.
+    """Return what one of k true neighbours counts at each place: 1/k up to `depth`, then 0.
 
-    Parameters
-    ----------
-    k
-        Neighbours.
-    depth
-        Places that count; k when omitted.
-    length
-        Places in all, those after `depth` counting nothing; no more when omitted.
+    `depth` is k when omitted; `length`, the places in all, is `depth` when omitted.
     """
     depth = k if depth is None else depth
     return np.pad(np.full(depth, 1.0 / k), (0, max((length or depth) - depth, 0)))
@@ -197,23 +144,11 @@ def dcg_weights(k: int) -> Array:
 
 
 def true_neighbours(truth: Lists, ranks: Array, alive: Array, k: int) -> Array:
-    """Return which listed items are among a query's k nearest that are still there.
+    """Return which listed items are among a query's k nearest alive ones, (n_queries, depth) bool.
 
-    Parameters
-    ----------
-    truth
-        Lists of nearest items by the truth, deeper than k by more than are gone of any.
-    ranks
-        (n_queries, depth) where listed items stand in `truth`, from `ranks_in`.
-    alive
-        (n_items,) bool.
-    k
-        Neighbours.
-
-    Returns
-    -------
-    relevant
-        (n_queries, depth) bool, whether or not a listed item is itself alive.
+    `truth` lists the true nearest items, deeper than k by more than are dead of any query's;
+    `ranks` (n_queries, depth), from `ranks_in`, are the places of the listed items in it; `alive`
+    is (n_items,). Whether a listed item is itself alive does not count.
     """
     kept = np.cumsum(truth.keeping(alive), axis=1)
     before = np.pad(kept, ((0, 0), (1, 0)))  # alive ones before each rank

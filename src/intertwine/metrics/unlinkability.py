@@ -1,4 +1,4 @@
-"""Unlinkability: how far the scores of two templates tell whether they are of one person.
+"""Unlinkability: how far the scores of two templates reveal whether they are of one person.
 
 Gomez-Barrero, Galbally, Rathgeb & Busch, *General framework to evaluate unlinkability in biometric
 template protection systems*, IEEE Transactions on Information Forensics and Security 13 (2018).
@@ -29,21 +29,13 @@ def n_bins(n_mated: int) -> int:
 def d_sys(mated: Array, non_mated: Array) -> Array:
     """Return the global linkability D_sys of histograms: 0 unlinkable … 1 fully linkable.
 
-    With LR = p(s | mated) / p(s | non-mated) and even prior odds, ω = 1,
-    D(s) = 2 · LR / (1 + LR) − 1 where LR > 1, else 0, and D_sys = Σ_s p(s | mated) · D(s), sums
-    over bins in place of integrals. Noise in the histograms makes it positive
-    even where there is nothing to link: compare it with `chance`.
+    With LR = p(s | mated) / p(s | non-mated) and even prior odds, ω = 1, D(s) = 2 · LR / (1 + LR) −
+    1 where LR > 1, else 0, and D_sys = Σ_s p(s | mated) · D(s), sums over bins in place of
+    integrals. Noise in the histograms makes it positive even where there is nothing to link:
+    compare it with `chance`.
 
-    Parameters
-    ----------
-    mated, non_mated
-        (…, n_bins) counts or weights of scores of pairs of one person, and of two.
-
-    Returns
-    -------
-    d_sys
-        (…); of leading axes, those entries where both histograms have weight, as one axis. (0,)
-        where none has.
+    Both histograms are (…, n_bins) counts or weights of scores. Of leading axes the result has, as
+    one axis, the entries where both histograms have weight; (0,) where none has.
     """
     mated, non_mated = (np.asarray(counts, np.float64) for counts in (mated, non_mated))
     totals = mated.sum(axis=-1), non_mated.sum(axis=-1)
@@ -60,15 +52,7 @@ def d_sys(mated: Array, non_mated: Array) -> Array:
 def d_sys_of_scores(mated: Array, non_mated: Array) -> float | None:
     """Return D_sys of scores, from histograms of `n_bins` equal bins over all of them.
 
-    Parameters
-    ----------
-    mated, non_mated
-        (n_mated,) and (n_non_mated,) scores.
-
-    Returns
-    -------
-    d_sys
-        None where one of them is empty.
+    None where either kind has no score.
     """
     if len(mated) == 0 or len(non_mated) == 0:
         return None
@@ -78,29 +62,11 @@ def d_sys_of_scores(mated: Array, non_mated: Array) -> float | None:
 
 
 def chance(mated: Array, non_mated: Array, *, n: int = PERMUTATIONS, seed: int = 0) -> Array:
-    """Return D_sys where nothing links: with the words mated and non-mated permuted over the scores.
+    """Return draws of D_sys where nothing links: mated and non-mated permuted over the scores.
 
     Permuting draws as many scores as were mated from all of them without replacement, which for
-    histograms is the multivariate hypergeometric distribution.
-
-    Parameters
-    ----------
-    mated, non_mated
-        (n_bins,) counts, whole numbers.
-    n
-        Permutations.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    draws
-        (n,), or (0,) where one of them is empty.
-
-    Raises
-    ------
-    InputError
-        For counts that are not whole numbers.
+    histograms is the multivariate hypergeometric distribution. Both histograms are (n_bins,) whole
+    counts; the draws are (n,), or (0,) where either is empty.
     """
     if any(not np.equal(np.floor(counts), counts).all() for counts in (mated, non_mated)):
         raise InputError("got weights, expected whole counts of scores to permute")

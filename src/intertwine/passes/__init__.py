@@ -1,1 +1,1 @@
-"""The long walks over rows: reader, work, sink."""
+"""The long passes over rows: read, work, write."""

@@ -1,4 +1,4 @@
-"""The pass that maps a file of vectors, in chunks, and goes on where a killed run stood."""
+"""The pass that maps a file of vectors, in chunks, here or on workers, and resumes after a kill."""
 
 from __future__ import annotations
 
@@ -44,25 +44,17 @@ class UnusableInputError(Exception):
 
     @property
     def reason(self) -> IntertwineError:
-        """What is wrong; kept where pickling finds it."""
+        """What is wrong; in `args`, where pickling finds it."""
         reason: IntertwineError = self.args[0]
         return reason
 
 
 @dataclass(frozen=True)
 class Mapper:
-    """Maps ranges of rows into a `.npy` that stands already, here or on a worker.
+    """Maps ranges of rows into a `.npy` that exists already, here or on a worker.
 
-    Parameters
-    ----------
-    map_file, source, array
-        Paths of the map, the input and the output in the making.
-    dtype
-        Of the output.
-    device
-        Where products are taken.
-    gaps
-        Whether null vectors of a table stay, as rows of NaN.
+    `map_file`, `source` and `array` are paths of the map, the input and the unfinished output; with
+    `gaps`, null vectors of a table stay, as rows of NaN.
     """
 
     map_file: str
@@ -73,14 +65,9 @@ class Mapper:
     gaps: bool = False
 
     def mapped(self, chunks: list[Range], workers: Workers | None) -> Iterator[Range]:
-        """Map chunks; give each when its rows are written, in order without workers.
+        """Map chunks, and yield each when its rows are written, in order without workers.
 
-        Raises
-        ------
-        UnusableInputError
-            For vectors that cannot be mapped.
-        InputError
-            When the disk is full.
+        UnusableInputError for vectors that cannot be mapped; InputError when the disk is full.
         """
         if workers is None:
             yield from self._on_threads(chunks)
@@ -134,7 +121,7 @@ class Mapper:
         return start, stop
 
     def _apply(self, ready: ReadyMap, rows: Array, out: Array, start: int) -> None:
-        """Map rows, those of NaN into rows of NaN where there may be such."""
+        """Map rows; where gaps may occur, rows of NaN stay rows of NaN."""
         there = ~np.isnan(rows[:, 0]) if self.gaps else np.ones(len(rows), bool)
         if there.all():
             ready.apply(rows, out, first_row=start)
@@ -170,47 +157,18 @@ def apply_file(
     workers: Workers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Map the vectors of one file into another.
+    """Map the vectors of one file into another, and return a JSON-ready summary.
 
     A killed run leaves `.OUTPUT.partial.npy` and a record of the rows done beside `output`; the
-    same call goes on from there. `output` itself appears only when it is whole. Where the input
+    same call resumes from there. `output` itself appears only when it is whole. Where the input
     turns out to be unusable nothing is left.
 
-    Parameters
-    ----------
-    map_file
-        A map, or a pair (its one map through the shared space).
-    source
-        A file of vectors (see `intertwine.vectors.open_vectors`), checked by dimension and
-        statistics; or a feature set folder that holds the map's source, checked by name and
-        fingerprint.
-    output
-        The file to write: `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`. Other columns
-        of a Parquet or Arrow input go into a Parquet or Arrow output as they are.
-    dtype
-        `float16`, `float32` or `float64`; the input's when omitted.
-    force
-        Whether to map a bare array even where it looks like another space.
-    device
-        Where products are taken: `cpu`, `cuda` or `cuda:N`.
-    workers
-        Where chunks are mapped; on the threads of this process when omitted. They see the same
-        files.
-    progress
-        Called with (rows done, rows in all).
-
-    Returns
-    -------
-    summary
-        rows, source, target, dtype, output and notes.
-
-    Raises
-    ------
-    InputError
-        For a wrong space, features that are not finite or do not fit the dtype, a full disk, and
-        another run that writes this output.
-    FileFormatError
-        For a file that is cut or altered.
+    The map may be a pair (its one map through the shared space). The source is a file of vectors
+    (see `intertwine.vectors.open_vectors`), checked by dimension and, unless `force`, by
+    statistics; or a feature set folder that holds the map's source, checked by name and
+    fingerprint. The output's ending is its format; other columns of a Parquet or Arrow input go
+    into a Parquet or Arrow output as they are. `dtype` is the input's when omitted; workers must
+    see the same files; `progress` takes (rows done, rows in all).
     """
     source, output = Path(source), Path(output)
     _check_output(output)
@@ -262,7 +220,7 @@ def apply_file(
 def _open(
     source: Path, linear_map: LinearMap, *, force: bool, gaps: bool
 ) -> tuple[VectorFile, list[str]]:
-    """Return the vectors to map, once they are known to be of the map's source."""
+    """Return the vectors to map, checked to be of the map's source, and notes on the check."""
     if source.is_dir():
         feature_set = FeatureSet.open(source)
         feature_set.require([linear_map.source.name])

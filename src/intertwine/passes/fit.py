@@ -1,4 +1,4 @@
-"""The pass that writes map files: joint moments, then one source after another."""
+"""The pass that writes map files with held-out scores: joint moments, then source by source."""
 
 from __future__ import annotations
 
@@ -118,37 +118,16 @@ def fit_to_files(
     progress: Callable[[str, int, int], None] | None = None,
     **products: Any,
 ) -> dict[str, Any]:
-    """Fit maps and write each as `OUT/SOURCE--TARGET.safetensors`.
+    """Fit maps, write each as `OUT/SOURCE--TARGET.safetensors`, and return a JSON-ready summary.
 
-    The same call goes on where a killed one stood, and writes the same bytes.
+    The same call resumes where a killed one stopped, and writes the same bytes. The paths are
+    folders of one feature set, or one file of moments; `source` and `target` are one space each, or
+    all when omitted; `progress` takes (what, done, total). `products` are those of
+    `resumable_moments`.
 
-    Parameters
-    ----------
-    paths
-        Folders of one feature set, or one file of moments.
-    out
-        Folder to write.
-    options
-        How maps are fitted.
-    source, target
-        One space, or all when omitted.
-    progress
-        Called with (what, done, total).
-    products
-        precision, device, fast_error, workers and every, as for `resumable_moments`.
-
-    Returns
-    -------
-    summary
-        `maps`, one entry a file: source, target, path, method, what the map says of itself, its λ
-        `alpha`, the rows `n`, R² of rows held out, `r2`, and what it would be by chance, `r2_null`;
-        `notes`, what a reader should know of the rows, and `warnings`, those that come first.
-
-    Raises
-    ------
-    InputError
-        For an unknown space, fewer than two rows, options that do not fit, or an `out` that is or lies
-        in one of the folders.
+    The summary has `maps`, one entry a file: source, target, path, method, the map's own `info`,
+    its λ `alpha`, the rows `n`, R² of rows held out, `r2`, and its value by chance, `r2_null`;
+    `notes` on the rows, and `warnings`, those that come first.
     """
     require_outside(out, *paths)
     check_writable(out)
@@ -218,7 +197,7 @@ def _refuse_array(path: Path) -> None:
 
 
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
-    """Return what options, and the heads that they need, are, JSON-ready and to the last digit."""
+    """Return the options, and the heads that they need, JSON-ready and to the last digit."""
     used = heads if options.needs_heads else {}
     alphas = None if options.alphas is None else options.alphas.tolist()
     return [
@@ -228,7 +207,7 @@ def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
 
 
 def _shape_doubts(feature_set: FeatureSet | None) -> list[str]:
-    """Return a doubt where arrays may stand the wrong way round and nothing says that they do not."""
+    """Return a doubt where arrays may be transposed and no ids or labels show that they are not."""
     if feature_set is None or feature_set.has_ids or feature_set.labels is not None:
         return []
     dims = {space.dim for space in feature_set.spaces.values()}
@@ -245,7 +224,7 @@ def _shape_doubts(feature_set: FeatureSet | None) -> list[str]:
 
 
 def _nothing() -> None:
-    """Forget nothing."""
+    """Do nothing: there is nothing to remove."""
 
 
 def _check_names(names: list[str], source: str | None, target: str | None) -> None:
@@ -259,7 +238,7 @@ def _check_names(names: list[str], source: str | None, target: str | None) -> No
 
 
 def _check_heads(names: list[str], heads: dict[str, Head], options: FitOptions) -> None:
-    """Raise before the first map is written when a method that needs heads cannot have them."""
+    """Raise before the first map is written where a method lacks the heads that it needs."""
     if not options.needs_heads:
         return
     for name in names:
@@ -280,7 +259,7 @@ def _write(
     marks: Callable[[str], dict[str, Any] | None],
     report: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
-    """Write the maps that the record lacks, sources side by side; return an entry for each."""
+    """Write the maps that the record lacks, sources in parallel; return an entry for each."""
     fitter = Fitter(options, heads)
     directions = cache(partial(main_directions, moments))
     sources = [source] if source else [name for name in moments.spaces if name != target]
@@ -308,7 +287,7 @@ def _write(
 def _marks(
     feature_set: FeatureSet | None, options: FitOptions, source: str
 ) -> dict[str, Any] | None:
-    """Return by what the rows that maps from a source are fitted on are recognised, where it is known."""
+    """Return what identifies the rows that maps from a source are fitted on, where it is known."""
     if options.method in _WITHOUT_ROWS:
         return NOTHING
     return None if feature_set is None else fitted_on(feature_set, source)
@@ -319,7 +298,7 @@ def _known(
     directions: Callable[[str], Array],
     marks: Callable[[str], dict[str, Any] | None],
 ) -> LinearMap | MapPair:
-    """Return what was fitted, with what its sources and rows can be recognised by."""
+    """Return what was fitted, with what identifies its sources and rows."""
 
     def known(side: LinearMap) -> LinearMap:
         name = side.source.name
@@ -331,6 +310,6 @@ def _known(
 
 
 def _info(file: Path) -> dict[str, Any]:
-    """Return what a map, or the source's side of a pair, says of itself."""
+    """Return the `info` of a map, or of the source's side of a pair."""
     header = read_header(file)
     return dict(header["info"] if "info" in header else header["source"]["info"])

@@ -1,4 +1,4 @@
-"""What the maps of a fit explain of rows held out, beside what shuffled rows would explain."""
+"""R² of the maps of a fit on rows held out, beside that of shuffled rows."""
 
 from __future__ import annotations
 
@@ -38,18 +38,8 @@ def with_scores(
 ) -> tuple[list[Entry], list[str]]:
     """Return entries of maps with `r2` (held out), `r2_null`, `alpha` and `n`, and doubts.
 
-    Parameters
-    ----------
-    maps
-        An entry a map: source, target, info.
-    moments
-        What they were fitted on.
-    held
-        The rows held out for this, and the statistics of the others; None where there are none.
-    options, heads
-        How they were fitted.
-    has_rows
-        Whether there are rows at all.
+    `moments` are those that the maps were fitted on, `held` the rows held out and the statistics of
+    the others, None where there are none; `has_rows` is False for a file of moments.
     """
     reason = None
     if options.method in UNFITTED:
@@ -105,7 +95,7 @@ class _Scorer:
     def _doubts(
         self, source: str, found: Mapping[str, Explained], alphas: Mapping[str, float]
     ) -> list[str]:
-        """Return doubts about maps that explain nothing: rows that do not match, or a λ that is wrong."""
+        """Return doubts about maps that explain nothing: rows that do not match, or a wrong λ."""
         low = [name for name, each in found.items() if each.is_chance or each.r2 <= 0]
         again = self.held.check.explained(source, low) if self.is_ridge and low else found
         doubts: list[str] = []

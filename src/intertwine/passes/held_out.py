@@ -1,4 +1,4 @@
-"""What maps explain of rows that they were not fitted on, and what shuffled rows would explain.
+"""R² of maps on rows that they were not fitted on, and that of shuffled rows.
 
 The rows held out are subtracted from the moments, so no row is read twice but those few.
 """
@@ -42,12 +42,7 @@ class Statistics(Protocol):
 class Rest:
     """The statistics of all rows but some.
 
-    Parameters
-    ----------
-    moments
-        Of all rows.
-    rows
-        (k, d) float64 by space: those to leave out.
+    `moments` are those of all rows, `rows` (k, d) float64 by space those to leave out.
     """
 
     moments: Moments
@@ -78,14 +73,10 @@ class Rest:
 
 @dataclass(frozen=True)
 class Explained:
-    """What a map explains of rows that it was not fitted on.
+    """R² of a map on rows that it was not fitted on.
 
-    Parameters
-    ----------
-    r2
-        1 − Σ‖B − B̂‖² / Σ‖B − mean(B)‖², the mean taken on these rows.
-    null, spread
-        Mean and about the standard deviation of R² where the fit rows of the target are shuffled.
+    R² = 1 − Σ‖B − B̂‖² / Σ‖B − mean(B)‖², the mean taken on these rows; `null` and `spread` are its
+    mean and about its standard deviation where the fit rows of the target are shuffled.
     """
 
     r2: float
@@ -100,18 +91,13 @@ class Explained:
 
 @dataclass
 class RidgeCheck:
-    """Ridge maps fitted on some rows, scored on others, with what shuffled fit rows would score.
+    """Ridge maps fitted on some rows, scored on others, with the score of shuffled fit rows.
 
     With the fit rows of the target in random order Σ(x − μ)(y − ν)ᵀ has mean zero and covariance
-    S_A ⊗ S_B/(n − 1) over all orders, exactly. R² then has mean
-    1 − [Σ‖y − ν‖² + tr(S_B)/(n − 1) · Σ xᵀ(S_A + λ)⁻¹S_A(S_A + λ)⁻¹x] / Σ‖y − ȳ‖².
+    S_A ⊗ S_B/(n − 1) over all orders, exactly. R² then has mean 1 − [Σ‖y − ν‖² + tr(S_B)/(n − 1) ·
+    Σ xᵀ(S_A + λ)⁻¹S_A(S_A + λ)⁻¹x] / Σ‖y − ȳ‖².
 
-    Parameters
-    ----------
-    fitted
-        Statistics of the fit rows.
-    rows
-        (k, d) float64 by space: the rows to score.
+    `fitted` are the statistics of the fit rows, `rows` (k, d) float64 by space the rows to score.
     """
 
     fitted: Statistics
@@ -121,14 +107,9 @@ class RidgeCheck:
     def explained(
         self, source: str, targets: Iterable[str], alpha: float | None = None
     ) -> dict[str, Explained]:
-        """Return what the maps from one source explain, by target; those that vary not are left out.
+        """Return the scores of maps from one source, by target that varies.
 
-        Parameters
-        ----------
-        source, targets
-            The spaces.
-        alpha
-            λ; the mean eigenvalue of the source's scatter when omitted.
+        λ is the mean eigenvalue of the source's scatter when omitted.
         """
         fitted, gram = self.fitted, self.fitted.scatter(source)
         if alpha is None:
@@ -163,7 +144,7 @@ class RidgeCheck:
 
 
 def _solve(gram: Array, right: Array, alpha: float) -> Array:
-    """Return (S + λI)⁻¹R, λ no less than what rounding makes of a null direction."""
+    """Return (S + λI)⁻¹R, λ no less than the rounding of a null direction."""
     shifted = gram.copy()
     diagonal = np.diag_indices_from(shifted)
     # Of each feature on its own scale, so that a large one does not drown the others.
@@ -180,14 +161,9 @@ def _solve(gram: Array, right: Array, alpha: float) -> Array:
 
 @dataclass
 class HeldOut:
-    """Rows of a feature set that are held out, and the statistics of the others.
+    """Rows of a feature set that are held out, and the moments of all rows.
 
-    Parameters
-    ----------
-    moments
-        Of all rows.
-    rows
-        (k, d) float64 by space.
+    `rows` are (k, d) float64 by space.
     """
 
     moments: Moments
@@ -230,7 +206,7 @@ def score(predicted: Array, actual: Array) -> tuple[float | None, float | None]:
 
 
 def order_question(source: str, target: str, *, of: str = "") -> str:
-    """Return what to ask where a map is at chance."""
+    """Return the question to ask where a map is at chance."""
     return (
         f"{source} → {target} explains nothing{of}: are the rows of {source}.npy and {target}.npy the "
         "same items in the same order?"

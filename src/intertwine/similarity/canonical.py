@@ -36,20 +36,10 @@ Spectra = dict[str, Spectrum]
 class CanonicalPair:
     """The canonical correlations of two spaces and their directions, factored once.
 
-    Parameters
-    ----------
-    a, b
-        Spectra of the spaces.
-    alpha
-        λ of both sides, in the sum form that ridge has.
-    whitened
-        (rank_a, rank_b) the whitened cross-scatter K.
-    rho
-        (k,) canonical correlations, descending, k = min(rank_a, rank_b).
-    left, right
-        (rank_a, k) and (rank_b, k) singular vectors of K.
-    rounding
-        What rounding may leave a correlation of 1 short of it.
+    `alpha` is λ of both sides, in the sum form that ridge has; `whitened` (rank_a, rank_b) the
+    whitened cross-scatter K; `rho` (k,) the canonical correlations, descending, k = min(rank_a,
+    rank_b); `left` (rank_a, k) and `right` (rank_b, k) the singular vectors of K; `rounding` what
+    rounding may leave a correlation of 1 short of it.
     """
 
     a: Spectrum
@@ -96,10 +86,7 @@ class CanonicalPair:
     def pwcca(self, *, swapped: bool = False) -> float:
         """Return PWCCA with the weights of a, or of b when `swapped`.
 
-        Raises
-        ------
-        InputError
-            Where equal correlations leave it undetermined.
+        InputError where equal correlations leave it undetermined.
         """
         side, directions = (self.b, self.right) if swapped else (self.a, self.left)
         weights = projection_weights(side, directions, self.alpha)
@@ -138,17 +125,9 @@ class CanonicalPair:
 def projection_weights(side: Spectrum, directions: Array, alpha: float = 0.0) -> Array:
     """Return ``α_i = Σ_j |⟨h_i, x_j⟩|``, (k,): how much of the space a canonical variate holds.
 
-    h_i = X V diag(s + λ)^(−1/2) u_i is a variate over rows and x_j the j-th feature over rows, so
-    that ⟨h_i, x_j⟩ is entry j of V diag(s / √(s + λ)) u_i: no row is needed.
-
-    Parameters
-    ----------
-    side
-        Spectrum of the space whose features are projected.
-    directions
-        (rank, k) unit vectors u_i in whitened principal coordinates.
-    alpha
-        λ of the whitening.
+    h_i = X V diag(s + λ)^(−1/2) u_i is a variate over rows, u_i one of the (rank, k) unit
+    directions in whitened principal coordinates, and x_j the j-th feature over rows, so that ⟨h_i,
+    x_j⟩ is entry j of V diag(s / √(s + λ)) u_i: no row is needed.
     """
     return np.asarray(np.abs(_projections(side, directions, alpha)).sum(axis=0))
 
@@ -260,13 +239,7 @@ def svcca(
 
 
 def check_variance(variance: float) -> None:
-    """Raise when a share of variance is none.
-
-    Raises
-    ------
-    InputError
-        For anything outside 0 … 1, 0 excluded.
-    """
+    """Raise InputError unless a share of variance is above 0 and at most 1."""
     if not 0 < variance <= 1:
         raise InputError(f"got variance {variance}, expected a share above 0 and at most 1")
 

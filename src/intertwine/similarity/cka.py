@@ -82,27 +82,14 @@ _MOST_POWER = 150
 
 @dataclass(frozen=True)
 class KernelSums:
-    """What CKA needs of the kernels K = XXᵀ of two spaces, each centred.
+    """What CKA needs of the centred kernels K = XXᵀ of two spaces.
 
-    A space of very large or small features is scaled by a power of two, which changes no digit, to a
-    trace of about 1: fourth powers of its features would leave the range of numbers.
+    A space of very large or small features is scaled by a power of two, which changes no digit, to
+    a trace of about 1: fourth powers of its features would leave the range of numbers.
 
-    Parameters
-    ----------
-    names
-        The two spaces.
-    n
-        Number of rows.
-    rounding
-        Relative rounding of one product.
-    products
-        (2, 2) tr(K_i K_j) = ‖S_ij‖²_F.
-    traces
-        (2,) tr K_i = Σq.
-    squares
-        (2, 2) Σ q_i q_j, q the diagonal of K.
-    lost
-        The spaces whose features are too small for Σq².
+    `products` (2, 2) is tr(K_i K_j) = ‖S_ij‖²_F, `traces` (2,) tr K_i = Σq and `squares` (2, 2) Σ
+    q_i q_j, q the diagonal of K; `rounding` is that of one product, relative; `lost` names the
+    spaces whose features are too small for Σq².
     """
 
     names: tuple[str, str]
@@ -115,7 +102,7 @@ class KernelSums:
 
     @classmethod
     def of(cls, moments: Moments, a: str, b: str) -> KernelSums:
-        """Gather the numbers of a pair."""
+        """Compute the sums of a pair."""
         both = list(dict.fromkeys([a, b]))
         traces, squares = moments.norms_about_mean(both)
         index = [both.index(name) for name in (a, b)]

@@ -1,4 +1,4 @@
-"""A similarity score with what an honest reader needs beside it: interval, null, calibration."""
+"""A similarity score with its interval, its null and its calibration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SATURATED = 1e-6
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score, its 95 % interval, and what unrelated spaces of the same size give.
+    """A score, its 95 % interval, and the score of unrelated spaces of the same size.
 
     Parameters
     ----------
@@ -74,14 +74,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Null:
-    """The mean and the spread of a score between unrelated spaces.
+    """The mean of a score between unrelated spaces, and the standard deviation of one score.
 
-    Parameters
-    ----------
-    mean
-        Mean over draws.
-    sd
-        Standard deviation of one score, the error of `mean` included.
+    `sd` includes the error of `mean`.
     """
 
     mean: float

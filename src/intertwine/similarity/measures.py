@@ -32,28 +32,11 @@ RIGID = "shift, rotation and one scale"
 class Measure:
     """What a measure is.
 
-    Parameters
-    ----------
-    name
-        Its key in reports.
-    title
-        What people call it.
-    kind
-        `moments` where joint moments give it exactly, `rows` where it needs a sample of rows.
-    low, high
-        Its range; None where there is no bound.
-    best
-        The score of a space against itself.
-    ignores
-        Changes of a space that leave it as it is.
-    formula
-        Its definition as plain text.
-    source
-        The paper.
-    null_model
-        What unrelated spaces are taken to be.
-    symmetric
-        Whether (a, b) and (b, a) score the same.
+    `name` is its key in reports and `title` what people call it; `kind` is `moments` where joint
+    moments determine it exactly, `rows` where it needs a sample of rows; `low` and `high` are its
+    range, None where there is no bound; `best` is the score of a space against itself; `ignores`
+    names the changes of a space that leave it as it is; `null_model` is what unrelated spaces are
+    taken to be; and `symmetric` means that (a, b) and (b, a) score the same.
     """
 
     name: str

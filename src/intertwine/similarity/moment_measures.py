@@ -1,4 +1,4 @@
-"""Every measure that joint moments give, for one pair of spaces: scores, and what chance scores."""
+"""Every measure that follows from joint moments, for one pair of spaces: scores and their nulls."""
 
 from __future__ import annotations
 
@@ -27,16 +27,9 @@ NAMES = ("cka", "cka_debiased", "cca_mean", "svcca", "pwcca", BACK, "procrustes"
 
 @dataclass(frozen=True)
 class MomentScores:
-    """Scores of one pair by measure, and why the others are undefined.
+    """Scores of one pair by measure, and a clause for each measure that is undefined.
 
-    Parameters
-    ----------
-    scores
-        The number by measure, of those that are defined.
-    reasons
-        A clause by measure, of those that are not.
-    rho
-        (k,) the canonical correlations, descending; None where they are undefined.
+    `rho` (k,) are the canonical correlations, descending; None where they are undefined.
     """
 
     scores: dict[str, float]
@@ -48,14 +41,8 @@ class MomentScores:
 class SpectraOf:
     """The spectra of several spaces over the same rows, and how CCA uses them.
 
-    Parameters
-    ----------
-    spectra
-        By space; a space that does not vary is absent.
-    kept
-        Components of each that SVCCA keeps.
-    alpha
-        λ of CCA.
+    A space that does not vary is absent; `kept` is the number of components that SVCCA keeps of
+    each; `alpha` is λ of CCA.
     """
 
     spectra: dict[str, Spectrum]
@@ -74,19 +61,9 @@ class SpectraOf:
     ) -> SpectraOf:
         """Factor the spaces that vary.
 
-        Parameters
-        ----------
-        moments
-            Joint moments that hold the spaces.
-        names
-            The spaces.
-        alpha
-            λ of CCA.
-        variance
-            Share of variance that SVCCA keeps.
-        kept
-            Components to keep instead, as when a few rows are left out: a number that jumped
-            between one subset of rows and the next would be taken for sampling error.
+        SVCCA keeps the components that hold the share `variance`, or as many as `kept` has, as when
+        a few rows are left out: a number that jumped between one subset of rows and the next would
+        be taken for sampling error.
         """
         moments.sums  # noqa: B018 - closes the block in hand before several threads read it
 
@@ -110,23 +87,10 @@ class SpectraOf:
 def pair_scores(
     moments: Moments, a: str, b: str, known: SpectraOf, *, quick: bool = False
 ) -> MomentScores:
-    """Return every measure of one pair.
+    """Return every measure of one pair, by `NAMES`; those that are undefined have a reason instead.
 
-    Parameters
-    ----------
-    moments
-        Joint moments that hold both spaces.
-    a, b
-        Names of the spaces.
-    known
-        Their spectra over the same rows.
-    quick
-        Whether singular values may come from Gram matrices, as between resamples (see `singular`).
-
-    Returns
-    -------
-    scores
-        By the names in `NAMES`; those that are undefined have a reason instead.
+    With `quick`, singular values come from Gram matrices, as between resamples (see
+    `singular_values`).
     """
     found: dict[str, float] = {}
     reasons: dict[str, str] = {}
@@ -165,24 +129,10 @@ def pair_scores(
 
 
 def pair_nulls(moments: Moments, a: str, b: str, known: SpectraOf) -> dict[str, Null]:
-    """Return what unrelated spaces with these spectra score on the same number of rows.
+    """Return what unrelated spaces with these spectra score on as many rows, by `NAMES`.
 
-    CKA is compared with every permutation of the rows, in closed form; the others with random
-    rotations of the sample space.
-
-    Parameters
-    ----------
-    moments
-        Joint moments that hold both spaces, which both vary.
-    a, b
-        Names of the spaces.
-    known
-        Their spectra over the same rows.
-
-    Returns
-    -------
-    nulls
-        By the names in `NAMES`; CKA's are absent where it is undefined.
+    CKA is compared with every permutation of the rows, in closed form, and absent where it is
+    undefined; the others with random rotations of the sample space. Both spaces vary.
     """
     nulls, kernels = {}, KernelSums.of(moments, a, b)
     for name, debiased in (("cka", False), ("cka_debiased", True)):

@@ -1,4 +1,4 @@
-"""Alignment of two spaces over the pairs of rows that are neighbours in both.
+"""Mutual nearest neighbours and CKNNA: alignment over the pairs that are neighbours in both spaces.
 
 With N_A(i) the k nearest other rows of row i in A, Euclidean, and a value s_ij for each neighbour
 (t_ij in B),
@@ -7,8 +7,8 @@ With N_A(i) the k nearest other rows of row i in A, Euclidean, and a value s_ij 
 
 Rows at equal distances share the last places, in each space for itself: a sum over N_A(i) ∩ N_B(i)
 is weighted by both shares, one over N_A(i) by its own. That is what each sum is on average when the
-ties of either space are broken at random, so unrelated spaces score the null however many ties
-they have; and a space with ties for the last place scores less than 1 against a copy of itself.
+ties of either space are broken at random, so unrelated spaces score the null however many ties they
+have; and a space with ties for the last place scores less than 1 against a copy of itself.
 
 Huh, Cheung, Wang & Isola, *The Platonic Representation Hypothesis*, ICML 2024, appendix. With s = 1
 it is the mutual nearest-neighbour overlap (`mutual_knn`), with centred linear kernels CKNNA
@@ -55,31 +55,13 @@ def alignment(
 ) -> Estimate:
     """Return the alignment of two spaces over mutual neighbours.
 
-    Interval: bootstrap over rows, 200 draws (see `row_bootstrap`), with neighbour sets and values
-    held at the full sample's, pairs of neighbours counted as often as both rows are drawn. Null:
-    mean and variance over all pairings of the rows, exactly.
-
-    Parameters
-    ----------
-    a, b
-        The same m rows in two spaces.
-    values
-        What a pair of neighbours counts: `ones`, or the `kernel` z_i·z_j of centred rows.
-    k
-        Neighbours; None is min(10, (m − 1)//2).
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    estimate
-        Undefined for m < 3, and where a space is constant, its neighbours' kernels are all 0, or
-        so many of its distances are equal that memory does not hold the ties.
-
-    Raises
-    ------
-    InputError
-        For k outside 1 … m − 1, and spaces with different numbers of rows.
+    A pair of neighbours counts 1 (`ones`), or the `kernel` z_i·z_j of centred rows; k None is
+    min(10, (m − 1)//2). Interval: bootstrap over rows, 200 draws (see `row_bootstrap`), with
+    neighbour sets and values held at the full sample's, pairs of neighbours counted as often as
+    both rows are drawn. Null: mean and variance over all pairings of the rows, exactly. It is
+    undefined for m < 3, and where a space is constant, its neighbours' kernels are all 0, or so
+    many of its distances are equal that memory does not hold the ties; k outside 1 … m − 1 raises
+    InputError.
     """
     require_same_rows(a, b)
     m = a.m
@@ -116,18 +98,9 @@ def alignment(
 class _Graph:
     """The nearest neighbours of one space.
 
-    Parameters
-    ----------
-    matrix
-        (m, m) with s_ij times the share where j is a neighbour of i.
-    squares
-        (m, m) with s_ij² times the share.
-    own
-        Σ of `squares`.
-    sums
-        What the null needs.
-    own_draws
-        Σ of `squares` over each draw of rows, (draws,).
+    `matrix` (m, m) holds s_ij times the share where j is a neighbour of i, `squares` (m, m) s_ij²
+    times the share, `own` its sum and `own_draws` (draws,) its sum over each draw of rows; `sums`
+    is for the null.
     """
 
     matrix: sparse.csr_array
@@ -138,7 +111,7 @@ class _Graph:
 
     @classmethod
     def of(cls, view: RowView, k: int, values: str, seed: int) -> _Graph | None:
-        """Return the neighbours of a space that varies, made once; None of too many ties."""
+        """Return the neighbours of a space that varies, computed once; None of too many ties."""
 
         def make() -> _Graph | None:
             near = view.once(("nearest", k), lambda: view.nearest(k))

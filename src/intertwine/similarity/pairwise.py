@@ -1,7 +1,7 @@
 """One space's sample of rows, and the distances between them in blocks.
 
-Measures that compare rows with rows need (m, m) numbers a space. They are made in blocks of rows,
-and what one space needs for all its pairs is made once and remembered with the space's `RowView`.
+Measures that compare rows with rows need (m, m) numbers a space. They are computed in blocks of
+rows, and what one space needs for all its pairs is computed once and kept in the space's `RowView`.
 """
 
 from __future__ import annotations
@@ -45,15 +45,9 @@ MOST_NEIGHBOURS = 1 << 24
 class Neighbours:
     """The k nearest other rows of every row, where rows at equal distances share the last places.
 
-    Of t rows that tie for the last p of k places each is a neighbour to p/t: what breaking the tie
-    at random gives on average. So every row's shares sum to k.
-
-    Parameters
-    ----------
-    rows, columns
-        (entries,) a row, and a neighbour of it; nearest first within a row.
-    shares
-        (entries,) how much of a neighbour it is, above 0 and at most 1.
+    Of t rows that tie for the last p of k places each is a neighbour to p/t, the average over
+    random ways of breaking the tie. So every row's shares, above 0 and at most 1, sum to k. `rows`
+    and `columns` (entries,) are a row and a neighbour of it, nearest first within a row.
     """
 
     rows: Array
@@ -134,7 +128,7 @@ class RowView:
         return int(self.features.shape[0])
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made under a key, and make it the first time."""
+        """Return what was computed under a key, computing it the first time."""
         if key not in self._made:
             self._made[key] = make()
         return cast("T", self._made[key])
@@ -177,13 +171,7 @@ class RowView:
         return median
 
     def tie_steps(self, squares: Any) -> Any:
-        """Return squared distances as whole numbers, so that rounding neither makes nor ends ties.
-
-        Parameters
-        ----------
-        squares
-            Squared distances of any shape.
-        """
+        """Return squared distances as whole numbers, so that rounding makes and breaks no ties."""
         xp = namespace(squares)
         steps = xp.round(squares * (2.0**_TIE_BITS / self.median_distance**2))
         far = steps >= 2.0**_FAR_BITS
@@ -194,13 +182,7 @@ class RowView:
         return xp.where(far, xp.round(steps / grid) * grid, steps)
 
     def nearest(self, k: int) -> Neighbours | None:
-        """Return the k nearest other rows of every row, or None of more ties than memory holds.
-
-        Parameters
-        ----------
-        k
-            How many, at most m − 1.
-        """
+        """Return the k ≤ m − 1 nearest other rows of every row; None for too many ties."""
         xp = namespace(self.features)
         parts: list[tuple[Array, Array, Array]] = []
         for rows in self.blocks():

@@ -27,18 +27,9 @@ if TYPE_CHECKING:
 class PairSums:
     """Sums over the pairs i ≠ j of an (n, n) matrix whose diagonal does not count.
 
-    Parameters
-    ----------
-    total
-        Σ a_ij.
-    squares
-        Σ a_ij².
-    mutual
-        Σ a_ij a_ji; the same as `squares` for a symmetric matrix.
-    rows, columns
-        Σ_i (Σ_j a_ij)² and Σ_j (Σ_i a_ij)².
-    crossed
-        Σ_i (Σ_j a_ij)(Σ_j a_ji); the same as `rows` for a symmetric matrix.
+    `total` is Σ a_ij, `squares` Σ a_ij², `mutual` Σ a_ij a_ji, `rows` Σ_i (Σ_j a_ij)², `columns`
+    Σ_j (Σ_i a_ij)² and `crossed` Σ_i (Σ_j a_ij)(Σ_j a_ji). For a symmetric matrix `mutual` equals
+    `squares`, and `crossed` equals `rows`.
     """
 
     total: float
@@ -55,17 +46,7 @@ class PairSums:
 
     @classmethod
     def sparse(cls, n: int, rows: Array, columns: Array, values: Array) -> PairSums:
-        """Return the sums of a matrix given by its entries, each place at most once.
-
-        Parameters
-        ----------
-        n
-            Rows of the matrix.
-        rows, columns
-            (entries,) places of the entries, none on the diagonal.
-        values
-            (entries,) float64.
-        """
+        """Return the sums of an (n, n) matrix from its off-diagonal entries, each place once."""
         row_sums = np.bincount(rows, values, n)
         column_sums = np.bincount(columns, values, n)
         place, mirror = rows * n + columns, columns * n + rows
@@ -106,20 +87,9 @@ def mantel_variance(n: int, a: PairSums, b: PairSums) -> float:
     """Return the variance of Σ_{i≠j} A_ij B_π(i)π(j) over all permutations π of n ≥ 2 rows.
 
     Two pairs (i, j), (k, l) are equal, mirrored, share one row in one of four ways, or none. With
-    (n)_m = n(n−1)…(n−m+1) and the entries centred, so that nothing cancels, the variance is
-    Σ over these ways of (sum over A's pairs)(sum over B's pairs) / (n)_m, m = 2, 3 or 4 rows met.
-
-    Parameters
-    ----------
-    n
-        Number of rows.
-    a, b
-        Sums of the two matrices, which may be asymmetric.
-
-    Returns
-    -------
-    variance
-        At least 0, and exact but for rounding.
+    (n)_m = n(n−1)…(n−m+1) and the entries centred, so that nothing cancels, the variance is Σ over
+    these ways of (sum over A's pairs)(sum over B's pairs) / (n)_m, m = 2, 3 or 4 rows met. It is at
+    least 0, and exact but for rounding; the matrices may be asymmetric.
     """
     left, right = (_by_rows_met(sums.centred(n)) for sums in (a, b))
     met = [x * y for x, y in zip(left, right, strict=True)]
@@ -133,16 +103,12 @@ def mantel_variance(n: int, a: PairSums, b: PairSums) -> float:
 
 
 def debiased_cka_null_sd(n: int) -> float:
-    """Return the standard deviation of debiased CKA over all pairings of n rows, its mean being 0.
+    """Return the standard deviation of debiased CKA over all pairings of n rows; its mean is 0.
 
     U-centred matrices (symmetric, zero diagonal, zero row sums) are one irreducible representation
     of the permutations, of dimension n(n − 3)/2; hence the correlation of any two of them has
-    variance 2/(n(n − 3)) whatever the spaces, which is also what Mantel's formula gives.
-
-    Raises
-    ------
-    InputError
-        For n < 4, where there is no such matrix but 0.
+    variance 2/(n(n − 3)) whatever the spaces, which also follows from Mantel's formula. For n < 4
+    there is no such matrix but 0, which raises InputError.
     """
     if n < 4:
         raise InputError(f"got n = {n} rows, expected at least 4 for debiased CKA")
@@ -158,32 +124,16 @@ def cka_null(
     trace_l2: float,
     diag2_l: float,
 ) -> tuple[float, float]:
-    """Return mean and standard deviation of plain CKA over all pairings of n rows.
+    """Return mean and standard deviation of plain CKA over all pairings of n ≥ 2 rows.
 
-    With centred kernels K, L, and T = tr K, T₂ = tr K², S₂ = Σ K_ii², the mean of tr(K P L Pᵀ) is
-    T_K T_L/(n − 1) and its variance, with (x)_y meaning "of K, times the same of L",
+    CKA is tr(K P L Pᵀ)/√(tr K² tr L²). With centred kernels K, L, and T = tr K (`trace_k`), T₂ = tr
+    K² (`trace_k2`), S₂ = Σ K_ii² (`diag2_k`), the mean of tr(K P L Pᵀ) is T_K T_L/(n − 1) and its
+    variance, with (x)_y meaning "of K, times the same of L",
 
         2 ((n−1)T₂ − T²)_KL / ((n−1)²(n+1)(n−2))
         + (n(n+1)S₂ − (n−1)(T² + 2T₂))_KL / ((n+1)n(n−1)(n−2)(n−3)).
 
-    Parameters
-    ----------
-    n
-        Number of rows.
-    trace_k, trace_k2, diag2_k
-        T, T₂ and S₂ of the first space's centred kernel K = XXᵀ.
-    trace_l, trace_l2, diag2_l
-        The same of the second's.
-
-    Returns
-    -------
-    mean, sd
-        Of tr(K P L Pᵀ)/√(tr K² tr L²).
-
-    Raises
-    ------
-    InputError
-        For n < 2, and where a kernel is zero.
+    A kernel that is zero raises InputError.
     """
     if n < 2 or trace_k2 <= 0 or trace_l2 <= 0:
         raise InputError(

@@ -63,22 +63,11 @@ def r_squared(linear_map: LinearMap, moments: Moments) -> float:
 class Fold:
     """How a ridge map fitted on the other rows does on one group of rows.
 
-    Parameters
-    ----------
-    residual
-        Σ‖y − ŷ‖² over the group.
-    unrelated
-        What `residual` would be on average for a target that has nothing to do with the source, of
-        unit total variance a row, under a map of the same λ.
-    wobble
-        Σ_k (2h_k − h_k²)², h_k = s_k/(s_k + λ): how far chance alone moves `residual` from what it
-        is on average (see `null_of`).
-    spread
-        Σ‖y − mean‖² over the other rows.
-    alpha
-        λ, chosen by GCV on the other rows.
-    note
-        What is worth saying of that choice, as a chosen edge of the grid; empty for most.
+    `residual` is Σ‖y − ŷ‖² over the group; `unrelated` its average for a target that has nothing to
+    do with the source, of unit total variance a row, under a map of the same λ; `wobble` Σ_k (2h_k
+    − h_k²)², h_k = s_k/(s_k + λ): how far chance alone moves `residual` from its average (see
+    `null_of`). `spread` is Σ‖y − mean‖² over the other rows; `alpha` is λ, chosen by GCV on the
+    other rows, and `note` a note on that choice, such as a chosen edge of the grid, empty for most.
     """
 
     residual: float
@@ -157,21 +146,13 @@ def fold(
 
 
 def null_of(folds: Sequence[Fold], n: int, participation_ratio: float) -> Null:
-    """Return what pooled R² is for a target that has nothing to do with the source.
+    """Return the null of pooled R²: that of a target that has nothing to do with the source.
 
     The mean is 1 − Σ unrelated/(n − 1). Its spread comes from the products of the target's rows
-    with each other, weighted by the hat matrix H of ridge: of Σ_ij y_iᵀy_j (2H − H²)_ij the variance
-    is 2 Σ_k (2h_k − h_k²)² tr Σ_B², and tr Σ_B²/(tr Σ_B)² is one over the target's participation
-    ratio. The means of the groups add the last term.
-
-    Parameters
-    ----------
-    folds
-        One a group; together they cover all rows.
-    n
-        Number of rows.
-    participation_ratio
-        Of the target's spectrum.
+    with each other, weighted by the hat matrix H of ridge: of Σ_ij y_iᵀy_j (2H − H²)_ij the
+    variance is 2 Σ_k (2h_k − h_k²)² tr Σ_B², and tr Σ_B²/(tr Σ_B)² is one over the target's
+    participation ratio. The means of the groups add the last term. The folds together cover all n
+    rows.
     """
     unrelated = sum(each.unrelated for each in folds)
     wobble = sum(each.wobble for each in folds) / len(folds)

@@ -95,16 +95,9 @@ def rbf_cka(a: RowView, b: RowView, *, fraction: float = 1.0, seed: int = 0) -> 
 class _Kernel:
     """U-centred Gaussian kernel of one space, over √Σk̃².
 
-    Parameters
-    ----------
-    rate
-        1/(2σ²).
-    shift
-        (m,) r_i/(m−2) − Σr/(2(m−1)(m−2)), so that k̃_ij = k_ij − shift_i − shift_j.
-    norm
-        √Σk̃².
-    kept
-        Blocks of rows by their first row, when the view keeps them.
+    `rate` is 1/(2σ²), `shift` (m,) r_i/(m−2) − Σr/(2(m−1)(m−2)), so that k̃_ij = k_ij − shift_i −
+    shift_j, and `norm` √Σk̃²; `kept` are blocks of rows by their first row, where the view keeps
+    them.
     """
 
     rate: float
@@ -114,7 +107,7 @@ class _Kernel:
 
     @classmethod
     def of(cls, view: RowView, fraction: float) -> _Kernel | None:
-        """Return the kernel of a space that varies, made once; None if all pairs have one value."""
+        """Return the kernel of a space that varies, computed once; None if all pairs are equal."""
         return view.once(("rbf", fraction), lambda: cls._make(view, fraction))
 
     @classmethod
@@ -148,7 +141,7 @@ class _Kernel:
         return namespace(centred).where(view.diagonal(rows), 0.0, centred / self.norm)
 
     def own_draws(self, view: RowView, seed: int) -> Array:
-        """Return Σ k̃²/Σk̃² over each draw of rows, (draws,), made once."""
+        """Return Σ k̃²/Σk̃² over each draw of rows, (draws,), computed once."""
         both = (view, self)
         return view.once(("rbf", self.rate, seed), lambda: _pair_sums(both, both, seed)[1])
 

@@ -35,21 +35,8 @@ def haar_corner(rng: np.random.Generator, order: int, p: int, q: int) -> Array:
 
     The first q columns are G R⁻¹ with G a Gaussian (order, q) matrix and RᵀR = GᵀG. Of G only the
     first p rows are drawn; the others enter through their Wishart matrix, by Bartlett's
-    decomposition. Anderson, *An Introduction to Multivariate Statistical Analysis* (2003), 7.2.
-
-    Parameters
-    ----------
-    rng
-        Random generator.
-    order
-        Order of the matrix, at least p and q.
-    p, q
-        Rows and columns of the corner.
-
-    Returns
-    -------
-    corner
-        (p, q), of singular values at most 1.
+    decomposition. Anderson, *An Introduction to Multivariate Statistical Analysis* (2003), 7.2. The
+    order is at least p and q; singular values are at most 1.
     """
     if q > p:
         return haar_corner(rng, order, q, p).T
@@ -70,10 +57,7 @@ def haar_corner(rng: np.random.Generator, order: int, p: int, q: int) -> Array:
 class RotationNull:
     """Nulls of the measures that are functions of the cross-scatter of one pair.
 
-    Parameters
-    ----------
-    cca_mean, svcca, pwcca_a, pwcca_b, procrustes
-        The null of each; PWCCA with the weights of a and of b.
+    `pwcca_a` and `pwcca_b` have the weights of a and of b.
     """
 
     cca_mean: Null
@@ -86,18 +70,9 @@ class RotationNull:
     def of(
         cls, a: Spectrum, b: Spectrum, *, alpha: float, kept: tuple[int, int], seed: int = 0
     ) -> RotationNull:
-        """Draw the nulls of a pair.
+        """Draw the nulls of a pair from spectra over the same n rows.
 
-        Parameters
-        ----------
-        a, b
-            Spectra of the spaces, over the same n rows.
-        alpha
-            λ of CCA.
-        kept
-            Components of a and of b that SVCCA keeps.
-        seed
-            Of the draws.
+        `alpha` is λ of CCA; `kept` are the components of a and of b that SVCCA keeps.
         """
         rng = np.random.default_rng([seed, a.n, a.rank, b.rank])
         smaller = min(a.rank, b.rank)

@@ -1,4 +1,4 @@
-"""Bootstrap over rows for sums over pairs of rows, and the interval made of it.
+"""Bootstrap over rows for sums over pairs of rows, and the interval from it.
 
 A draw of m rows with replacement is a vector w of counts, and a sum over the pairs of the rows
 drawn is wᵀPw, where P has a zero diagonal: a row and its own copy, which have distance 0, are no
@@ -47,12 +47,8 @@ def counts_beside(view: RowView, m: int, seed: int) -> Any:
 def sum_over_draws(matrix: Any, counts: Any) -> Array:
     """Return Σ w_i w_j p_ij for the counts w of every draw of rows, (draws,) NumPy.
 
-    Parameters
-    ----------
-    matrix
-        (m, m) P with a zero diagonal, an array of the counts' library or a SciPy sparse one.
-    counts
-        (draws, m) from `row_counts`.
+    P (m, m) has a zero diagonal, an array of the counts' library or a SciPy sparse one; the counts
+    (draws, m) come from `row_counts`.
     """
     return to_numpy(namespace(counts).sum((counts @ matrix) * counts, axis=1))
 
@@ -67,28 +63,19 @@ def correlation_sums(a: Any, b: Any) -> Array:
 def correlation_excess(sums: Array) -> float:
     """Return 4 Σ e_ij² for the correlation s = Σ ab of matrices with Σ a² = Σ b² = 1.
 
-    To first order a pair adds e = ab − s(a² + b²)/2.
-
-    Parameters
-    ----------
-    sums
-        (4,) from `correlation_sums`, over all blocks.
+    To first order a pair adds e = ab − s(a² + b²)/2. The sums (4,) are `correlation_sums` over all
+    blocks.
     """
     score, *(pp, pq, qq) = sums
     return max(4 * float(pp - score * pq + score**2 * qq / 4), 0.0)
 
 
 def ratio_spread(numerator: Array, own_a: Array, own_b: Array, excess: float) -> float:
-    """Return the standard deviation of numerator/√(own_a own_b), as the draws have it.
+    """Return the standard deviation over draws of numerator/√(own_a own_b).
 
-    Draws in which a space does not vary have no ratio and are left out.
-
-    Parameters
-    ----------
-    numerator, own_a, own_b
-        (draws,) sums over the pairs of each draw.
-    excess
-        4 Σ e_ij², what the variance of the draws has too much.
+    The three are (draws,) sums over the pairs of each draw; draws in which a space does not vary
+    have no ratio and are left out. `excess` is 4 Σ e_ij², by which the variance of the draws is too
+    large.
     """
     own = own_a * own_b
     valid = (own_a > 0) & (own_b > 0) & (own > 0)
@@ -101,21 +88,12 @@ def ratio_spread(numerator: Array, own_a: Array, own_b: Array, excess: float) ->
 def row_estimate(
     score: float, spread: float, null: float, null_variance: float, lowest: float
 ) -> Estimate:
-    """Return the estimate of a measure whose best value is 1.
+    """Return the estimate of a measure whose range is `lowest` … 1 and whose best value is 1.
 
-    The interval is score ± 1.96 max(spread, √null_variance), cut to the range: near a null, where
-    a sum over pairs has no linear part, the bootstrap alone can be too narrow.
-
-    Parameters
-    ----------
-    score
-        The score on all rows; what rounding put outside the range is cut.
-    spread
-        The bootstrap's standard deviation.
-    null, null_variance
-        Mean and variance of the score over random pairings of the rows.
-    lowest
-        The lower end of the range, whose upper end is 1.
+    The interval is score ± 1.96 max(spread, √null_variance), cut to the range: near a null, where a
+    sum over pairs has no linear part, the bootstrap alone can be too narrow. `spread` is the
+    bootstrap's standard deviation, `null` and `null_variance` mean and variance of the score over
+    random pairings of the rows; a score that rounding put outside the range is cut.
     """
     score = min(max(score, lowest), 1.0)
     half = Z * max(spread, sqrt(null_variance))

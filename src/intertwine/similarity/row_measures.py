@@ -16,26 +16,9 @@ if TYPE_CHECKING:
 def row_estimates(
     a: RowView, b: RowView, *, k: int | None = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Return every row measure of two spaces .
+    """Return every row measure of two spaces by name, all of them symmetric.
 
-    Parameters
-    ----------
-    a, b
-        The same m rows in two spaces.
-    k
-        Neighbours of the neighbour measures; None is min(10, (m − 1)//2).
-    seed
-        Of the bootstraps, and of the rows that RSA draws.
-
-    Returns
-    -------
-    estimates
-        By name: rbf_cka, mutual_knn, cknna, rsa. All are symmetric.
-
-    Raises
-    ------
-    InputError
-        For spaces with different numbers of rows.
+    Both views hold the same m rows; None neighbours are min(10, (m − 1)//2).
     """
     return {
         "rbf_cka": rbf_cka(a, b, seed=seed),

@@ -94,14 +94,9 @@ def rsa(
 class _Ranks:
     """Ranks of the dissimilarities of one space.
 
-    Parameters
-    ----------
-    matrix
-        (m, m) centred ranks with Σ r_ij² = 1 and a zero diagonal, where the view's features lie.
-    sums
-        What the null needs of it.
-    first_draws, own_draws
-        (draws,) for the pairs of each draw Σ r / √(number of pairs), and Σ r² less its square.
+    `matrix` (m, m) holds centred ranks with Σ r_ij² = 1 and a zero diagonal, where the view's
+    features lie; `sums` is for the null; `first_draws` and `own_draws` (draws,) are, for the pairs
+    of each draw, Σ r / √(number of pairs), and Σ r² less its square.
     """
 
     matrix: Any
@@ -111,7 +106,7 @@ class _Ranks:
 
     @classmethod
     def of(cls, view: RowView, dissimilarity: str, seed: int) -> _Ranks | str:
-        """Return the ranks of a space, made once, or why there are none."""
+        """Return the ranks of a space, computed once, or why there are none."""
         key = ("ranks", dissimilarity, seed)
         return view.once(key, lambda: cls._make(view, dissimilarity, seed))
 

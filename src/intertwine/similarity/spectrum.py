@@ -20,18 +20,8 @@ if TYPE_CHECKING:
 class Spectrum:
     """Principal components of one space from its centred scatter S = V diag(values) Vᵀ.
 
-    Parameters
-    ----------
-    name
-        The space.
-    n
-        Number of rows behind the scatter.
-    values
-        (rank,) eigenvalues of S above rounding, descending.
-    vectors
-        (d, rank) eigenvectors V as columns.
-    total
-        tr S, the eigenvalues lost in rounding included.
+    Of n rows: `values` (rank,) are the eigenvalues of S above rounding, descending, `vectors` (d,
+    rank) the eigenvectors V as columns, and `total` is tr S, eigenvalues lost in rounding included.
     """
 
     name: str
@@ -42,13 +32,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, moments: Moments, name: str) -> Spectrum:
-        """Factor one space.
-
-        Raises
-        ------
-        InputError
-            For an unknown space, and one that does not vary over the rows.
-        """
+        """Factor one space, or raise InputError where it does not vary over the rows."""
         moments.space(name)
         total = float(moments.scatter_diagonal(name).sum())
         if total <= 0:
@@ -82,7 +66,7 @@ class Spectrum:
 
 
 def spectrum_of(moments: Moments, name: str, known: dict[str, Spectrum] | None) -> Spectrum:
-    """Return a space's spectrum, from those known or factored now and added to them."""
+    """Return a space's spectrum from those known, or factor it now and add it to them."""
     if known is None:
         return Spectrum.of(moments, name)
     if name not in known:

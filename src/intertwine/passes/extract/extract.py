@@ -61,10 +61,10 @@ def extract(
     progress: Callable[[int, int], None] | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run images or texts through encoders into a feature set.
+    """Run images or texts through encoders into a feature set, and return a JSON-ready summary.
 
-    The same call again does only what is missing: rows lost to a kill, or an encoder added.
-    Rows are batched on one absolute grid, so where a run was interrupted changes no byte.
+    The same call again does only what is missing: rows lost to a kill, or an encoder added. Rows
+    are batched on one absolute grid, so where a run was interrupted changes no byte.
 
     Parameters
     ----------
@@ -92,10 +92,11 @@ def extract(
         (start, stop) to take of the input; all when omitted.
     fill
         (start, stop): extract only these rows of the set, while other processes or machines fill
-        others; a last call without it makes one set of what they did. All when omitted.
+        others; a last call without it joins what they did into one set. All when omitted.
     skip_bad
         Whether an image that cannot be read is left out of every space, and listed as `left_out` in
-        feature_set.json; so is one whose name is no text, which a note names. Otherwise the pass stops at it, and the same call goes on from there.
+        feature_set.json; so is one whose name is no text, which a note names. Otherwise the pass
+        stops at it, and the same call resumes from there.
     leave_out
         Ids of rows of the input that the set does not have.
     columns
@@ -108,12 +109,13 @@ def extract(
     Returns
     -------
     summary
-        JSON-ready: `notes` (on the input and the encoders), `warnings` (those of them by which labels
-        or files of the input are not in the set), `out`, `rows`, `extracted` (rows run now), `seconds` in all, `rate` (rows run now
-        a second of running them, null where there were none), `left_out` (`count` of images, and the first
-        `ids`), `turned` (images run now whose cameras recorded an orientation; null with workers) and `spaces` with `dim`, `fingerprint`, `encoder` and `extracted` by name. Where an
-        encoder crops faces, `faces` with `detector`, `file`, `undetected` (count) and
-        `undetected_ids` (the first of them), else null.
+        `notes` (on the input and the encoders), `warnings` (those of them by which labels or files
+        of the input are not in the set), `out`, `rows`, `extracted` (rows run now), `seconds` in all,
+        `rate` (rows run now a second of running them, null where there were none), `left_out`
+        (`count` of images, and the first `ids`), `turned` (images run now whose cameras recorded an
+        orientation; null with workers) and `spaces` with `dim`, `fingerprint`, `encoder` and
+        `extracted` by name. Where an encoder crops faces, `faces` with `detector`, `file`,
+        `undetected` (count) and `undetected_ids` (the first of them), else null.
 
     Raises
     ------
@@ -191,7 +193,7 @@ def extract(
 
 
 def _in_parts(workers: Workers | None, fill: tuple[int, int] | None) -> str | None:
-    """Return what asks for rows in parts, if anything does."""
+    """Return the option that asks for rows in parts, or None."""
     if workers is not None and fill is not None:
         raise InputError(
             "got --fill and workers, expected one of them: workers share all rows of the set"
@@ -202,7 +204,7 @@ def _in_parts(workers: Workers | None, fill: tuple[int, int] | None) -> str | No
 def _noted(
     listed: ImageList | TextList, encoders: Sequence[Encoder], notify: Callable[[str], None]
 ) -> list[str]:
-    """Say and return the notes on the input and on the encoders."""
+    """Report and return the notes on the input and on the encoders."""
     for note in listed.notes:
         notify(f"warning: {note}")
     more = [note for encoder in encoders for note in encoder.notes]
@@ -218,7 +220,7 @@ def _share_out(
     batch_size: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Have workers fill ranges of whole batches, one each; what they leave is done by the caller."""
+    """Fill ranges of whole batches on workers, one each; the caller does what they leave."""
     batches = -(-n_rows // batch_size)
     count = min(workers.count, batches)
     edges = [min(n_rows, batches * k // count * batch_size) for k in range(count + 1)]

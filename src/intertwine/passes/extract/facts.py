@@ -1,4 +1,4 @@
-"""What an extraction records of each space in the set, and what it says when it is done."""
+"""What an extraction records of each space in the set, and its summary."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Rows = TypeVar("Rows", bound=RowList)
 
 
 def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
-    """Return what the set is to say of an encoder's space."""
+    """Return the set's record of an encoder's space."""
     facts = {
         "encoder": encoder.uri,
         "fingerprint": encoder.fingerprint,
@@ -52,16 +52,9 @@ def space_record(encoder: Encoder, dtype: str) -> SpaceRecord:
 
 
 def changed_since(listed: RowList, out: Path) -> list[str]:
-    """Return doubts about an input that may be another than the one that a set has features of.
+    """Return doubts about an input that may differ from the one that a set has features of.
 
     Its files may be newer than the features, or it may be another folder whose rows have like ids.
-
-    Parameters
-    ----------
-    listed
-        The rows.
-    out
-        The set's folder, where rows that are there are not run again.
     """
     made = [_date(file) for file in out.glob("[!.]*.npy") if file.name != "labels.npy"]
     if not made:
@@ -118,17 +111,8 @@ def _date(file: Path) -> int:
 def nameable(listed: Rows, *, skip_bad: bool) -> Rows:
     """Return a list without the rows whose ids are no text on one line, with a note about them.
 
-    Parameters
-    ----------
-    listed
-        The rows; ids may be names of files, which may be any bytes.
-    skip_bad
-        Whether such rows are left out; otherwise the first is an error.
-
-    Raises
-    ------
-    InputError
-        When there is such a row and it is not left out, or nothing else.
+    Ids may be names of files, which may be any bytes. InputError for such a row unless `skip_bad`,
+    and where there is no other.
     """
     unfit = [row for row, name in enumerate(listed.ids) if not is_line(name)]
     if not unfit:
@@ -153,20 +137,9 @@ def summarise(
     rows: int,
     seconds: tuple[float, float],
 ) -> dict[str, Any]:
-    """Return the summary of an extraction, faces aside; see `intertwine.passes.extract.extract.extract`.
+    """Return the summary of an extraction, faces aside; see `extract.extract`.
 
-    Parameters
-    ----------
-    out
-        The set.
-    encoders
-        Its encoders.
-    done
-        Rows run now, by space.
-    rows
-        Rows of the set.
-    seconds
-        What it took, and what of that the rows took.
+    `done` are the rows run now, by space; `seconds` all time taken, and that of the rows alone.
     """
     gone = left_out(Path(out))
     extracted = max(done.values(), default=0)
@@ -204,17 +177,7 @@ def summarise_faces(faces: FaceCache, ids: Sequence[str]) -> dict[str, Any]:
 def crops_faces(encoders: Sequence[Encoder], in_parts: str | None) -> bool:
     """Return whether an encoder crops faces.
 
-    Parameters
-    ----------
-    encoders
-        The encoders.
-    in_parts
-        What asked for rows in parts, if anything did.
-
-    Raises
-    ------
-    InputError
-        When faces are cropped and rows are extracted in parts.
+    InputError when it does and `in_parts` names an option by which rows are extracted in parts.
     """
     crops = [
         encoder.name

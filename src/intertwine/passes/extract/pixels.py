@@ -34,9 +34,10 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class _Pending:
-    """A batch in the making: its pixels, and what comes of each image, a face or what is wrong.
+    """A batch whose images are being decoded.
 
-    `turned` takes the rows whose cameras recorded an orientation.
+    Each of `images` becomes a face, what is wrong with the image, or None; `turned` collects the
+    rows whose cameras recorded an orientation.
     """
 
     rows: range
@@ -55,22 +56,10 @@ def read_images(
 ) -> Iterator[Batch]:
     """Yield batches in order while threads decode a bounded number of them ahead.
 
-    Parameters
-    ----------
-    images
-        The images.
-    work
-        The rows of each batch, and the encoders that want them.
-    workers
-        Threads that decode; one a core when omitted.
-    faces
-        The faces known so far, where an encoder crops them; those found are taken in in the order
-        of the rows, whichever thread is first.
-
-    Yields
-    ------
-    batch
-        Its input is (n, h, w, 3) uint8; an image that cannot be read is black and listed as bad.
+    `work` holds the rows of each batch, and the encoders that want them; `workers` are threads, one
+    a core when omitted. `faces` are the faces known so far, where an encoder crops them; those
+    found are added in the order of the rows, whichever thread is first. A batch's pixels are (n, h,
+    w, 3) uint8; an image that cannot be read is black and listed as bad.
     """
     queue: deque[_Pending] = deque()
     with ThreadPoolExecutor(workers or available_cores(), "decode") as pool:

@@ -1,4 +1,4 @@
-"""Batches through the encoders into a feature set, committed now and then; bad images met."""
+"""Batches of the absolute grid through the encoders into a feature set, committed now and then."""
 
 from __future__ import annotations
 
@@ -22,22 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows, who lacks their features, and what those networks read.
+    """Some rows, the encoders that lack their features, and what those networks read.
 
-    Parameters
-    ----------
-    rows
-        The rows.
-    wanted
-        The encoders that lack some of them.
-    bad
-        By row, what is wrong with an image that cannot be read.
-    pixels
-        (n, h, w, 3) uint8 by what made them of the images.
-    texts
-        The texts, where the encoders read texts.
-    turned
-        Number of images whose cameras recorded an orientation.
+    `bad` says by row what is wrong with an image that cannot be read; `pixels` are (n, h, w, 3)
+    uint8 by the resizing that they come from; `turned` counts images whose cameras recorded an
+    orientation.
     """
 
     rows: range
@@ -60,15 +49,7 @@ def resize_key(encoder: Encoder) -> ResizeKey:
 
 
 def read_texts(texts: TextList, work: Sequence[tuple[range, list[Encoder]]]) -> Iterator[Batch]:
-    """Yield batches of texts in order.
-
-    Parameters
-    ----------
-    texts
-        The texts.
-    work
-        The rows of each batch, and the encoders that want them.
-    """
+    """Yield batches of texts in order; `work` holds their rows and the encoders that want them."""
     for rows, wanted in work:
         yield Batch(rows, wanted, texts=texts.texts(rows))
 
@@ -76,16 +57,9 @@ def read_texts(texts: TextList, work: Sequence[tuple[range, list[Encoder]]]) -> 
 def plan(
     writer: FeatureSetWriter, encoders: Sequence[Encoder], batch_size: int
 ) -> list[tuple[range, list[Encoder]]]:
-    """Return the batches of the absolute grid that lack rows, each with who lacks them.
+    """Return the batches of the absolute grid that lack rows, and the encoders that lack them.
 
-    Parameters
-    ----------
-    writer
-        The set.
-    encoders
-        Whose rows.
-    batch_size
-        Rows a batch; the grid begins at row 0 whatever is done already.
+    The grid begins at row 0 whatever is done already.
     """
     missing = {encoder.name: writer.missing(encoder.name) for encoder in encoders}
     work = []
@@ -110,16 +84,8 @@ COMMIT_SECONDS = 2.0
 class ExtractRun:
     """One run of the pass.
 
-    Parameters
-    ----------
-    listed
-        The rows.
-    writer
-        The set, room made for every space.
-    faces
-        The faces known so far, where an encoder crops them.
-    skip_bad
-        Whether an image that cannot be read is passed over; otherwise the run stops at it.
+    The writer has room for every space; `faces` are those known so far, where an encoder crops
+    them. The run stops at an image that cannot be read, unless `skip_bad` passes such images over.
     """
 
     def __init__(
@@ -140,22 +106,7 @@ class ExtractRun:
     def run(
         self, batches: Iterable[Batch], total: int, progress: Callable[[int, int], None]
     ) -> None:
-        """Extract batches; whatever ends it, what was written is committed.
-
-        Parameters
-        ----------
-        batches
-            The batches in order.
-        total
-            Rows in all of them.
-        progress
-            Called with (done, total) rows.
-
-        Raises
-        ------
-        InputError
-            At an image that cannot be read, unless such are passed over.
-        """
+        """Extract batches, `total` rows in all; whatever ends it, what was written is committed."""
         seen, committed = 0, (began := time.monotonic())
         progress(0, total)
         try:

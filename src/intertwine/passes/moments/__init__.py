@@ -1,4 +1,4 @@
-"""Joint moments of a feature set in one pass, in parallel, going on after a kill."""
+"""Joint moments of a feature set in one pass, in parallel, resumed after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pass that writes a file of moments, and goes on where a killed run stood."""
+"""The passes that write a file of moments, resumed after a kill, and that merge such files."""
 
 from __future__ import annotations
 
@@ -37,26 +37,11 @@ def resumable_moments(
     every: float = EVERY_SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Moments, int, Callable[[], None]]:
-    """Return the moments of some rows, with what a killed run had done.
+    """Return the moments of some rows, the rows that an earlier run had done, and a clean-up.
 
-    Parameters
-    ----------
-    feature_set, names, rows
-        The set, its spaces, and its rows; all when omitted.
-    output
-        The file or folder that is in the making; what is kept lies beside it.
-    precision, device, fast_error, workers
-        As for `joint_moments`.
-    every
-        Seconds between two times that moments are kept.
-    progress
-        Called with (rows done, rows in all).
-
-    Returns
-    -------
-    moments, resumed, forget
-        The moments; how many rows an earlier run had done; and what to call when they are no longer
-        needed.
+    `output` is the unfinished file or folder, beside which the checkpoints lie; call the clean-up,
+    which removes them, when they are no longer needed. Other parameters are those of
+    `joint_moments`; `every` is the number of seconds between two checkpoints.
     """
     rows = range(feature_set.n) if rows is None else rows
     moments = empty_moments(
@@ -104,36 +89,12 @@ def moments_to_file(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Write the joint moments of a feature set, or of some of its rows, as one file.
+    """Write the joint moments of some rows of a feature set as a file; return a summary.
 
-    The same call goes on where a killed one stood, and writes the same bytes.
-
-    Parameters
-    ----------
-    paths
-        Folders of one feature set.
-    out
-        File to write.
-    rows
-        (start, stop); all when omitted. Every part of a set has the same origin, so that parts
-        merge without a rounding.
-    names
-        The spaces; all when omitted.
-    progress
-        Called with (rows done, rows in all).
-    options
-        As for `resumable_moments`.
-
-    Returns
-    -------
-    summary
-        JSON-ready: out, n, rows, spaces, precision, resumed.
-
-    Raises
-    ------
-    InputError
-        For rows or spaces that the set lacks, features that are not finite, or a file that cannot
-        be written.
+    The same call resumes where a killed one stopped, and writes the same bytes. `rows` (start,
+    stop) and `names` are all when omitted; every part of a set has the same origin, so that parts
+    merge without a rounding. `options` are those of `resumable_moments`. The summary, JSON-ready,
+    has out, n, rows, spaces, precision and resumed.
     """
     out = Path(out)
     if out.is_dir():
@@ -161,7 +122,7 @@ def moments_to_file(
 
 
 def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
-    """Return what a file of moments holds, JSON-ready."""
+    """Return the summary of a file of moments, JSON-ready."""
     return {
         "out": str(out),
         "n": moments.n,
@@ -187,33 +148,11 @@ def merge_files(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write the moments of all rows that several files of moments hold.
+    """Write the moments of all rows of several files of moments; return a JSON-ready summary.
 
-    They are added in the order of their rows, whatever order they are named in: the same files give
-    the same bytes. Memory holds two of them.
-
-    Parameters
-    ----------
-    paths
-        Files that `intertwine moments` or `Moments.save` wrote, over different rows of the same
-        spaces.
-    out
-        File to write.
-    progress
-        Called with (files done, files in all).
-
-    Returns
-    -------
-    summary
-        JSON-ready: out, n, rows, spaces, precision, parts.
-
-    Raises
-    ------
-    InputError
-        For no files, files that share rows, files of different spaces, and an `out` that is one of
-        them.
-    FileFormatError
-        For a file that is altered, cut, or no file of moments.
+    They are added in the order of their rows, whatever order they are named in: the same files lead
+    to the same bytes. Memory holds two of them. The files hold different rows of the same spaces,
+    and `out` is none of them. The summary has out, n, rows, spaces, precision and parts.
     """
     if not paths:
         raise InputError("got no file, expected at least one file of moments")
@@ -242,7 +181,7 @@ def _merge(
 
 
 def _order(path: Path) -> tuple[list[Any], str]:
-    """Return what files are put in order by: their rows, else their contents."""
+    """Return the key that files are sorted by: their rows, else their contents."""
     header = read_header(path)
     if header.get("kind") != "moments":
         raise FileFormatError(f"{path}: holds a {header.get('kind')}, expected moments")

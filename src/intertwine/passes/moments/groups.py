@@ -1,8 +1,8 @@
 """The pass that turns a feature set into moments of random row groups, which add up to the whole.
 
 One group after another, so that memory holds three joint moments whatever the number of groups: the
-whole, the group in hand, and their difference. Groups that are too large to keep wait in files,
-where a killed run finds them again; small ones are made again.
+whole, the group being added, and their difference. Groups that are too large to keep wait in files,
+where the run after a kill finds them; small ones are computed again.
 """
 
 from __future__ import annotations
@@ -37,16 +37,10 @@ REMADE_ROWS = 1024
 
 @dataclass
 class MomentGroups:
-    """Joint moments of disjoint row groups, and of all rows.
+    """Joint moments of disjoint row groups, and of all rows (`total`).
 
-    Parameters
-    ----------
-    total
-        Moments of all rows.
-    sizes
-        Rows of each group.
-    key
-        Tells these rows, spaces, groups and this precision from others; empty where unknown.
+    `key` distinguishes these rows, spaces, groups and this precision from others; it is empty where
+    unknown.
     """
 
     total: Moments
@@ -55,13 +49,13 @@ class MomentGroups:
     _parts: list[Callable[[], Moments]] = field(default_factory=list, repr=False)
 
     def add(self, part: Moments, *, path: Path | None = None) -> None:
-        """Add one group; where a path is given it is kept there and not in memory."""
+        """Add one group; with a path it is kept there and not in memory."""
         if path is not None and not path.exists():
             part.save(path)
         self.add_made(part, (lambda: part) if path is None else (lambda: Moments.load(path)))
 
     def add_made(self, part: Moments, again: Callable[[], Moments]) -> None:
-        """Add one group that is not kept, with what makes it again."""
+        """Add one group that is not kept, with a function that computes it again."""
         self.total += part
         self.sizes.append(part.n)
         self._parts.append(again)
@@ -75,19 +69,9 @@ class MomentGroups:
 
 
 def row_groups(hashes: Array, n_groups: int) -> list[Array]:
-    """Return disjoint random groups of nearly equal size, decided by the hashes of the rows' ids.
+    """Return ascending row numbers of disjoint random groups, as the hashes (n,) of the ids decide.
 
-    Parameters
-    ----------
-    hashes
-        (n,) uint64 of the rows.
-    n_groups
-        How many; as many as there are rows where these are fewer.
-
-    Returns
-    -------
-    groups
-        Ascending row numbers of each; sizes differ by at most one.
+    Sizes differ by at most one; there are at most as many groups as rows.
     """
     n_rows = len(hashes)
     n_groups = min(n_groups, n_rows)
@@ -106,34 +90,11 @@ def grouped_moments(
     scratch: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> MomentGroups:
-    """Return the joint moments of random row groups.
+    """Return the joint moments of random row groups, at least two.
 
-    Every row is read once, or twice where groups are made again.
-
-    Parameters
-    ----------
-    feature_set
-        The set.
-    names
-        The spaces.
-    n_groups
-        How many groups.
-    precision
-        `auto`, `float64`, `float32` or `fast`.
-    device
-        Where products are taken: `cpu`, `cuda` or `cuda:N`.
-    workers
-        Where the parts of a group are worked out; here when omitted.
-    scratch
-        Folder for groups that are too large to keep in memory, made only then. A run that was
-        killed finds its finished groups there; `files.forget` it when the work is done.
-    progress
-        Called with (rows done, rows in all).
-
-    Raises
-    ------
-    InputError
-        For fewer than two groups, an unknown space, or NaN or infinite features.
+    Every row is read once, or twice where groups are computed again. Groups that are too large to
+    keep in memory go into the folder `scratch`, where the run after a kill finds its finished
+    groups; `files.forget` it when the work is done. `workers` share the parts of a group.
     """
     if n_groups < 2:
         raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
@@ -167,7 +128,7 @@ def grouped_moments(
 
 
 def _key(feature_set: FeatureSet, empty: Moments, n_groups: int) -> str:
-    """Return what tells a set, its rows, spaces, precision and groups from others."""
+    """Return what distinguishes a set, its rows, spaces, precision and groups from others."""
     spaces = [space.to_json() for space in empty.spaces.values()]
     facts = [file_stamps(feature_set), spaces, empty.precision, feature_set.n, n_groups]
     digest = hashlib.sha256(json.dumps(facts).encode() + feature_set.id_hashes.tobytes())
@@ -183,7 +144,7 @@ def _drop_others(scratch: Path, key: str) -> None:
 
 
 def _kept(path: Path) -> Moments | None:
-    """Return the moments that an earlier run kept, or None where there are none that are whole."""
+    """Return the moments that an earlier run kept, or None where none are whole."""
     if not path.exists():
         return None
     try:
@@ -196,18 +157,7 @@ def _kept(path: Path) -> Moments | None:
 def load_groups(paths: Sequence[Path]) -> MomentGroups:
     """Return moments from files: of all rows from one file, of row groups from several.
 
-    Parameters
-    ----------
-    paths
-        Files that `Moments.save` wrote, over disjoint rows of the same spaces. They are taken as
-        random groups of the rows; that they are is for whoever made them to say.
-
-    Raises
-    ------
-    InputError
-        When the files hold different spaces.
-    FileFormatError
-        When a file is altered, cut, or no file of moments.
+    Several files are taken as random groups of disjoint rows, which nothing in them can show.
     """
     first = Moments.load(paths[0])
     if len(paths) == 1:

@@ -43,25 +43,9 @@ def empty_moments(
 ) -> Moments:
     """Return moments of no rows, ready for rows of a feature set in any order.
 
-    Parameters
-    ----------
-    feature_set
-        The set; its first 4,096 rows give the origin that every part of it shares.
-    names
-        The spaces.
-    precision
-        `auto`, `float64`, `float32` or `fast`.
-    device
-        Where products are taken: `cpu`, `cuda` or `cuda:N`.
-    fast_error
-        Largest relative rounding of a feature that `fast` may make.
-    first_row
-        Number of the first row that will be added.
-
-    Raises
-    ------
-    InputError
-        For an unknown space or precision, and a device or matrix units that are not there.
+    The first 4,096 rows of the set determine the origin that every part of it shares; `first_row`
+    is the number of the first row that will be added. InputError for an unknown space or precision,
+    and a device or matrix units that are missing.
     """
     feature_set.require(names)
     spaces = [feature_set.spaces[name] for name in names]
@@ -94,34 +78,15 @@ def add_rows(
     progress: Progress | None = None,
     after_chunk: Callable[[], None] | None = None,
 ) -> None:
-    """Add rows of a feature set to moments, in place.
+    """Add rows of a feature set to moments of its spaces, in place.
 
-    Parameters
-    ----------
-    moments
-        Moments of spaces of the set.
-    feature_set
-        The set.
-    rows
-        A range, or (k,) ascending row numbers; all rows when omitted.
-    beside
-        Gives the features of spaces that the set does not hold, by name, from the (k,) uint64
-        hashes of the rows' ids.
-    workers
-        Where parts of the rows are worked out; here when omitted. However many they are, the same
-        bytes come out.
-    scratch
-        Folder where workers leave large parts, and find those of a run that was killed; a temporary
-        one when omitted. It is on a file system that they share.
-    progress
-        Called with (rows done, rows in all) after each chunk, or part.
-    after_chunk
-        Called after each chunk that is worked out here.
-
-    Raises
-    ------
-    InputError
-        For NaN or infinite features, naming space and rows.
+    `rows` is a range or (k,) ascending row numbers; all when omitted. `beside` computes the
+    features of spaces that the set does not hold, by name, from the (k,) uint64 hashes of the rows'
+    ids. Workers share parts of the rows: however many they are, the same bytes come out. In the
+    folder `scratch`, on a file system that they share, they leave large parts, and find those of a
+    run that was killed; it is temporary when omitted. `progress` takes (rows done, rows in all)
+    after each chunk, or part, and `after_chunk` is called after each chunk that is added here.
+    Features that are not finite raise InputError with their space and rows.
     """
     chosen = range(feature_set.n) if rows is None else rows
     done = 0
@@ -160,12 +125,27 @@ def joint_moments(
         The set.
     names
         The spaces; all when omitted.
-    precision, device, fast_error
-        Of the products; see `empty_moments`.
+    precision
+        `auto`, `float64`, `float32` or `fast`.
+    device
+        Where products are taken: `cpu`, `cuda` or `cuda:N`.
+    fast_error
+        Largest relative rounding of a feature that `fast` may make.
     workers
-        Where parts of the rows are worked out; here when omitted.
+        Where parts of the rows are computed; here when omitted.
     progress
         Called with (rows done, rows in all) after each chunk, or part.
+
+    Returns
+    -------
+    moments
+        The same bytes however many workers there are.
+
+    Raises
+    ------
+    InputError
+        For an unknown space or precision, a device or matrix units that are missing, and NaN or
+        infinite features, naming space and rows.
     """
     moments = empty_moments(
         feature_set,
@@ -180,7 +160,7 @@ def joint_moments(
 
 
 def set_key(feature_set: FeatureSet) -> str:
-    """Return what tells a feature set's rows from another's, wherever its files lie.
+    """Return what distinguishes a feature set's rows from another's, wherever its files lie.
 
     It is a hash of the ids, and of the first and last row of every space.
     """

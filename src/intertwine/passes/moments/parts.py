@@ -1,7 +1,7 @@
-"""Parts of the rows, worked out by workers, merged in the order of the rows.
+"""Parts of the rows, computed by workers, merged in the order of the rows.
 
-Where the parts end depends on the number of rows alone, so that the same bytes come out whatever the
-number of workers and whoever of them died.
+Where the parts end depends on the number of rows alone, so that the same bytes come out whatever
+the number of workers and whichever of them died.
 """
 
 from __future__ import annotations
@@ -41,22 +41,10 @@ PICKLED_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows of a feature set whose moments a worker takes.
+    """Some rows of a feature set, a range or (k,) numbers, whose moments a worker computes.
 
-    Parameters
-    ----------
-    paths
-        Folders of the set.
-    spaces, origin, products
-        What the moments are of, about which origin, taken how.
-    rows
-        A range or (k,) row numbers of the set.
-    offset
-        Place of the first among all rows, which the absolute grid goes by.
-    key
-        Tells these rows and moments from others.
-    beside
-        Gives the features of spaces that the set does not hold; see `moments.add_rows`.
+    `offset` is the place of the first among all rows, which the absolute grid goes by; `key`
+    distinguishes these rows and moments from others; for `beside` see `joint.add_rows`.
     """
 
     paths: tuple[str, ...]
@@ -107,7 +95,7 @@ class Part:
 def chunks_beside(
     feature_set: FeatureSet, moments: Moments, rows: range | Array, beside: Beside | None
 ) -> Iterator[tuple[range | Array, dict[str, Array]]]:
-    """Walk over rows of a set, with the features of spaces that it does not hold beside its own."""
+    """Yield chunks of rows of a set, with the features of spaces that it does not hold added."""
     names = [name for name in moments.spaces if beside is None or name in feature_set.spaces]
     for numbers, chunk in feature_set.chunks(names, rows):
         more = {} if beside is None else beside(feature_set.id_hashes[np.asarray(numbers)])
@@ -115,19 +103,9 @@ def chunks_beside(
 
 
 def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
-    """Cut rows that come next into parts of whole blocks of the absolute grid.
+    """Cut the next n_rows rows of moments into parts of whole blocks of the absolute grid.
 
-    Parameters
-    ----------
-    n_rows
-        How many rows come.
-    moments
-        The moments that they will be added to.
-
-    Returns
-    -------
-    pieces
-        (slice of the rows, place of its first row among all rows).
+    Each part is a slice of the rows, and the place of its first row among all rows.
     """
     first = moments.next_row
     blocks = max(LEAST_BLOCKS, -(-n_rows // (BLOCK_ROWS * MOST_PARTS)))
@@ -138,23 +116,9 @@ def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
 def merged_parts(
     moments: Moments, parts: Sequence[Part], workers: Workers, scratch: Path | None
 ) -> Iterator[Part]:
-    """Add parts to moments, in the order of the rows, as they come from the workers.
+    """Add parts from workers to moments in place, in the order of the rows; yield each one added.
 
-    Parameters
-    ----------
-    moments
-        What to add to, in place.
-    parts
-        The parts in order.
-    workers
-        Where they are worked out.
-    scratch
-        Folder of parts that come as files; a temporary one when None.
-
-    Yields
-    ------
-    part
-        Each that has been added.
+    `scratch` is the folder of parts that come as files; a temporary one when None.
     """
     with tempfile.TemporaryDirectory(prefix="intertwine-") as temporary:
         folder = None

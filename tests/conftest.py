@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands import command, files_below, installed, intertwine, study_folders
+from tests.studies.closed_set.closed_set_result import build_report
 
 from intertwine.spaces import Head
 
@@ -37,6 +39,9 @@ class DeclareOperators(MetaPathFinder):
 
 
 sys.meta_path.insert(0, DeclareOperators())
+
+# Fixtures of commands, which tests of every room use.
+__all__ = ["command", "files_below", "installed", "intertwine", "study_folders"]
 
 
 def save_folder(folder: Path, features, *, heads=None, labels=None, ids=None) -> Path:
@@ -188,3 +193,9 @@ def write_network():
 def write_images():
     """Return the function that writes a folder of small images."""
     return save_images
+
+
+@pytest.fixture(scope="session")
+def make_report():
+    """Return the function that builds a closed-set report."""
+    return build_report

@@ -134,7 +134,7 @@ def test_bad_equations_are_refused():
     for n in (0, 1):
         few = Moments({"a": 2})
         few.update({"a": np.ones((n, 2))})
-        with pytest.raises(InputError, match=f"got n = {n} rows, expected at least 2 to fit"):
+        with pytest.raises(InputError, match=f"got n = {n} rows?, expected at least 2 to fit"):
             NormalEquations(few, "a").require_rows()
 
 

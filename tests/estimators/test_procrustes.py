@@ -160,7 +160,7 @@ def test_what_it_cannot_do_is_refused():
     a, b = make("tall")
     with pytest.raises(InputError, match="method procrustes has no homogeneous form; use"):
         fit(a, b, intercept="homogeneous")
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         fit(a[:1], b[:1])
     with pytest.raises(InputError, match="got space 'x'"):
         procrustes(moments_of(a, b), "a", ["x"])

@@ -172,7 +172,7 @@ def test_what_it_cannot_do_is_refused():
         fit(a, b, rank=2, alpha="gcv-per-target")
     with pytest.raises(InputError, match="got alpha -1"):
         fit(a, b, rank=2, alpha=-1)
-    with pytest.raises(InputError, match="got n = 1 rows, expected at least 2"):
+    with pytest.raises(InputError, match="got n = 1 row, expected at least 2"):
         fit(a[:1], b[:1], rank=1)
     with pytest.raises(InputError, match="got space 'x'"):
         reduced_rank(moments_of(a, b), "a", ["x"], rank=1)

@@ -191,7 +191,7 @@ def test_progress_is_told_for_moments_and_maps(folder, tmp_path):
         [folder],
         tmp_path,
         options=RIDGE,
-        say=lambda what, done, total: seen.update({what: (done, total)}),
+        progress=lambda what, done, total: seen.update({what: (done, total)}),
     )
     assert seen == {"joint moments": (150, 150), "maps": (3, 3)}
 

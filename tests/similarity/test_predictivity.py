@@ -81,7 +81,7 @@ def test_undefined_r_squared_is_refused(n, precision):
     a, b = make("tall")
     fitted = ridge(moments_of(a, b), "a", ["b"])["b"]
     constant = moments_of(a[:n], np.full((n, 7), 0.1), precision=precision)
-    with pytest.raises(InputError, match=f"b does not vary over {n} rows: R² is undefined"):
+    with pytest.raises(InputError, match=f"b does not vary over {n} rows?: R² is undefined"):
         r_squared(fitted, constant)
 
 

@@ -77,7 +77,7 @@ def test_a_space_that_does_not_vary_has_no_spectrum(n):
     """Constant features, or a single row, have no directions."""
     _, b = make("tall")
     constant = moments_of(np.full((n, 3), 0.1), b[:n])
-    with pytest.raises(InputError, match=f"a does not vary over {n} rows"):
+    with pytest.raises(InputError, match=f"a does not vary over {n} rows?"):
         Spectrum.of(constant, "a")
 
 

@@ -187,7 +187,7 @@ def test_kill_9_costs_only_what_was_in_flight(tmp_path):
     def start(name):
         return subprocess.Popen(
             [sys.executable, "-m", module_name, source, f"faiss:{tmp_path / name}", "100"],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
         )
 

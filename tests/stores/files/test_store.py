@@ -234,7 +234,7 @@ def test_rows_that_are_here_are_not_written_over(one, tmp_path, scheme):
 def test_kill_9_costs_only_what_was_in_flight(tmp_path):
     """After kills at random moments a run ends with the file of an undisturbed one."""
     path = save_vectors(tmp_path / "in.parquet", np.tile(ROWS, (40, 1)), group=5000)
-    root, module = Path(__file__).parents[2], ["tests.stores.rows.file_migration"]
+    root, module = Path(__file__).parents[3], ["tests.stores.rows.file_migration"]
 
     def start(name):
         return subprocess.Popen(

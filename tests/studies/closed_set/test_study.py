@@ -550,7 +550,7 @@ def test_progress_is_told(sorted_fit):
         FeatureSet.open(sorted_fit / "eval"),
         options=FitOptions(),
         curve_points=3,
-        say=lambda *step: seen.append(step),
+        progress=lambda *step: seen.append(step),
     )
     assert {what for what, _, _ in seen} >= {"joint moments", "fitting and scoring"}
     assert all(0 <= done <= total for _, done, total in seen)

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from tests.report.conftest import build_report
+from tests.studies.closed_set.closed_set_result import build_report
 from tests.studies.open_set.open_set_result import build_open_set
 from tests.studies.similarity.test_report import Page, spoken
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 
 NETWORKS = (
     ("googlenet", 0.655, 1024, 6_998_552),
@@ -273,9 +272,3 @@ def build_report(
 ) -> dict:
     """Return the JSON object of a closed-set report."""
     return Builder(n_networks, n_fit, n_eval, control=control).build()
-
-
-@pytest.fixture(scope="session")
-def make_report():
-    """Return the function that builds a report."""
-    return build_report

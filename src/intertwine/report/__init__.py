@@ -1,7 +1,8 @@
 """Study results as people read them: HTML, PNG, SVG, CSV, LaTeX and JSON.
 
-Three steps, one folder each: `summarise` turns a result into display text, `draw` that into
-figures, `render` both into files. One module a study, such as `closed_set.py`, takes the steps.
+It knows no study. A study turns its result into a page of display text and shapes (`schema`,
+`tables`, `shapes`, `numbers`, `sentences`); `draw` makes figures of the shapes, and `render` writes
+page, figures and tables to files.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class RateLine:
 
 
 @dataclass(frozen=True)
-class RatePanel:
+class RocPanel:
     """One small figure: whose it is, what to see in it, and its curves, the last on top."""
 
     title: str
@@ -53,7 +53,7 @@ class Rates:
     x_title: str
     y_title: str
     legend: list[tuple[str, str]]
-    panels: list[RatePanel]
+    panels: list[RocPanel]
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
     deviate: bool

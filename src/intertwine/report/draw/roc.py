@@ -18,7 +18,7 @@ from intertwine.report.rates import CHOSEN, MAPPED, SOURCE, TARGET
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.rates import RatePanel, Rates
+    from intertwine.report.rates import RocPanel, Rates
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 3), (4.3, 2)  # width, panels in a row
@@ -67,7 +67,7 @@ class _Sheet:
         self.entries = self._place_legend()
         self.top = 0.2 * (2 + self.entries[-1][1]) + 0.08
 
-    def _heading(self, panel: RatePanel) -> tuple[list[str], list[str]]:
+    def _heading(self, panel: RocPanel) -> tuple[list[str], list[str]]:
         title = wrap(panel.title, self.side, TEXT, lines=2, bold=True)
         lines = [line for said in panel.findings for line in wrap(said, self.side, SMALL, lines=2)]
         return title, lines

@@ -30,7 +30,7 @@ from intertwine.report.shapes import (
     Mark,
     Matrix,
 )
-from intertwine.report.words import change_legend
+from intertwine.report.sentences import change_legend
 from intertwine.studies.closed_set.words import is_fitted
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
-from intertwine.report.folder import figure_files, write_folder
+from intertwine.report.folder import write_folder
+from intertwine.report.render.write import figure_files
 from intertwine.storage.files import json_bytes, text_bytes
 from intertwine.studies.closed_set.lookup import Study
 from intertwine.studies.closed_set.page import summarise_closed_set

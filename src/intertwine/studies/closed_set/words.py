@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import count, number_of, plain, share, significant, unit
-from intertwine.report.words import GCV, METHODS, UNFITTED
+from intertwine.report.sentences import GCV, METHODS, UNFITTED
 
 if TYPE_CHECKING:
     from intertwine.studies.closed_set.lookup import Study

@@ -15,7 +15,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.report.words import INTERCEPTS, METHODS
+from intertwine.report.sentences import INTERCEPTS, METHODS
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
 from intertwine.studies.linkage.tables import linkable_table, pairs_table
 

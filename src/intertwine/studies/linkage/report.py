@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
 from intertwine.report.draw.rate_panels import rate_panels
-from intertwine.report.folder import write_report
+from intertwine.report.render.write import write_page_report
 from intertwine.studies.linkage.lookup import TPIR, LinkageStudy
 from intertwine.studies.linkage.page import summarise_linkage
 
@@ -70,7 +70,7 @@ def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[st
     """
     study = LinkageStudy.of(result)
     page = summarise_linkage(study)
-    return write_report(
+    return write_page_report(
         folder,
         study.result,
         page,

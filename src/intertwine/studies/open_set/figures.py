@@ -24,11 +24,11 @@ from intertwine.report.rates import (
     SOURCE,
     TARGET,
     RateLine,
-    RatePanel,
+    RocPanel,
     Rates,
 )
 from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
-from intertwine.report.words import change_legend
+from intertwine.report.sentences import change_legend
 from intertwine.studies.open_set.tables import between, by_size, rates
 from intertwine.studies.open_set.words import FITTED, chance, fitted_on, points, with_std
 
@@ -274,15 +274,15 @@ def rates_figure(study: OpenSetStudy, *, deviate: bool) -> Rates | None:
     )
 
 
-def _drawn(panel: RatePanel, *, deviate: bool) -> RatePanel:
+def _drawn(panel: RocPanel, *, deviate: bool) -> RocPanel:
     """Return a panel with refusals in place of acceptances where the figure is of errors."""
     if not deviate:
         return panel
     lines = [RateLine([(x, 1 - y) for x, y in line.points], line.kind) for line in panel.lines]
-    return RatePanel(panel.title, panel.findings, lines)
+    return RocPanel(panel.title, panel.findings, lines)
 
 
-def _floor(panels: list[RatePanel], smallest: float) -> float:
+def _floor(panels: list[RocPanel], smallest: float) -> float:
     """Return the tenth below the lowest TAR that is drawn, so that the top has room."""
     values = [y for p in panels for line in p.lines for x, y in line.points if x >= smallest]
     return min(math.floor(10 * min(values, default=0.0)) / 10, 0.9)
@@ -296,7 +296,7 @@ def _curves(study: OpenSetStudy) -> dict[tuple[str, str], list[tuple[float, floa
     }
 
 
-def _targets(study: OpenSetStudy) -> list[RatePanel]:
+def _targets(study: OpenSetStudy) -> list[RocPanel]:
     """Return one panel a target: its own curve, every map into it, the worst of them marked."""
     curves, panels = _curves(study), []
     for target in study.names:
@@ -310,7 +310,7 @@ def _targets(study: OpenSetStudy) -> list[RatePanel]:
         if worst is not None:
             eer = _percent(study.pair.get((worst, target), {}).get("eer"))
             findings.append(f"worst {eer}, from {worst}")
-        panels.append(RatePanel(target, findings, lines))
+        panels.append(RocPanel(target, findings, lines))
     return panels
 
 
@@ -319,7 +319,7 @@ def _eer(study: OpenSetStudy, source: str, target: str) -> float:
     return -1.0 if value is None else float(value)
 
 
-def _pairs(study: OpenSetStudy) -> list[RatePanel]:
+def _pairs(study: OpenSetStudy) -> list[RocPanel]:
     """Return three panels: the worst, the median and the best pair by EER."""
     curves = _curves(study)
     rows = [
@@ -337,13 +337,13 @@ def _pair(
     curves: dict[tuple[str, str], list[tuple[float, float]]],
     row: Row,
     name: str,
-) -> RatePanel:
+) -> RocPanel:
     source, target = row["source"], row["target"]
     order = [((source, source), SOURCE), ((target, target), TARGET), ((source, target), CHOSEN)]
     lines = [RateLine(curves[key], kind) for key, kind in order if key in curves]
     own = f"{share(study.own(source, 'eer'), FINE)} and {_percent(study.own(target, 'eer'))}"
     findings = [f"mapped EER {_percent(row['eer'])}", f"own {own}"]
-    return RatePanel(f"{name}: {source} → {target}", findings, lines)
+    return RocPanel(f"{name}: {source} → {target}", findings, lines)
 
 
 def _percent(value: float | None) -> str:

@@ -15,7 +15,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import Text, Tile
-from intertwine.report.words import INTERCEPTS
+from intertwine.report.sentences import INTERCEPTS
 from intertwine.studies.open_set import tables, words
 from intertwine.studies.open_set.figures import curve_figure, main_figure, rates_figure
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
-from intertwine.report.folder import write_report
+from intertwine.report.render.write import write_page_report
 from intertwine.studies.open_set.lookup import OpenSetStudy
 from intertwine.studies.open_set.page import summarise_open_set
 
@@ -93,7 +93,7 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
     """
     study = OpenSetStudy.of(result)
     page = summarise_open_set(study)
-    return write_report(
+    return write_page_report(
         folder,
         study.result,
         page,

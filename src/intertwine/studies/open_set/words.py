@@ -17,7 +17,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import DASH
-from intertwine.report.words import METHODS
+from intertwine.report.sentences import METHODS
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -17,7 +17,7 @@ from intertwine.studies.plan.lookup import (
     REEMBED,
     percents,
 )
-from intertwine.studies.plan.words import MEASURES, OPTIONS, SAID, option_name, percent
+from intertwine.studies.plan.sentences import MEASURES, OPTIONS, SAID, option_name, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from intertwine.report.numbers import (
     unit,
 )
 from intertwine.report.shapes import Text, Tile
-from intertwine.report.words import METHODS
+from intertwine.report.sentences import METHODS
 from intertwine.studies.plan import tables
 from intertwine.studies.plan.figures import (
     curve_panels,
@@ -23,7 +23,7 @@ from intertwine.studies.plan.figures import (
     repair_panels,
 )
 from intertwine.studies.plan.lookup import NDCG, NOTHING, PROXY, RECALL
-from intertwine.studies.plan.words import (
+from intertwine.studies.plan.sentences import (
     DECISIONS,
     MEASURES,
     METRICS,

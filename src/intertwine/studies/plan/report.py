@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import render
 from intertwine.report.draw.rate_panels import rate_panels
-from intertwine.report.folder import write_report
+from intertwine.report.render.write import write_page_report
 from intertwine.report.render.latex import latex_rows
 from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.lookup import PlanStudy
@@ -77,7 +77,7 @@ def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str])
     """
     study = PlanStudy.of(result)
     page = summarise_plan(study)
-    return write_report(
+    return write_page_report(
         folder,
         study.result,
         page,

@@ -23,7 +23,7 @@ from intertwine.studies.plan.lookup import (
     PROXY,
     RECALL,
 )
-from intertwine.studies.plan.words import FITS, MEANINGS, MEASURES, OPTIONS, rate
+from intertwine.studies.plan.sentences import FITS, MEANINGS, MEASURES, OPTIONS, rate
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw, render
-from intertwine.report.folder import figure_files, figure_names, write_folder
+from intertwine.report.folder import write_folder
+from intertwine.report.render.write import figure_files, figure_names
 from intertwine.similarity.measures import MEASURES
 from intertwine.storage.files import json_bytes, text_bytes
 from intertwine.studies.similarity.lookup import SimilarityStudy

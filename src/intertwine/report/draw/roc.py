@@ -18,7 +18,7 @@ from intertwine.report.rates import CHOSEN, MAPPED, SOURCE, TARGET
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from intertwine.report.rates import RocPanel, Rates
+    from intertwine.report.rates import Rates, RocPanel
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 3), (4.3, 2)  # width, panels in a row

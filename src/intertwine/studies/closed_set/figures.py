@@ -18,6 +18,7 @@ from intertwine.report.numbers import (
     signed,
     unit,
 )
+from intertwine.report.sentences import change_legend
 from intertwine.report.shapes import (
     CONTROL,
     DASH,
@@ -30,7 +31,6 @@ from intertwine.report.shapes import (
     Mark,
     Matrix,
 )
-from intertwine.report.sentences import change_legend
 from intertwine.studies.closed_set.words import is_fitted
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
-from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.report.sentences import INTERCEPTS
+from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.studies.closed_set import tables, words
 from intertwine.studies.closed_set import tables as analytic_tables
 from intertwine.studies.closed_set.figures import chance, curve_figure, main_figure

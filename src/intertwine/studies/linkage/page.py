@@ -14,8 +14,8 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
-from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.report.sentences import INTERCEPTS, METHODS
+from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
 from intertwine.studies.linkage.tables import linkable_table, pairs_table
 

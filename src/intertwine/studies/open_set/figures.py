@@ -24,11 +24,11 @@ from intertwine.report.rates import (
     SOURCE,
     TARGET,
     RateLine,
-    RocPanel,
     Rates,
+    RocPanel,
 )
-from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
 from intertwine.report.sentences import change_legend
+from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
 from intertwine.studies.open_set.tables import between, by_size, rates
 from intertwine.studies.open_set.words import FITTED, chance, fitted_on, points, with_std
 

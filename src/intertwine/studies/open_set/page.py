@@ -14,8 +14,8 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
-from intertwine.report.shapes import Text, Tile
 from intertwine.report.sentences import INTERCEPTS
+from intertwine.report.shapes import Text, Tile
 from intertwine.studies.open_set import tables, words
 from intertwine.studies.open_set.figures import curve_figure, main_figure, rates_figure
 

@@ -16,8 +16,8 @@ from intertwine.report.numbers import (
     significant,
     unit,
 )
-from intertwine.report.shapes import DASH
 from intertwine.report.sentences import METHODS
+from intertwine.report.shapes import DASH
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -13,8 +13,8 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
-from intertwine.report.shapes import Text, Tile
 from intertwine.report.sentences import METHODS
+from intertwine.report.shapes import Text, Tile
 from intertwine.studies.plan import tables
 from intertwine.studies.plan.figures import (
     curve_panels,

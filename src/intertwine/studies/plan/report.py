@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.report import render
 from intertwine.report.draw.rate_panels import rate_panels
-from intertwine.report.render.write import write_page_report
 from intertwine.report.render.latex import latex_rows
+from intertwine.report.render.write import write_page_report
 from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.lookup import PlanStudy
 from intertwine.studies.plan.page import summarise_plan

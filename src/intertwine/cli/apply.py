@@ -22,7 +22,8 @@ def apply(
         ),
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="The file to write; its ending is the format.")
+        Path,
+        typer.Argument(metavar="OUTPUT", help="The file to write; its ending decides the format."),
     ],
     dtype: Annotated[
         str | None, typer.Option(help="float16, float32 or float64; the input's when omitted.")
@@ -37,7 +38,7 @@ def apply(
     scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Map vectors from one embedding space to another; goes on where a killed run stood."""
+    """Map vectors from one embedding space to another; resumes after a kill."""
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.apply import apply_file
 

@@ -25,7 +25,7 @@ def convert_checkpoint(
     arch: Annotated[str, typer.Option(help="mobilenet-v2, resnet-50 or inception-v2.")],
     json: common.JsonOption = False,
 ) -> None:
-    """Write a checkpoint of arcface-tf2 or of slim's Inception-v2 for torch; needs TensorFlow."""
+    """Convert a checkpoint of arcface-tf2 or slim's Inception-v2 to torch; needs TensorFlow."""
     from intertwine.encoders.convert_checkpoint import convert_checkpoint as run
 
     common.hold(out)

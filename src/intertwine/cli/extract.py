@@ -21,14 +21,14 @@ WeightsOption = Annotated[
     Path | None, typer.Option(help="Folder of the preset's weight files; else INTERTWINE_WEIGHTS.")
 ]
 RowsOption = Annotated[
-    str | None, typer.Option(metavar="A:B", help="Take rows A to B−1 of the input only.")
+    str | None, typer.Option(metavar="A:B", help="Read only rows A to B−1 of the input.")
 ]
 FillOption = Annotated[
     str | None,
     typer.Option(
         metavar="A:B",
-        help="Fill rows A to B−1 of the set, beside other processes or machines; run once more "
-        "without it at the end.",
+        help="Fill rows A to B−1 of the set while other processes or machines fill others; at the "
+        "end, run once without it.",
     ),
 ]
 SkipBadOption = Annotated[
@@ -49,13 +49,13 @@ def extract(
     encoder: EncoderOption = None,
     preset: PresetOption = None,
     weights: WeightsOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows a batch.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows per batch.")] = 32,
     dtype: Annotated[str, typer.Option(help="float16 or float32 on disk.")] = "float16",
     device: Annotated[
         str, typer.Option(help="Where networks run: cpu, cuda, cuda:N or mps.")
     ] = "cpu",
     precision: Annotated[
-        str, typer.Option(help="Of the networks' products: float32 or bfloat16.")
+        str, typer.Option(help="Precision of the networks' products: float32 or bfloat16.")
     ] = "float32",
     rows: RowsOption = None,
     fill: FillOption = None,
@@ -66,7 +66,7 @@ def extract(
     label_column: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of ids.")] = None,
     readers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode; one a core when omitted.")
+        int | None, typer.Option(min=1, help="Threads that decode; one per core when omitted.")
     ] = None,
     workers: common.WorkersOption = None,
     scheduler: common.SchedulerOption = None,
@@ -75,7 +75,7 @@ def extract(
     ] = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Extract features and heads; the same command goes on after a kill."""
+    """Extract features and heads; resumes after a kill."""
     from intertwine.encoders.presets.presets import preset_uris
     from intertwine.inputs.tables.columns import Columns
     from intertwine.parallel.workers import open_workers

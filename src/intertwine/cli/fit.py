@@ -33,7 +33,7 @@ def fit(
     checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
     json: common.JsonOption = False,
 ) -> None:
-    """Fit maps and write OUT/SOURCE--TARGET.safetensors; goes on after a kill."""
+    """Fit maps and write OUT/SOURCE--TARGET.safetensors; resumes after a kill."""
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.fit import fit_to_files
 

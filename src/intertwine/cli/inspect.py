@@ -34,7 +34,7 @@ def inspect(
     ],
     json: common.JsonOption = False,
 ) -> None:
-    """Say what a file or folder holds."""
+    """Show what a file or folder holds."""
     facts = describe(path)
     if json:
         common.print_json(facts)

@@ -30,11 +30,13 @@ def migrate(
         ),
     ],
     map_file: Annotated[
-        Path, typer.Option("--map", help="A map from the old space to the new, of fit or plan.")
+        Path,
+        typer.Option("--map", help="A map from the old space to the new, made by fit or plan."),
     ],
     batch_size: Annotated[int, typer.Option(help="Items written at a time.")] = BATCH_ROWS,
     rate: Annotated[
-        float | None, typer.Option(help="Most items a second, to leave a busy server room.")
+        float | None,
+        typer.Option(help="At most this many items per second, to spare a busy server."),
     ] = None,
     check: Annotated[
         Path | None,
@@ -48,23 +50,23 @@ def migrate(
     ] = False,
     switch: Annotated[
         bool,
-        typer.Option("--switch", help="At the end let the old name stand for the new vectors."),
+        typer.Option("--switch", help="At the end, make the old name refer to the new vectors."),
     ] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Let the old name stand for the old vectors again.")
+        bool, typer.Option("--rollback", help="Make the old name refer to the old vectors again.")
     ] = False,
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Map vectors even where they look like another space, and a pgvector column though "
-            "views, triggers or the like are bound to it (they are named, and stay as they are); with "
-            "--rollback, go back even where what was written since has to be kept aside.",
+            help="Map vectors even where they look like another space, and a pgvector column even "
+            "where views, triggers or the like are bound to it (they are named, and stay as they are); "
+            "with --rollback, go back even where what was written since must be set aside.",
         ),
     ] = False,
     json: common.JsonOption = False,
 ) -> None:
-    """Convert a store's vectors beside the old ones; goes on where a killed run stood."""
+    """Convert a store's vectors beside the old ones; resumes after a kill."""
     from intertwine.passes.migrate.run import MigrateOptions
     from intertwine.passes.migrate.run import migrate as move
 

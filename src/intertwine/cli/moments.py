@@ -30,7 +30,7 @@ def moments(
     checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
     json: common.JsonOption = False,
 ) -> None:
-    """Write joint moments, which `fit`, `similarity` and `merge` take; goes on after a kill."""
+    """Write joint moments, which `fit`, `similarity` and `merge` read; resumes after a kill."""
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.moments.file import moments_to_file
 

@@ -64,7 +64,7 @@ FAST_ERROR = 2.0**-8
 LINES = "\n\t"
 FastErrorOption = Annotated[
     float,
-    typer.Option(help="Largest relative rounding of a feature that precision fast may make."),
+    typer.Option(help="Largest relative rounding error of a feature with precision fast."),
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes that share the work on this machine.")
@@ -73,12 +73,12 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option(
         metavar="local|ADDRESS",
-        help="Dask scheduler that shares the work out; local starts one on this machine.",
+        help="Dask scheduler that distributes the work; local starts one on this machine.",
     ),
 ]
 CHECKPOINT_SECONDS = 30.0
 CheckpointOption = Annotated[
-    float, typer.Option(min=0, help="Seconds between two times that moments are kept on disk.")
+    float, typer.Option(min=0, help="Seconds between two saves of unfinished moments.")
 ]
 MethodOption = Annotated[Method, typer.Option(help="How maps are fitted.")]
 AlphaOption = Annotated[
@@ -87,16 +87,17 @@ AlphaOption = Annotated[
 AlphasOption = Annotated[
     str | None,
     typer.Option(
-        help="λ grid of GCV, comma-separated and ascending; by the source's scale if omitted."
+        help="λ grid of GCV, comma-separated and ascending; follows the source's scale if omitted."
     ),
 ]
-InterceptOption = Annotated[Intercept, typer.Option(help="Where the intercept stands.")]
+InterceptOption = Annotated[Intercept, typer.Option(help="How the intercept is treated.")]
 RankOption = Annotated[
     str | None, typer.Option(help="Rank of reduced-rank (a number or gcv) or of cca (a number).")
 ]
 ScaleOption = Annotated[bool, typer.Option("--scale", help="Fit a scale with procrustes.")]
 PriorOption = Annotated[
-    str | None, typer.Option(help="analytic: shrink ridge toward the analytic map, not zero.")
+    str | None,
+    typer.Option(help="analytic: shrink ridge toward the analytic map, not toward zero."),
 ]
 
 

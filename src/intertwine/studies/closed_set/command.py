@@ -27,11 +27,16 @@ def closed_set(
     ] = None,
     control_random: Annotated[
         list[str] | None,
-        typer.Option(help="Make an untrained control of this space's encoder; repeatable."),
+        typer.Option(
+            help="Add an untrained copy of this space's encoder as a control; repeatable."
+        ),
     ] = None,
     allow_overlap: Annotated[
         bool,
-        typer.Option("--allow-overlap", help="Score rows that were fitted on too; says so first."),
+        typer.Option(
+            "--allow-overlap",
+            help="Also score rows that maps were fitted on; a warning says how many.",
+        ),
     ] = False,
     method: common.MethodOption = common.Method.ridge,
     alpha: common.AlphaOption = "1.0",

@@ -32,7 +32,8 @@ def linkage(
     known: Annotated[
         str | None,
         typer.Option(
-            help="Known pairs, comma-separated, such as 0,10,50,all; some up to all by default."
+            help="Numbers of known pairs, comma-separated, such as 0,10,50,all; by default several, "
+            "up to all."
         ),
     ] = None,
     folds: Annotated[int, typer.Option(help="Folds of people, at least 2.")] = 5,

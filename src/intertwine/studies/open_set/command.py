@@ -87,13 +87,14 @@ def open_set(
         Protocol | None, typer.Option(help="All choices at once: the paper's, or the best we know.")
     ] = None,
     space: Annotated[
-        Space, typer.Option(help="With --protocol best: leave the target's templates, or map both.")
+        Space,
+        typer.Option(help="With --protocol best: keep the target's templates, or map both sides."),
     ] = Space.target,
     replicates: Annotated[
         int, typer.Option(min=0, help="Bootstrap replicates over people; 0 for no intervals.")
     ] = 1000,
     refit: Annotated[
-        bool, typer.Option("--refit", help="Fit maps anew in every replicate; slow.")
+        bool, typer.Option("--refit", help="Fit the maps again in every replicate; slow.")
     ] = False,
     curve_points: Annotated[
         int, typer.Option(min=0, help="Points of the curve over fit rows; 0 for no curves.")

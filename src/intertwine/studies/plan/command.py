@@ -10,7 +10,7 @@ import typer
 
 from intertwine.console import options as common
 
-# What a script is told when nothing but embedding everything anew will do.
+# Exit code where nothing but embedding everything again will do.
 REEMBED_EXIT = 3
 MAPS = {"convert": "map.safetensors", "bridge": "bridge.safetensors"}
 
@@ -42,12 +42,15 @@ def plan(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option(help="File of the store's vectors: are the pairs of its domain?"),
+        typer.Option(
+            help="File of the store's vectors, to check that the pairs are of its domain."
+        ),
     ] = None,
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="File of items that belong together, such as pieces of a document: a group a line."
+            help="File of items that belong together, such as pieces of a document; one group "
+            "per line."
         ),
     ] = None,
     metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = Metric.cosine,
@@ -58,11 +61,11 @@ def plan(
         float, typer.Option(help="Share below which a converted store is not worth repairing.")
     ] = 0.5,
     folds: Annotated[int, typer.Option(help="Folds of pairs, at least 10.")] = 10,
-    rows: Annotated[int, typer.Option(help="The most pairs that are used.")] = 5000,
-    seed: Annotated[int, typer.Option(help="Of the draws of folds.")] = 0,
+    rows: Annotated[int, typer.Option(help="Use at most this many pairs.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of the random folds.")] = 0,
     json: common.JsonOption = False,
 ) -> None:
-    """Forecast how well a store would retrieve after each way to a new model; exit 3: re-embed."""
+    """Forecast what searches find after each way to move to a new model; exit 3: re-embed."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable

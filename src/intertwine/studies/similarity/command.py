@@ -32,7 +32,7 @@ def similarity(
     ] = None,
     closed_set: Annotated[
         Path | None,
-        typer.Option(help="Closed-set report over the same spaces, to compare measures with."),
+        typer.Option(help="Closed-set report over the same spaces, to compare the measures with."),
     ] = None,
     groups: Annotated[int, typer.Option(help="Row groups of the jackknife, at least 20.")] = 20,
     sample: Annotated[

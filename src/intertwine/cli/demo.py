@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from intertwine.console import options as common
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Say = Callable[[str, int, int], None]
 
 REPORT, OPEN_SET = "report", "open-set"
 
@@ -32,10 +27,8 @@ def demo(
 
     The report of the first is in OUT/report, that of the second in OUT/open-set.
     """
-    from intertwine.features import samples as face_sample
-    from intertwine.features import samples as imagenet
+    from intertwine.features import samples
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.features.samples import find_sample
     from intertwine.report import check_folder, require_report_extra
     from intertwine.storage.files import check_writable
     from intertwine.studies.closed_set.command import deliver
@@ -47,10 +40,10 @@ def demo(
     check_writable(out)
     common.hold(out)
     require_report_extra()
-    found = find_sample(imagenet.FILE, sample)
-    people = find_sample(face_sample.FILE, faces, option="--faces")
+    images = samples.find_sample(samples.FILE, sample)
+    people = samples.find_sample(samples.FACES_FILE, faces, option="--faces")
     with common.progress() as progress:
-        fit, evaluation, controls, notes = imagenet.unpack(found, out / "sample", progress=progress)
+        fit, evaluation, controls, notes = samples.unpack(images, out / "sample", progress=progress)
         result = closed_set(
             FeatureSet.open(fit),
             FeatureSet.open(evaluation),

@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 LONGEST_LIST = 8
 # The fact that holds shapes by name.
 TENSORS = "tensors"
+# Correlations and the like are printed in full only by --json.
+_REPORT_KEYS = (
+    "study",
+    "created",
+    "n",
+    "n_groups",
+    "n_fit",
+    "n_eval",
+    "method",
+    "alpha",
+    "intercept",
+    "precision",
+)
 
 
 def inspect(
@@ -40,6 +53,79 @@ def inspect(
         common.print_json(facts)
         return
     _print(facts)
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a feature set, map, moments, head, `.npy` file, labels or report holds."""
+    path = Path(path)
+    if not path.is_dir():
+        require_ordinary(path)
+    if (path / "report.json").is_file():
+        path = path / "report.json"
+    if path.is_dir():
+        return _feature_set(path)
+    if not path.is_file():
+        raise InputError(f"{path}: nothing there")
+    if path.name == "labels.npy":
+        labels = read_vector(path)
+        return {"kind": "labels", "rows": len(labels), "classes": int(np.unique(labels).size)}
+    if path.suffix == ".npy":
+        file = NpyFile(path)
+        return {"kind": "array", "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}
+    if path.suffix == ".json":
+        return _report(path)
+    if path.name.endswith(".head.safetensors"):
+        head = Head.load(path)
+        return {
+            "kind": "head",
+            "classes": head.n_classes,
+            "dim": head.dim,
+            "rank": int(np.linalg.matrix_rank(np.asarray(head.weight, np.float64))),
+            "fingerprint": head.fingerprint(),
+        }
+    header = read_header(path)
+    # Reading the arrays checks them against the header's checksum.
+    tensors, _ = read_tensors(path, kind=str(header.get("kind")))
+    facts = {key: _without_hashes(value) for key, value in _without_hashes(header).items()}
+    return {**facts, "tensors": {name: list(array.shape) for name, array in tensors.items()}}
+
+
+def _feature_set(path: Path) -> dict[str, Any]:
+    feature_set = FeatureSet.open(path)
+    spaces = {}
+    for name, space in feature_set.spaces.items():
+        head = feature_set.heads.get(name)
+        spaces[name] = {
+            "dim": space.dim,
+            "dtype": NpyFile(path / f"{name}.npy").dtype.name,
+            "classes": None if head is None else head.n_classes,
+            "fingerprint": space.fingerprint,
+            "encoder": feature_set.info[name].get("encoder"),
+        }
+    labels = feature_set.labels
+    return {
+        "kind": "feature set",
+        "rows": feature_set.n,
+        "ids": feature_set.has_ids,
+        "labels": None if labels is None else int(np.unique(labels).size),
+        "spaces": spaces,
+    }
+
+
+def _report(path: Path) -> dict[str, Any]:
+    value = read_report(path)
+    facts = {key: value[key] for key in _REPORT_KEYS if key in value}
+    facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}
+    return {"kind": "report", **facts, "pairs": value.get("pairs", [])}
+
+
+def _without_hashes(value: Any) -> Any:
+    """Return a header, or one of its parts, with the number of hashes in place of the hashes."""
+    if not isinstance(value, dict) or not isinstance(value.get("fitted_on"), dict):
+        return value
+    kept = value["fitted_on"]
+    counts = {key: len(each) if isinstance(each, list) else each for key, each in kept.items()}
+    return {**value, "fitted_on": counts}
 
 
 def _print(value: dict[str, Any], indent: str = "") -> None:
@@ -92,91 +178,3 @@ def _columns(rows: list[dict[str, Any]], width: int) -> list[str]:
     ]
     left = len(keys) - len(shown)
     return [*lines, f"and {counted(left, 'column')} more, which --json shows"] if left else lines
-
-
-# Correlations and the like are printed in full only by --json.
-_REPORT_KEYS = (
-    "study",
-    "created",
-    "n",
-    "n_groups",
-    "n_fit",
-    "n_eval",
-    "method",
-    "alpha",
-    "intercept",
-    "precision",
-)
-
-
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a feature set, map, moments, head, `.npy` file, labels or report holds."""
-    path = Path(path)
-    if not path.is_dir():
-        require_ordinary(path)
-    if (path / "report.json").is_file():
-        path = path / "report.json"
-    if path.is_dir():
-        return _feature_set(path)
-    if not path.is_file():
-        raise InputError(f"{path}: nothing there")
-    if path.name == "labels.npy":
-        labels = read_vector(path)
-        return {"kind": "labels", "rows": len(labels), "classes": int(np.unique(labels).size)}
-    if path.suffix == ".npy":
-        file = NpyFile(path)
-        return {"kind": "array", "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}
-    if path.suffix == ".json":
-        return _report(path)
-    if path.name.endswith(".head.safetensors"):
-        head = Head.load(path)
-        return {
-            "kind": "head",
-            "classes": head.n_classes,
-            "dim": head.dim,
-            "rank": int(np.linalg.matrix_rank(np.asarray(head.weight, np.float64))),
-            "fingerprint": head.fingerprint(),
-        }
-    header = read_header(path)
-    # Reading the arrays checks them against the header's checksum.
-    tensors, _ = read_tensors(path, kind=str(header.get("kind")))
-    facts = {key: _without_hashes(value) for key, value in _without_hashes(header).items()}
-    return {**facts, "tensors": {name: list(array.shape) for name, array in tensors.items()}}
-
-
-def _without_hashes(value: Any) -> Any:
-    """Return a header, or one of its parts, with the number of hashes in place of the hashes."""
-    if not isinstance(value, dict) or not isinstance(value.get("fitted_on"), dict):
-        return value
-    kept = value["fitted_on"]
-    counts = {key: len(each) if isinstance(each, list) else each for key, each in kept.items()}
-    return {**value, "fitted_on": counts}
-
-
-def _feature_set(path: Path) -> dict[str, Any]:
-    feature_set = FeatureSet.open(path)
-    spaces = {}
-    for name, space in feature_set.spaces.items():
-        head = feature_set.heads.get(name)
-        spaces[name] = {
-            "dim": space.dim,
-            "dtype": NpyFile(path / f"{name}.npy").dtype.name,
-            "classes": None if head is None else head.n_classes,
-            "fingerprint": space.fingerprint,
-            "encoder": feature_set.info[name].get("encoder"),
-        }
-    labels = feature_set.labels
-    return {
-        "kind": "feature set",
-        "rows": feature_set.n,
-        "ids": feature_set.has_ids,
-        "labels": None if labels is None else int(np.unique(labels).size),
-        "spaces": spaces,
-    }
-
-
-def _report(path: Path) -> dict[str, Any]:
-    value = read_report(path)
-    facts = {key: value[key] for key in _REPORT_KEYS if key in value}
-    facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}
-    return {"kind": "report", **facts, "pairs": value.get("pairs", [])}

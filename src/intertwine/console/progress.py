@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from intertwine.parallel.progress import Progress
 
 # Seconds between plain lines where there is no terminal.
 PLAIN_SECONDS = 10.0
 
 
 @contextmanager
-def progress(*, rate: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+def progress(*, rate: bool = False) -> Iterator[Progress]:
     """Show progress on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
     Yields a function of (what, done, total); `rate` adds how many a second are done.
@@ -27,11 +29,11 @@ def progress(*, rate: bool = False) -> Iterator[Callable[[str, int, int], None]]
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as RichProgress
 
     columns = (
         TextColumn("{task.description:24}"),
@@ -41,7 +43,7 @@ def progress(*, rate: bool = False) -> Iterator[Callable[[str, int, int], None]]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with RichProgress(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
         clock = _Clock()
 
@@ -68,7 +70,7 @@ class _Clock:
         return (done - before) / (now - began) if now > began else 0.0
 
 
-def _plain_progress(*, rate: bool) -> Callable[[str, int, int], None]:
+def _plain_progress(*, rate: bool) -> Progress:
     clock = _Clock()
     last = time.monotonic()
 

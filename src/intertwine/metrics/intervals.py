@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 DRAWS = 10_000
+REPLICATES = 1000
 
 
 def proportion_interval(successes: int, n: int) -> tuple[float, float]:
@@ -57,9 +58,6 @@ def percentile_interval(draws: Array) -> tuple[float, float]:
     tail = 50.0 * (1 - CONFIDENCE)
     low, high = np.percentile(draws, [tail, 100 - tail])
     return float(low), float(high)
-
-
-REPLICATES = 1000
 
 
 def people_counts(n_people: int, n_replicates: int = REPLICATES, *, seed: int = 0) -> Array:

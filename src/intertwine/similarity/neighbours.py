@@ -45,9 +45,56 @@ NEIGHBOURS = 10
 _ROUNDING = 1e-24
 
 
-def default_k(m: int) -> int:
-    """Return the number of neighbours for m rows: 10, or (m − 1)//2 where that is less."""
-    return min(NEIGHBOURS, (m - 1) // 2)
+def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
+    """Return the share of nearest neighbours that two spaces have in common.
+
+    Parameters
+    ----------
+    a, b
+        The same m rows in two spaces.
+    k
+        Neighbours; None is min(10, (m − 1)//2).
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    estimate
+        0 … 1, larger is more similar; its null is k/(m − 1). See `neighbours.alignment` for ties,
+        the interval, the null's variance, and where it is undefined.
+
+    Raises
+    ------
+    InputError
+        For k outside 1 … m − 1, and spaces with different numbers of rows.
+    """
+    return alignment(a, b, values="ones", k=k, seed=seed)
+
+
+def cknna(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
+    """Return the kernel alignment of two spaces over their mutual nearest neighbours.
+
+    Parameters
+    ----------
+    a, b
+        The same m rows in two spaces.
+    k
+        Neighbours; None is min(10, (m − 1)//2).
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    estimate
+        −1 … 1, larger is more similar; its null is about k/(m − 1). See `neighbours.alignment`
+        for ties, the interval, the null, and where it is undefined.
+
+    Raises
+    ------
+    InputError
+        For k outside 1 … m − 1, and spaces with different numbers of rows.
+    """
+    return alignment(a, b, values="kernel", k=k, seed=seed)
 
 
 def alignment(
@@ -94,6 +141,11 @@ def alignment(
     return row_estimate(score, spread, null, variance, lowest)
 
 
+def default_k(m: int) -> int:
+    """Return the number of neighbours for m rows: 10, or (m − 1)//2 where that is less."""
+    return min(NEIGHBOURS, (m - 1) // 2)
+
+
 @dataclass(frozen=True)
 class _Graph:
     """The nearest neighbours of one space.
@@ -130,14 +182,6 @@ class _Graph:
         return view.once(("graph", k, values, seed), make)
 
 
-def _excess(mutual: sparse.csr_array, left: _Graph, right: _Graph, score: float) -> float:
-    """Return 4 Σ e_ij² over pairs, e = what i, j and j, i add on average to first order."""
-    own = left.squares / left.own + right.squares / right.own
-    added = mutual - score / 2 * own
-    both = (added + added.T) / 2
-    return 4 * float(both.multiply(both).sum())
-
-
 def _kernel(view: RowView, rows: Array, columns: Array) -> Array:
     """Return z_i·z_j of every row with its neighbours, (entries,), in blocks of rows."""
     xp = namespace(view.features)
@@ -150,53 +194,9 @@ def _kernel(view: RowView, rows: Array, columns: Array) -> Array:
     return np.concatenate(parts)
 
 
-def cknna(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
-    """Return the kernel alignment of two spaces over their mutual nearest neighbours.
-
-    Parameters
-    ----------
-    a, b
-        The same m rows in two spaces.
-    k
-        Neighbours; None is min(10, (m − 1)//2).
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    estimate
-        −1 … 1, larger is more similar; its null is about k/(m − 1). See `neighbours.alignment`
-        for ties, the interval, the null, and where it is undefined.
-
-    Raises
-    ------
-    InputError
-        For k outside 1 … m − 1, and spaces with different numbers of rows.
-    """
-    return alignment(a, b, values="kernel", k=k, seed=seed)
-
-
-def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
-    """Return the share of nearest neighbours that two spaces have in common.
-
-    Parameters
-    ----------
-    a, b
-        The same m rows in two spaces.
-    k
-        Neighbours; None is min(10, (m − 1)//2).
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    estimate
-        0 … 1, larger is more similar; its null is k/(m − 1). See `neighbours.alignment` for ties,
-        the interval, the null's variance, and where it is undefined.
-
-    Raises
-    ------
-    InputError
-        For k outside 1 … m − 1, and spaces with different numbers of rows.
-    """
-    return alignment(a, b, values="ones", k=k, seed=seed)
+def _excess(mutual: sparse.csr_array, left: _Graph, right: _Graph, score: float) -> float:
+    """Return 4 Σ e_ij² over pairs, e = what i, j and j, i add on average to first order."""
+    own = left.squares / left.own + right.squares / right.own
+    added = mutual - score / 2 * own
+    both = (added + added.T) / 2
+    return 4 * float(both.multiply(both).sum())

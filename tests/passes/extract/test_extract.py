@@ -256,8 +256,8 @@ class TestResume:
         """Killed at random moments and started again, a run ends with the same bytes."""
         images, uris = inputs
         code = (
-            "import time; from intertwine.passes import extract as module, extract_run; "
-            "extract_run.COMMIT_SECONDS = 0; "
+            "import time; from intertwine.passes.extract import extract as module, run; "
+            "run.COMMIT_SECONDS = 0; "
             f"module.extract({str(images)!r}, {uris!r}, {str(tmp_path / 'set')!r}, batch_size=4, "
             "threads=1, progress=lambda d, n: (print(d, n, flush=True), time.sleep(0.1)))"
         )

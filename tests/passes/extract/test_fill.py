@@ -42,8 +42,8 @@ def contents(folder):
 def start(inputs, out, part):
     """Start a process that fills a part, slowly, and says so before each batch."""
     code = (
-        "import time; from intertwine.passes import extract as module, extract_run; "
-        "extract_run.COMMIT_SECONDS = 0; input(); "
+        "import time; from intertwine.passes.extract import extract as module, run; "
+        "run.COMMIT_SECONDS = 0; input(); "
         f"module.extract({str(inputs[0])!r}, {inputs[1]!r}, {str(out)!r}, batch_size=4, threads=1, "
         f"fill={part!r}, progress=lambda d, n: (print(d, flush=True), time.sleep(0.02)))"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from intertwine.encoders.encoder import Encoder
     from intertwine.inputs.tables.columns import Columns
+    from intertwine.parallel.progress import RowProgress
     from intertwine.parallel.workers import Workers
 
 
@@ -58,7 +59,7 @@ def extract(
     skip_bad: bool = False,
     leave_out: Collection[str] = (),
     columns: Columns | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: RowProgress | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run images or texts through encoders into a feature set, and return a JSON-ready summary.
@@ -130,6 +131,18 @@ def extract(
     require_outside(out, input)
     _check(encoder_uris, batch_size, dtype)
     in_parts = _in_parts(workers, fill)
+    options = _Options(
+        batch_size=batch_size,
+        dtype=dtype,
+        readers=readers,
+        threads=threads,
+        device=device,
+        precision=precision,
+        rows=rows,
+        skip_bad=skip_bad,
+        leave_out=tuple(leave_out),
+        columns=columns,
+    )
     began = time.monotonic()
     encoders = [
         open_encoder(uri, threads=threads, device=device, precision=precision)
@@ -141,21 +154,49 @@ def extract(
     notes = _noted(listed, encoders, notify or _silent)
     gone = {*left_out(Path(out)), *leave_out}
     listed = listed.without(gone) if gone else listed
+    progress = progress or _silent
     if workers is not None:
-        call = {
-            "batch_size": batch_size,
-            "dtype": dtype,
-            "readers": readers,
-            "threads": threads,
-            "device": device,
-            "precision": precision,
-            "rows": rows,
-            "skip_bad": skip_bad,
-            "leave_out": tuple(leave_out),
-            "columns": columns,
-        }
-        run_part = partial(_fill, str(input), list(encoder_uris), str(out), call)
-        _share_out(workers, run_part, len(listed), batch_size, progress or _silent)
+        run_part = partial(_fill, str(input), list(encoder_uris), str(out), options)
+        _share_out(workers, run_part, len(listed), batch_size, progress)
+    run, faces = _write(out, listed, encoders, options, fill=fill, crops=crops, progress=progress)
+    seconds = (time.monotonic() - began, run.seconds)
+    summary = summarise(out, encoders, run.done, rows=run.n_rows, seconds=seconds)
+    return {
+        "warnings": list(listed.notes),
+        "notes": notes,
+        **summary,
+        "turned": None if workers is not None else run.turned,
+        "faces": None if faces is None else summarise_faces(faces, listed.ids),
+    }
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of `extract` that its workers get too."""
+
+    batch_size: int
+    dtype: str
+    readers: int | None
+    threads: int | None
+    device: str
+    precision: str
+    rows: tuple[int, int] | None
+    skip_bad: bool
+    leave_out: tuple[str, ...]
+    columns: Columns | None
+
+
+def _write(
+    out: str | os.PathLike[str],
+    listed: ImageList | TextList,
+    encoders: Sequence[Encoder],
+    options: _Options,
+    *,
+    fill: tuple[int, int] | None,
+    crops: bool,
+    progress: RowProgress,
+) -> tuple[ExtractRun, FaceCache | None]:
+    """Write the rows that the set lacks; return the run, and the faces if any are cropped."""
     with ExitStack() as stack:
         detector = stack.enter_context(face_detector()) if crops else None
         writer = stack.enter_context(
@@ -165,31 +206,23 @@ def extract(
                 ids=listed.ids,
                 labels=listed.labels,
                 classes=listed.classes,
-                source=_source(listed, rows, columns),
+                source=_source(listed, options.rows, options.columns),
                 fill=fill,
             )
         )
         faces = None if detector is None else FaceCache(out, detector)
         for encoder in encoders:
-            writer.add_space(space_record(encoder, dtype))
-        work = plan(writer, encoders, batch_size)
+            writer.add_space(space_record(encoder, options.dtype))
+        work = plan(writer, encoders, options.batch_size)
         if isinstance(listed, ImageList):
-            batches = read_images(listed, work, workers=readers, faces=faces)
+            batches = read_images(listed, work, workers=options.readers, faces=faces)
         else:
             batches = read_texts(listed, work)
-        run = ExtractRun(listed, writer, faces, skip_bad=skip_bad)
-        run.run(batches, sum(len(batch) for batch, _ in work), progress or _silent)
+        run = ExtractRun(listed, writer, faces, skip_bad=options.skip_bad)
+        run.run(batches, sum(len(batch) for batch, _ in work), progress)
         if fill is None:
             run.leave_out_bad()
-    seconds = (time.monotonic() - began, run.seconds)
-    summary = summarise(out, encoders, run.done, rows=writer.n, seconds=seconds)
-    return {
-        "warnings": list(listed.notes),
-        "notes": notes,
-        **summary,
-        "turned": None if workers is not None else run.turned,
-        "faces": None if faces is None else summarise_faces(faces, listed.ids),
-    }
+    return run, faces
 
 
 def _in_parts(workers: Workers | None, fill: tuple[int, int] | None) -> str | None:
@@ -218,7 +251,7 @@ def _share_out(
     run_part: Callable[[tuple[int, int]], int],
     n_rows: int,
     batch_size: int,
-    progress: Callable[[int, int], None],
+    progress: RowProgress,
 ) -> None:
     """Fill ranges of whole batches on workers, one each; the caller does what they leave."""
     batches = -(-n_rows // batch_size)
@@ -230,11 +263,9 @@ def _share_out(
         progress(done, n_rows)
 
 
-def _fill(
-    source: str, uris: list[str], out: str, call: dict[str, Any], rows: tuple[int, int]
-) -> int:
+def _fill(source: str, uris: list[str], out: str, options: _Options, rows: tuple[int, int]) -> int:
     """Extract some rows of the set beside other workers; return how many they are."""
-    extract(source, uris, out, fill=rows, **call)
+    extract(source, uris, out, fill=rows, **vars(options))
     return rows[1] - rows[0]
 
 

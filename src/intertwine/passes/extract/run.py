@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from intertwine.encoders.encoder import Encoder
     from intertwine.encoders.preprocessing import Preprocessing, ResizeKey
@@ -18,64 +18,7 @@ if TYPE_CHECKING:
     from intertwine.inputs.images.listing import ImageList
     from intertwine.inputs.texts import TextList
     from intertwine.numerics.arrays import Array
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rows, the encoders that lack their features, and what those networks read.
-
-    `bad` says by row what is wrong with an image that cannot be read; `pixels` are (n, h, w, 3)
-    uint8 by the resizing that they come from; `turned` counts images whose cameras recorded an
-    orientation.
-    """
-
-    rows: range
-    wanted: list[Encoder]
-    bad: dict[int, str] = field(default_factory=dict)
-    pixels: dict[ResizeKey, Array] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
-    turned: int = 0
-
-    def input(self, encoder: Encoder) -> Array | list[str]:
-        """Return what an encoder reads."""
-        if encoder.reads == "texts":
-            return self.texts
-        return self.pixels[resize_key(encoder)]
-
-
-def resize_key(encoder: Encoder) -> ResizeKey:
-    """Return what an encoder of images must share with another to share its pixels."""
-    return cast("Preprocessing", encoder.preprocessing).resize_key
-
-
-def read_texts(texts: TextList, work: Sequence[tuple[range, list[Encoder]]]) -> Iterator[Batch]:
-    """Yield batches of texts in order; `work` holds their rows and the encoders that want them."""
-    for rows, wanted in work:
-        yield Batch(rows, wanted, texts=texts.texts(rows))
-
-
-def plan(
-    writer: FeatureSetWriter, encoders: Sequence[Encoder], batch_size: int
-) -> list[tuple[range, list[Encoder]]]:
-    """Return the batches of the absolute grid that lack rows, and the encoders that lack them.
-
-    The grid begins at row 0 whatever is done already.
-    """
-    missing = {encoder.name: writer.missing(encoder.name) for encoder in encoders}
-    work = []
-    for start in range(0, writer.n, batch_size):
-        batch = range(start, min(writer.n, start + batch_size))
-        wanted = [encoder for encoder in encoders if overlaps(missing[encoder.name], batch)]
-        if wanted:
-            work.append((batch, wanted))
-    return work
-
-
-def overlaps(ranges: Sequence[tuple[int, int]], batch: range) -> list[tuple[int, int]]:
-    """Return the parts of ascending ranges of rows that lie in a batch."""
-    cut = ((max(start, batch.start), min(stop, batch.stop)) for start, stop in ranges)
-    return [(start, stop) for start, stop in cut if start < stop]
-
+    from intertwine.parallel.progress import RowProgress
 
 # Rows are brought to disk and marked complete this often.
 COMMIT_SECONDS = 2.0
@@ -103,9 +46,12 @@ class ExtractRun:
         self.seconds = 0.0
         self.turned = 0
 
-    def run(
-        self, batches: Iterable[Batch], total: int, progress: Callable[[int, int], None]
-    ) -> None:
+    @property
+    def n_rows(self) -> int:
+        """Rows of the set, without those that were left out."""
+        return self._writer.n
+
+    def run(self, batches: Iterable[Batch], total: int, progress: RowProgress) -> None:
         """Extract batches, `total` rows in all; whatever ends it, what was written is committed."""
         seen, committed = 0, (began := time.monotonic())
         progress(0, total)
@@ -168,6 +114,63 @@ class ExtractRun:
         if self._faces is not None:
             self._faces.commit()
         self._writer.commit()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows, the encoders that lack their features, and what those networks read.
+
+    `bad` says by row what is wrong with an image that cannot be read; `pixels` are (n, h, w, 3)
+    uint8 by the resizing that they come from; `turned` counts images whose cameras recorded an
+    orientation.
+    """
+
+    rows: range
+    wanted: list[Encoder]
+    bad: dict[int, str] = field(default_factory=dict)
+    pixels: dict[ResizeKey, Array] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    turned: int = 0
+
+    def input(self, encoder: Encoder) -> Array | list[str]:
+        """Return what an encoder reads."""
+        if encoder.reads == "texts":
+            return self.texts
+        return self.pixels[resize_key(encoder)]
+
+
+def resize_key(encoder: Encoder) -> ResizeKey:
+    """Return what an encoder of images must share with another to share its pixels."""
+    return cast("Preprocessing", encoder.preprocessing).resize_key
+
+
+def read_texts(texts: TextList, work: Sequence[tuple[range, list[Encoder]]]) -> Iterator[Batch]:
+    """Yield batches of texts in order; `work` holds their rows and the encoders that want them."""
+    for rows, wanted in work:
+        yield Batch(rows, wanted, texts=texts.texts(rows))
+
+
+def plan(
+    writer: FeatureSetWriter, encoders: Sequence[Encoder], batch_size: int
+) -> list[tuple[range, list[Encoder]]]:
+    """Return the batches of the absolute grid that lack rows, and the encoders that lack them.
+
+    The grid begins at row 0 whatever is done already.
+    """
+    missing = {encoder.name: writer.missing(encoder.name) for encoder in encoders}
+    work = []
+    for start in range(0, writer.n, batch_size):
+        batch = range(start, min(writer.n, start + batch_size))
+        wanted = [encoder for encoder in encoders if overlaps(missing[encoder.name], batch)]
+        if wanted:
+            work.append((batch, wanted))
+    return work
+
+
+def overlaps(ranges: Sequence[tuple[int, int]], batch: range) -> list[tuple[int, int]]:
+    """Return the parts of ascending ranges of rows that lie in a batch."""
+    cut = ((max(start, batch.start), min(stop, batch.stop)) for start, stop in ranges)
+    return [(start, stop) for start, stop in cut if start < stop]
 
 
 def _between(part: tuple[int, int], bad: Iterable[int]) -> list[tuple[int, int]]:

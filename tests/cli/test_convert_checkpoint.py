@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intertwine.encoders import convert_checkpoint as module
+from intertwine.encoders.checkpoints import convert as module
 
 SUMMARY = {"out": "o", "architecture": "resnet-50", "tensors": 328, "weights": 7, "source": {}}
 

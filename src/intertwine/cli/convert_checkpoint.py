@@ -26,7 +26,7 @@ def convert_checkpoint(
     json: common.JsonOption = False,
 ) -> None:
     """Convert a checkpoint of arcface-tf2 or slim's Inception-v2 to torch; needs TensorFlow."""
-    from intertwine.encoders.convert_checkpoint import convert_checkpoint as run
+    from intertwine.encoders.checkpoints.convert import convert_checkpoint as run
 
     common.hold(out)
     summary = run(checkpoint, out, arch=arch)

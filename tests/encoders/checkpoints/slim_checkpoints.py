@@ -18,7 +18,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 
-from intertwine.encoders.convert_checkpoint import convert_checkpoint
+from intertwine.encoders.checkpoints.convert import convert_checkpoint
 from intertwine.errors import IntertwineError
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.tensorflow_scripts import run_script
 
-from intertwine.encoders.convert_checkpoint import is_of_training, slim_weights
+from intertwine.encoders.checkpoints.convert import is_of_training, slim_weights
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import FileFormatError
 from intertwine.storage.files import read_header, read_tensors

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from tests.tensorflow_scripts import run_script
 
-from intertwine.encoders.convert_checkpoint import convert_checkpoint, torch_weights
+from intertwine.encoders.checkpoints.convert import arcface_weights, convert_checkpoint
+from intertwine.encoders.checkpoints.reading import Variable, checkpoint_prefix, read_variables
 from intertwine.encoders.faces.arcface import ARCHITECTURES
 from intertwine.encoders.registry import open_encoder
-from intertwine.encoders.tensorflow import Variable, checkpoint_prefix, read_variables
 from intertwine.errors import FileFormatError, InputError, MissingExtraError
 from intertwine.storage.files import read_header, read_tensors
 
@@ -102,7 +102,7 @@ class TestNames:
             variable(f"{part}2/moving_mean", "c/moving_mean", mean),
             variable("layer_with_weights-1/layer_with_weights-1/kernel", "dense_9/kernel", dense),
         ]
-        got = torch_weights(given, where="net")
+        got = arcface_weights(given, where="net")
         assert list(got) == ["a.weight", "b.weight", "c.running_mean", "output.dense.weight"]
         np.testing.assert_array_equal(got["a.weight"][6, 3, 2, 4], np.float32(conv[2, 4, 3, 6]))
         np.testing.assert_array_equal(
@@ -122,7 +122,7 @@ class TestNames:
     def test_no_place(self, path, name):
         """A variable that such a network does not have is named."""
         with pytest.raises(FileFormatError, match=rf"variable {name} \({path}\) has no place"):
-            torch_weights([variable(path, name, [1])], where="net")
+            arcface_weights([variable(path, name, [1])], where="net")
 
     def test_twice(self):
         """Two variables for one weight are refused."""
@@ -131,7 +131,7 @@ class TestNames:
             for i in range(2)
         ]
         with pytest.raises(FileFormatError, match=r"a/bias .* has no place"):
-            torch_weights(twice, where="net")
+            arcface_weights(twice, where="net")
 
 
 class TestArguments:

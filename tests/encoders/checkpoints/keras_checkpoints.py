@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from intertwine.encoders.convert_checkpoint import convert_checkpoint
+from intertwine.encoders.checkpoints.convert import convert_checkpoint
 from intertwine.errors import IntertwineError
 
 BACKBONES = {"mobilenet-v2": "MobileNetV2", "resnet-50": "ResNet50"}

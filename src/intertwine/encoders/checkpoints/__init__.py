@@ -1,0 +1,1 @@
+"""TensorFlow checkpoints as weights for torch."""

@@ -47,5 +47,12 @@ def leads_to(scores: Sequence[str], logits: Array, output: Array) -> bool:
     values = logits.reshape(len(logits), -1).astype(np.float64)
     for name in scores:
         values = SCORES[name](values)
+    return same_scores(values, output)
+
+
+def same_scores(values: Array, output: Array, *, slack: float = 0.0) -> bool:
+    """Return whether scores (n, K) are a network's output; `slack` is what its rounding may differ by."""
+    if output.dtype.kind in "iu" or output.size != values.size:
+        return False
     # Of one image at a time the axis of images may be gone.
-    return output.size == values.size and same_output(values, output.reshape(values.shape))
+    return same_output(values, output.reshape(values.shape), slack=slack)

@@ -9,7 +9,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from intertwine.encoders.registry import open_encoder
-from intertwine.encoders.tflite.graph import Graph
+from intertwine.encoders.tflite.graph import TfliteGraph
 from intertwine.errors import FileFormatError, InputError
 
 RNG = np.random.default_rng(0)
@@ -283,7 +283,7 @@ class TestOutputs:
         path = file.save(tmp_path / "net.tflite", "image", "logits aux")
         encoder = open_encoder(f"tflite:{path}")
         assert encoder.head.n_classes == K
-        assert "first output, logits; aux has another" in encoder.notes[0]
+        assert "first output, logits (4 values); aux (3 values) has another" in encoder.notes[0]
         assert open_encoder(f"tflite:{path}?output=aux").notes == ()
 
     def test_scores_by_pairs(self, tmp_path, floating):
@@ -307,13 +307,13 @@ class TestOutputs:
 
     def test_compared(self, classifier, monkeypatch):
         """A head that is read wrongly is refused."""
-        right = Graph.head
+        right = TfliteGraph.biases
 
-        def wrong(self, name, operator):
-            head = right(self, name, operator)
-            return type(head)(head.weight, head.bias + np.abs(head.bias).max())
+        def wrong(self, node):
+            (bias,) = right(self, node)
+            return [bias + np.abs(bias).max()]
 
-        monkeypatch.setattr(Graph, "head", wrong)
+        monkeypatch.setattr(TfliteGraph, "biases", wrong)
         with pytest.raises(InputError, match="does not make the network's own output"):
             open_encoder(f"tflite:{classifier}")
         with pytest.raises(InputError, match="does not make the network's own output"):
@@ -371,17 +371,19 @@ class TestErrors:
         file.operator("FULLY_CONNECTED", "flat v none", "b", "FullyConnectedOptions")
         file.operator("FULLY_CONNECTED", "flat w b", "logits", "FullyConnectedOptions")
         path = file.save(tmp_path / "net.tflite", "image", "logits")
-        with pytest.raises(InputError, match="the bias of layer logits is no constant"):
+        with pytest.raises(InputError, match=r"logits is no plain .* constant weights and biases"):
             open_encoder(f"tflite:{path}")
 
     def test_unknown_layer(self, classifier):
         """A tensor that is not there is answered with those that linear layers make."""
-        with pytest.raises(InputError, match="no tensor 'x'; its last linear layers make logits"):
+        with pytest.raises(InputError, match="no layer 'x'; its last linear layers are logits"):
             open_encoder(f"tflite:{classifier}?layer=x")
 
     def test_layer_of_another_type(self, classifier):
         """A layer that is not linear is no head."""
-        with pytest.raises(InputError, match="layer flat is no plain fully connected layer"):
+        with pytest.raises(
+            InputError, match="layer flat is a RESHAPE, expected FULLY_CONNECTED, CONV_2D"
+        ):
             open_encoder(f"tflite:{classifier}?layer=flat")
 
     @pytest.mark.parametrize(
@@ -420,7 +422,7 @@ class TestErrors:
     def test_unreadable(self, tmp_path):
         """A file that cannot be read is named with the reason."""
         with pytest.raises(FileFormatError, match="is a folder, expected a file"):
-            Graph(tmp_path, "net")
+            TfliteGraph(tmp_path, "net")
 
     def test_unread_type(self, tmp_path, floating):
         """Weights of a type that is not read are refused by the type's name."""

@@ -15,7 +15,6 @@ weights=random:SEED the same architecture with fresh weights, head included
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,18 @@ from intertwine.encoders.encoder import (
     drop_background,
     probe_dim,
 )
+from intertwine.encoders.linear_layer import (
+    as_vectors,
+    check_head,
+    find,
+    last_linear,
+    named_linear,
+)
+from intertwine.encoders.outputs import choose_output, other_heads, require_last
 from intertwine.encoders.preprocessing import Preprocessing, filled_up
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.spaces import Head
 from intertwine.storage.files import sha256_file, sha256_tensors
 from intertwine.wording import named
 
@@ -39,10 +45,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from intertwine.encoders.execution import Execution
-    from intertwine.encoders.onnx.graph import Graph, LinearLayer
+    from intertwine.encoders.onnx.graph import OnnxGraph, OnnxLayer
     from intertwine.encoders.uri import EncoderUri
     from intertwine.numerics.arrays import Array
 
+# Axes of the positions in a map.
+_POSITIONS = (2, 3)
 # Counts of channels, other than three, that no side of an image has.
 _OTHER_CHANNELS = (1, 2, 4)
 _DTYPES = {1: "float32", 10: "float16", 11: "float64", 2: "uint8"}
@@ -62,33 +70,35 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """
     onnx = import_extra("onnx", "onnx")
     import_extra("onnxruntime", "onnx")
-    from intertwine.encoders.onnx.graph import Graph
+    from intertwine.encoders.onnx.graph import OnnxGraph
 
     where = uri.where
     execution.require_plain(where)
     path = Path(uri.path)
     model, weights_sha256 = _load(onnx, path)
-    parameters = _count(Graph(model, where, path.parent))
+    parameters = _count(OnnxGraph(model, where, path.parent))
     seed = asked_weights(uri, files=False).seed
     if seed is not None:
         from intertwine.encoders.onnx.untrained import randomise
 
         drawn = randomise(model, seed, where, path.parent)
         weights_sha256 = sha256_tensors(drawn, {"architecture": weights_sha256})
-    graph = Graph(model, where, path.parent)
+    graph = OnnxGraph(model, where, path.parent)
     preprocessing = _preprocessing(graph, uri)
-    output = _output(graph, uri)
+    output = choose_output(graph, uri.options.get("output"))
     split, layer = _split(graph, uri, output)
     run = _Runner(graph, [split], preprocessing, threads=execution.threads)
     features = _vectors(run, pooled=layer is not None and layer.pooled)
     blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
-    head = None if layer is None else Head(layer.weight, layer.bias)
+    head = None if layer is None else layer.head
     dim = probe_dim(features(preprocessing.apply(blank)), where=where, head=head)
-    if layer is not None and head is not None:
-        from intertwine.encoders.onnx.check import check_head
-
+    if layer is not None:
         whole = _Runner(graph, [layer.logits, output], preprocessing, threads=execution.threads)
-        check_head(graph, layer, head, features, whole, preprocessing)
+        batch = preprocessing.apply(preprocessing.noise(2))
+        tensors = whole(batch)
+        logits = as_vectors(tensors[0], pooled=layer.pooled, axes=_POSITIONS)
+        made = graph.as_reals(layer, tensors[-1])
+        check_head(graph, layer, features(batch), logits, made)
     return Encoder(
         name=uri.name,
         uri=str(uri),
@@ -98,7 +108,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         weights_sha256=weights_sha256,
         split=split,
         parameters=parameters,
-        notes=_notes(graph, layer, output, uri),
+        notes=() if layer is None else other_heads(graph, layer, output, uri),
         **accuracies(uri),
         run=features,
     )
@@ -156,14 +166,14 @@ def _inner_tensors(graph: Any) -> Iterator[Any]:
                 yield from _inner_tensors(inner)
 
 
-def _count(graph: Graph) -> int:
-    used = {name for node in graph.nodes for name in node.input}
+def _count(graph: OnnxGraph) -> int:
+    used = {name for node in graph.nodes for name in node.inputs}
     counted = (t for name, t in graph.initializers.items() if name in used)
     # Floating-point and 8-bit tensors are weights; integers of 32 and 64 bits are shapes.
     return sum(int(np.prod(t.dims)) for t in counted if t.data_type in {1, 2, 3, 10, 11, 16})
 
 
-def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
+def _preprocessing(graph: OnnxGraph, uri: EncoderUri) -> Preprocessing:
     if len(graph.inputs) != 1:
         names = [value.name for value in graph.inputs]
         raise InputError(f"{graph.where}: got inputs {named(names)}, expected one, the image")
@@ -180,7 +190,7 @@ def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
     return Preprocessing.from_uri(uri, fixed=fixed, layout=layout, dtype=_DTYPES[tensor.elem_type])
 
 
-def _layout(graph: Graph, shape: list[int], uri: EncoderUri) -> str:
+def _layout(graph: OnnxGraph, shape: list[int], uri: EncoderUri) -> str:
     """Return where the three channels stand in an input of a shape, 0 where it is open."""
     channels = {"nchw": shape[1], "nhwc": shape[3]}
     asked = uri.choice("layout", ("nchw", "nhwc")) if "layout" in uri.options else None
@@ -201,53 +211,14 @@ def _layout(graph: Graph, shape: list[int], uri: EncoderUri) -> str:
     return asked or shown[0]
 
 
-def _output(graph: Graph, uri: EncoderUri) -> str:
-    """Return the name of the output to take, the first where the URI names none."""
-    names = [value.name for value in graph.model.graph.output]
-    name = uri.options.get("output", names[0])
-    if name not in names:
-        raise InputError(f"{graph.where}: no output {name}; it has {', '.join(names)}")
-    return str(name)
-
-
-def _split(graph: Graph, uri: EncoderUri, output: str) -> tuple[str, LinearLayer | None]:
+def _split(graph: OnnxGraph, uri: EncoderUri, output: str) -> tuple[str, OnnxLayer | None]:
     """Return the name of the features, and the linear layer that is the head."""
     name = uri.options.get("layer")
     if uri.choice("head", ("auto", "none")) == "none":
-        return graph.find(name).output[0] if name else output, None
-    if name:
-        layer = graph.named_linear(name, output)
-        return layer.features, layer
-    others = [value.name for value in graph.model.graph.output if value.name != output]
-    further = next((other for other in others if graph.leads_on(output, other)), None)
-    if "output" not in uri.options and further is not None:
-        raise InputError(
-            f"{graph.where}: its output {further} is made from its first one, {output}, by another "
-            f"layer, so which are its classes is open; give output={output} or output={further}"
-        )
-    layer = graph.last_linear(output)
+        return find(graph, name).outputs[0] if name else output, None
+    require_last(graph, output, uri)
+    layer = named_linear(graph, name, output) if name else last_linear(graph, output)
     return layer.features, layer
-
-
-def _notes(
-    graph: Graph, layer: LinearLayer | None, output: str, uri: EncoderUri
-) -> tuple[str, ...]:
-    """Return a note about other outputs that have a head of their own, if there are any."""
-    if layer is None or uri.options.keys() & {"layer", "output"}:
-        return ()
-    heads = {}
-    for other in (value.name for value in graph.model.graph.output):
-        with suppress(InputError):
-            heads[other] = graph.last_linear(other)
-    others = [name for name, head in heads.items() if head.features != layer.features]
-    if not others:
-        return ()
-    shown = ", ".join(f"{name} ({len(heads[name].bias)} values)" for name in others)
-    note = (
-        f"{graph.where}: the head is that of its first output, {output} ({len(layer.bias)} values); "
-        f"{shown} has another; choose with output=NAME"
-    )
-    return (note,)
 
 
 class _Runner:
@@ -267,7 +238,7 @@ class _Runner:
 
     def __init__(
         self,
-        graph: Graph,
+        graph: OnnxGraph,
         outputs: list[str],
         preprocessing: Preprocessing,
         *,
@@ -345,11 +316,7 @@ def _vectors(run: _Runner, *, pooled: bool) -> Callable[[Array], Array]:
     """Return the function from batches to features (n, d) where a network makes one tensor."""
 
     def features(batch: Array) -> Array:
-        (found,) = run(batch)
-        if found.ndim == 4 and pooled:
-            return np.asarray(found.mean(axis=(2, 3)))
-        if found.ndim == 4 and found.shape[2:] == (1, 1):
-            return found[:, :, 0, 0]
-        return found
+        (tensor,) = run(batch)
+        return as_vectors(tensor, pooled=pooled, axes=_POSITIONS)
 
     return features

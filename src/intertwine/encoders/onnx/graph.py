@@ -1,8 +1,7 @@
-"""Reading an ONNX graph: constants, and the last linear layer before the output."""
+"""An ONNX file as a graph of nodes and constants, and onnxruntime sessions of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,81 +9,52 @@ import onnx
 import onnxruntime
 from onnx import external_data_helper, helper, numpy_helper
 
-from intertwine.errors import InputError
+from intertwine.encoders.linear_layer import LinearLayer, Node, Role, ancestors
+from intertwine.encoders.scores import SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from intertwine.numerics.arrays import Array
 
-LINEAR = ("Gemm", "MatMul", "Conv")
-POOL = "GlobalAveragePool"
-# Functions of the logits that keep the order of the classes.
-SCORES = ("LogSoftmax", "Sigmoid", "Softmax")
-# What may stand between the last linear layer and the output: these, shapes and rounding.
-_HARMLESS = {
-    *SCORES,
-    "Cast",
-    "DequantizeLinear",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    POOL,
-    "QuantizeLinear",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
+OnnxNode = Node[str]
+OnnxLayer = LinearLayer[str]
+_ROUNDING = "QuantizeLinear"
+_ROLES = {
+    **dict.fromkeys(("Gemm", "MatMul", "Conv"), Role.LINEAR),
+    "Add": Role.BIAS,
+    "GlobalAveragePool": Role.POOL,
+    **dict.fromkeys((_ROUNDING, "DequantizeLinear"), Role.ROUNDING),
+    **dict.fromkeys(SCORES, Role.SCORE),
+    **dict.fromkeys(
+        ("Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), Role.SHAPE
+    ),
 }
 
 
-@dataclass(frozen=True)
-class LinearLayer:
-    """A fully connected layer or 1×1 convolution with constant weights.
+class OnnxGraph:
+    """An ONNX model as a `Graph`; the model is not changed.
 
-    Parameters
-    ----------
-    features
-        Name of the tensor it reads.
-    weight
-        (K, d) float32.
-    bias
-        (K,) float32.
-    logits
-        Name of the tensor that it makes, its bias added.
-    after
-        The nodes between that tensor and the output, in order.
+    `folder` is where weights lie that are stored beside the file.
     """
 
-    features: str
-    weight: Array
-    bias: Array
-    logits: str
-    after: tuple[Any, ...] = ()
-
-    @property
-    def pooled(self) -> bool:
-        """Whether its output is averaged over positions, so that its input may be too."""
-        return any(node.op_type == POOL for node in self.after)
-
-
-class Graph:
-    """An ONNX graph with the look-ups that walking backwards needs.
-
-    Parameters
-    ----------
-    model
-        The model; it is not changed.
-    where
-        What to call it in an error.
-    folder
-        Where weights lie that are stored beside the file.
-    """
+    roles = _ROLES
 
     def __init__(self, model: Any, where: str, folder: Path) -> None:
         self.model, self.where, self.folder = model, where, folder
-        self.nodes = list(model.graph.node)
-        self.producers = {name: node for node in self.nodes for name in node.output if name}
+        self.nodes = [
+            OnnxNode(
+                node.op_type,
+                node.name or next(iter(node.output), ""),
+                tuple(node.input),
+                tuple(node.output),
+                node,
+            )
+            for node in model.graph.node
+        ]
+        self.outputs = [str(value.name) for value in model.graph.output]
+        self._makers = {name: node for node in self.nodes for name in node.outputs if name}
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
 
     @property
@@ -92,18 +62,28 @@ class Graph:
         """The graph's inputs that are no weights."""
         return [value for value in self.model.graph.input if value.name not in self.initializers]
 
-    def constant(self, name: str) -> Array | None:
+    def name_of(self, tensor: str) -> str:
+        """Return the name itself."""
+        return tensor
+
+    def maker(self, tensor: str) -> OnnxNode | None:
+        """Return the node that makes a tensor."""
+        return self._makers.get(tensor)
+
+    def constant(self, tensor: str) -> Array | None:
         """Return a tensor's value when it depends on weights only, else None."""
-        if name in self.initializers:
-            return np.asarray(numpy_helper.to_array(self._loaded(name)))
-        nodes, leaves = self._ancestors(name)
+        if tensor in self.initializers:
+            return np.asarray(numpy_helper.to_array(self._loaded(tensor)))
+        nodes = ancestors(self, tensor)
+        names = {name for node in nodes for name in node.inputs if name}
+        leaves = {name for name in names if name not in self._makers}
         if not nodes or not leaves <= self.initializers.keys():
             return None
         graph = helper.make_graph(
-            nodes,
+            [node.proto for node in nodes],
             "constant",
             [],
-            [onnx.ValueInfoProto(name=name)],
+            [onnx.ValueInfoProto(name=tensor)],
             [self._loaded(leaf) for leaf in sorted(leaves)],
         )
         model = helper.make_model(
@@ -119,13 +99,66 @@ class Graph:
             external_data_helper.load_external_data_for_tensor(tensor, str(self.folder))
         return tensor
 
+    def weight(self, node: OnnxNode) -> Array | None:
+        """Return the weight (K, d) of a Gemm, a MatMul or a plain 1×1 convolution, else None."""
+        stored = self.constant(node.inputs[1])
+        read = {"Gemm": _gemm, "MatMul": _matmul, "Conv": _conv}[node.op]
+        return None if stored is None else read(stored, _attributes(node))
+
+    def biases(self, node: OnnxNode) -> list[Array]:
+        """Return the third input, times a Gemm's beta, flat; empty where it is no constant."""
+        if len(node.inputs) < 3 or not node.inputs[2]:
+            return []
+        bias = self.constant(node.inputs[2])
+        beta = np.float32(_attributes(node).get("beta", 1.0))
+        return [np.zeros(0) if bias is None else beta * bias.reshape(-1)]
+
+    def addend(self, node: OnnxNode) -> tuple[str, Array] | None:
+        """Return a linear layer's output that a constant is added to, and the constant, flat."""
+        for name, other in (node.inputs, node.inputs[::-1]):
+            maker = self.maker(name)
+            if maker is not None and self.roles.get(maker.op) is Role.LINEAR:
+                bias = self.constant(other)
+                if bias is not None:
+                    return name, bias.reshape(-1)
+        return None
+
+    def follow(self, node: OnnxNode, values: Array) -> tuple[Array, float] | None:
+        """Compute a score of logits, or their rounding where one step is for all channels."""
+        if node.op in SCORES:
+            return SCORES[node.op](values), 0.0
+        if node.op != _ROUNDING:
+            return values, 0.0
+        scale, zero, limits = self._steps(node)
+        if scale is None or scale.size != 1:
+            return None
+        step = float(scale.reshape(-1)[0])
+        stored = np.clip(np.rint(values / step) + zero, limits.min, limits.max)
+        return (stored - zero) * step, step
+
+    def _steps(self, node: OnnxNode) -> tuple[Array | None, float, Any]:
+        """Return the scale of a QuantizeLinear, its zero, and the limits of its integers."""
+        scale = self.constant(node.inputs[1])
+        zero = self.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+        zero = np.zeros(1, np.uint8) if zero is None else zero
+        if scale is None or zero.size != 1 or zero.dtype.kind not in "iu":
+            return None, 0.0, None
+        return scale, float(zero.reshape(-1)[0]), np.iinfo(zero.dtype)
+
+    def as_reals(self, layer: OnnxLayer, output: Array) -> Array:
+        """Return an output that a QuantizeLinear after a layer made as the reals it stands for."""
+        for node in layer.after:
+            if node.op == _ROUNDING and output.dtype.kind in "iu":
+                scale, zero, _ = self._steps(node)
+                if scale is not None:
+                    output = np.asarray((output.astype(np.float64) - zero) * scale.reshape(-1)[0])
+        return output
+
     def session(self, outputs: Sequence[str], *, threads: int | None) -> Any:
         """Return an onnxruntime session that makes some tensors and nothing that they do not need.
 
-        Raises
-        ------
-        ValueError, google.protobuf.message.EncodeError
-            When the model, what lies beside its file aside, is larger than 2 GB.
+        A ValueError or an EncodeError of protobuf is raised for a model that, what lies beside its
+        file aside, is larger than 2 GB.
         """
         own = list(self.model.graph.output)
         del self.model.graph.output[:]
@@ -136,134 +169,9 @@ class Graph:
             del self.model.graph.output[:]
             self.model.graph.output.extend(own)
 
-    def _ancestors(self, name: str) -> tuple[list[Any], set[str]]:
-        """Return the nodes that make a tensor, in graph order, and the leaves they start from."""
-        found, leaves, stack = set(), set(), [name]
-        while stack:
-            tensor = stack.pop()
-            node = self.producers.get(tensor)
-            if node is None:
-                leaves.add(tensor)
-            elif id(node) not in found:
-                found.add(id(node))
-                stack += [value for value in node.input if value]
-        return [node for node in self.nodes if id(node) in found], leaves
 
-    def find(self, layer: str) -> Any:
-        """Return the node that has a name, or makes a tensor of that name.
-
-        Raises
-        ------
-        InputError
-            When there is none.
-        """
-        for node in self.nodes:
-            if layer == node.name or layer in node.output:
-                return node
-        names = [node.name or node.output[0] for node in self.nodes if node.op_type in LINEAR]
-        raise InputError(
-            f"{self.where}: no layer {layer!r}; its last linear layers are {', '.join(names[-3:])}"
-        )
-
-    def last_linear(self, output: str) -> LinearLayer:
-        """Return the last linear layer before an output.
-
-        Raises
-        ------
-        InputError
-            When something that is not harmless stands between it and the output, or there is no
-            such layer.
-        """
-        name, after = output, list[Any]()
-        while True:
-            node = self.producers.get(name)
-            if node is None:
-                raise self._no_head("no fully connected layer or 1×1 convolution leads to it")
-            if node.op_type in LINEAR:
-                return self._linear(node, tuple(reversed(after)))
-            name = self._before_bias(node) if node.op_type == "Add" else node.input[0]
-            kinds = {one.op_type for one in after}
-            scores_pooled = node.op_type in SCORES and POOL in kinds
-            if node.op_type not in {*_HARMLESS, "Add"} or scores_pooled:
-                raise self._no_head(
-                    f"{node.op_type} stands between its last linear layer and its output"
-                )
-            after.append(node)
-
-    def leads_on(self, output: str, other: str) -> bool:
-        """Return whether a linear layer makes an output out of another output, or what follows it."""
-        nodes, _ = self._ancestors(other)
-        reached = {output}
-        for node in nodes:
-            if reached & set(node.input):
-                if node.op_type in LINEAR:
-                    return True
-                reached |= set(node.output)
-        return False
-
-    def _before_bias(self, add: Any) -> str:
-        for name, other in (add.input, reversed(add.input)):
-            node = self.producers.get(name)
-            if node is not None and node.op_type in LINEAR and self.constant(other) is not None:
-                return str(name)
-        raise self._no_head("Add stands between its last linear layer and its output")
-
-    def _no_head(self, why: str) -> InputError:
-        return InputError(
-            f"{self.where}: no head found: {why}; give head=none when the output itself is the "
-            "features, or layer=NAME for the layer to split at"
-        )
-
-    def named_linear(self, name: str, output: str) -> LinearLayer:
-        """Return a layer by its name as a linear layer, with a bias added on the way to an output.
-
-        Raises
-        ------
-        InputError
-            When there is no such layer, or it is not plainly linear.
-        """
-        node = self.find(name)
-        on_the_way = self._ancestors(output)[0]
-        nodes = on_the_way if any(one is node for one in on_the_way) else self.nodes
-        users = [user for user in nodes if node.output[0] in user.input]
-        adds = [one for one in users if one.op_type == "Add" and self._added(one, node) is not None]
-        return self._linear(node, tuple(adds) if len(users) == 1 else ())
-
-    def _added(self, add: Any, node: Any) -> Array | None:
-        """Return the constant that an Add adds to what a node makes."""
-        others = [name for name in add.input if name != node.output[0]]
-        return self.constant(others[0]) if others else None
-
-    def _linear(self, node: Any, after: tuple[Any, ...]) -> LinearLayer:
-        """Return a node as a linear layer; of what comes after it an Add right there is its bias."""
-        name = node.name or node.output[0]
-        if node.op_type not in LINEAR:
-            raise InputError(
-                f"{self.where}: layer {name} is a {node.op_type}, expected {', '.join(LINEAR)}"
-            )
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        read = {"Gemm": _gemm, "MatMul": _matmul, "Conv": _conv}[node.op_type]
-        stored = self.constant(node.input[1])
-        weight = None if stored is None else read(stored, attributes)
-        add = after[0] if after and after[0].op_type == "Add" else None
-        biases = list(self._biases(node, attributes.get("beta", 1.0), add))
-        if weight is None or any(bias.size not in {1, len(weight)} for bias in biases):
-            raise InputError(
-                f"{self.where}: layer {name} is no plain fully connected layer or 1×1 convolution "
-                "with constant weights; choose another with layer=NAME"
-            )
-        bias = sum(biases, np.zeros(len(weight), np.float32))
-        last, after = (node, after) if add is None else (add, after[1:])
-        return LinearLayer(node.input[0], weight.astype(np.float32), bias, last.output[0], after)
-
-    def _biases(self, node: Any, beta: float, add: Any | None) -> Iterator[Array]:
-        """Yield the layer's own bias and what is added right after it, flat; empty if unknown."""
-        if len(node.input) > 2 and node.input[2]:
-            own = self.constant(node.input[2])
-            yield np.zeros(0) if own is None else np.float32(beta) * own.reshape(-1)
-        added = None if add is None else self._added(add, node)
-        if added is not None:
-            yield added.reshape(-1)
+def _attributes(node: OnnxNode) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.proto.attribute}
 
 
 def _gemm(weight: Array, attributes: dict[str, Any]) -> Array | None:
@@ -304,11 +212,5 @@ def session(model: Any, *, folder: Path, threads: int | None) -> Any:
 
 
 def onnx_bytes(model: Any) -> bytes:
-    """Return a model as bytes, without what lies beside its file.
-
-    Raises
-    ------
-    ValueError, google.protobuf.message.EncodeError
-        When they are more than 2 GB.
-    """
+    """Return a model as bytes, without what lies beside its file; above 2 GB protobuf raises."""
     return bytes(model.SerializeToString())

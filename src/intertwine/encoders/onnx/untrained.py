@@ -1,4 +1,4 @@
-"""The untrained control: a network's own architecture with fresh weights."""
+"""The untrained control of an ONNX model: its own architecture with fresh weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import numpy_helper
 
-from intertwine.encoders.onnx.graph import LINEAR, Graph
+from intertwine.encoders.linear_layer import linear_ops
+from intertwine.encoders.onnx.graph import OnnxGraph
+from intertwine.encoders.untrained import BATCH_NORM_START, he_normal, require_drawn
 from intertwine.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 # Normalising layers at their usual start: inputs 1… are these constants.
 _NORMALISERS = {
-    "BatchNormalization": (1.0, 0.0, 0.0, 1.0),
+    "BatchNormalization": BATCH_NORM_START,
     "InstanceNormalization": (1.0, 0.0),
     "LayerNormalization": (1.0, 0.0),
     "GroupNormalization": (1.0, 0.0),
@@ -27,47 +29,24 @@ _UNSUPPORTED = ("QLinear", "ConvInteger", "MatMulInteger", "LSTM", "GRU", "RNN")
 
 
 def randomise(model: Any, seed: int, where: str, folder: Path) -> dict[str, Array]:
-    """Give every layer of a model fresh weights, in place.
+    """Draw the weights of every layer of a model afresh, in place, and return them by name.
 
-    Convolutions and fully connected layers, the head included, are drawn He-normal: variance
-    2 / fan-in (He, Zhang, Ren & Sun, *Delving deep into rectifiers*, 2015). Their biases become
-    zero, normalising layers their usual start. Constants of other layers stay as they are.
-
-    Parameters
-    ----------
-    model
-        The model to change.
-    seed
-        Seed of the draw; the same seed gives the same weights.
-    where
-        What to call the model in an error.
-    folder
-        Where weights lie that are stored beside its file.
-
-    Returns
-    -------
-    weights
-        The new tensors by name.
-
-    Raises
-    ------
-    InputError
-        When the model has layers whose weights cannot be drawn anew, or none at all.
+    Constants of other layers stay as they are.
     """
-    graph = Graph(model, where, folder)
+    graph = OnnxGraph(model, where, folder)
     draw = _Draw(graph, np.random.default_rng(seed))
-    for node in graph.nodes:
+    layers = {*linear_ops(graph), "ConvTranspose"}
+    for node in model.graph.node:
         if node.op_type.startswith(_UNSUPPORTED):
             raise InputError(
                 f"{where}: weights=random cannot redraw a layer of type {node.op_type}; "
                 "use a float network of Conv, Gemm and MatMul layers"
             )
-        if node.op_type in {*LINEAR, "ConvTranspose"}:
+        if node.op_type in layers:
             draw.layer(node)
         for position, value in enumerate(_NORMALISERS.get(node.op_type, ()), start=1):
             draw.fill(node, position, value)
-    if not draw.new:
-        raise InputError(f"{where}: weights=random found no layer with constant weights to redraw")
+    require_drawn(draw.new, where)
     model.graph.initializer.extend(
         numpy_helper.from_array(value, name) for name, value in draw.new.items()
     )
@@ -77,7 +56,7 @@ def randomise(model: Any, seed: int, where: str, folder: Path) -> dict[str, Arra
 class _Draw:
     """Fresh tensors that take the place of trained ones, one for each trained tensor."""
 
-    def __init__(self, graph: Graph, generator: np.random.Generator) -> None:
+    def __init__(self, graph: OnnxGraph, generator: np.random.Generator) -> None:
         self.graph, self.generator = graph, generator
         self.new: dict[str, Array] = {}
 
@@ -85,15 +64,14 @@ class _Draw:
         trained = self.graph.constant(node.input[1])
         if trained is None:
             return
+        fresh = _fresh(node.input[1])
         # A tensor that two layers share stays shared.
-        if _fresh(node.input[1]) not in self.new:
-            scale = np.sqrt(2 / max(1, _fan_in(node, trained.shape)))
-            drawn = self.generator.standard_normal(trained.shape) * scale
-            self.new[_fresh(node.input[1])] = drawn.astype(trained.dtype)
-        node.input[1] = _fresh(node.input[1])
+        if fresh not in self.new:
+            self.new[fresh] = he_normal(self.generator, trained, _fan_in(node, trained.shape))
+        node.input[1] = fresh
         if len(node.input) > 2 and node.input[2]:
             self.fill(node, 2, 0.0)
-        for user in self.graph.nodes:
+        for user in self.graph.model.graph.node:
             if user.op_type == "Add" and node.output[0] in user.input:
                 position = 1 - list(user.input).index(node.output[0])
                 added = self.graph.constant(user.input[position])

@@ -23,26 +23,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import Encoder, accuracies, drop_background, explains, probe_dim
+from intertwine.encoders.encoder import Encoder, accuracies, drop_background, probe_dim
+from intertwine.encoders.linear_layer import (
+    Role,
+    as_vectors,
+    check_head,
+    find,
+    last_linear,
+    named_linear,
+    role,
+    walk_back,
+)
 from intertwine.encoders.preprocessing import Preprocessing, filled_up
-from intertwine.encoders.scores import leads_to
 from intertwine.encoders.tensorflow import import_tensorflow
-from intertwine.encoders.tfhub.graph import Graph, as_vectors
+from intertwine.encoders.tfhub.graph import TfhubGraph
 from intertwine.encoders.tfhub.signature import Frozen, freeze, gist, sha256_model
 from intertwine.encoders.tfhub.untrained import randomise
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
-from intertwine.spaces import Head
 from intertwine.storage.files import sha256_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from intertwine.encoders.execution import Execution
-    from intertwine.encoders.tfhub.graph import LinearLayer
+    from intertwine.encoders.tfhub.graph import TfhubLayer
     from intertwine.encoders.uri import EncoderUri
     from intertwine.numerics.arrays import Array
 
+# Axes of the positions in a map.
+_POSITIONS = (1, 2)
 _DTYPES = ("float32", "float16", "float64", "uint8")
 
 
@@ -69,14 +79,21 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         drawn = randomise(frozen.graph_def, frozen.output, seed, where)
         weights_sha256 = sha256_tensors(drawn, {"architecture": weights_sha256})
     preprocessing = _preprocessing(frozen, uri)
-    split, layer = _split(frozen, uri)
+    graph = TfhubGraph(frozen.graph_def, frozen.output, where)
+    split, layer = _split(graph, uri)
     pooled = layer is not None and layer.pooled
-    head = None if layer is None else _head(tf, frozen, layer, preprocessing, where)
-    head = drop_background(head, uri)
+    if layer is not None:
+        whole = _network(tf, frozen, [layer.features, layer.logits, frozen.output], where)
+        features, logits, output = whole(preprocessing.apply(preprocessing.noise(2)))
+        features, logits = (
+            as_vectors(values, pooled=pooled, axes=_POSITIONS) for values in (features, logits)
+        )
+        check_head(graph, layer, features, logits, output)
+    head = drop_background(None if layer is None else layer.head, uri)
     network = _network(tf, frozen, [split], where)
 
     def run(batch: Array) -> Array:
-        return as_vectors(network(batch)[0], pooled=pooled)
+        return as_vectors(network(batch)[0], pooled=pooled, axes=_POSITIONS)
 
     blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
     return Encoder(
@@ -116,29 +133,22 @@ def _preprocessing(frozen: Frozen, uri: EncoderUri) -> Preprocessing:
     return Preprocessing.from_uri(filled, fixed=fixed, layout="nhwc", dtype=frozen.dtype)
 
 
-def _split(frozen: Frozen, uri: EncoderUri) -> tuple[str, LinearLayer | None]:
+def _split(graph: TfhubGraph, uri: EncoderUri) -> tuple[str, TfhubLayer | None]:
     """Return the name of the features, and the linear layer that is the head."""
-    graph, name = Graph(frozen.graph_def, uri.where), uri.options.get("layer")
+    name, output = uri.options.get("layer"), graph.outputs[0]
     if uri.choice("head", ("auto", "none")) == "none":
-        return graph.find(name).name if name else frozen.output, None
-    layer = graph.linear(name) if name else graph.last_linear(frozen.output)
-    return (frozen.output, None) if layer is None else (layer.features, layer)
+        return find(graph, name).name if name else output, None
+    if name is None and _is_no_classifier(graph, output):
+        return output, None
+    layer = named_linear(graph, name, output) if name else last_linear(graph, output)
+    return layer.features, layer
 
 
-def _head(
-    tf: Any, frozen: Frozen, layer: LinearLayer, preprocessing: Preprocessing, where: str
-) -> Head:
-    """Return a layer as a head, once it gives the network's own logits of two images of noise."""
-    head = Head(layer.weight, layer.bias)
-    network = _network(tf, frozen, [layer.features, layer.logits, frozen.output], where)
-    features, logits, output = network(preprocessing.apply(preprocessing.noise(2)))
-    made = explains(head, as_vectors(features, pooled=layer.pooled), logits)
-    if not made or not leads_to(layer.scores, logits, output):
-        raise InputError(
-            f"{where}: layer {layer.name} does not make the network's own output by itself; give "
-            "head=none to take the output as features, or layer=NAME for another layer"
-        )
-    return head
+def _is_no_classifier(graph: TfhubGraph, output: str) -> bool:
+    """Return whether neither a score nor a linear layer ends the network, as in a feature vector."""
+    node, after = walk_back(graph, output)
+    roles = {role(graph, one) for one in (*after, *([] if node is None else [node]))}
+    return not roles & {Role.LINEAR, Role.SCORE}
 
 
 def _network(

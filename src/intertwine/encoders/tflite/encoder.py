@@ -18,23 +18,17 @@ from __future__ import annotations
 import hashlib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.encoder import (
-    Encoder,
-    accuracies,
-    drop_background,
-    mismatch,
-    probe_dim,
-    same_output,
-)
+from intertwine.encoders.encoder import Encoder, accuracies, drop_background, probe_dim
+from intertwine.encoders.linear_layer import check_head, find, last_linear, named_linear
+from intertwine.encoders.outputs import choose_output, other_heads, require_last
 from intertwine.encoders.preprocessing import Preprocessing
-from intertwine.encoders.tflite.graph import SCORES, SHAPES, Graph
+from intertwine.encoders.tflite.graph import TfliteGraph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file
@@ -43,6 +37,7 @@ from intertwine.wording import named
 
 if TYPE_CHECKING:
     from intertwine.encoders.execution import Execution
+    from intertwine.encoders.tflite.graph import TfliteLayer
     from intertwine.encoders.uri import EncoderUri
     from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head
@@ -79,16 +74,18 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 def _opened(uri: EncoderUri, execution: Execution) -> Encoder:
     """Return the encoder in a file; what damage raises in its graph is left as it is."""
     where = uri.where
-    graph = Graph(uri.path, where)
+    graph = TfliteGraph(uri.path, where)
     preprocessing = _preprocessing(graph, uri)
-    stages, head = _stages(graph, uri)
+    stages = _stages(graph, uri)
+    layer, output = stages[-1].layer, stages[-1].output
+    head = None if layer is None else layer.head
     head_dim = None if head is None else head.dim
     run = _Runner(stages, head_dim=head_dim, threads=execution.cores)
     blank = np.zeros((1, *preprocessing.size, 3), np.uint8)
     digests = [sha256_file(stage.path) for stage in stages]
     dim = probe_dim(run(preprocessing.apply(blank)), where=where, head=head)
-    if head is not None:
-        _check_head(stages, head, run, preprocessing.apply(preprocessing.noise(2)))
+    if layer is not None:
+        _check_head(stages[-1], layer, run, preprocessing)
     return Encoder(
         name=uri.name,
         uri=str(uri),
@@ -98,7 +95,7 @@ def _opened(uri: EncoderUri, execution: Execution) -> Encoder:
         weights_sha256=_join(digests),
         split="+".join(stage.graph.name_of(stage.split) for stage in stages),
         parameters=sum(stage.graph.parameters() for stage in stages),
-        notes=_notes(stages[-1], uri) if head is not None else (),
+        notes=() if layer is None else other_heads(stages[-1].graph, layer, output, uri),
         **accuracies(uri),
         run=run,
     )
@@ -110,7 +107,7 @@ def _join(digests: list[str]) -> str:
     )
 
 
-def _preprocessing(graph: Graph, uri: EncoderUri) -> Preprocessing:
+def _preprocessing(graph: TfliteGraph, uri: EncoderUri) -> Preprocessing:
     if len(graph.inputs) != 1:
         names = [graph.name_of(index) for index in graph.inputs]
         raise InputError(f"{graph.where}: got inputs {named(names)}, expected one, the image")
@@ -132,26 +129,16 @@ def _one_line(error: Exception) -> str:
 
 
 class _Stage:
-    """One file, and the tensors of it that matter.
+    """One file: the output that was taken, the tensor that goes on, and the layer that is the head."""
 
-    Parameters
-    ----------
-    path, graph
-        The file.
-    split
-        Index of the tensor that goes on.
-    output
-        Index of the output that was taken.
-    """
-
-    def __init__(self, path: str, graph: Graph, output: int) -> None:
+    def __init__(self, path: str, graph: TfliteGraph, output: int) -> None:
         self.path, self.graph, self.output = path, graph, output
         self.split = output
-        # Of the layer that is the head, where one was found: what it puts out, what is made of that
-        # before the output, and whether LiteRT rounds what it reads by itself.
-        self.logits: int | None = None
-        self.after: list[tuple[str, Any]] = []
-        self.rounds_input = False
+        self.layer: TfliteLayer | None = None
+
+    def split_at(self, layer: TfliteLayer) -> None:
+        """Take what a layer reads as the features, and the layer as the head."""
+        self.split, self.layer = layer.features, layer
 
     def interpreter(self) -> Any:
         module = import_extra("ai_edge_litert.interpreter", "tflite")
@@ -212,101 +199,56 @@ class _Stage:
         return found[:1]
 
 
-def _stages(graph: Graph, uri: EncoderUri) -> tuple[list[_Stage], Head | None]:
-    """Return the files to run one after the other, and the head."""
+def _stages(graph: TfliteGraph, uri: EncoderUri) -> list[_Stage]:
+    """Return the files to run one after the other, the head that of the last."""
     layer, choice = uri.options.get("layer"), uri.options.get("head", "auto")
     name = uri.options.get("output")
     if choice == "none":
-        first = _Stage(uri.path, graph, graph.output(name))
-        first.split = int(graph.find(layer)[1].outputs[0]) if layer else first.output
-        return [first], None
+        first = _Stage(uri.path, graph, choose_output(graph, name))
+        first.split = find(graph, layer).outputs[0] if layer else first.output
+        return [first]
     if choice == "auto":
-        first = _Stage(uri.path, graph, graph.output(name))
-        return [first], _split(first, uri)
+        first = _Stage(uri.path, graph, choose_output(graph, name))
+        first.split_at(_layer(first, uri))
+        return [first]
     if not Path(choice).is_file():
         raise InputError(f"{graph.where}: got head={choice}, expected none or a .tflite file")
-    first = _Stage(uri.path, graph, graph.output(None))
-    second = Graph(choice, f"encoder {uri.scheme}:{choice}")
+    first = _Stage(uri.path, graph, choose_output(graph, None))
+    second = TfliteGraph(choice, f"encoder {uri.scheme}:{choice}")
     reads, gives = second.shape_of(second.inputs[0]), graph.shape_of(first.output)
     each = int(np.prod(gives)) // graph.shape_of(graph.inputs[0])[0]
     if np.prod(reads) not in {each, np.prod(gives)}:
         raise InputError(f"{second.where}: reads {reads}, but {uri.path} gives {gives}")
-    last = _Stage(choice, second, second.output(name))
-    return [first, last], _split(last, uri)
+    last = _Stage(choice, second, choose_output(second, name))
+    last.split_at(_layer(last, uri))
+    return [first, last]
 
 
-def _split(stage: _Stage, uri: EncoderUri) -> Head:
-    """Split a file at its last linear layer or the one that is named, and return the head."""
-    graph, layer = stage.graph, uri.options.get("layer")
-    further = (index for index in graph.outputs if graph.leads_on(stage.output, index))
-    other = next(further, None) if not uri.options.keys() & {"layer", "output"} else None
-    if other is not None:
-        own, later = graph.name_of(stage.output), graph.name_of(other)
-        raise InputError(
-            f"{graph.where}: its output {later} is made from its first one, {own}, by another layer, "
-            f"so which are its classes is open; give output={own} or output={later}"
-        )
-    kind, operator = graph.find(layer) if layer else graph.last_linear(stage.output)
-    head = graph.head(kind, operator)
-    stage.split, stage.logits = int(operator.inputs[0]), int(operator.outputs[0])
-    stage.after = [] if layer else graph.after(stage.logits, stage.output)
-    eight_bits = "INT" in graph.type_of(int(operator.inputs[1]))
-    stage.rounds_input = eight_bits and not graph.is_quantised(stage.split)
-    return head
+def _layer(stage: _Stage, uri: EncoderUri) -> TfliteLayer:
+    """Return the last linear layer of a file, or the one that is named."""
+    name = uri.options.get("layer")
+    require_last(stage.graph, stage.output, uri)
+    if name:
+        return named_linear(stage.graph, name, stage.output)
+    return last_linear(stage.graph, stage.output)
 
 
-def _notes(stage: _Stage, uri: EncoderUri) -> tuple[str, ...]:
-    """Return a note about other outputs that have a head of their own, if there are any."""
-    graph, found = stage.graph, []
-    for index in graph.outputs if not uri.options.keys() & {"layer", "output"} else ():
-        with suppress(InputError):
-            if int(graph.last_linear(index)[1].inputs[0]) != stage.split:
-                found.append(graph.name_of(index))
-    if not found:
-        return ()
-    note = (
-        f"{graph.where}: the head is that of its first output, {graph.name_of(stage.output)}; "
-        f"{', '.join(found)} has another; choose with output=NAME"
-    )
-    return (note,)
-
-
-def _check_head(stages: list[_Stage], head: Head, run: _Runner, batch: Array) -> None:
-    """Raise when a head does not make the network's own logits, or these not its output.
-
-    Raises
-    ------
-    InputError
-        When they differ by more than the network's rounding.
-    """
-    stage = stages[-1]
-    assert stage.logits is not None  # noqa: S101 - where there is a head there is its layer
-    graph, features = stage.graph, run(batch)
-    own, output = run.tensors(batch, [stage.logits, stage.output])
-    low, high, step = graph.limits(stage.logits)
-    slack = step + (_rounding(head, features) if stage.rounds_input else 0.0)
-    if not same_output(np.clip(head.logits(features), low, high), own, slack=slack):
-        raise mismatch(graph.where)
-    if stage.after and not _leads_to(graph, stage.after, own, output):
-        raise mismatch(graph.where)
-
-
-def _leads_to(graph: Graph, after: list[tuple[str, Any]], own: Array, output: Array) -> bool:
-    """Return whether what stands after logits makes the output of them: scores and rounding."""
-    values, slack = own.astype(np.float64), 0.0
-    for kind, operator in after:
-        if kind in SCORES:
-            beta = operator.builtinOptions.beta if kind == "SOFTMAX" else 1.0
-            values = SCORES[kind](values * beta)
-        low, high, step = graph.limits(int(operator.outputs[0]))
-        values = np.clip(values, low, high)
-        # Their tables of 8 bits are off by a step now and then.
-        slack += 0.0 if kind in SHAPES else 2 * step
-    return same_output(values, output, slack=slack)
+def _check_head(
+    stage: _Stage, layer: TfliteLayer, run: _Runner, preprocessing: Preprocessing
+) -> None:
+    """Check the head on images of noise, within what the file's own rounding allows."""
+    batch, graph = preprocessing.apply(preprocessing.noise(2)), stage.graph
+    features = run(batch)
+    logits, output = run.tensors(batch, [layer.logits, stage.output])
+    low, high, slack = graph.limits(layer.logits)
+    eight_bits = "INT" in graph.type_of(layer.node.inputs[1])
+    if eight_bits and not graph.is_quantised(layer.features):
+        slack += _rounding(layer.head, features)
+    check_head(graph, layer, features, logits, output, limits=(low, high), slack=slack)
 
 
 def _rounding(head: Head, features: Array) -> float:
-    """Return by how much logits may be off where features are rounded to 8 bits on the way.
+    """Return by how much logits may be off where LiteRT rounds features to 8 bits by itself.
 
     Six standard deviations of the sum of d roundings, each uniform over a step.
     """

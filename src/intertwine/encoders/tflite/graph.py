@@ -1,4 +1,4 @@
-"""Reading a TensorFlow Lite graph: quantised constants, and the last linear layer."""
+"""A TensorFlow Lite file as a graph of operators and constants, quantised ones included."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intertwine.encoders.linear_layer import LinearLayer, Node, Role
 from intertwine.encoders.scores import log_softmax, sigmoid, softmax
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.spaces import Head
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
@@ -18,30 +18,27 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
 
-LINEAR = ("FULLY_CONNECTED", "CONV_2D")
 # Functions of the logits that keep the order of the classes.
-SCORES = {"LOGISTIC": sigmoid, "LOG_SOFTMAX": log_softmax, "SOFTMAX": softmax}
-# What may stand between the last linear layer and the output: these, shapes and rounding.
-SHAPES = ("RESHAPE", "SQUEEZE")
-_HARMLESS = {*SCORES, *SHAPES, "DEQUANTIZE", "QUANTIZE"}
+_SCORES = {"LOGISTIC": sigmoid, "LOG_SOFTMAX": log_softmax, "SOFTMAX": softmax}
+_FULLY_CONNECTED = "FULLY_CONNECTED"
+_ROLES = {
+    **dict.fromkeys((_FULLY_CONNECTED, "CONV_2D"), Role.LINEAR),
+    **dict.fromkeys(_SCORES, Role.SCORE),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE"), Role.SHAPE),
+    **dict.fromkeys(("DEQUANTIZE", "QUANTIZE"), Role.ROUNDING),
+}
 _QUANTISED = {"INT4", "INT8", "UINT8", "INT16"}
+TfliteNode = Node[int]
+TfliteLayer = LinearLayer[int]
 
 
-class Graph:
-    """The operators and tensors of a file with one subgraph.
+class TfliteGraph:
+    """A file with one subgraph as a `Graph`, its tensors called by their indices.
 
-    Parameters
-    ----------
-    path
-        The file.
-    where
-        What to call it in an error.
-
-    Raises
-    ------
-    FileFormatError
-        When it is no TensorFlow Lite file, or cut short.
+    A file that is none of TensorFlow Lite, or cut short, is a FileFormatError.
     """
+
+    roles = _ROLES
 
     def __init__(self, path: str | os.PathLike[str], where: str) -> None:
         schema = import_extra("ai_edge_litert.schema_py_generated", "tflite")
@@ -55,12 +52,20 @@ class Graph:
                 raise FileFormatError(f"{path}: not a TensorFlow Lite file")
             self.model = schema.ModelT.InitFromPackedBuf(data, 0)
             self.subgraph = self.model.subgraphs[0]
-            self.operators = [(self._op_name(op), op) for op in self.subgraph.operators]
-            self.producers = {out: item for item in self.operators for out in item[1].outputs}
+            self.nodes = [self._node(operator) for operator in self.subgraph.operators]
+            self._makers = {out: node for node in self.nodes for out in node.outputs}
         except OSError as error:
             raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
         except DAMAGE as error:
             raise FileFormatError(f"{path}: a TensorFlow Lite file cut short or altered") from error
+
+    def _node(self, operator: Any) -> TfliteNode:
+        inputs, outputs = (
+            tuple(int(index) for index in ([] if indices is None else indices))
+            for indices in (operator.inputs, operator.outputs)
+        )
+        name = self.name_of(outputs[0]) if outputs else ""
+        return TfliteNode(self._op_name(operator), name, inputs, outputs, operator)
 
     def _op_name(self, operator: Any) -> str:
         code = self.model.operatorCodes[operator.opcodeIndex]
@@ -77,42 +82,9 @@ class Graph:
         """Indices of the output tensors."""
         return [int(index) for index in self.subgraph.outputs]
 
-    def output(self, name: str | None) -> int:
-        """Return the index of the output tensor of a name, the first where there is none.
-
-        Raises
-        ------
-        InputError
-            When there is no output of this name.
-        """
-        if name is None:
-            return self.outputs[0]
-        named = {self.name_of(index): index for index in self.outputs}
-        if name not in named:
-            raise InputError(f"{self.where}: no output {name}; it has {', '.join(named)}")
-        return named[name]
-
-    def leads_on(self, output: int, other: int) -> bool:
-        """Return whether a linear layer makes an output out of another output, or what follows it."""
-        before = self._ancestors(other)
-        reached = {output}
-        for name, operator in self.operators:
-            if id(operator) in before and reached & {int(index) for index in operator.inputs}:
-                if name in LINEAR:
-                    return True
-                reached |= {int(index) for index in operator.outputs}
-        return False
-
-    def _ancestors(self, index: int) -> set[int]:
-        """Return which operators a tensor depends on."""
-        found: set[int] = set()
-        waiting = [index]
-        while waiting:
-            _, operator = self.producers.get(waiting.pop(), ("", None))
-            if operator is not None and id(operator) not in found:
-                found.add(id(operator))
-                waiting += [int(index) for index in operator.inputs]
-        return found
+    def maker(self, tensor: int) -> TfliteNode | None:
+        """Return the operator that makes a tensor."""
+        return self._makers.get(tensor)
 
     def type_of(self, index: int) -> str:
         """Return a tensor's type, such as `UINT8`."""
@@ -136,15 +108,7 @@ class Graph:
         return np.zeros(0) if scale is None else np.asarray(scale, np.float64)
 
     def dequantise(self, index: int, values: Array) -> Array:
-        """Return the real numbers that a tensor's values stand for, in float32.
-
-        Parameters
-        ----------
-        index
-            The tensor.
-        values
-            What it holds.
-        """
+        """Return the real numbers that the values of a tensor stand for, in float32."""
         if not self.is_quantised(index):
             return np.asarray(values, np.float32)
         quantisation, scale = self.subgraph.tensors[index].quantization, self._scales(index)
@@ -170,9 +134,9 @@ class Graph:
         tensor = self.subgraph.tensors[index]
         data = self.model.buffers[tensor.buffer].data
         if data is None or len(data) == 0:
-            producer = self.producers.get(index)
-            if producer is not None and producer[0] == "DEQUANTIZE":
-                return self.constant(int(producer[1].inputs[0]))
+            maker = self.maker(index)
+            if maker is not None and maker.op == "DEQUANTIZE":
+                return self.constant(maker.inputs[0])
             return None
         kind = self.type_of(index)
         if kind not in {"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64"}:
@@ -190,22 +154,6 @@ class Graph:
             and (self.type_of(index).startswith("FLOAT") or self.is_quantised(index))
         )
 
-    def find(self, layer: str) -> tuple[str, Any]:
-        """Return the operator whose output tensor has a name.
-
-        Raises
-        ------
-        InputError
-            When there is none.
-        """
-        for name, operator in self.operators:
-            if any(self.name_of(index) == layer for index in operator.outputs):
-                return name, operator
-        last = [self.name_of(op.outputs[0]) for name, op in self.operators if name in LINEAR][-3:]
-        raise InputError(
-            f"{self.where}: no tensor {layer!r}; its last linear layers make {', '.join(last)}"
-        )
-
     def limits(self, index: int) -> tuple[float, float, float]:
         """Return the least and the greatest number that a tensor can hold, and the step between two.
 
@@ -217,56 +165,12 @@ class Graph:
         low, high = self.dequantise(index, np.array([whole.min, whole.max]))
         return float(low), float(high), float(self._scales(index)[0])
 
-    def after(self, index: int, output: int) -> list[tuple[str, Any]]:
-        """Return the operators between a tensor and an output of which it is the first input."""
-        path: list[tuple[str, Any]] = []
-        while output != index:
-            path.insert(0, self.producers[output])
-            output = int(path[0][1].inputs[0])
-        return path
-
-    def last_linear(self, index: int) -> tuple[str, Any]:
-        """Return the last fully connected layer or convolution before an output.
-
-        Raises
-        ------
-        InputError
-            When something that is not harmless stands between it and the output.
-        """
-        seen: set[int] = set()
-        while True:
-            name, operator = self.producers.get(index, ("", None))
-            if name in LINEAR:
-                return name, operator
-            if index in seen:
-                raise InputError(f"{self.where}: {self.name_of(index)} is made of itself; damaged")
-            seen.add(index)
-            if name not in _HARMLESS:
-                why = (
-                    f"{name} stands between its last linear layer and its output"
-                    if name
-                    else "no fully connected layer or 1×1 convolution leads to it"
-                )
-                raise InputError(
-                    f"{self.where}: no head found: {why}; give head=none when the output itself "
-                    "is the features, or layer=NAME for the tensor that the layer to split at makes"
-                )
-            index = int(operator.inputs[0])
-
-    def head(self, name: str, operator: Any) -> Head:
-        """Return a linear operator as a head.
-
-        Raises
-        ------
-        InputError
-            When it is not plainly linear or its weights are no constants.
-        """
-        label = self.name_of(operator.outputs[0])
-        options = operator.builtinOptions
-        weight = self.constant(int(operator.inputs[1])) if name in LINEAR else None
+    def weight(self, node: TfliteNode) -> Array | None:
+        """Return the weight (K, d) of a plain fully connected layer or 1×1 convolution, else None."""
+        weight, options = self.constant(node.inputs[1]), node.proto.builtinOptions
         strides = (
             {1}
-            if name == "FULLY_CONNECTED"
+            if node.op == _FULLY_CONNECTED
             else {getattr(options, "strideW", 0), getattr(options, "strideH", 0)}
         )
         plain = (
@@ -275,16 +179,23 @@ class Graph:
             and strides == {1}
             and set(weight.shape[1:-1]) <= {1}
         )
-        if weight is None or not plain:
-            raise InputError(
-                f"{self.where}: layer {label} is no plain fully connected layer or 1×1 "
-                "convolution; give head=none or layer=NAME"
-            )
-        weight = weight.reshape(len(weight), -1)
-        bias = np.zeros(len(weight), np.float32)
-        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-            own = self.constant(int(operator.inputs[2]))
-            if own is None:
-                raise InputError(f"{self.where}: the bias of layer {label} is no constant")
-            bias = own.reshape(-1)
-        return Head(weight, bias)
+        return weight.reshape(len(weight), -1) if weight is not None and plain else None
+
+    def biases(self, node: TfliteNode) -> list[Array]:
+        """Return the third input, flat; empty where it is no constant."""
+        if len(node.inputs) < 3 or node.inputs[2] < 0:
+            return []
+        bias = self.constant(node.inputs[2])
+        return [np.zeros(0) if bias is None else bias.reshape(-1)]
+
+    def addend(self, node: TfliteNode) -> None:
+        """Return nothing: a bias is an input of the layer itself."""
+
+    def follow(self, node: TfliteNode, values: Array) -> tuple[Array, float]:
+        """Compute a score of logits, and what the tensor that holds it can hold of it."""
+        if node.op in _SCORES:
+            beta = node.proto.builtinOptions.beta if node.op == "SOFTMAX" else 1.0
+            values = _SCORES[node.op](values * beta)
+        low, high, step = self.limits(node.outputs[0])
+        # Their tables of 8 bits are off by a step now and then.
+        return np.clip(values, low, high), 0.0 if self.roles[node.op] is Role.SHAPE else 2 * step

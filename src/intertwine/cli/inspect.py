@@ -7,17 +7,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from intertwine.console import options as common
 from intertwine.errors import InputError
-from intertwine.features.feature_set import FeatureSet
-from intertwine.report.schema import read_report
-from intertwine.spaces import Head
-from intertwine.storage.files import read_header, read_tensors
-from intertwine.storage.npy import NpyFile, read_vector
-from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -57,6 +50,13 @@ def inspect(
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a feature set, map, moments, head, `.npy` file, labels or report holds."""
+    import numpy as np
+
+    from intertwine.spaces import Head
+    from intertwine.storage.files import read_header, read_tensors
+    from intertwine.storage.npy import NpyFile, read_vector
+    from intertwine.storage.untrusted import require_ordinary
+
     path = Path(path)
     if not path.is_dir():
         require_ordinary(path)
@@ -91,6 +91,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _feature_set(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from intertwine.features.feature_set import FeatureSet
+    from intertwine.storage.npy import NpyFile
+
     feature_set = FeatureSet.open(path)
     spaces = {}
     for name, space in feature_set.spaces.items():
@@ -113,6 +118,8 @@ def _feature_set(path: Path) -> dict[str, Any]:
 
 
 def _report(path: Path) -> dict[str, Any]:
+    from intertwine.report.schema import read_report
+
     value = read_report(path)
     facts = {key: value[key] for key in _REPORT_KEYS if key in value}
     facts |= {key: entry for key, entry in value.items() if key.endswith("percent_change")}

@@ -6,8 +6,8 @@ import torch
 from tests.helpers import make
 
 from intertwine.errors import InputError
+from intertwine.similarity.measures import row_estimates
 from intertwine.similarity.pairwise import RowView
-from intertwine.similarity.row_measures import row_estimates
 
 NAMES = ["rbf_cka", "mutual_knn", "cknna", "rsa"]
 LOWEST = {"rbf_cka": -1, "mutual_knn": 0, "cknna": -1, "rsa": -1}

@@ -1,10 +1,9 @@
 """Estimators: joint moments (or heads) in, maps out; one file a method, all pure functions."""
 
 from intertwine.estimators.analytic import HeadFactor, analytic
-from intertwine.estimators.baselines import identity, mean_vector
 from intertwine.estimators.cca import cca
 from intertwine.estimators.gcv import ALPHAS, GCV, SHARES
-from intertwine.estimators.methods import METHODS, FitOptions, Fitter
+from intertwine.estimators.methods import METHODS, FitOptions, Fitter, identity, mean_vector
 from intertwine.estimators.procrustes import procrustes
 from intertwine.estimators.reduced_rank import reduced_rank
 from intertwine.estimators.ridge import ridge

@@ -1,6 +1,7 @@
-"""Every estimator under one name and one signature, for commands and studies.
+"""Every estimator under one name and one signature, and the two that need no file of their own.
 
-A new method is one file beside this one, and one line in `METHODS`.
+A new method is one file beside this one, and one line in `METHODS`. `identity` and `mean_vector`
+are baselines that every map must beat.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from intertwine.errors import InputError
 from intertwine.estimators.analytic import HeadFactor, analytic
-from intertwine.estimators.baselines import identity, mean_vector
 from intertwine.estimators.cca import Whitening, cca, check_options
 from intertwine.estimators.gcv import check_grid
+from intertwine.estimators.normal import NormalEquations
 from intertwine.estimators.procrustes import check_intercept, procrustes
 from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
+from intertwine.maps.linear_map import LinearMap
 
 if TYPE_CHECKING:
-    from intertwine.maps.linear_map import LinearMap
     from intertwine.maps.map_pair import MapPair
     from intertwine.moments.moments import Moments
     from intertwine.numerics.arrays import Array
@@ -113,6 +116,25 @@ class Fitter:
         if target.name not in self._factors:
             self._factors[target.name] = HeadFactor.of(self.heads[target.name])
         return analytic(source, target, self.heads[source.name], self._factors[target.name])
+
+
+def identity(source: Space, target: Space) -> LinearMap:
+    """Return the identity map, zero-padded or cut where the dimensions differ."""
+    return LinearMap(
+        weight=np.eye(target.dim, source.dim),
+        bias=np.zeros(target.dim),
+        source=source,
+        target=target,
+        method="identity",
+        info={"n": 0},
+    )
+
+
+def mean_vector(moments: Moments, source: str, target: str) -> LinearMap:
+    """Return the map whose result is the target's mean, whatever the source."""
+    equations = NormalEquations(moments, source)
+    shape = (moments.space(source).dim, moments.space(target).dim)
+    return equations.build(np.zeros(shape), target, "mean")
 
 
 _Maps = Mapping[str, "LinearMap | MapPair"]

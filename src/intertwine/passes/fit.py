@@ -23,8 +23,7 @@ from intertwine.maps.map_pair import MapPair
 from intertwine.maps.source_check import main_directions
 from intertwine.moments.moments import Moments
 from intertwine.parallel.threads import parallel_map
-from intertwine.passes.fit_score import with_scores
-from intertwine.passes.held_out import HeldOut
+from intertwine.passes.held_out import HeldOut, with_scores
 from intertwine.passes.moments.file import resumable_moments
 from intertwine.storage.files import (
     check_writable,

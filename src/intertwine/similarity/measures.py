@@ -1,13 +1,22 @@
 """Every measure by name: its range, what it ignores, its formula, its source, its null.
 
-A new measure is one entry here, beside the file that computes it.
+A new measure is one entry here, beside the file that computes it, and one line in `row_estimates`
+here or in `moment_measures.pair_scores`.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import pi
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from intertwine.similarity.neighbours import cknna, mutual_knn
+from intertwine.similarity.rbf_cka import rbf_cka
+from intertwine.similarity.rsa import rsa
+
+if TYPE_CHECKING:
+    from intertwine.similarity.estimate import Estimate
+    from intertwine.similarity.pairwise import RowView
 
 MOMENT_INTERVAL = (
     "delete-a-group jackknife over random row groups, Student's t; never narrower than the null's "
@@ -211,3 +220,18 @@ _LISTED = (
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _LISTED}
 MOMENT_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.kind == "moments")
 ROW_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.kind == "rows")
+
+
+def row_estimates(
+    a: RowView, b: RowView, *, k: int | None = None, seed: int = 0
+) -> dict[str, Estimate]:
+    """Return every row measure of two spaces by name, all of them symmetric.
+
+    Both views hold the same m rows; None neighbours are min(10, (m − 1)//2).
+    """
+    return {
+        "rbf_cka": rbf_cka(a, b, seed=seed),
+        "mutual_knn": mutual_knn(a, b, k=k, seed=seed),
+        "cknna": cknna(a, b, k=k, seed=seed),
+        "rsa": rsa(a, b, seed=seed),
+    }

@@ -16,9 +16,8 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.metrics import rank_correlation
 from intertwine.moments.moments import Moments
 from intertwine.passes.moments.groups import MomentGroups
-from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES, ROW_MEASURES
+from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES, ROW_MEASURES, row_estimates
 from intertwine.similarity.pairwise import RowView
-from intertwine.similarity.row_measures import row_estimates
 from intertwine.studies.similarity.study import SimilarityOptions, similarity, similarity_of_moments
 
 RNG = np.random.default_rng(0)

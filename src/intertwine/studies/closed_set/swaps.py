@@ -15,8 +15,7 @@ from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import resolve_precision
 from intertwine.parallel.threads import parallel_map
-from intertwine.passes.fit_score import UNFITTED
-from intertwine.passes.held_out import MOST_ROWS, RidgeCheck, order_question
+from intertwine.passes.held_out import MOST_ROWS, UNFITTED, RidgeCheck, order_question
 from intertwine.passes.moments.joint import add_rows, empty_moments
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set.scoring import (

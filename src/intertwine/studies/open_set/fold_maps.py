@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from intertwine.errors import InputError
-from intertwine.estimators import Fitter
-from intertwine.estimators.baselines import identity
+from intertwine.estimators import Fitter, identity
 from intertwine.estimators.reduced_rank import rank_path
 from intertwine.maps.map_pair import MapPair
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.estimators.baselines import identity
+from intertwine.estimators import identity
 from intertwine.numerics.linalg import is_unit, unit
 from intertwine.parallel.threads import parallel_map
 from intertwine.studies.plan.candidates import fits

@@ -11,8 +11,8 @@ from intertwine.errors import InputError
 from intertwine.features.rows import nested_subsets
 from intertwine.numerics.arrays import check_finite
 from intertwine.parallel.threads import parallel_map
+from intertwine.similarity.measures import row_estimates
 from intertwine.similarity.pairwise import RowView
-from intertwine.similarity.row_measures import row_estimates
 from intertwine.wording import counted
 
 if TYPE_CHECKING:

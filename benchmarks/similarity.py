@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.passes.moments.groups import MomentGroups
 from intertwine.similarity.moment_measures import SpectraOf, pair_scores
 from intertwine.studies.similarity.study import similarity_of_moments

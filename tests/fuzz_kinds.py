@@ -271,7 +271,7 @@ def csv(folder: Path) -> Path:
 
 def read_texts(path: Path) -> object:
     """List texts and read them."""
-    from intertwine.inputs.texts import list_texts
+    from intertwine.inputs.texts.listing import list_texts
 
     listed = list_texts(path)
     return [listed.texts(range(i, min(i + 4, len(listed)))) for i in range(0, len(listed), 4)]

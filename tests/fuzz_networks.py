@@ -171,7 +171,7 @@ def read_dataset(path: Path) -> object:
     from intertwine.errors import IntertwineError
     from intertwine.inputs.images.decode import decode
     from intertwine.inputs.images.listing import list_images
-    from intertwine.inputs.texts import list_texts
+    from intertwine.inputs.texts.listing import list_texts
 
     texts = list_texts(path.parent)
     texts.texts(range(len(texts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tests.helpers import assert_close
 
-from intertwine.moments.sums import Sums
+from intertwine.moments.accumulators.sums import Sums
 
 DIMS = {"a": 5, "b": 3, "c": 1}
 _RNG = np.random.default_rng(0)

@@ -14,7 +14,8 @@ from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import cca, procrustes, reduced_rank, ridge
 from intertwine.moments.accumulators import precisions
 from intertwine.moments.accumulators.blas import BlasAccumulator
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.spaces import Space
 from intertwine.storage.files import read_tensors, write_tensors
 
@@ -180,7 +181,7 @@ def test_workers_cut_at_absolute_rows(monkeypatch):
     monkeypatch.setattr(
         BlasAccumulator, "close", lambda self: (sizes.append(self.fill), plain(self))
     )
-    moments_of(LONG["a"], LONG["b"], first_row=100).sums  # noqa: B018
+    moments_of(LONG["a"], LONG["b"], first_row=100).flush()
     assert sizes == [BLOCK_ROWS - 100, BLOCK_ROWS, 9000 - 2 * BLOCK_ROWS + 100]
 
 
@@ -390,7 +391,7 @@ def test_a_loaded_pass_goes_on_where_it_stood(tmp_path):
     for start, stop in ((0, 3000), (3000, 9000)):
         chunk = {name: array[start:stop] for name, array in LONG.items()}
         unbroken.update(chunk)
-        unbroken.sums  # noqa: B018 - reading closes the block, as saving does
+        unbroken.flush()  # as saving does
         parts.update(chunk)
         parts.save(tmp_path / "x")
         parts = Moments.load(tmp_path / "x")

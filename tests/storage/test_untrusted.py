@@ -9,7 +9,7 @@ from intertwine.encoders.torch.weights import read_state
 from intertwine.errors import FileFormatError, InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.inputs.images.listing import list_images
-from intertwine.inputs.texts import list_texts
+from intertwine.inputs.texts.listing import list_texts
 from intertwine.maps.map_pair import load_map
 from intertwine.spaces import Head
 from intertwine.storage.files import read_header, read_json, sha256_file, write_json

@@ -8,14 +8,14 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.moments.accumulators import Accumulator, Products, open_accumulator
+from intertwine.moments.accumulators.grid import pieces
 from intertwine.moments.accumulators.tiles import cut
-from intertwine.moments.grid import pieces
 from intertwine.numerics.arrays import to_numpy, widened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from intertwine.moments.sums import Sums
+    from intertwine.moments.accumulators.sums import Sums
     from intertwine.numerics.arrays import Array
 
 # Rows whose sum is taken at a time: of so few, float32 sums them well enough.
@@ -63,10 +63,10 @@ class PendingBlock:
             if completes:
                 self._close(sums, products)
 
-    def bring_in(self, sums: Sums, products: Products) -> None:
-        """End the block here, though the grid goes on, and have everything in the sums.
+    def flush(self, sums: Sums, products: Products) -> None:
+        """End the block here, though the grid goes on, and add every row so far to the sums.
 
-        What adds rows is let go, with its room for a block; it is opened anew when rows come.
+        The accumulator and its buffers are freed; the next rows open another.
         """
         self._close(sums, products)
         if self._accumulator is not None:

@@ -13,9 +13,8 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.moments.accumulators import DEFAULT_FAST_ERROR, Products
+from intertwine.moments.accumulators.sums import Sums
 from intertwine.moments.blocks import PendingBlock, joined
-from intertwine.moments.grid import BLOCK_ROWS as BLOCK_ROWS  # noqa: PLC0414 - offered here too
-from intertwine.moments.sums import Sums
 from intertwine.numerics.arrays import (
     check_finite,
     device_features,
@@ -46,6 +45,15 @@ _LEAST_SQUARES = {"float64": 1e-285, "float32": 1e-40}
 # A chunk of fewer numbers is checked before threads have started.
 _MANY_NUMBERS = 1 << 22
 _COARSER = ("float64", "float32", "fast")
+# What the header of a file of moments holds.
+HEADER = {
+    "spaces": [SPACE],
+    "n": int,
+    "precision": str,
+    "fast_error?": (float, None),
+    "next_row": int,
+    "rows?": [list],
+}
 
 
 class Moments:
@@ -140,6 +148,14 @@ class Moments:
             self.products.require()
         self._block.add(self._checked(chunk, rows), self._sums, self.products)
 
+    def flush(self) -> None:
+        """Add the block that is being filled to the sums.
+
+        Moments that several threads only read must be flushed first. Later blocks still end on the
+        absolute grid.
+        """
+        self._block.flush(self._sums, self.products)
+
     def _checked(self, chunk: Mapping[str, Any], rows: range | Array | None) -> dict[str, Any]:
         if set(chunk) != set(self.spaces):
             raise InputError(
@@ -172,11 +188,8 @@ class Moments:
 
     @property
     def sums(self) -> Sums:
-        """The raw sums about `origin`, of every row given so far.
-
-        Reading closes the block in hand; later blocks still end on the absolute grid.
-        """
-        self._block.bring_in(self._sums, self.products)
+        """The raw sums about `origin` of every row added so far; reading them is a `flush`."""
+        self.flush()
         return self._sums
 
     @property
@@ -206,7 +219,7 @@ class Moments:
     @property
     def origin(self) -> dict[str, Array]:
         """The vector about which products are taken, (d,) by space; zeros before any row."""
-        self._block.bring_in(self._sums, self.products)
+        self.flush()
         if self._block.origin is None:
             return {name: np.zeros(space.dim) for name, space in self.spaces.items()}
         return self._block.origin
@@ -361,7 +374,23 @@ class Moments:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the moments as one checked safetensors file."""
-        save_moments(self, path)
+        sums = self.sums
+        tensors: dict[str, Array] = {"norm_first": sums.norm_first, "norm_second": sums.norm_second}
+        for name in sums.names:
+            tensors[f"origin/{name}"] = self.origin[name]
+            tensors[f"first/{name}"] = sums.first[name]
+            tensors[f"norm_cross/{name}"] = sums.norm_cross[name]
+        for a, b in sums.second:
+            tensors[f"second/{a}/{b}"] = sums.pair(a, b)
+        header: dict[str, Any] = {
+            "spaces": [space.to_json() for space in self.spaces.values()],
+            "n": sums.n,
+            "precision": self.precision,
+            "fast_error": self.products.fast_error if self.precision == "fast" else None,
+            "next_row": self.next_row,
+            "rows": [list(part) for part in self.rows],
+        }
+        write_tensors(path, tensors, kind="moments", header=header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Moments:
@@ -372,10 +401,41 @@ class Moments:
         FileFormatError
             When the file is altered, cut, or of another kind.
         """
-        return load_moments(path)
+        tensors, header = read_tensors(path, kind="moments")
+        require_shape(header, HEADER, path)
+
+        def take(name: str, like: Array) -> Array:
+            if name not in tensors:
+                raise FileFormatError(f"{path}: holds no {name!r}")
+            found = tensors[name]
+            if found.shape != like.shape or found.dtype != np.float64:
+                raise FileFormatError(
+                    f"{path}: {name} has shape {found.shape} of {found.dtype}, expected {like.shape} of "
+                    "float64"
+                )
+            return found
+
+        with damage_is_told(path, "moments"):
+            spaces = [Space.from_json(value) for value in header["spaces"]]
+            moments = cls(
+                spaces,
+                precision=header["precision"],
+                first_row=int(header["next_row"]),
+                origin={s.name: take(f"origin/{s.name}", np.empty(s.dim)) for s in spaces},
+                fast_error=header.get("fast_error") or DEFAULT_FAST_ERROR,
+            )
+            moments.rows = [(key, start, stop) for key, start, stop in header.get("rows", [])]
+            sums = moments.sums
+            sums.n = int(header["n"])
+            sums.norm_first = take("norm_first", sums.norm_first)
+            sums.norm_second = take("norm_second", sums.norm_second)
+            sums.first = {a: take(f"first/{a}", x) for a, x in sums.first.items()}
+            sums.norm_cross = {a: take(f"norm_cross/{a}", x) for a, x in sums.norm_cross.items()}
+            sums.second = {(a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()}
+        return moments
 
     def __getstate__(self) -> dict[str, Any]:
-        _ = self.sums  # closes the block in hand, and lets go of what may hold a device
+        self.flush()  # which also frees what may hold a device
         return self.__dict__.copy()
 
 
@@ -390,77 +450,3 @@ def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dic
 def _sum_is_finite(features: Any) -> bool:
     xp = namespace(features)
     return bool(np.isfinite(float(xp.sum(features, dtype=xp.float64))))
-
-
-# What the header of a file of moments holds.
-HEADER = {
-    "spaces": [SPACE],
-    "n": int,
-    "precision": str,
-    "fast_error?": (float, None),
-    "next_row": int,
-    "rows?": [list],
-}
-
-
-def save_moments(moments: Moments, path: str | os.PathLike[str]) -> None:
-    """Write moments as one checked safetensors file."""
-    sums = moments.sums
-    tensors: dict[str, Array] = {"norm_first": sums.norm_first, "norm_second": sums.norm_second}
-    for name in sums.names:
-        tensors[f"origin/{name}"] = moments.origin[name]
-        tensors[f"first/{name}"] = sums.first[name]
-        tensors[f"norm_cross/{name}"] = sums.norm_cross[name]
-    for a, b in sums.second:
-        tensors[f"second/{a}/{b}"] = sums.pair(a, b)
-    header: dict[str, Any] = {
-        "spaces": [space.to_json() for space in moments.spaces.values()],
-        "n": sums.n,
-        "precision": moments.precision,
-        "fast_error": moments.products.fast_error if moments.precision == "fast" else None,
-        "next_row": moments.next_row,
-        "rows": [list(part) for part in moments.rows],
-    }
-    write_tensors(path, tensors, kind="moments", header=header)
-
-
-def load_moments(path: str | os.PathLike[str]) -> Moments:
-    """Read moments that `save_moments` wrote.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is altered, cut, or of another kind.
-    """
-    tensors, header = read_tensors(path, kind="moments")
-    require_shape(header, HEADER, path)
-
-    def take(name: str, like: Array) -> Array:
-        if name not in tensors:
-            raise FileFormatError(f"{path}: holds no {name!r}")
-        found = tensors[name]
-        if found.shape != like.shape or found.dtype != np.float64:
-            raise FileFormatError(
-                f"{path}: {name} has shape {found.shape} of {found.dtype}, expected {like.shape} of "
-                "float64"
-            )
-        return found
-
-    with damage_is_told(path, "moments"):
-        spaces = [Space.from_json(value) for value in header["spaces"]]
-        moments = Moments(
-            spaces,
-            precision=header["precision"],
-            first_row=int(header["next_row"]),
-            origin={s.name: take(f"origin/{s.name}", np.empty(s.dim)) for s in spaces},
-            fast_error=header.get("fast_error") or DEFAULT_FAST_ERROR,
-        )
-        moments.rows = [(key, start, stop) for key, start, stop in header.get("rows", [])]
-        sums = moments.sums
-        sums.n = int(header["n"])
-        sums.norm_first = take("norm_first", sums.norm_first)
-        sums.norm_second = take("norm_second", sums.norm_second)
-        sums.first = {a: take(f"first/{a}", x) for a, x in sums.first.items()}
-        sums.norm_cross = {a: take(f"norm_cross/{a}", x) for a, x in sums.norm_cross.items()}
-        sums.second = {(a, b): take(f"second/{a}/{b}", x) for (a, b), x in sums.second.items()}
-    return moments

@@ -262,7 +262,7 @@ def _write(
     fitter = Fitter(options, heads)
     directions = cache(partial(main_directions, moments))
     sources = [source] if source else [name for name in moments.spaces if name != target]
-    _ = moments.sums  # closes the block in hand, which threads that only read must not
+    moments.flush()  # before several threads read them
     done = count(1)
 
     def of_source(name: str) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class SpectraOf:
         a few rows are left out: a number that jumped between one subset of rows and the next would
         be taken for sampling error.
         """
-        moments.sums  # noqa: B018 - closes the block in hand before several threads read it
+        moments.flush()  # before several threads read them
 
         def factor(name: str) -> Spectrum | None:
             try:

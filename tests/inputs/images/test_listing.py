@@ -339,7 +339,7 @@ class TestKinds:
         touch(tmp_path, "a.png")
         code = (
             "import sys; from intertwine.inputs.images.listing import list_images; "
-            "from intertwine.inputs.texts import list_texts; list_images(sys.argv[1]); "
+            "from intertwine.inputs.texts.listing import list_texts; list_images(sys.argv[1]); "
             "assert not {'datasets', 'pyarrow', 'PIL'} & set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

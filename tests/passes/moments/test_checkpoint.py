@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.passes.moments.checkpoint import GRID_ROWS, Checkpoint
 
 

@@ -13,7 +13,8 @@ from tests.helpers import assert_close
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.parallel.workers import Workers, open_workers
 from intertwine.passes.moments import parts as moment_parts
 from intertwine.passes.moments.file import merge_files, moments_to_file

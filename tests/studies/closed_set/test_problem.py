@@ -7,7 +7,7 @@ import pytest
 from intertwine.errors import Doubt, InputError, SpaceMismatchError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.moments.moments import Moments
-from intertwine.passes.moments.parts import chunks_beside
+from intertwine.passes.moments.parts import chunks_with_extra
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set.problem import ClosedSetData
@@ -198,8 +198,8 @@ def test_chunks_carry_fresh_features_by_id(make):
     problem = ClosedSetData.of(make("fit"), evaluation)
     rows = np.array([3, 4, 17])
     moments = Moments({**dict.fromkeys("abc", 1), fresh.NAME: problem.n_classes})
-    beside = partial(fresh.beside, dim=problem.n_classes)
-    ((chosen, chunk),) = chunks_beside(problem.fit, moments, rows, beside)
+    extra = partial(fresh.extra_features, dim=problem.n_classes)
+    ((chosen, chunk),) = chunks_with_extra(problem.fit, moments, rows, extra)
     np.testing.assert_array_equal(chosen, rows)
     expected = fresh.fresh_features(problem.fit.id_hashes, 6)[rows]
     np.testing.assert_array_equal(chunk[fresh.NAME], expected)

@@ -14,7 +14,7 @@ from intertwine.metrics.intervals import paired_change_interval, proportion_inte
 from intertwine.moments.accumulators import precisions
 from intertwine.passes.fit import fit_to_files
 from intertwine.passes.moments import joint as passes
-from intertwine.passes.moments.parts import chunks_beside
+from intertwine.passes.moments.parts import chunks_with_extra
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as closed_set_facts
@@ -253,11 +253,11 @@ def test_no_row_is_read_into_the_moments_twice(sorted_fit, monkeypatch):
     seen = []
 
     def spy(*arguments):
-        for chosen, chunk in chunks_beside(*arguments):
+        for chosen, chunk in chunks_with_extra(*arguments):
             seen.extend(np.asarray(chosen).tolist())
             yield chosen, chunk
 
-    monkeypatch.setattr(passes, "chunks_beside", spy)
+    monkeypatch.setattr(passes, "chunks_with_extra", spy)
     run(sorted_fit, points=9)
     assert sorted(seen) == list(range(500))
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intertwine.moments.accumulators.precisions import Products
-    from intertwine.moments.sums import Sums
+    from intertwine.moments.accumulators.sums import Sums
     from intertwine.numerics.arrays import Array
 
 

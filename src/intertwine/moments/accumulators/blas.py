@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.accumulators.sums import check_norms
 from intertwine.moments.accumulators.tiles import tiles
-from intertwine.moments.grid import BLOCK_ROWS
-from intertwine.moments.sums import check_norms
 from intertwine.numerics.arrays import widen
 from intertwine.parallel.threads import one_by_one, parallel_map
 from intertwine.storage.row_ranges import cut_on_grid
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from intertwine.moments.accumulators.sums import Sums
     from intertwine.moments.accumulators.tiles import Tile
-    from intertwine.moments.sums import Sums
     from intertwine.numerics.arrays import Array
 
 # Widest tile: wide enough for BLAS to reach its speed, small enough for threads to end together.

@@ -13,17 +13,17 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
 from intertwine.moments.accumulators.halves import matrix_units, product, rounded, split
+from intertwine.moments.accumulators.sums import check_norms
 from intertwine.moments.accumulators.tiles import Tile, area, cut, tiles
-from intertwine.moments.grid import BLOCK_ROWS
-from intertwine.moments.sums import check_norms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from intertwine.moments.accumulators.precisions import Products
+    from intertwine.moments.accumulators.sums import Sums
     from intertwine.moments.accumulators.tiles import Tile
-    from intertwine.moments.sums import Sums
     from intertwine.numerics.arrays import Array
 
 

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from intertwine.moments.sums import Sums
+    from intertwine.moments.accumulators.sums import Sums
 
 Tile = tuple[str, slice, str, slice]
 

@@ -18,7 +18,7 @@ from intertwine.features.writing.writer import FeatureSetWriter
 from intertwine.inputs.images.faces.cache import FaceCache
 from intertwine.inputs.images.faces.detection import face_detector
 from intertwine.inputs.images.listing import ImageList, list_images
-from intertwine.inputs.texts import TextList, list_texts
+from intertwine.inputs.texts.listing import TextList, list_texts
 from intertwine.passes.extract.facts import (
     changed_since,
     crops_faces,
@@ -71,7 +71,7 @@ def extract(
     ----------
     input
         What to read; see `intertwine.inputs.images.listing.list_images` and
-        `intertwine.inputs.texts.list_texts`.
+        `intertwine.inputs.texts.listing.list_texts`.
     encoder_uris
         Encoders, such as `onnx:net.onnx?channels=bgr`; all of images or all of texts.
     out

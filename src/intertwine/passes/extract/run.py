@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from intertwine.features.writing.writer import FeatureSetWriter
     from intertwine.inputs.images.faces.cache import FaceCache
     from intertwine.inputs.images.listing import ImageList
-    from intertwine.inputs.texts import TextList
+    from intertwine.inputs.texts.listing import TextList
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.progress import RowProgress
 

@@ -9,7 +9,8 @@ from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import FileFormatError
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.storage.files import forget, forget_temporary
 
 if TYPE_CHECKING:

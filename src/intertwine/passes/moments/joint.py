@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.moments.accumulators import DEFAULT_FAST_ERROR, Products
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
 from intertwine.moments.blocks import origin_of
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import resolve_precision
 from intertwine.passes.moments.parts import (
-    Beside,
+    ExtraFeatures,
     Part,
-    chunks_beside,
+    chunks_with_extra,
     merged_parts,
     whole_pieces,
 )
@@ -72,7 +73,7 @@ def add_rows(
     feature_set: FeatureSet,
     rows: range | Array | None = None,
     *,
-    beside: Beside | None = None,
+    extra_features: ExtraFeatures | None = None,
     workers: Workers | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
@@ -80,7 +81,7 @@ def add_rows(
 ) -> None:
     """Add rows of a feature set to moments of its spaces, in place.
 
-    `rows` is a range or (k,) ascending row numbers; all when omitted. `beside` computes the
+    `rows` is a range or (k,) ascending row numbers; all when omitted. `extra_features` computes the
     features of spaces that the set does not hold, by name, from the (k,) uint64 hashes of the rows'
     ids. Workers share parts of the rows: however many they are, the same bytes come out. In the
     folder `scratch`, on a file system that they share, they leave large parts, and find those of a
@@ -91,14 +92,14 @@ def add_rows(
     chosen = range(feature_set.n) if rows is None else rows
     done = 0
     if workers is not None:
-        part = partial(Part.of, feature_set, moments, beside=beside)
+        part = partial(Part.of, feature_set, moments, extra_features=extra_features)
         pieces = [part(chosen[cut], offset) for cut, offset in whole_pieces(len(chosen), moments)]
         for piece in merged_parts(moments, pieces, workers, scratch):
             done += len(piece.rows)
             if progress:
                 progress(done, len(chosen))
         return
-    for numbers, chunk in chunks_beside(feature_set, moments, chosen, beside):
+    for numbers, chunk in chunks_with_extra(feature_set, moments, chosen, extra_features):
         moments.update(chunk, rows=numbers)
         done += len(numbers)
         if after_chunk:

@@ -19,7 +19,8 @@ import numpy as np
 
 from intertwine.errors import FileFormatError
 from intertwine.features.feature_set import FeatureSet, file_stamps
-from intertwine.moments.moments import BLOCK_ROWS, Moments
+from intertwine.moments.accumulators.grid import BLOCK_ROWS
+from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import Array
 from intertwine.storage.row_ranges import cut_on_grid
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from intertwine.parallel.workers import Workers
     from intertwine.spaces import Space
 
-Beside = Callable[[Array], dict[str, Array]]
+# From the (k,) uint64 hashes of rows' ids, their features by space.
+ExtraFeatures = Callable[[Array], dict[str, Array]]
 # A part has at least this many blocks of rows, since merging one costs as much as some thousand
 # rows, and a set has at most this many parts but for that.
 LEAST_BLOCKS = 2
@@ -44,7 +46,7 @@ class Part:
     """Some rows of a feature set, a range or (k,) numbers, whose moments a worker computes.
 
     `offset` is the place of the first among all rows, which the absolute grid goes by; `key`
-    distinguishes these rows and moments from others; for `beside` see `joint.add_rows`.
+    distinguishes these rows and moments from others; for `extra_features` see `joint.add_rows`.
     """
 
     paths: tuple[str, ...]
@@ -54,7 +56,7 @@ class Part:
     rows: range | Array
     offset: int
     key: str
-    beside: Beside | None = None
+    extra_features: ExtraFeatures | None = None
 
     @classmethod
     def of(
@@ -64,7 +66,7 @@ class Part:
         rows: range | Array,
         offset: int,
         *,
-        beside: Beside | None = None,
+        extra_features: ExtraFeatures | None = None,
     ) -> Part:
         """Return the part of a set that some rows are."""
         paths = tuple(str(path.absolute()) for path in feature_set.paths)
@@ -73,7 +75,9 @@ class Part:
         digest = hashlib.sha256(json.dumps([*facts, offset]).encode())
         digest.update(np.asarray(rows, np.int64).tobytes())
         key = digest.hexdigest()[:16]
-        return cls(paths, spaces, moments.origin, moments.products, rows, offset, key, beside)
+        return cls(
+            paths, spaces, moments.origin, moments.products, rows, offset, key, extra_features
+        )
 
     def moments(self) -> Moments:
         """Read the rows and return their moments."""
@@ -86,20 +90,27 @@ class Part:
             fast_error=self.products.fast_error,
         )
         feature_set = FeatureSet.open(*self.paths)
-        for numbers, chunk in chunks_beside(feature_set, moments, self.rows, self.beside):
+        for numbers, chunk in chunks_with_extra(
+            feature_set, moments, self.rows, self.extra_features
+        ):
             moments.update(chunk, rows=numbers)
-        _ = moments.sums  # closes the block in hand
+        moments.flush()
         return moments
 
 
-def chunks_beside(
-    feature_set: FeatureSet, moments: Moments, rows: range | Array, beside: Beside | None
+def chunks_with_extra(
+    feature_set: FeatureSet,
+    moments: Moments,
+    rows: range | Array,
+    extra_features: ExtraFeatures | None,
 ) -> Iterator[tuple[range | Array, dict[str, Array]]]:
     """Yield chunks of rows of a set, with the features of spaces that it does not hold added."""
-    names = [name for name in moments.spaces if beside is None or name in feature_set.spaces]
+    if extra_features is None:
+        yield from feature_set.chunks(list(moments.spaces), rows)
+        return
+    names = [name for name in moments.spaces if name in feature_set.spaces]
     for numbers, chunk in feature_set.chunks(names, rows):
-        more = {} if beside is None else beside(feature_set.id_hashes[np.asarray(numbers)])
-        yield numbers, {**chunk, **more}
+        yield numbers, {**chunk, **extra_features(feature_set.id_hashes[np.asarray(numbers)])}
 
 
 def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:

@@ -49,6 +49,6 @@ def fresh_features(hashes: Array, dim: int, seed: int = 0) -> Array:
     return features
 
 
-def beside(hashes: Array, *, dim: int) -> dict[str, Array]:
-    """Return the space's features of some rows, by name, to stand beside those of a set."""
+def extra_features(hashes: Array, *, dim: int) -> dict[str, Array]:
+    """Return the space's features of some rows, by name, besides those that the set holds."""
     return {NAME: fresh_features(hashes, dim)}

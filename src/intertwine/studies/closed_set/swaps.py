@@ -141,14 +141,14 @@ class CrossEvaluation:
             self.moments,
             self.problem.fit,
             ring,
-            beside=partial(fresh.beside, dim=self.problem.n_classes),
+            extra_features=partial(fresh.extra_features, dim=self.problem.n_classes),
             workers=self.workers,
             progress=lambda more, _: self.progress("joint moments", done + more, sizes[-1]),
         )
 
     def cells(self, *, full: bool) -> list[PairScore]:
         """Fit and score every ordered pair on the rows so far; with `full`, R² and the contrast."""
-        self.moments.sums  # noqa: B018 - closes the block in hand before several threads read it
+        self.moments.flush()  # before several threads read them
         if full:
             self._spread = total_spread(self.problem.evaluation, self.problem.names)
         rows = parallel_map(lambda source: self._row(source, full=full), self.problem.names)

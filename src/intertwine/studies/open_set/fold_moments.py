@@ -140,7 +140,7 @@ class FoldMoments:
                     for name in spaces
                 }
             )
-        _ = moments.sums  # closes the block in hand, which threads that only read must not
+        moments.flush()  # before several threads read them
         return moments
 
 

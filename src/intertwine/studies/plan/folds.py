@@ -170,7 +170,7 @@ def moments_of(pairs: Pairs, rows: Array | None = None) -> Moments:
     for start in range(0, len(rows), CHUNK_ROWS):
         chunk = rows[start : start + CHUNK_ROWS]
         moments.update(dict(zip(names, (pairs.a[chunk], pairs.b[chunk]), strict=True)))
-    _ = moments.sums  # closes the block in hand, which threads that only read must not
+    moments.flush()  # before several threads read them
     return moments
 
 

@@ -241,7 +241,8 @@ def _replicate(
         return found
     names, part = list(groups.total.spaces), groups.part(group)
     rest = groups.total - part
-    part.sums, rest.sums  # noqa: B018 - closes the blocks in hand before threads read them
+    for moments in (part, rest):
+        moments.flush()  # before several threads read them
     smaller = SpectraOf.of(rest, names, alpha=known.alpha, kept=known.kept)
     scores = _scores(rest, pairs, smaller, quick=True)
     found = Replicate(scores, _folds(rest, part, smaller, names))

@@ -3,7 +3,7 @@ import pytest
 from tests.sums import DIMS, ROWS, add, assert_equals_naive, zeros
 
 from intertwine.moments.accumulators.blas import BlasAccumulator
-from intertwine.moments.sums import Sums
+from intertwine.moments.accumulators.sums import Sums
 
 RNG = np.random.default_rng(0)
 

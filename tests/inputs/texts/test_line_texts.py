@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.inputs.texts import LineTexts
+from intertwine.inputs.texts.listing import LineTexts
 
 
 def written(folder, data):

@@ -6,7 +6,7 @@ import pytest
 
 from intertwine.errors import InputError
 from intertwine.inputs.tables import Columns
-from intertwine.inputs.texts import list_texts
+from intertwine.inputs.texts.listing import list_texts
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def _source(path: Path, columns: Columns) -> TextSource:
 
 
 class LineTexts:
-    """The lines of a text file; see `intertwine.inputs.texts.TextSource`.
+    """The lines of a text file; see `intertwine.inputs.texts.listing.TextSource`.
 
     Ids are line numbers from 0.
 
@@ -205,7 +205,7 @@ USUAL = ("text", "sentence", "content", "document")
 
 
 class TableTexts:
-    """The texts of a table; see `intertwine.inputs.texts.TextSource`.
+    """The texts of a table; see `intertwine.inputs.texts.listing.TextSource`.
 
     Ids are those of the id column, else row numbers from 0.
 

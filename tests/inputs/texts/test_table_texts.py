@@ -10,7 +10,7 @@ from pyarrow import parquet
 from intertwine.errors import InputError
 from intertwine.inputs.tables import Columns
 from intertwine.inputs.tables.table import open_table
-from intertwine.inputs.texts import TableTexts
+from intertwine.inputs.texts.listing import TableTexts
 
 
 def parquet_texts(folder, columns):

@@ -1,9 +1,9 @@
 """The exceptions a user can meet.
 
 IntertwineError
-├── InputError (ValueError)      the data given cannot be used as asked
+├── InputError (ValueError)      the input cannot be used as asked
 │   └── SpaceMismatchError       a map and an array, or two files, belong to different spaces
-├── FileFormatError              a file is not what its name says: truncated, altered, hostile
+├── FileFormatError              a file is not of its format: truncated, altered, hostile
 └── MissingExtraError (ImportError)   an optional dependency is absent; the message is the pip line
 """
 
@@ -20,11 +20,11 @@ class IntertwineError(Exception):
 
 
 class InputError(IntertwineError, ValueError):
-    """The data given cannot be used as asked; says what was got and what to do."""
+    """The input cannot be used as asked; the message says what was got and what to do."""
 
 
 class SpaceMismatchError(InputError):
-    """A map was given vectors, or a file, of another embedding space."""
+    """Vectors, or a file, belong to another embedding space than a map's."""
 
 
 class FileFormatError(IntertwineError):

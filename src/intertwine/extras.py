@@ -21,30 +21,15 @@ def known_extras() -> tuple[str, ...]:
 
 
 def import_extra(module: str, extra: str) -> ModuleType:
-    """Import an optional module, or say which pip line brings it.
+    """Return an optional module, imported; `extra` is the extra of this package that installs it.
 
-    Parameters
-    ----------
-    module
-        Dotted name of the module.
-    extra
-        The extra of this package that installs it.
-
-    Returns
-    -------
-    module
-        The imported module.
-
-    Raises
-    ------
-    MissingExtraError
-        When the module, or something it needs, is not installed.
+    MissingExtraError, with the pip line, when the module or something it needs is not installed.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None:
-            # Raised by a library that is there, of another one that cannot be used.
+            # Raised by a library that is installed, about another one that cannot be used.
             raise MissingExtraError(f"{module} cannot be imported ({error})") from error
         raise MissingExtraError(
             f"{error.name} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
@@ -55,12 +40,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a package's `__getattr__` that imports each exported name when it is first used.
 
-    Parameters
-    ----------
-    package
-        The package's name.
-    homes
-        The module below it that defines a name, by name.
+    `homes` maps each name to the module, below the package, that defines it.
     """
 
     def find(name: str) -> Any:

@@ -21,17 +21,14 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-# What a file says of a space.
+# What a file records of a space.
 SPACE = {"name": str, "dim": int, "fingerprint?": (str, None)}
 
 
 def check_space_name(name: str) -> str:
-    """Return a space's name, or raise when it could not stand in a file name or a pair.
+    """Return a space's name; InputError if it could not be part of a file's name or a pair's.
 
-    Raises
-    ------
-    InputError
-        When it has other characters than letters, digits, `.`, `_`, `-`, or holds `--`.
+    It has letters, digits, `.`, `_`, `-`, no leading `.` and no `--`.
     """
     if not _NAME.fullmatch(name) or "--" in name or name.startswith("."):
         raise InputError(
@@ -104,7 +101,7 @@ class Head:
     bias
         (K,) floating-point array; zeros when omitted.
     classes
-        (K,) labels that the K logits stand for; 0 … K−1 when omitted.
+        (K,) labels of the K logits; 0 … K−1 when omitted.
     """
 
     weight: Array
@@ -174,7 +171,7 @@ class Head:
             raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
         if "weight" not in tensors:
             raise FileFormatError(f"{path}: holds no tensor named weight")
-        # Where another library taught NumPy such dtypes they are read, but not as numbers.
+        # If another library added such dtypes to NumPy they are read, but not as numbers.
         foreign = [name for name, tensor in tensors.items() if tensor.dtype.kind not in "fiu"]
         if foreign:
             dtype = tensors[foreign[0]].dtype

@@ -1,4 +1,4 @@
-"""Words of messages: counts with their nouns, and names in a row."""
+"""Words of messages: counts with their nouns, and lists of names."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ if TYPE_CHECKING:
 
 
 def counted(n: int, one: str, many: str | None = None, *, form: str = "") -> str:
-    """Return a count with its noun, as in `1 row` and `2 rows`.
+    """Return a count with its noun, as in `1 row` and `2 rows`; `form` formats the number.
 
-    Parameters
-    ----------
-    n
-        How many.
-    one
-        What stands after the number 1: a noun, or a noun and its verb.
-    many
-        What stands after other numbers; one more `s` when omitted.
-    form
-        How the number is written, as in a format string.
+    `one` follows the number 1, a noun or a noun with its verb; `many` other numbers, `one` with an
+    `s` when omitted.
     """
     return f"{n:{form}} {one if n == 1 else many or one + 's'}"
 

@@ -37,92 +37,8 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
 _AGAIN = "run the same intertwine extract again to finish it"
-
-
-def read_facts(path: Path, n: int) -> dict[str, Any]:
-    """Return the manifest of a folder with what journals beside it say, `left_out` as ids.
-
-    Parameters
-    ----------
-    path
-        The folder; one without a manifest is somebody's own, and whole.
-    n
-        Rows of its arrays.
-
-    Raises
-    ------
-    InputError
-        When an extraction is not finished.
-    FileFormatError
-        When the manifest or a journal is none.
-    """
-    if not (path / MANIFEST).exists():
-        return {"spaces": {}}
-    manifest = read_json(path / MANIFEST)
-    require_shape(manifest, SHAPE, path / MANIFEST)
-    with damage_is_told(path / MANIFEST, "what intertwine extract writes"):
-        fold(manifest, journal_paths(path))
-        left = {
-            name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
-            for name, facts in manifest["spaces"].items()
-        }
-        bad, out = (
-            [str(entry["id"]) for entry in manifest.get(key, ())] for key in ("bad", "left_out")
-        )
-    if PENDING in manifest:
-        raise InputError(f"{path}: images are being left out of it; {_AGAIN}")
-    for name, count in left.items():
-        if count:
-            why = f", {bad[0]} cannot be read" if bad else ""
-            raise InputError(f"{path}: space {name} lacks {count} of {n} rows{why}; {_AGAIN}")
-    return {**manifest, "left_out": out}
-
-
-def read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
-    """Return the classifiers of a folder's spaces, of those that have one.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    dims
-        Dimension by space.
-
-    Raises
-    ------
-    InputError
-        When one reads features of another dimension.
-    FileFormatError
-        When a file is cut or altered.
-    """
-    heads = {}
-    for name, dim in dims.items():
-        file = path / f"{name}.head.safetensors"
-        if file.exists():
-            heads[name] = Head.load(file)
-            if heads[name].dim != dim:
-                raise InputError(
-                    f"{file}: got a head of dimension {heads[name].dim}, expected {dim}"
-                )
-    return heads
-
-
 # Rows read at a time: three chunks are in memory, one of them being read while one is worked on.
 CHUNK_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One space's file, and where the set's rows stand in it (None: in the set's own order)."""
-
-    file: NpyFile
-    order: Array | None
-
-    def read(self, rows: range | Array) -> Array:
-        if self.order is None:
-            return self.file.read(rows)
-        index = self.order[rows.start : rows.stop] if isinstance(rows, range) else self.order[rows]
-        return self.file.read(index)
 
 
 @dataclass
@@ -289,6 +205,40 @@ class FeatureSet:
         self.notes += other.notes
 
 
+def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
+    """Return path, size in bytes and time of change in nanoseconds of a set's arrays.
+
+    Parameters
+    ----------
+    feature_set
+        The set.
+
+    Returns
+    -------
+    stamps
+        One a file, JSON-ready, in a fixed order.
+    """
+    return [
+        [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
+        for folder in feature_set.paths
+        for path in sorted(folder.glob("*.npy"))
+    ]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One space's file, and where the set's rows stand in it (None: in the set's own order)."""
+
+    file: NpyFile
+    order: Array | None
+
+    def read(self, rows: range | Array) -> Array:
+        if self.order is None:
+            return self.file.read(rows)
+        index = self.order[rows.start : rows.stop] if isinstance(rows, range) else self.order[rows]
+        return self.file.read(index)
+
+
 def _open_folder(path: Path) -> FeatureSet:
     if not path.is_dir():
         kind = "a file" if path.exists() else "nothing there"
@@ -332,6 +282,74 @@ def _open_folder(path: Path) -> FeatureSet:
     )
 
 
+def read_facts(path: Path, n: int) -> dict[str, Any]:
+    """Return the manifest of a folder with what journals beside it say, `left_out` as ids.
+
+    Parameters
+    ----------
+    path
+        The folder; one without a manifest is somebody's own, and whole.
+    n
+        Rows of its arrays.
+
+    Raises
+    ------
+    InputError
+        When an extraction is not finished.
+    FileFormatError
+        When the manifest or a journal is none.
+    """
+    if not (path / MANIFEST).exists():
+        return {"spaces": {}}
+    manifest = read_json(path / MANIFEST)
+    require_shape(manifest, SHAPE, path / MANIFEST)
+    with damage_is_told(path / MANIFEST, "what intertwine extract writes"):
+        fold(manifest, journal_paths(path))
+        left = {
+            name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
+            for name, facts in manifest["spaces"].items()
+        }
+        bad, out = (
+            [str(entry["id"]) for entry in manifest.get(key, ())] for key in ("bad", "left_out")
+        )
+    if PENDING in manifest:
+        raise InputError(f"{path}: images are being left out of it; {_AGAIN}")
+    for name, count in left.items():
+        if count:
+            why = f", {bad[0]} cannot be read" if bad else ""
+            raise InputError(f"{path}: space {name} lacks {count} of {n} rows{why}; {_AGAIN}")
+    return {**manifest, "left_out": out}
+
+
+def read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
+    """Return the classifiers of a folder's spaces, of those that have one.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    dims
+        Dimension by space.
+
+    Raises
+    ------
+    InputError
+        When one reads features of another dimension.
+    FileFormatError
+        When a file is cut or altered.
+    """
+    heads = {}
+    for name, dim in dims.items():
+        file = path / f"{name}.head.safetensors"
+        if file.exists():
+            heads[name] = Head.load(file)
+            if heads[name].dim != dim:
+                raise InputError(
+                    f"{file}: got a head of dimension {heads[name].dim}, expected {dim}"
+                )
+    return heads
+
+
 def _turned(columns: dict[str, NpyFile]) -> str:
     """Return a question about the first array that has as many dimensions as another has rows."""
     for name, column in columns.items():
@@ -349,23 +367,3 @@ def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:
     return (
         f"{where / 'ids.txt'}: lacks {counted(missing.size, 'id')} of {holder}, such as {example!r}"
     )
-
-
-def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
-    """Return path, size in bytes and time of change in nanoseconds of a set's arrays.
-
-    Parameters
-    ----------
-    feature_set
-        The set.
-
-    Returns
-    -------
-    stamps
-        One a file, JSON-ready, in a fixed order.
-    """
-    return [
-        [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
-        for folder in feature_set.paths
-        for path in sorted(folder.glob("*.npy"))
-    ]

@@ -29,6 +29,38 @@ if TYPE_CHECKING:
 
 FILE = "imagenet.npz"
 PARTS = ("fit", "eval")
+FACES_FILE = "faces.npz"
+SET, PAIRS = "set", "pairs.csv"
+# What reading a damaged archive can raise.
+_DAMAGE = (zipfile.BadZipFile, OSError, RuntimeError, *DAMAGE)
+_T = TypeVar("_T")
+
+
+def find_sample(name: str, path: Path | None = None, *, option: str = "--sample") -> Path:
+    """Return a sample file: the one given, or the one in this checkout.
+
+    Parameters
+    ----------
+    name
+        Its name in the checkout.
+    path
+        The one given.
+    option
+        What gives it on the command line, for the error.
+
+    Raises
+    ------
+    InputError
+        When it is not there, as in an installation without the checkout.
+    """
+    checkout = Path(__file__).parents[3] / "sample" / name
+    found = path or (Path("sample") / name if (Path("sample") / name).is_file() else checkout)
+    if not found.is_file():
+        raise InputError(
+            f"no sample at {found}: it comes with a checkout of the repository, not with the "
+            f"package; give its path with {option}"
+        )
+    return found
 
 
 @renamed(say="progress")
@@ -70,59 +102,6 @@ def unpack(
     return out / "fit", out / "eval", facts["controls"], facts["notes"]
 
 
-def _facts(stored: Any) -> dict[str, Any]:
-    facts = json.loads(str(stored["facts"]))
-    return {key: facts[key] for key in ("spaces", "controls", "notes")}
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """A sample's arrays, decoded."""
-
-    features: dict[str, Array]
-    heads: dict[str, Head]
-    labels: Array
-    ids: list[str]
-    is_eval: Array
-
-
-def _contents(stored: Any) -> tuple[dict[str, Any], _Contents]:
-    facts = _facts(stored)
-    labels, is_eval = stored["labels"].astype(np.int64), stored["is_eval"].astype(bool)
-    contents = _Contents({}, {}, labels, stored["ids"].astype(str).tolist(), is_eval)
-    for name in facts["spaces"]:
-        features = decode({part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")})
-        parts = {part: stored[f"{name}.head.{part}"] for part in ("codes", "scale", "bias")}
-        contents.features[name] = features.astype(np.float16)
-        contents.heads[name] = decode_head(parts)
-    lengths = {len(labels), len(is_eval), len(contents.ids), *map(len, contents.features.values())}
-    if len(lengths) > 1:
-        raise ValueError(f"rows differ: {sorted(lengths)}")
-    return facts, contents
-
-
-def _write(contents: _Contents, facts: dict[str, Any], out: Path, progress: Progress) -> None:
-    names = list(contents.features)
-    for part, rows in (("fit", ~contents.is_eval), ("eval", contents.is_eval)):
-        folder = out / part
-        for i, name in enumerate(names):
-            progress(f"unpacking {part}", i, len(names))
-            save_array(folder / f"{name}.npy", contents.features[name][rows])
-            contents.heads[name].save(folder / f"{name}.head.safetensors")
-        save_array(folder / "labels.npy", contents.labels[rows])
-        ids = "".join(f"{contents.ids[row]}\n" for row in np.flatnonzero(rows))
-        write_bytes(folder / "ids.txt", ids.encode())
-        write_json(
-            folder / "feature_set.json",
-            {"format_version": 1, "rows": int(rows.sum()), "spaces": facts["spaces"]},
-        )
-        progress(f"unpacking {part}", len(names), len(names))
-
-
-FACES_FILE = "faces.npz"
-SET, PAIRS = "set", "pairs.csv"
-
-
 def unpack_faces(sample: Path, out: Path) -> tuple[Path, Path, list[str]]:
     """Unpack the faces into a plain feature-set folder and a list of pairs, unless they are there.
 
@@ -153,81 +132,6 @@ def unpack_faces(sample: Path, out: Path) -> tuple[Path, Path, list[str]]:
         _write_faces(faces, facts, out)
         write_json(stamp, {"sha256": digest})
     return out / SET, out / PAIRS, facts["notes"]
-
-
-@dataclass(frozen=True)
-class _Faces:
-    """The sample's arrays, decoded."""
-
-    features: dict[str, Array]
-    person: Array
-    pairs: Array
-
-
-def _face_facts(stored: Any) -> dict[str, Any]:
-    facts = json.loads(str(stored["facts"]))
-    return {key: facts[key] for key in ("spaces", "notes")}
-
-
-def _faces(stored: Any) -> tuple[dict[str, Any], _Faces]:
-    facts, person = _face_facts(stored), stored["person"].astype(np.int64)
-    features = {}
-    for name in facts["spaces"]:
-        parts = {part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")}
-        features[name] = decode(parts).astype(np.float16)
-    pairs = np.column_stack(
-        [stored[name].astype(np.int64) for name in ("first", "second", "same", "fold")]
-    )
-    lengths = {len(person), *(len(array) for array in features.values())}
-    if len(lengths) > 1 or pairs[:, :2].max() >= len(person):
-        raise ValueError(f"rows differ: {sorted(lengths)}")
-    return facts, _Faces(features, person, pairs)
-
-
-def _write_faces(faces: _Faces, facts: dict[str, Any], out: Path) -> None:
-    folder = out / SET
-    for name, array in faces.features.items():
-        save_array(folder / f"{name}.npy", array)
-    save_array(folder / "labels.npy", faces.person)
-    write_bytes(folder / "ids.txt", "".join(f"{i}\n" for i in range(len(faces.person))).encode())
-    write_json(
-        folder / "feature_set.json",
-        {"format_version": 1, "rows": len(faces.person), "spaces": facts["spaces"]},
-    )
-    lines = "".join(f"{a},{b},{same},{fold}\n" for a, b, same, fold in faces.pairs)
-    write_bytes(out / PAIRS, lines.encode())
-
-
-# What reading a damaged archive can raise.
-_DAMAGE = (zipfile.BadZipFile, OSError, RuntimeError, *DAMAGE)
-_T = TypeVar("_T")
-
-
-def find_sample(name: str, path: Path | None = None, *, option: str = "--sample") -> Path:
-    """Return a sample file: the one given, or the one in this checkout.
-
-    Parameters
-    ----------
-    name
-        Its name in the checkout.
-    path
-        The one given.
-    option
-        What gives it on the command line, for the error.
-
-    Raises
-    ------
-    InputError
-        When it is not there, as in an installation without the checkout.
-    """
-    checkout = Path(__file__).parents[3] / "sample" / name
-    found = path or (Path("sample") / name if (Path("sample") / name).is_file() else checkout)
-    if not found.is_file():
-        raise InputError(
-            f"no sample at {found}: it comes with a checkout of the repository, not with the "
-            f"package; give its path with {option}"
-        )
-    return found
 
 
 def encode(features: Array) -> dict[str, Array]:
@@ -268,6 +172,98 @@ def encode_head(head: Head) -> dict[str, Array]:
 def decode_head(parts: dict[str, Array]) -> Head:
     """Return the head that `encode_head` packed, in float32."""
     return Head(parts["codes"] * parts["scale"][:, None], parts["bias"])
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """A sample's arrays, decoded."""
+
+    features: dict[str, Array]
+    heads: dict[str, Head]
+    labels: Array
+    ids: list[str]
+    is_eval: Array
+
+
+def _contents(stored: Any) -> tuple[dict[str, Any], _Contents]:
+    facts = _facts(stored)
+    labels, is_eval = stored["labels"].astype(np.int64), stored["is_eval"].astype(bool)
+    contents = _Contents({}, {}, labels, stored["ids"].astype(str).tolist(), is_eval)
+    for name in facts["spaces"]:
+        features = decode({part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")})
+        parts = {part: stored[f"{name}.head.{part}"] for part in ("codes", "scale", "bias")}
+        contents.features[name] = features.astype(np.float16)
+        contents.heads[name] = decode_head(parts)
+    lengths = {len(labels), len(is_eval), len(contents.ids), *map(len, contents.features.values())}
+    if len(lengths) > 1:
+        raise ValueError(f"rows differ: {sorted(lengths)}")
+    return facts, contents
+
+
+def _facts(stored: Any) -> dict[str, Any]:
+    facts = json.loads(str(stored["facts"]))
+    return {key: facts[key] for key in ("spaces", "controls", "notes")}
+
+
+def _write(contents: _Contents, facts: dict[str, Any], out: Path, progress: Progress) -> None:
+    names = list(contents.features)
+    for part, rows in (("fit", ~contents.is_eval), ("eval", contents.is_eval)):
+        folder = out / part
+        for i, name in enumerate(names):
+            progress(f"unpacking {part}", i, len(names))
+            save_array(folder / f"{name}.npy", contents.features[name][rows])
+            contents.heads[name].save(folder / f"{name}.head.safetensors")
+        save_array(folder / "labels.npy", contents.labels[rows])
+        ids = "".join(f"{contents.ids[row]}\n" for row in np.flatnonzero(rows))
+        write_bytes(folder / "ids.txt", ids.encode())
+        write_json(
+            folder / "feature_set.json",
+            {"format_version": 1, "rows": int(rows.sum()), "spaces": facts["spaces"]},
+        )
+        progress(f"unpacking {part}", len(names), len(names))
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The sample's arrays, decoded."""
+
+    features: dict[str, Array]
+    person: Array
+    pairs: Array
+
+
+def _faces(stored: Any) -> tuple[dict[str, Any], _Faces]:
+    facts, person = _face_facts(stored), stored["person"].astype(np.int64)
+    features = {}
+    for name in facts["spaces"]:
+        parts = {part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")}
+        features[name] = decode(parts).astype(np.float16)
+    pairs = np.column_stack(
+        [stored[name].astype(np.int64) for name in ("first", "second", "same", "fold")]
+    )
+    lengths = {len(person), *(len(array) for array in features.values())}
+    if len(lengths) > 1 or pairs[:, :2].max() >= len(person):
+        raise ValueError(f"rows differ: {sorted(lengths)}")
+    return facts, _Faces(features, person, pairs)
+
+
+def _face_facts(stored: Any) -> dict[str, Any]:
+    facts = json.loads(str(stored["facts"]))
+    return {key: facts[key] for key in ("spaces", "notes")}
+
+
+def _write_faces(faces: _Faces, facts: dict[str, Any], out: Path) -> None:
+    folder = out / SET
+    for name, array in faces.features.items():
+        save_array(folder / f"{name}.npy", array)
+    save_array(folder / "labels.npy", faces.person)
+    write_bytes(folder / "ids.txt", "".join(f"{i}\n" for i in range(len(faces.person))).encode())
+    write_json(
+        folder / "feature_set.json",
+        {"format_version": 1, "rows": len(faces.person), "spaces": facts["spaces"]},
+    )
+    lines = "".join(f"{a},{b},{same},{fold}\n" for a, b, same, fold in faces.pairs)
+    write_bytes(out / PAIRS, lines.encode())
 
 
 def unpacked_digest(stamp: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Affine maps from one embedding space to another."""
+"""Affine maps from one embedding space to another, and maps prepared for many chunks."""
 
 from __future__ import annotations
 
@@ -27,88 +27,9 @@ from intertwine.storage.untrusted import damage_is_told, require_shape
 if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
-
-@dataclass(frozen=True)
-class ReadyMap:
-    """A map whose weights lie ready for many chunks of features, on a device.
-
-    Parameters
-    ----------
-    weight
-        (d_source, d_target), NumPy or a tensor.
-    bias
-        (d_target,).
-    name
-        What to call the map in an error.
-    gain
-        The largest norm of the weights of one target feature: by Cauchy and Schwarz no mapped
-        feature of a row is larger than the row's norm times this, and the bias.
-    unit_source
-        Whether rows are scaled to length 1 first.
-    """
-
-    weight: Any
-    bias: Any
-    name: str
-    gain: float
-    unit_source: bool = False
-
-    def apply(self, rows: Array, out: Array, *, first_row: int = 0) -> None:
-        """Map a chunk, (n, d_source), into `out`, (n, d_target).
-
-        Raises
-        ------
-        InputError
-            For NaN or infinity, or numbers that do not fit `out`'s dtype.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            if isinstance(self.weight, np.ndarray):
-                safe = self._apply(rows, out, first_row)
-            else:
-                self._check_input(rows, first_row)
-                features = like(np.ascontiguousarray(self._scaled(rows)), self.weight)
-                mapped = namespace(self.weight).astype(features, self.weight.dtype) @ self.weight
-                out[...], safe = to_numpy(mapped + self.bias), False
-        if not safe:
-            check_finite(out, name=f"output of map {self.name} in {out.dtype}", rows=first_row)
-
-    def _apply(self, rows: Array, out: Array, first_row: int) -> bool:
-        """Map a chunk by NumPy; return whether it is certain that the output could hold it."""
-        if rows.dtype == np.float16:
-            self._check_input(rows, first_row)
-        features = self._scaled(widened(rows).astype(self.weight.dtype, copy=False))
-        # One look at squared norms tells of NaN and infinity here, and of what is too large there.
-        longest = np.sqrt(np.vecdot(features, features).max(initial=0))
-        if not np.isfinite(longest):
-            self._check_input(rows, first_row)
-        in_place = out.dtype == features.dtype
-        mapped = np.matmul(features, self.weight, out=out if in_place else None)
-        mapped += self.bias
-        if not in_place:
-            out[...] = mapped
-        largest = longest * self.gain + np.abs(self.bias).max(initial=0)
-        return bool(largest < np.finfo(out.dtype).max / 2)
-
-    def _scaled(self, rows: Array) -> Array:
-        """Return rows of length 1 where that is asked; their squares are added in float64."""
-        if not self.unit_source:
-            return rows
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        return np.asarray(rows / np.where(lengths > 0, lengths, 1)[:, None], self.weight_dtype)
-
-    @property
-    def weight_dtype(self) -> Any:
-        """The NumPy dtype in which rows are multiplied."""
-        held = str(self.weight.dtype).rsplit(".", maxsplit=1)[-1]
-        return np.dtype(held)
-
-    def _check_input(self, rows: Array, first_row: int) -> None:
-        check_finite(rows, name=f"input of map {self.name}", rows=first_row)
-
-
 # Rows mapped at a time: bounds the float64 copy that a product makes.
 CHUNK_ROWS = 8192
-# What the header of a map's file holds, as far as this program looks at it.
+# What the header of a map's file holds, as far as this program reads it.
 HEADER = {
     "source": SPACE,
     "target": SPACE,
@@ -119,8 +40,6 @@ HEADER = {
 }
 # The kind of file of a map that scales its input: programs that do not know it refuse the file.
 PLAIN, OF_DIRECTIONS = "map", "map of directions"
-
-
 STATISTICS = ("source_mean", "source_spread", "source_directions")
 
 
@@ -135,9 +54,9 @@ class LinearMap:
     bias
         (d_target,) float64.
     source, target
-        The spaces it leads from and to.
+        The spaces that it maps from and to.
     method
-        How it was made, for example `ridge`.
+        The method that made it, for example `ridge`.
     info
         JSON-ready facts: alpha, n, intercept, rank, notes.
     source_mean, source_spread
@@ -150,7 +69,7 @@ class LinearMap:
         Whether features are scaled to length 1 before the map, x ↦ weight · x/‖x‖ + bias; the
         statistics of the source are then those of scaled features. A zero vector stays zero.
     fitted_on
-        By what the rows that it was fitted on are recognised, as
+        What identifies the rows that it was fitted on, as
         `intertwine.features.fitted_on.fitted_on` returns it; None when unknown.
     """
 
@@ -182,11 +101,11 @@ class LinearMap:
         return f"{self.source.name}--{self.target.name}"
 
     def prepared(self, features: Array) -> Array:
-        """Return features, (n, d_source), as they are multiplied: of length 1 where that is asked."""
+        """Return features, (n, d_source), as they are multiplied: of length 1 if `unit_source`."""
         return unit(features) if self.unit_source else features
 
     def require_affine(self, use: str) -> None:
-        """Raise where features are scaled first, which a use of the bare weights would leave out.
+        """Raise if features are scaled first, which a use of the bare weights would omit.
 
         Parameters
         ----------
@@ -266,7 +185,7 @@ class LinearMap:
         Raises
         ------
         SpaceMismatchError
-            When `inner` does not lead into this map's source.
+            When `inner` does not map into this map's source.
         InputError
             When this map scales its input to length 1.
         """
@@ -297,7 +216,7 @@ class LinearMap:
             When the map scales its input to length 1.
         """
         self.require_affine("an inverse")
-        # NumPy's own cut, 1e-15, lets the rounding of a low-rank weight through.
+        # NumPy's own cut, 1e-15, keeps the rounding of a low-rank weight.
         cut = max(self.weight.shape) * np.finfo(np.float64).eps
         back = np.linalg.pinv(self.weight, rcond=cut)
         bias = -back @ self.bias
@@ -400,6 +319,71 @@ class LinearMap:
         require_shape(header, HEADER, path)
         with damage_is_told(path, "a map"):
             return replace(cls.from_parts(tensors, header), unit_source=scaled)
+
+
+@dataclass(frozen=True)
+class ReadyMap:
+    """A map whose weights are prepared for many chunks of features, on a device.
+
+    `weight` is (d_source, d_target), NumPy or a tensor, `bias` (d_target,). `gain` is the largest
+    norm of the weights of one target feature: by Cauchy and Schwarz no mapped feature of a row is
+    larger than the row's norm times this, plus the bias.
+    """
+
+    weight: Any
+    bias: Any
+    name: str
+    gain: float
+    unit_source: bool = False
+
+    def apply(self, rows: Array, out: Array, *, first_row: int = 0) -> None:
+        """Map a chunk, (n, d_source), into `out`, (n, d_target).
+
+        InputError for NaN or infinity, or numbers that do not fit `out`'s dtype.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            if isinstance(self.weight, np.ndarray):
+                safe = self._apply(rows, out, first_row)
+            else:
+                self._check_input(rows, first_row)
+                features = like(np.ascontiguousarray(self._scaled(rows)), self.weight)
+                mapped = namespace(self.weight).astype(features, self.weight.dtype) @ self.weight
+                out[...], safe = to_numpy(mapped + self.bias), False
+        if not safe:
+            check_finite(out, name=f"output of map {self.name} in {out.dtype}", rows=first_row)
+
+    def _apply(self, rows: Array, out: Array, first_row: int) -> bool:
+        """Map a chunk by NumPy; return whether every number is certain to fit `out`."""
+        if rows.dtype == np.float16:
+            self._check_input(rows, first_row)
+        features = self._scaled(widened(rows).astype(self.weight.dtype, copy=False))
+        # Squared norms show NaN and infinity here, and numbers too large for the output.
+        longest = np.sqrt(np.vecdot(features, features).max(initial=0))
+        if not np.isfinite(longest):
+            self._check_input(rows, first_row)
+        in_place = out.dtype == features.dtype
+        mapped = np.matmul(features, self.weight, out=out if in_place else None)
+        mapped += self.bias
+        if not in_place:
+            out[...] = mapped
+        largest = longest * self.gain + np.abs(self.bias).max(initial=0)
+        return bool(largest < np.finfo(out.dtype).max / 2)
+
+    def _scaled(self, rows: Array) -> Array:
+        """Return rows of length 1 if `unit_source`; their squares are added in float64."""
+        if not self.unit_source:
+            return rows
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        return np.asarray(rows / np.where(lengths > 0, lengths, 1)[:, None], self.weight_dtype)
+
+    @property
+    def weight_dtype(self) -> Any:
+        """The NumPy dtype in which rows are multiplied."""
+        name = str(self.weight.dtype).rsplit(".", maxsplit=1)[-1]
+        return np.dtype(name)
+
+    def _check_input(self, rows: Array, first_row: int) -> None:
+        check_finite(rows, name=f"input of map {self.name}", rows=first_row)
 
 
 def date_text(created: datetime | None) -> str:

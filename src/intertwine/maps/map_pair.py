@@ -46,8 +46,8 @@ class MapPair:
     def to_map(self) -> LinearMap:
         """Return the one map source → shared → target, through the pseudo-inverse of the second."""
         there = self.target.inverse().compose(self.source)
-        own = self.source
-        return replace(there, method=own.method, info=own.info, fitted_on=own.fitted_on)
+        first = self.source
+        return replace(there, method=first.method, info=first.info, fitted_on=first.fitted_on)
 
     def save(self, path: str | os.PathLike[str], *, created: datetime | None = None) -> None:
         """Write both maps as one checked safetensors file."""
@@ -71,12 +71,12 @@ class MapPair:
         require_shape(header, {"source": HEADER, "target": HEADER}, path)
 
         def side(name: str) -> LinearMap:
-            own = {
+            arrays = {
                 key.removeprefix(f"{name}/"): value
                 for key, value in tensors.items()
                 if key.startswith(f"{name}/")
             }
-            return LinearMap.from_parts(own, header[name])
+            return LinearMap.from_parts(arrays, header[name])
 
         with damage_is_told(path, "a map pair"):
             return cls(side("source"), side("target"))

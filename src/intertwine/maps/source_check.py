@@ -1,8 +1,9 @@
 """Recognises whether a bare array comes from the space that a map expects.
 
-A `.npy` file names no network. A map stores of its source the mean μ and the few directions in which
-the features vary most. Rows of that space, even a single one, spend much of their deviation from μ in
-those directions; rows of another space, whose dimensions mean something else, little more than chance.
+A `.npy` file names no network. A map stores of its source the mean μ and the few directions in
+which the features vary most. Rows of that space, even a single one, have much of their deviation
+from μ in those directions; rows of another space, whose dimensions mean something else, little more
+than chance.
 """
 
 from __future__ import annotations
@@ -22,36 +23,26 @@ if TYPE_CHECKING:
 
 # Rows looked at.
 SAMPLE_ROWS = 1000
-# Directions kept: one for so many dimensions, at most so many.
+# Directions stored: one for so many dimensions, at most so many.
 DIMENSIONS_A_DIRECTION = 16
 MAX_DIRECTIONS = 64
-# Rows must spend this part of the share that the source itself spends in its directions.
+# Rows must have this part of the share that the source itself has in its directions.
 THRESHOLD = 0.5
-# The test is made only where that lies so many standard deviations above an unrelated direction.
+# The test is made only where that is so many standard deviations above an unrelated direction.
 INFORMATIVE_DEVIATIONS = 4.0
-# It is a mean over rows and directions, and asked for only where these make so many numbers.
+# It is a mean over rows and directions, and used only where these are so many numbers.
 MIN_NUMBERS = 64
-# The right space keeps its mean squared norm within this factor, whatever classes it shows, where
+# The right space keeps its mean squared norm within this factor, whatever its classes, where
 # that is a mean over so many numbers.
 NORM_FACTOR = 4.0
 MIN_NORM_NUMBERS = 256
 
 
 def main_directions(moments: Moments, name: str) -> Array:
-    """Return the directions in which a space varies most.
+    """Return the directions in which a space varies most, (k, d) orthogonal rows.
 
-    Parameters
-    ----------
-    moments
-        Moments that hold the space.
-    name
-        The space.
-
-    Returns
-    -------
-    directions
-        (k, d) orthogonal rows, as long as the standard deviation along them; k is one for every 16
-        dimensions, at most 64, fewer where the space has fewer.
+    Each is as long as the standard deviation along it; k is one for every 16 dimensions, at most
+    64, fewer where the space has fewer.
     """
     scatter = moments.scatter(name)
     d = len(scatter)
@@ -63,20 +54,12 @@ def main_directions(moments: Moments, name: str) -> Array:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What the first rows of an array say about where they come from.
+    """What the first rows of an array show about where they come from.
 
-    Parameters
-    ----------
-    share
-        Of the rows' squared deviation from the source's mean, the part in the source's directions.
-    expected
-        That part in the rows that the map was fitted on.
-    norm_ratio
-        Mean squared norm of the rows over that of the source.
-    informative
-        Whether the directions can tell at all.
-    sized
-        Whether the norm can.
+    `share` is the part of the rows' squared deviation from the source's mean that is in the
+    source's directions, `expected` that part in the rows that the map was fitted on, `norm_ratio`
+    the mean squared norm of the rows over that of the source. `informative` is whether the
+    directions can distinguish spaces at all, `sized` whether the norm can.
     """
 
     share: float
@@ -93,29 +76,17 @@ class SourceCheck:
 
 
 def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
-    """Compare an array's first rows with what a map knows of its source.
+    """Compare an array's first rows, (m, d_source), with what a map knows of its source.
 
-    An unrelated deviation has a part of k/d ± √(2k)/d in k directions of d dimensions.
-
-    Parameters
-    ----------
-    linear_map
-        The map.
-    rows
-        (m, d_source) first rows of the array.
-
-    Returns
-    -------
-    check
-        The comparison; None when the map knows nothing of its source, or the rows are none or not
-        finite.
+    An unrelated deviation has a part of k/d ± √(2k)/d in k directions of d dimensions. None when
+    the map knows nothing of its source, or when there are no rows or not all are finite.
     """
     mean, spread = linear_map.source_mean, linear_map.source_spread
     sample = linear_map.prepared(np.asarray(rows[:SAMPLE_ROWS], np.float64))
     if mean is None or spread is None or len(sample) == 0 or not np.isfinite(sample).all():
         return None
-    own = float((mean**2 + spread**2).sum())
-    norm_ratio = float((sample**2).sum() / len(sample)) / own if own > 0 else 1.0
+    norm = float((mean**2 + spread**2).sum())
+    norm_ratio = float((sample**2).sum() / len(sample)) / norm if norm > 0 else 1.0
     directions, share, expected, informative = linear_map.source_directions, 0.0, 0.0, False
     if directions is not None and len(directions):
         lengths = np.linalg.norm(directions, axis=1)
@@ -135,26 +106,9 @@ def check_source(linear_map: LinearMap, rows: Array) -> SourceCheck | None:
 
 
 def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
-    """Raise when an array looks like another space than a map's source.
+    """Return a sentence on an array's first rows; raise SpaceMismatchError if of another space.
 
-    Parameters
-    ----------
-    linear_map
-        The map.
-    rows
-        (m, d_source) first rows of the array.
-    name
-        What to call the array.
-
-    Returns
-    -------
-    note
-        What was found, as a sentence.
-
-    Raises
-    ------
-    SpaceMismatchError
-        Saying what was found and expected.
+    `rows` are (m, d_source), `name` is what the sentence calls the array.
     """
     check = check_source(linear_map, rows)
     space = linear_map.source.name

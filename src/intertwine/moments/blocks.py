@@ -1,4 +1,4 @@
-"""The block of rows that is being filled: where it stands on the grid, and what adds it up."""
+"""The block of rows that is being filled, its origin, and the ranges of rows that are counted."""
 
 from __future__ import annotations
 
@@ -18,30 +18,28 @@ if TYPE_CHECKING:
     from intertwine.moments.accumulators.sums import Sums
     from intertwine.numerics.arrays import Array
 
-# Rows whose sum is taken at a time: of so few, float32 sums them well enough.
+# Rows summed at a time: few enough for float32 to sum them accurately.
 SLAB_ROWS = 64
+# (key of a feature set, first row, row after the last)
+RowRange = tuple[str, int, int]
 
 
 class PendingBlock:
-    """Takes rows in any chunks, and adds them to sums block by block of the absolute grid.
+    """Collects rows in any chunks, and adds them to sums block by block of the absolute grid.
 
-    Parameters
-    ----------
-    origin
-        (d,) by space; the mean of the first block when None.
-    next_row
-        Number of the next row on the grid.
+    The origin, (d,) by space, is the mean of the first block when None; `next_row` is the number of
+    the next row on the grid.
     """
 
     def __init__(self, origin: dict[str, Array] | None, next_row: int) -> None:
         self.origin, self.next_row = origin, next_row
-        # Rows that wait for an origin, their mean; copies.
+        # Copies of rows that wait for an origin, which is their mean.
         self._early: list[dict[str, Any]] = []
         self._accumulator: Accumulator | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether rows can be added without asking whether this machine has what that takes."""
+        """Whether an accumulator is open, so that this machine is known to have what it takes."""
         return self._accumulator is not None
 
     @property
@@ -51,12 +49,9 @@ class PendingBlock:
         return early + (self._accumulator.fill if self._accumulator is not None else 0)
 
     def add(self, features: Mapping[str, Any], sums: Sums, products: Products) -> None:
-        """Take rows, (n, d) by space; every block that they complete goes into the sums.
+        """Add rows, (n, d) by space; every block that they complete is added to the sums.
 
-        Raises
-        ------
-        InputError
-            When the products of a block would overflow; the block is dropped then.
+        InputError when the products of a block would overflow; the block is then dropped.
         """
         for piece, completes in pieces(features, self.next_row):
             self._write(piece, sums, products)
@@ -76,7 +71,7 @@ class PendingBlock:
     def _write(self, piece: Mapping[str, Any], sums: Sums, products: Products) -> None:
         self.next_row += len(next(iter(piece.values())))
         if self.origin is None:
-            # What waits must not change when the caller reuses its buffer.
+            # Rows that wait must not change when the caller reuses its buffer.
             self._early.append({name: to_numpy(array).copy() for name, array in piece.items()})
             return
         if self._accumulator is None:
@@ -96,17 +91,9 @@ class PendingBlock:
 
 
 def origin_of(parts: Sequence[Array]) -> Array:
-    """Return about the mean of rows, rounded to float32 so that differences in it are exact.
+    """Return about the mean of (n, d) arrays, rounded to float32 so that differences are exact.
 
-    Parameters
-    ----------
-    parts
-        (n, d) arrays.
-
-    Returns
-    -------
-    origin
-        (d,) float64; not finite where features are not, or where their sum is beyond their type.
+    It is not finite where features are not, or where their sum is beyond their type.
     """
     first = parts[0][0].astype(np.float64)
     n_rows, wide = sum(map(len, parts)), widened(parts[0][0])
@@ -122,18 +109,8 @@ def origin_of(parts: Sequence[Array]) -> Array:
     return np.asarray(np.where(np.isfinite(rounded), rounded, mean))
 
 
-# (key of a feature set, first row, row after the last)
-RowRange = tuple[str, int, int]
-
-
 def joined(first: list[RowRange], other: list[RowRange]) -> list[RowRange]:
-    """Return the rows of both, in order, ranges that touch made one.
-
-    Raises
-    ------
-    InputError
-        When a row is in both.
-    """
+    """Return the rows of both in order, adjoining ranges as one; InputError for a row in both."""
     ranges: list[RowRange] = []
     for key, start, stop in sorted([*first, *other]):
         last_key, last_start, last_stop = ranges[-1] if ranges else ("", 0, 0)

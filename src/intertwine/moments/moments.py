@@ -68,13 +68,13 @@ class Moments:
         inputs on matrix units, float32 accumulators and float64 sums; `auto` for `float64` where
         the joint dimension is at most 4,096, else `float32`.
     origin
-        (d,) by space: the vector about which products are taken. Workers on one feature set share
+        (d,) by space: the vector about which products are computed. Workers on one feature set share
         one. By default the mean of the first 4,096 rows. It changes rounding only.
     first_row
         Row number of the first row, when a worker starts inside a feature set, so that every
         worker cuts blocks at the same absolute rows.
     device
-        Where products are taken: `cpu`, `cuda` (every GPU there is) or `cuda:N`.
+        Where products are computed: `cpu`, `cuda` (every GPU there is) or `cuda:N`.
     fast_error
         Largest relative rounding of a feature, as a difference from the origin, that `fast` may
         make; it decides how many 16-bit halves a feature is split in.
@@ -176,12 +176,12 @@ class Moments:
     def _require_finite(self, features: dict[str, Any], rows: int | range | Array) -> None:
         def check(name: str) -> None:
             array = features[name]
-            # One number tells of a device's rows; only bad ones come over to be named.
+            # One number shows whether a device's rows are finite; only bad ones are copied, to be named.
             if isinstance(array, np.ndarray) or not _sum_is_finite(array):
                 check_finite(to_numpy(array), name=name, rows=rows)
 
         count = len(next(iter(features.values()))) * self.dim
-        # Threads cost more than a small chunk takes.
+        # Threads cost more than a small chunk.
         list((map if count < _MANY_NUMBERS else parallel_map)(check, features))
 
     # -- reading --------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Moments:
 
     @property
     def origin(self) -> dict[str, Array]:
-        """The vector about which products are taken, (d,) by space; zeros before any row."""
+        """The vector about which products are computed, (d,) by space; zeros before any row."""
         self.flush()
         if self._block.origin is None:
             return {name: np.zeros(space.dim) for name, space in self.spaces.items()}
@@ -262,10 +262,10 @@ class Moments:
         squares = sums.diagonal(name)
         spread = squares - sums.first[name] ** 2 / max(sums.n, 1)
         rounding = _CONSTANT_ROUNDINGS * self.eps * squares
-        # Rounding of the features themselves: a constant that was worked out in several ways.
-        own = sums.n * (_CONSTANT_STEPS * np.finfo(np.float64).eps * self.mean(name)) ** 2
+        # Rounding of the features themselves: a constant that was computed in several ways.
+        steps = sums.n * (_CONSTANT_STEPS * np.finfo(np.float64).eps * self.mean(name)) ** 2
         least = sums.n * _LEAST_SQUARES["float64" if self.precision == "float64" else "float32"]
-        floor = np.maximum(np.maximum(rounding, own), least)
+        floor = np.maximum(np.maximum(rounding, steps), least)
         return np.asarray(np.where(spread > floor, spread, 0.0))
 
     def _known(self, *names: str) -> Sums:
@@ -407,13 +407,13 @@ class Moments:
         def take(name: str, like: Array) -> Array:
             if name not in tensors:
                 raise FileFormatError(f"{path}: holds no {name!r}")
-            found = tensors[name]
-            if found.shape != like.shape or found.dtype != np.float64:
+            tensor = tensors[name]
+            if tensor.shape != like.shape or tensor.dtype != np.float64:
                 raise FileFormatError(
-                    f"{path}: {name} has shape {found.shape} of {found.dtype}, expected {like.shape} of "
+                    f"{path}: {name} has shape {tensor.shape} of {tensor.dtype}, expected {like.shape} of "
                     "float64"
                 )
-            return found
+            return tensor
 
         with damage_is_told(path, "moments"):
             spaces = [Space.from_json(value) for value in header["spaces"]]

@@ -1,7 +1,7 @@
 """Arrays of any library, and the rules of precision.
 
-Everything else in the package sees either a NumPy array or whatever `namespace` says; nothing else
-asks which library an array is from, and no framework is imported on the user's behalf.
+The rest of the package handles NumPy arrays, or works through `namespace`: nothing else asks which
+library an array is from, and no framework is imported on the user's behalf.
 """
 
 from __future__ import annotations
@@ -19,24 +19,21 @@ from intertwine.storage.untrusted import is_count
 Array = npt.NDArray[Any]
 Precision = Literal["auto", "float64", "float32", "fast"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
-
 AUTO_FLOAT64_DIMENSIONS = 4096
 AUTO_FLOAT64_ROWS = 200_000
 _FLOATS = (np.float16, np.float32, np.float64)
+# A float16 has 10 bits of mantissa, a float32 23; shifted by the difference, sign and all, the bits
+# between the sign and the exponent must go.
+_SHIFT = 23 - 10
+_KEPT = np.int32(-0x70000001)
+# What the narrower exponent, whose bias is 15 instead of 127, then lacks.
+_LACK = np.float32(2.0 ** (127 - 15))
 
 
 def to_numpy(array: Any) -> Array:
-    """Return any array-API array as NumPy, without a copy where it lies in host memory.
+    """Return any array, or nested sequence of numbers, as NumPy; without a copy if in host memory.
 
-    Parameters
-    ----------
-    array
-        A NumPy, torch or CuPy array, or a nested sequence of numbers.
-
-    Returns
-    -------
-    array
-        The same numbers; bfloat16, which NumPy lacks, widened to float32.
+    bfloat16, which NumPy lacks, is widened to float32.
     """
     if isinstance(array, np.ndarray):
         return array
@@ -49,36 +46,21 @@ def to_numpy(array: Any) -> Array:
 
 
 def namespace(*arrays: Any) -> Any:
-    """Return the array-API namespace of arrays of one library, NumPy's for NumPy arrays."""
+    """Return the array-API namespace of arrays of one library; NumPy's for NumPy arrays."""
     return array_api_compat.array_namespace(*arrays)
 
 
 def like(array: Array, other: Any) -> Any:
-    """Return NumPy numbers as an array of another one's library, on its device."""
+    """Return NumPy numbers as an array of another array's library, on its device."""
     if not array_api_compat.is_array_api_obj(other) or isinstance(other, np.ndarray):
         return array
     return namespace(other).asarray(array, device=array_api_compat.device(other), copy=True)
 
 
 def to_device(array: Array, device: str) -> Any:
-    """Return NumPy numbers on a device.
+    """Return a NumPy array as it is for `cpu`, or as a torch tensor on `cuda` or `cuda:N`.
 
-    Parameters
-    ----------
-    array
-        A NumPy array.
-    device
-        `cpu`, `cuda` or `cuda:N`.
-
-    Returns
-    -------
-    array
-        The NumPy array as it is for `cpu`, else a torch tensor there.
-
-    Raises
-    ------
-    InputError
-        For another name, when torch is not installed, and when there is no such device.
+    InputError for another name, when torch is not installed, and when there is no such device.
     """
     if device == "cpu":
         return array
@@ -101,19 +83,9 @@ def to_device(array: Array, device: str) -> Any:
 
 
 def smallest(array: Any, count: int) -> Any:
-    """Return the smallest numbers of each row in rising order.
+    """Return the `count` smallest numbers of each row in rising order, (rows, count).
 
-    Parameters
-    ----------
-    array
-        (rows, n) array of any library.
-    count
-        How many, at most n.
-
-    Returns
-    -------
-    smallest
-        (rows, count).
+    The array, (rows, n) with n at least `count`, may be of any library.
     """
     # The array API has no selection, and a full sort of every row is many times slower.
     if array_api_compat.is_torch_array(array):
@@ -123,26 +95,10 @@ def smallest(array: Any, count: int) -> Any:
 
 
 def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
-    """Check that an array is features and return it as NumPy.
+    """Check that an array of any library is features, and return it as NumPy, (n, d).
 
-    Parameters
-    ----------
-    array
-        (n, d) floating-point or integer numbers of any array library.
-    name
-        What to call it in an error.
-    dim
-        The dimension d it must have, when known.
-
-    Returns
-    -------
-    features
-        (n, d) float16, float32 or float64; integers become float64.
-
-    Raises
-    ------
-    InputError
-        When it is not two-dimensional, not numeric, has d = 0 or another d.
+    `name` is what errors call it, `dim` the dimension it must have. float16, float32 and float64
+    stay as they are; integers become float64.
     """
     _require_dense(array, name)
     try:
@@ -167,24 +123,9 @@ def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
 
 
 def device_features(array: Any, *, name: str, dim: int, on_host: bool) -> Any:
-    """Check that an array is features, and leave a tensor on its device unless it is wanted here.
+    """Check that an array is (n, dim) features; return a tensor as it is unless `on_host`.
 
-    Parameters
-    ----------
-    array, name, dim
-        As for `as_features`.
-    on_host
-        Whether NumPy is wanted whatever the library.
-
-    Returns
-    -------
-    features
-        (n, d) floating point: NumPy, or a torch tensor as it is.
-
-    Raises
-    ------
-    InputError
-        As `as_features`.
+    Arrays of other libraries, and with `on_host` all of them, become NumPy as in `as_features`.
     """
     if on_host or not array_api_compat.is_torch_array(array):
         return as_features(array, name=name, dim=dim)
@@ -196,7 +137,7 @@ def device_features(array: Any, *, name: str, dim: int, on_host: bool) -> Any:
 
 
 def _require_dense(array: Any, name: str) -> None:
-    """Raise for arrays some of whose numbers are not there."""
+    """Raise InputError for masked and sparse arrays."""
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(
             f"{name}: got a masked array with {np.count_nonzero(array.mask)} masked numbers, expected "
@@ -210,21 +151,9 @@ def _require_dense(array: Any, name: str) -> None:
 
 
 def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:
-    """Raise an error that names the rows when an array holds NaN or infinities.
+    """Raise an InputError that names up to five rows when (n, d) features hold NaN or infinities.
 
-    Parameters
-    ----------
-    features
-        (n, d) floating-point array.
-    name
-        What to call it in the error.
-    rows
-        Row numbers for the error: of the first row, or of every row.
-
-    Raises
-    ------
-    InputError
-        Naming up to five of the rows.
+    `rows` are the row numbers for the error: that of the first row, or one for every row.
     """
     if _surely_finite(features):
         return
@@ -239,7 +168,7 @@ def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -
 
 
 def _surely_finite(features: Array) -> bool:
-    """Tell quickly that there is no NaN and no infinity; what cannot be told so may be finite."""
+    """Return quickly whether all numbers are finite; False may be a false alarm."""
     if features.dtype == np.float16:
         # All exponent bits are set in NaN and infinity alone; sums of float16 are slow.
         bits = features.view(np.uint16) & np.uint16(0x7FFF)
@@ -250,26 +179,9 @@ def _surely_finite(features: Array) -> bool:
 
 
 def unit_rows(features: Array, *, name: str, rows: int | range | Array = 0) -> Array:
-    """Return features scaled to norm 1, in float64.
+    """Return (n, d) features scaled to norm 1, in float64; InputError for a row of length zero.
 
-    Parameters
-    ----------
-    features
-        (n, d) floating-point array.
-    name
-        What to call it in an error.
-    rows
-        Row numbers for the error: of the first row, or of every row.
-
-    Returns
-    -------
-    unit
-        (n, d) float64.
-
-    Raises
-    ------
-    InputError
-        For a row of length zero, NaN or infinity.
+    `rows` are the row numbers for an error: that of the first row, or one for every row.
     """
     check_finite(features, name=name, rows=rows)
     wide = np.asarray(features, np.float64)
@@ -286,27 +198,10 @@ def unit_rows(features: Array, *, name: str, rows: int | range | Array = 0) -> A
 
 
 def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
-    """Turn the name of a precision into `float64`, `float32` or `fast`.
+    """Return `float64`, `float32` or `fast` for the name of a precision.
 
-    Parameters
-    ----------
-    precision
-        `auto`, `float64`, `float32` or `fast`.
-    dim
-        Joint dimension of the spaces.
-    n_rows
-        Number of rows, when known.
-
-    Returns
-    -------
-    precision
-        `auto` is `float64` where the joint dimension is at most 4,096 and n at most 200,000, else
-        `float32`.
-
-    Raises
-    ------
-    InputError
-        For an unknown name.
+    `auto` is `float64` where the joint dimension is at most 4,096 and n at most 200,000, else
+    `float32`; an unknown `n_rows` counts as few.
     """
     if precision == "auto":
         small = dim <= AUTO_FLOAT64_DIMENSIONS and (n_rows or 0) <= AUTO_FLOAT64_ROWS
@@ -316,23 +211,11 @@ def resolve_precision(precision: str, *, dim: int, n_rows: int | None) -> str:
     return precision
 
 
-# A float16 has 10 bits of mantissa, a float32 23; shifted by the difference, sign and all, the bits
-# between the sign and the exponent must go.
-_SHIFT = 23 - 10
-_KEPT = np.int32(-0x70000001)
-# What the narrower exponent, whose bias is 15 instead of 127, then lacks.
-_LACK = np.float32(2.0 ** (127 - 15))
-
-
 def widen(features: Array, out: Array) -> None:
-    """Write finite float16 numbers as float32, exactly; subnormal ones too.
+    """Write finite float16 numbers into a float32 array exactly, subnormal ones too.
 
-    Parameters
-    ----------
-    features
-        float16 array. NaN and infinities would become finite numbers above 65,504.
-    out
-        float32 array of the same shape; contiguous along its last axis.
+    `out` has the same shape and is contiguous along its last axis. NaN and infinities would become
+    finite numbers above 65,504.
     """
     bits = out.view(np.int32)
     bits[...] = features.view(np.int16)

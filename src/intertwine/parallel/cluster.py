@@ -1,4 +1,4 @@
-"""A Dask cluster: one that runs, or one started on this machine."""
+"""A Dask cluster: a running one, or one started on this machine."""
 
 from __future__ import annotations
 
@@ -23,19 +23,9 @@ CONNECT_SECONDS = 10
 
 @contextmanager
 def cluster_executor(workers: int | None, scheduler: str) -> Iterator[tuple[Executor, int]]:
-    """Give an executor over a cluster, and the number of its workers.
+    """Yield an executor over a cluster, and the number of its workers.
 
-    Parameters
-    ----------
-    workers, scheduler
-        As for `intertwine.parallel.workers.open_workers`.
-
-    Raises
-    ------
-    InputError
-        For workers together with an address, and a scheduler that does not answer.
-    MissingExtraError
-        Where Dask is not installed.
+    The arguments are those of `intertwine.parallel.workers.open_workers`.
     """
     distributed = import_extra("distributed", "cluster")
     if scheduler != "local" and workers is not None:
@@ -68,8 +58,8 @@ def cluster_executor(workers: int | None, scheduler: str) -> Iterator[tuple[Exec
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask from logging tracebacks of what comes back as one error anyway."""
-    # Dask gives the second a level of its own.
+    """Keep Dask from logging tracebacks of what is raised as one error anyway."""
+    # Dask sets a separate level for the second.
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -83,14 +73,14 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Hold Ctrl-C back while processes and threads start, which never see it then.
+    """Block Ctrl-C while processes and threads start, so that they never receive it.
 
-    A terminal sends it to all of them; this process alone shall answer, and it ends the others.
+    A terminal sends it to all of them; only this process should respond, and it ends the others.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Its start would let Ctrl-C through again.
+    # Started later, it would unblock Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-"""Processes of this machine, which share its cores and end with whoever opened them."""
+"""Processes of this machine that share its cores and end with the process that opened them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def lasting_processes(count: int) -> Iterator[Callable[[], Executor]]:
-    """Give what opens executors of processes, whose processes all end with the context.
+    """Yield a function that opens an executor of `count` processes, again if the last one broke.
 
-    Whatever ends the context, a kill of this process too, ends them: where it is an error, Ctrl-C or
-    a kill, at once, whatever they have in hand.
-
-    Parameters
-    ----------
-    count
-        Processes of an executor.
-
-    Yields
-    ------
-    open_pool
-        Opens one; again where the last one broke.
+    All processes end with the context, however it ends. After an error, Ctrl-C or a kill of this
+    process they end at once, in the middle of their work.
     """
     # Spawned: threads and their locks do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -56,7 +46,7 @@ def lasting_processes(count: int) -> Iterator[Callable[[], Executor]]:
 
 
 def _begin(lifeline: Connection, counter: Any, count: int) -> None:
-    """Give a new process its share of the cores, and let Ctrl-C end it without a word."""
+    """Limit a new process to its share of the cores, and let Ctrl-C end it silently."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     with counter.get_lock():
@@ -68,6 +58,6 @@ def _begin(lifeline: Connection, counter: Any, count: int) -> None:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """End this process once the pipe's other end is closed, be it by a kill of its holder."""
+    """End this process once the pipe's other end is closed, even by a kill of its holder."""
     lifeline.poll(None)
     os._exit(1)

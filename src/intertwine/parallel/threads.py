@@ -1,4 +1,4 @@
-"""Work side by side on the cores of one machine."""
+"""Threads on the cores of one machine: a parallel map, and reading ahead."""
 
 from __future__ import annotations
 
@@ -24,32 +24,21 @@ def available_cores() -> int:
 
 
 def parallel_map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return `function` of every item, in order, one thread a core and one BLAS thread each.
+    """Return `function` of every item, in order, with one thread a core and one BLAS thread each.
 
     Independent pieces with one BLAS thread each use the cores better than one piece with many: BLAS
-    threads wait for each other at every step, and wait badly when the machine has other work. A
-    result also does not depend on how many cores there are.
-
-    Parameters
-    ----------
-    function
-        What to do; it spends its time in NumPy, which lets other threads run.
-    items
-        Its arguments.
-
-    Returns
-    -------
-    results
-        In the order of the items.
+    threads wait for each other at every step, and wait badly when the machine has other work. The
+    results also do not depend on how many cores there are. The function must spend its time in
+    NumPy, which lets other threads run.
     """
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(function, items))
 
 
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return `function` of every item, in order, here, with one thread of NumPy's BLAS.
+    """Return `function` of every item, in order, on this thread, with one thread of NumPy's BLAS.
 
-    The same results as `parallel_map`, bit for bit, without what threads cost to start.
+    The results are those of `parallel_map`, bit for bit, without the cost of starting threads.
     """
     with _at_first().limit(limits=1, user_api="blas"):
         return list(map(function, items))
@@ -57,7 +46,7 @@ def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> lis
 
 @cache
 def _at_first() -> ThreadpoolController:
-    """Return the libraries that have threads when this is first asked for, NumPy's among them.
+    """Return the libraries with threads, NumPy's among them, as they are at the first call.
 
     Finding them costs more than a small piece of work.
     """
@@ -65,20 +54,10 @@ def _at_first() -> ThreadpoolController:
 
 
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
-    """Give items one after another while a thread already makes the next one.
+    """Yield items in order while a thread already makes the next one.
 
-    Reading then goes on beside arithmetic. Memory holds three items at most: the one in hand, the
-    next, and the one being made.
-
-    Parameters
-    ----------
-    items
-        What to go through; an error that it raises comes when its item's turn comes.
-
-    Yields
-    ------
-    item
-        In order.
+    Reading then goes on during arithmetic. At most three items are in memory: the last one yielded,
+    the next, and the one being made. An error is raised at the item that caused it.
     """
     iterator, end = iter(items), object()
 

@@ -24,17 +24,12 @@ MAX_DEATHS = 3
 
 
 class Workers:
-    """Runs pieces of work over an executor; what a worker that died had in hand is done again.
+    """Runs pieces of work over an executor; pieces of a worker that died are run again.
 
-    Parameters
-    ----------
-    executor
-        Any `concurrent.futures.Executor`. Functions, pieces and results are pickled where its
-        workers are other processes, and they see the same files.
-    count
-        How many workers there are; twice as many pieces are handed out at a time.
-    reopen
-        Makes an executor in place of one that broke; without it a broken one is an error.
+    Any `concurrent.futures.Executor` will do. Functions, pieces and results are pickled where its
+    workers are other processes, which must see the same files. Twice as many pieces as the `count`
+    of workers are handed out at a time. `reopen` replaces a broken executor; without it that is an
+    error.
 
     Examples
     --------
@@ -62,27 +57,11 @@ class Workers:
         *,
         window: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
-        """Run a function on every piece.
+        """Run a function on every piece; yield (index, result) in the order in which they finish.
 
-        Parameters
-        ----------
-        function, pieces
-            What to do, and to what.
-        window
-            How many pieces, counted from the first that is not done, may be begun: a bound on the
-            results that whoever takes them in order has to hold. No bound when omitted.
-
-        Yields
-        ------
-        index, result
-            The piece's number and its result, in the order in which they come.
-
-        Raises
-        ------
-        InputError
-            When workers die again and again, and when a cluster's scheduler is gone.
-        Exception
-            What the function raises.
+        At most `window` pieces, counted from the first that is not done, are begun: it bounds the
+        results that must wait for a caller who uses them in order. InputError when workers die
+        again and again, or a cluster's scheduler has ended; what the function raises is raised here.
         """
         left, deaths = deque(range(len(pieces))), 0
         running: dict[Future[Result], int] = {}
@@ -105,7 +84,7 @@ class Workers:
                         yield index, result
                 if broken and not running:
                     deaths += 1
-                    self._open_anew(deaths)
+                    self._replace_executor(deaths)
         finally:
             for future in running:
                 future.cancel()
@@ -118,7 +97,7 @@ class Workers:
         running: dict[Future[Result], int],
         last: int,
     ) -> bool:
-        """Hand pieces before the last out until enough are; return whether they are still taken."""
+        """Hand out enough pieces before the last; return whether the executor accepts them."""
         while left and len(running) < self.in_flight and left[0] < last:
             try:
                 running[self.executor.submit(function, pieces[left[0]])] = left[0]
@@ -127,7 +106,7 @@ class Workers:
             left.popleft()
         return True
 
-    def _open_anew(self, deaths: int) -> None:
+    def _replace_executor(self, deaths: int) -> None:
         if self._reopen is None or deaths > MAX_DEATHS:
             raise InputError(
                 f"workers died {deaths} times without finishing a piece of work; they may have run "
@@ -158,23 +137,11 @@ def _result(future: Future[Result]) -> Result:
 
 @contextmanager
 def open_workers(workers: int | None, scheduler: str | None) -> Iterator[Workers | None]:
-    """Give what was asked for: processes, a cluster, or None where nothing was.
+    """Open a worker pool: local processes, a Dask cluster, or None.
 
-    Parameters
-    ----------
-    workers
-        Number of processes on this machine; they share its cores.
-    scheduler
-        Address of a Dask scheduler, such as `tcp://host:8786`, or `local`: a cluster on this
-        machine of `workers` processes, one a core when omitted.
-
-    Raises
-    ------
-    InputError
-        For fewer than one worker, workers together with an address, and a scheduler that does not
-        answer.
-    MissingExtraError
-        Where Dask is needed and not installed.
+    `workers` is a number of processes on this machine, which share its cores. `scheduler` is the
+    address of a Dask scheduler, such as `tcp://host:8786`, or `local`: a cluster on this machine of
+    `workers` processes, one a core when omitted. None is yielded when both are None.
     """
     if workers is not None and workers < 1:
         raise InputError(f"got {counted(workers, 'worker')}, expected at least 1")

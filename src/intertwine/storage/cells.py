@@ -1,4 +1,4 @@
-"""Text in cells of CSV files that a spreadsheet must not take for a formula."""
+"""CSV cells that a spreadsheet does not compute as formulas."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _QUOTE = "'"
 
 
 def guarded(text: str) -> str:
-    """Return text with `'` before it where a spreadsheet would otherwise compute it."""
+    """Return text with `'` in front where a spreadsheet would otherwise compute it."""
     return _QUOTE + text if _is_guarded(text) or _computed(text) else text
 
 
 def bare(cell: str) -> str:
-    """Return the text that `guarded` made a cell of."""
+    """Return the text from which `guarded` made a cell."""
     return cell[1:] if _is_guarded(cell) else cell
 
 

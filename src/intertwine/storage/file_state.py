@@ -1,4 +1,4 @@
-"""What tells one state of a file from another, whatever somebody does to its times."""
+"""Whether a file still has the content it had, even if somebody set its times back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def stamp_of(path: Path) -> list[int]:
-    """Return size, times and inode of a file: while they are the same its content is.
+    """Return size, times and inode of a file: while they are the same, so is its content.
 
-    The time of the last change of status is among them, which nobody can set back; it also changes
-    with the file's links and rights, so that another stamp does not mean other content.
+    One of them is the time of the last change of status, which nobody can set back. It also changes
+    with the file's links and permissions, so another stamp does not mean other content.
     """
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
@@ -23,17 +23,7 @@ def stamp_of(path: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class FileState:
-    """The content of a file at some moment.
-
-    Parameters
-    ----------
-    stamp
-        Its `stamp_of`.
-    sha256
-        Of its bytes.
-    rows
-        How many rows it held.
-    """
+    """The content of a file at some moment: its `stamp_of`, its SHA-256 and its number of rows."""
 
     stamp: list[int]
     sha256: str
@@ -50,7 +40,7 @@ class FileState:
 
     @classmethod
     def from_json(cls, value: Any) -> Self | None:
-        """Return the state that was noted; None for anything else."""
+        """Return the state that was recorded, or None for anything else."""
         try:
             stamp = [int(number) for number in value["stamp"]]
             return cls(stamp, str(value["sha256"]), int(value["rows"]))
@@ -58,7 +48,7 @@ class FileState:
             return None
 
     def is_of(self, path: Path) -> bool:
-        """Whether a file holds this content now; it is read only where its stamp does not say so."""
+        """Return whether a file has this content now; it is read only if its stamp differs."""
         try:
             stamp = stamp_of(path)
         except OSError:

@@ -1,4 +1,4 @@
-"""Writing that survives a kill: atomic files, checked tensor files, hashes, row ranges."""
+"""Writing that survives a kill: atomic files, and checked tensor files with their hashes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 HEADER_KEY = "intertwine"
 FORMAT_VERSION = 1
-# Of Linux's renameat2: names are as they are given, and are exchanged.
+# Flags of Linux's renameat2: names relative to the working folder, and exchanged.
 HERE, EXCHANGE = -100, 2
-# Files of a feature set that bear these names, and, where they are there, these ends of names.
+# Names of a feature set's files; and endings of names that mark existing files as such.
 OF_SETS = ("ids.txt", "labels.npy", "feature_set.json")
 ENDS_OF_SETS = (".npy", ".head.safetensors")
 # Characters of a file's name that go into the names of its temporaries.
@@ -42,22 +42,10 @@ LONGEST_NAME = 100
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success its bytes become `path` in one step.
+    """Yield a temporary path next to `path`; on success it replaces `path` in one step.
 
-    Parameters
-    ----------
-    path
-        The file to make or replace. Its folder is made when absent.
-
-    Yields
-    ------
-    temporary
-        A path to write to. Whatever happens, nothing half-written is left under `path`.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written or the disk is full.
+    The folder is made when absent. Whatever happens, nothing half-written is left under `path`.
+    InputError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -78,22 +66,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def new_temporary(path: Path, suffix: str) -> tuple[Path, int]:
-    """Create an empty file beside another, under a name that nobody can foresee.
-
-    Parameters
-    ----------
-    path
-        The file that it is to become.
-    suffix
-        How its name ends.
-
-    Returns
-    -------
-    temporary
-        Its path.
-    handle
-        Of the open file.
-    """
+    """Create an empty file next to `path` under an unpredictable name; return it and its handle."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=suffix)
     temporary = Path(name)
     temporary.chmod(0o666 & ~_umask())
@@ -101,19 +74,19 @@ def new_temporary(path: Path, suffix: str) -> tuple[Path, int]:
 
 
 def no_links(path: str, flags: int) -> int:
-    """Open a file, but not what a link of that name leads to; an opener for `open`."""
+    """Open a file but no symbolic link; an `opener` for `open`."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def exchange_names(a: Path, b: Path) -> bool:
-    """Exchange the names of two files in one step; return whether the system can."""
+    """Exchange the names of two files in one step; return whether the system could."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     names = os.fsencode(a), os.fsencode(b)
     return rename is not None and rename(HERE, names[0], HERE, names[1], EXCHANGE) == 0
 
 
 def forget_temporary(path: Path) -> None:
-    """Remove what runs that were killed while they wrote a file left beside it."""
+    """Remove the temporary files of `path` that killed runs left."""
     prefix, suffix = _temporary_prefix(path), path.suffix
     # Exactly what mkstemp makes: `a` leaves alone what `a-b`, which may be in the making, has.
     ours = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}" + re.escape(suffix))
@@ -131,14 +104,9 @@ def _temporary_prefix(path: Path) -> str:
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Raise now, before long work, when a folder could not be written afterwards.
+    """Raise InputError now, before long work, if a folder could not be made or written later.
 
     Nothing is made: the nearest folder that exists is tried with a file that has no name.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be made or written.
     """
     folder = Path(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -151,61 +119,38 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 
 
 def require_apart(output: Path, *inputs: Path) -> None:
-    """Raise where a file to write would take the place of one that is read, by whatever name.
+    """Raise InputError if a file to write is one of the inputs, under any name.
 
-    Parameters
-    ----------
-    output
-        The file to write.
-    inputs
-        Files, and feature set folders, of which every file that belongs to the set counts.
-
-    Raises
-    ------
-    InputError
-        Naming it.
+    Of an input that is a feature set's folder, every file of the set counts.
     """
     real = output.resolve()
-    for given in inputs:
-        if real == given.resolve() or (
-            output.exists() and given.exists() and output.samefile(given)
+    for source in inputs:
+        if real == source.resolve() or (
+            output.exists() and source.exists() and output.samefile(source)
         ):
             raise InputError(f"got {output} as input and output, expected another name to write")
         of_set = real.name in OF_SETS or (output.exists() and real.name.endswith(ENDS_OF_SETS))
-        if of_set and given.is_dir() and real.parent == given.resolve():
+        if of_set and source.is_dir() and real.parent == source.resolve():
             raise InputError(
-                f"{output} belongs to the feature set {given}, which is read; expected another name to "
+                f"{output} belongs to the feature set {source}, which is read; expected another name to "
                 "write"
             )
 
 
 def require_outside(output: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
-    """Raise where a folder to write is, or lies in, one that is read.
-
-    Parameters
-    ----------
-    output
-        The folder to write.
-    inputs
-        What is read; those that are no folders do not count.
-
-    Raises
-    ------
-    InputError
-        Naming both.
-    """
+    """Raise InputError if a folder to write is an input's folder, or inside one."""
     place = Path(output).resolve()
     for each in inputs:
-        given = Path(each).resolve()
-        if given == place or given in place.parents:
-            where = "is" if given == place else "lies in"
+        source = Path(each).resolve()
+        if source == place or source in place.parents:
+            where = "is" if source == place else "lies in"
             raise InputError(
                 f"got --out {output}, which {where} the input {each}; give another --out"
             )
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """Return the error that says a file could not be written, and why."""
+    """Return the error that a file could not be written, and why."""
     reason = error.strerror or str(error)
     return InputError(f"cannot write {path}: {reason}; nothing half-written is left there")
 
@@ -224,14 +169,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None:
-    """Write several whole files; none gets its name before the bytes of all are on disk.
+    """Write several whole files, by name, into a folder.
 
-    Parameters
-    ----------
-    folder
-        Where to write.
-    files
-        Bytes by name; the last gets its name last.
+    No file gets its name before the bytes of all are on disk; the last one gets its name last.
     """
     with ExitStack() as stack:
         for name, data in reversed(files.items()):
@@ -239,12 +179,12 @@ def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None
 
 
 def forget(folder: Path) -> None:
-    """Remove a folder of what a killed run would go on from, when the work is done."""
+    """Remove a folder of checkpoints, when the work is done."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def text_bytes(text: str) -> bytes:
-    """Return text in UTF-8; halves of characters, for bytes of names that are none, as escapes.
+    """Return text in UTF-8, with escapes for surrogates, which represent undecodable bytes.
 
     In JSON the escapes are JSON's own.
     """
@@ -268,13 +208,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file.
-
-    Raises
-    ------
-    FileFormatError
-        When it cannot be read or is not JSON.
-    """
+    """Read a JSON file; FileFormatError when it cannot be read or is not JSON."""
     text = read_text(path)
     try:
         return parse_json(text)
@@ -297,9 +231,9 @@ def sha256_tensors(tensors: Mapping[str, Array], header: Mapping[str, Any]) -> s
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
-        # A name that JSON spelled may have half a character in it.
-        told = f"{name}|{tensor.dtype.str}|{tensor.shape}"
-        digest.update(told.encode("utf-8", "surrogatepass"))
+        # A name that comes from JSON may contain a lone surrogate.
+        described = f"{name}|{tensor.dtype.str}|{tensor.shape}"
+        digest.update(described.encode("utf-8", "surrogatepass"))
         # Zero-size arrays cannot be cast to bytes.
         digest.update(tensor.reshape(-1).view(np.uint8).data if tensor.size else b"")
     return digest.hexdigest()
@@ -310,16 +244,8 @@ def write_tensors(
 ) -> None:
     """Write arrays and a readable header as one safetensors file, with a checksum over both.
 
-    Parameters
-    ----------
-    path
-        The file to write, atomically.
-    tensors
-        The arrays by name.
-    kind
-        What the file is, for example `map`; `read_tensors` asks for it.
-    header
-        JSON-ready values a person can read with any safetensors tool.
+    The header holds JSON-ready values that any safetensors tool can show. `kind` is what the file
+    is, such as `map`; `read_tensors` checks it.
     """
     body = {"kind": kind, "format_version": FORMAT_VERSION, **header}
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -329,12 +255,9 @@ def write_tensors(
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the header of a file that `write_tensors` wrote, without its arrays.
+    """Return the header of a file that `write_tensors` wrote, without reading its arrays.
 
-    Raises
-    ------
-    FileFormatError
-        When it is no such file or was made by a newer version.
+    FileFormatError for any other file, and for one that a newer version wrote.
     """
     require_ordinary(path)
     try:
@@ -360,26 +283,9 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 def read_tensors(
     path: str | os.PathLike[str], *, kind: str
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read a file that `write_tensors` wrote and check every byte of it.
+    """Return the arrays and the header of a file of this `kind` that `write_tensors` wrote.
 
-    Parameters
-    ----------
-    path
-        The file.
-    kind
-        What it must be.
-
-    Returns
-    -------
-    tensors
-        The arrays by name.
-    header
-        The header as it was given.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is of another kind, cut, or altered.
+    Every byte is checked: FileFormatError when the file is of another kind, cut, or altered.
     """
     header = read_header(path)
     if header.get("kind") != kind:

@@ -1,4 +1,4 @@
-"""One run an output: a second one is refused, and a kill leaves no lock behind."""
+"""Locks on outputs, folders and ranges of rows; the system releases them when a process ends."""
 
 from __future__ import annotations
 
@@ -22,31 +22,18 @@ try:
 except ModuleNotFoundError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# A note about a holder is shorter than this; whatever is longer was not written here.
+# Records of holders are shorter than this; a longer one was not written here.
 LONGEST_NOTE = 1000
-
-
-def lock_of(output: Path) -> Path:
-    """Return where the lock of an output stands."""
-    return output.with_name(f".{output.name[:200]}.lock")
+# Bytes A to B−1 are locked by the process that fills rows A to B−1.
+ROWS_FILE = ".fill.lock"
 
 
 @contextmanager
 def one_run(output: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold an output for one run; the system releases it when the process ends, however it ends.
+    """Hold an output, a file or folder, for one run; InputError if another run holds it.
 
-    Parameters
-    ----------
-    output
-        The file or folder in the making. The folder around it is made when absent.
-
-    Raises
-    ------
-    InputError
-        When another run holds it, saying which, or the folder cannot be written.
+    The error names that run. The folder around the output is made when absent. The system releases
+    the lock however the process ends.
     """
     path = lock_of(Path(output))
     if fcntl is None:  # pragma: no cover - Windows
@@ -56,126 +43,28 @@ def one_run(output: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is still held: a run that waits for it sees that it is gone.
+        # Removed while it is still held: a run that waits for it sees that it is removed.
         path.unlink(missing_ok=True)
         os.close(handle)
 
 
-def _acquire(path: Path, output: Path) -> int:
-    """Return the open lock file once it is locked and still stands under its name."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(path, flags, 0o644)
-        except OSError as error:
-            raise cannot_write(output, error) from error
-        try:
-            if not _lock(handle, output):
-                return handle
-            if _stands(handle, path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, _note(), 0)
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lock(handle: int, output: Path) -> bool:
-    """Lock a file; return whether the file system has locks.
-
-    Raises
-    ------
-    InputError
-        When another run holds it.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"{output}: another run is writing it ({_holder(handle)}); wait for that one, or name "
-            "another output"
-        ) from error
-    except OSError:
-        # Some network file systems have no locks.
-        return False
-    return True
-
-
-def _stands(handle: int, path: Path) -> bool:
-    """Return whether an open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.lstat())
-    except FileNotFoundError:
-        return False
-
-
-def _note() -> bytes:
-    """Return who holds a lock."""
-    value = {
-        "process": os.getpid(),
-        "host": platform.node(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": Path(sys.argv[0]).name if sys.argv else "",
-    }
-    return json.dumps(value).encode()
-
-
-def _holder(handle: int) -> str:
-    """Return in words who holds a lock; its file may be empty for a moment."""
-    try:
-        value = json.loads(os.pread(handle, LONGEST_NOTE, 0))
-        process, host, since = int(value["process"]), str(value["host"]), str(value["since"])
-    except (ValueError, KeyError, TypeError):
-        return "another process"
-    return f"process {process} on {host} since {since}"
-
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
-
-
-# Locked in bytes A to B−1 by whoever fills rows A to B−1.
-ROWS_FILE = ".fill.lock"
-
-
 class FolderLock:
-    """A lock on a folder; the system lets go of it when the process ends, however it ends.
-
-    Parameters
-    ----------
-    handle
-        The open folder, or None where the system cannot lock one.
-    """
+    """A lock on an open folder or file; without a handle where the system has no locks."""
 
     def __init__(self, handle: int | None) -> None:
         self._handle = handle
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lock."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
 
 def lock_folder(path: Path, *, shared: bool = False) -> FolderLock:
-    """Make a folder when absent, and lock it.
+    """Make a folder when absent, and lock it; with `shared`, others who share it may lock it too.
 
-    Parameters
-    ----------
-    path
-        The folder.
-    shared
-        Whether others may hold it too who share it.
-
-    Raises
-    ------
-    InputError
-        When it cannot be made, or another process holds it.
+    InputError when it cannot be made, or another process holds it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -199,21 +88,10 @@ def lock_folder(path: Path, *, shared: bool = False) -> FolderLock:
 
 
 def lock_rows(path: Path, start: int, stop: int) -> FolderLock:
-    """Lock a range of rows of a folder's set, for the process.
+    """Lock rows start … stop−1 of a folder's set for this process; all rows when stop is 0.
 
-    Record locks are those that network file systems keep between machines, too.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    start, stop
-        Rows start … stop−1; every row there may be when stop is 0.
-
-    Raises
-    ------
-    InputError
-        When another process holds some of them, or the folder cannot be written.
+    Record locks hold between machines on network file systems too. InputError when another process
+    holds some of the rows, or the folder cannot be written.
     """
     if fcntl is None:  # pragma: no cover - Windows
         return FolderLock(None)
@@ -235,6 +113,77 @@ def lock_rows(path: Path, start: int, stop: int) -> FolderLock:
             f"{path}: another process is filling some {rows}; wait for it or give other rows"
         ) from error
     except OSError:
-        # As above.
+        # Some network file systems have no locks.
         lock.close()
     return lock
+
+
+def lock_of(output: Path) -> Path:
+    """Return the path of an output's lock file."""
+    return output.with_name(f".{output.name[:200]}.lock")
+
+
+def _acquire(path: Path, output: Path) -> int:
+    """Return the open lock file, once it is locked and still has its name."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise cannot_write(output, error) from error
+        try:
+            if not _lock(handle, output):
+                return handle
+            if _has_name(handle, path):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, _record(), 0)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int, output: Path) -> bool:
+    """Lock a file; return whether the file system can. InputError when another run holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{output}: another run is writing it ({_holder(handle)}); wait for that one, or name "
+            "another output"
+        ) from error
+    except OSError:
+        # Some network file systems have no locks.
+        return False
+    return True
+
+
+def _has_name(handle: int, path: Path) -> bool:
+    """Return whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _record() -> bytes:
+    """Return the record of who holds a lock."""
+    value = {
+        "process": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": Path(sys.argv[0]).name if sys.argv else "",
+    }
+    return json.dumps(value).encode()
+
+
+def _holder(handle: int) -> str:
+    """Return in words who holds a lock; its file may be empty for a moment."""
+    try:
+        value = json.loads(os.pread(handle, LONGEST_NOTE, 0))
+        process, host, since = int(value["process"]), str(value["host"]), str(value["since"])
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+    return f"process {process} on {host} since {since}"

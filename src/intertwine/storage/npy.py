@@ -1,4 +1,4 @@
-"""Reading ranges of rows from a `.npy` file in bounded memory.
+"""Reading and writing ranges of rows of `.npy` files in bounded memory.
 
 A mapping would count every page it touches as resident memory, so rows are read into buffers.
 """
@@ -10,9 +10,9 @@ import os
 import threading
 import tokenize
 import warnings
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-# Beginnings of what lies under the name of an array.
+# First bytes of other files that are often named as an array.
 _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
     b"PK\x03\x04": "a zip, such as an .npz; save each array with numpy.save",
@@ -47,17 +47,8 @@ _HEADER_ERRORS = (
 class NpyFile:
     """A two-dimensional floating-point `.npy` file, read by rows.
 
-    Parameters
-    ----------
-    path
-        The file. Only its header is read now.
-
-    Raises
-    ------
-    FileFormatError
-        When it is no `.npy`, holds objects, or is shorter than its header says.
-    InputError
-        When it is not (n, d) floating point.
+    Opening reads its header alone. FileFormatError when it is no `.npy`, holds objects, or is
+    shorter than its header says; InputError when it is not (n, d) floating point.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -88,22 +79,10 @@ class NpyFile:
         return int(self.shape[1])
 
     def read(self, rows: range | Array) -> Array:
-        """Return some rows.
+        """Return some rows, (k, d), in the file's dtype and native byte order.
 
-        Parameters
-        ----------
-        rows
-            A contiguous range of row numbers, or (k,) row numbers in any order.
-
-        Returns
-        -------
-        features
-            (k, d) in the file's dtype, native byte order.
-
-        Raises
-        ------
-        FileFormatError
-            When the file got shorter since it was opened.
+        `rows` is a contiguous range, or (k,) row numbers in any order. FileFormatError when the
+        file became shorter since it was opened.
         """
         features = np.empty((len(rows), self.dim), self.dtype)
         if len(rows):
@@ -112,39 +91,27 @@ class NpyFile:
                 fill(file, features, rows)
         return features.astype(self.dtype.newbyteorder("="), copy=False)
 
-    def _fill_rows(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
+    def _fill_rows(self, file: FileIO, features: Array, rows: range | Array) -> None:
         for position, first, count in _runs(rows):
             file.seek(self.offset + first * self._row_bytes)
-            self._read_fully(file, features[position : position + count])
+            read_into(features[position : position + count], file, self.path)
 
-    def _fill_columns(self, file: BinaryIO, features: Array, rows: range | Array) -> None:
-        """Fill one column after another, which is how a column-major file keeps them."""
+    def _fill_columns(self, file: FileIO, features: Array, rows: range | Array) -> None:
+        """Fill one column after another, the order of a column-major file."""
         index = np.asarray(rows)
         first = int(index.min())
         column = np.empty(int(index.max()) + 1 - first, self.dtype)
         for j in range(self.dim):
             file.seek(self.offset + (j * self.n_rows + first) * self.dtype.itemsize)
-            self._read_fully(file, column)
+            read_into(column, file, self.path)
             features[:, j] = column[index - first]
-
-    def _read_fully(self, file: BinaryIO, target: Array) -> None:
-        data: memoryview[int] = target.reshape(-1).view(np.uint8).data
-        while data:
-            got = file.readinto(data)  # type: ignore[attr-defined]
-            if not got:
-                raise FileFormatError(f"{self.path}: truncated while it was read")
-            data = data[got:]
 
 
 def read_vector(path: Path) -> Array:
     """Return a whole one-dimensional integer `.npy` file as int64.
 
-    Raises
-    ------
-    FileFormatError
-        When it is no `.npy`, holds objects, or is cut.
-    InputError
-        When it is not one-dimensional integers, or holds one that int64 does not.
+    FileFormatError when it is no `.npy`, holds objects, or is cut; InputError for another shape or
+    type, and for a number beyond int64.
     """
     shape, dtype, _, offset = _read_header(path)
     if len(shape) != 1 or dtype.kind not in "iu":
@@ -159,6 +126,110 @@ def read_vector(path: Path) -> Array:
             f"{path}: got {values[large[0]]} in row {large[0]}, expected integers below 2^63"
         )
     return values.astype(np.int64)
+
+
+class RowFile:
+    """One space's `.npy`, made by `make_array`, open for writing rows anywhere.
+
+    InputError when its size is not that of n rows of this dimension and dtype.
+    """
+
+    def __init__(self, path: Path, n: int, dim: int, dtype: str) -> None:
+        self.path, self.dim, self.dtype = path, dim, np.dtype(dtype)
+        self.row_bytes = dim * self.dtype.itemsize
+        self.offset = path.stat().st_size - n * self.row_bytes
+        if self.offset != len(_header((n, dim), dtype)):
+            raise InputError(
+                f"{path}: has another size than its {counted(n, 'row')}; remove it and run again"
+            )
+        self._file = open(path, "r+b", buffering=0, opener=no_links)  # noqa: SIM115
+        self._lock = threading.Lock()
+
+    def write(self, start: int, rows: Array) -> None:
+        """Write (k, d) contiguous rows from row `start` on; from any thread.
+
+        InputError when the disk is full or fails.
+        """
+        data: memoryview[int] = memoryview(rows.view(np.uint8).reshape(-1).data)
+        try:
+            at = self.offset + start * self.row_bytes
+            while data:
+                written = self._write_at(data, at)
+                data, at = data[written:], at + written
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write_at(self, data: memoryview[int], at: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), data, at)
+        with self._lock:  # pragma: no cover - other systems
+            self._file.seek(at)
+            return self._file.write(data)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return rows start … stop−1 as (k, d)."""
+        rows = np.empty((stop - start, self.dim), self.dtype)
+        self._file.seek(self.offset + start * self.row_bytes)
+        read_into(rows, self._file, self.path)
+        return rows
+
+    def sync(self) -> None:
+        """Return when what was written is on disk; InputError when the disk is full or fails."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(
+            f"cannot write {self.path}: {error.strerror}; rows marked complete are kept, "
+            "the same command goes on from there"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_into(target: Array, file: FileIO, path: Path) -> None:
+    """Fill a contiguous array from an unbuffered file, or raise a FileFormatError at its end."""
+    data: memoryview[int] = target.reshape(-1).view(np.uint8).data
+    while data:
+        count = file.readinto(data)
+        if not count:
+            raise FileFormatError(f"{path}: truncated while it was read")
+        data = data[count:]
+
+
+def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
+    """Make a `.npy` of zeros with all its room on disk, under a temporary name next to `path`.
+
+    The caller renames the file that is returned. InputError when the disk is full or cannot be
+    written.
+    """
+    header = _header(shape, dtype)
+    temporary = None
+    try:
+        temporary, handle = new_temporary(path, ".part")
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            file.write(header)
+            size = len(header) + shape[0] * shape[1] * np.dtype(dtype).itemsize
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # pragma: no cover - other systems
+                file.truncate(size)
+            os.fsync(file.fileno())
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+    return temporary
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
@@ -194,114 +265,13 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
 
 
 def _looks_like(path: Path) -> str:
-    """Return what a file is that its beginning tells, and what to do."""
+    """Return what a file's first bytes show it to be, and what to do."""
     with path.open("rb") as file:
         start = file.read(64)
     for mark, words in _OTHERS.items():
         if start.startswith(mark):
             return f": it is {words}"
     return "" if start else ": it is empty"
-
-
-def _runs(rows: range | Array) -> list[tuple[int, int, int]]:
-    """Cut row numbers into contiguous runs: (position in the output, first row, count)."""
-    if len(rows) == 0:
-        return []
-    if isinstance(rows, range):
-        return [(0, rows.start, len(rows))]
-    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
-    counts = np.diff(starts, append=len(rows))
-    return [(int(s), int(rows[s]), int(c)) for s, c in zip(starts, counts, strict=True)]
-
-
-class RowFile:
-    """One space's `.npy`, open for writing rows anywhere.
-
-    Parameters
-    ----------
-    path
-        A file that `make_array` made.
-    n, dim, dtype
-        What it holds.
-
-    Raises
-    ------
-    InputError
-        When its size is another.
-    """
-
-    def __init__(self, path: Path, n: int, dim: int, dtype: str) -> None:
-        self.path, self.dim, self.dtype = path, dim, np.dtype(dtype)
-        self.row_bytes = dim * self.dtype.itemsize
-        self.offset = path.stat().st_size - n * self.row_bytes
-        if self.offset != len(_header((n, dim), dtype)):
-            raise InputError(
-                f"{path}: has another size than its {counted(n, 'row')}; remove it and run again"
-            )
-        self._file = open(path, "r+b", buffering=0, opener=no_links)  # noqa: SIM115
-        self._lock = threading.Lock()
-
-    def write(self, start: int, rows: Array) -> None:
-        """Write (k, d) contiguous rows from row `start` on; from any thread.
-
-        Raises
-        ------
-        InputError
-            When the disk is full or fails.
-        """
-        data: memoryview[int] = memoryview(rows.view(np.uint8).reshape(-1).data)
-        try:
-            at = self.offset + start * self.row_bytes
-            while data:
-                written = self._write_at(data, at)
-                data, at = data[written:], at + written
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _write_at(self, data: memoryview[int], at: int) -> int:
-        if hasattr(os, "pwrite"):
-            return os.pwrite(self._file.fileno(), data, at)
-        with self._lock:  # pragma: no cover - other systems
-            self._file.seek(at)
-            return self._file.write(data)
-
-    def read(self, start: int, stop: int) -> Array:
-        """Return rows start … stop−1 as (k, d)."""
-        rows = np.empty((stop - start, self.dim), self.dtype)
-        self._file.seek(self.offset + start * self.row_bytes)
-        data = memoryview(rows.view(np.uint8).reshape(-1).data)
-        while data:
-            data = data[self._file.readinto(data) :]
-        return rows
-
-    def sync(self) -> None:
-        """Return when what was written is on disk.
-
-        Raises
-        ------
-        InputError
-            When the disk is full or fails.
-        """
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> InputError:
-        return InputError(
-            f"cannot write {self.path}: {error.strerror}; rows marked complete are kept, "
-            "the same command goes on from there"
-        )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _header(shape: tuple[int, int], dtype: str) -> bytes:
@@ -313,40 +283,12 @@ def _header(shape: tuple[int, int], dtype: str) -> bytes:
     return buffer.getvalue()
 
 
-def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
-    """Make a `.npy` of zeros at its final size under a temporary name, room on disk included.
-
-    Parameters
-    ----------
-    path
-        Where it is to stand.
-    shape, dtype
-        What it holds.
-
-    Returns
-    -------
-    temporary
-        Where it stands until the caller renames it.
-
-    Raises
-    ------
-    InputError
-        When the disk is full or cannot be written.
-    """
-    header = _header(shape, dtype)
-    temporary = None
-    try:
-        temporary, handle = new_temporary(path, ".part")
-        with os.fdopen(handle, "wb", buffering=0) as file:
-            file.write(header)
-            size = len(header) + shape[0] * shape[1] * np.dtype(dtype).itemsize
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:  # pragma: no cover - other systems
-                file.truncate(size)
-            os.fsync(file.fileno())
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
-    return temporary
+def _runs(rows: range | Array) -> list[tuple[int, int, int]]:
+    """Cut row numbers into contiguous runs: (position in the output, first row, count)."""
+    if len(rows) == 0:
+        return []
+    if isinstance(rows, range):
+        return [(0, rows.start, len(rows))]
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    counts = np.diff(starts, append=len(rows))
+    return [(int(s), int(rows[s]), int(c)) for s, c in zip(starts, counts, strict=True)]

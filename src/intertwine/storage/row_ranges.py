@@ -11,12 +11,9 @@ if TYPE_CHECKING:
 
 
 class RowRanges:
-    """A set of rows as disjoint half-open ranges, for what is finished and what is left.
+    """A set of rows, as disjoint half-open ranges.
 
-    Parameters
-    ----------
-    ranges
-        Pairs (start, stop); they may touch or overlap, in any order.
+    It is made from pairs (start, stop) in any order, which may touch or overlap.
     """
 
     def __init__(self, ranges: Iterable[Sequence[int]] | None = None) -> None:
@@ -52,6 +49,6 @@ class RowRanges:
 
 
 def cut_on_grid(start: int, stop: int, step: int) -> list[tuple[int, int]]:
-    """Return start … stop−1 as (first, after the last) of its parts between multiples of a step."""
+    """Return start … stop−1 cut at the multiples of a step, as (first, one after the last)."""
     edges = [start, *range(start - start % step + step, stop, step), stop]
     return list(pairwise(edges)) if start < stop else []

@@ -1,7 +1,7 @@
-"""Reading what anybody may have written: ordinary files, of bounded size, of a known shape.
+"""Reading files from any source: ordinary ones, of bounded size, of a known shape.
 
-A pipe in the place of a file would block for ever and a device never end; a record with a text where
-a number belongs would fail long after it was read. Both are refused here, in one line.
+A pipe in the place of a file would block for ever and a device never end; a record with a text
+where a number belongs would fail long after it was read. Both are refused here, in one line.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-# Larger than any record or list of ids of this program's; smaller than memory.
+# Larger than any record or list of ids of this program, smaller than memory.
 LARGEST_TEXT = 1 << 30
-# Numbers that count something: whatever JSON holds beyond them is no count.
+# Counts are at most this; a larger number in JSON is no count.
 LARGEST_COUNT = 1 << 53
-# Digits of a number that a text states; Python refuses to read some thousands.
+# Most digits of a number in a text; Python refuses to read some thousands.
 MOST_DIGITS = 15
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -57,19 +57,9 @@ DAMAGE = (
 
 
 def require_ordinary(path: str | os.PathLike[str], most: int | None = None) -> None:
-    """Raise where something stands at a path that is no ordinary file, or a larger one than expected.
+    """Raise FileFormatError for what is not an ordinary file, or has more than `most` bytes.
 
-    Parameters
-    ----------
-    path
-        The file; one that is absent is left to whoever opens it.
-    most
-        Bytes that it may have.
-
-    Raises
-    ------
-    FileFormatError
-        Naming what it is.
+    An absent file passes: opening it will fail.
     """
     try:
         status = Path(path).stat()
@@ -87,10 +77,7 @@ def require_ordinary(path: str | os.PathLike[str], most: int | None = None) -> N
 def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:
     """Return the text of a UTF-8 file, without the byte order mark that some programs write first.
 
-    Raises
-    ------
-    FileFormatError
-        When it is absent, no ordinary file, too large, or not UTF-8.
+    FileFormatError when it is absent, no ordinary file, larger than `most` bytes, or not UTF-8.
     """
     require_ordinary(path, most)
     try:
@@ -105,19 +92,15 @@ def read_text(path: str | os.PathLike[str], most: int = LARGEST_TEXT) -> str:
 
 
 def is_count(text: str) -> bool:
-    """Return whether a text is a whole number from 0 on that any file could need."""
+    """Return whether a text is a whole number ≥ 0 of a sane length."""
     return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text, which holds finite numbers alone.
+    """Return the value of a JSON text, in which all numbers are finite.
 
-    Raises
-    ------
-    ValueError
-        For anything else that Python's parser would let through: NaN, and numbers beyond a float.
-    RecursionError
-        For lists in lists without end.
+    ValueError for anything else, also for NaN and numbers beyond a float, which Python's parser
+    accepts; RecursionError for lists nested without end.
     """
     return json.loads(text, parse_constant=_not_a_number, parse_float=_finite)
 
@@ -137,17 +120,8 @@ def _finite(text: str) -> float:
 def damage_is_told(path: str | os.PathLike[str], expected: str) -> Iterator[None]:
     """Turn what a parser raises over a damaged file into one line that names the file.
 
-    Parameters
-    ----------
-    path
-        The file.
-    expected
-        What it should be.
-
-    Raises
-    ------
-    FileFormatError
-        In place of anything in `DAMAGE`; errors of this program pass.
+    Anything in `DAMAGE` becomes a FileFormatError that says what was `expected`; errors of this
+    program pass.
     """
     try:
         yield
@@ -161,26 +135,13 @@ def damage_is_told(path: str | os.PathLike[str], expected: str) -> Iterator[None
 
 
 def require_shape(value: Any, shape: Any, path: str | os.PathLike[str], at: str = "") -> None:
-    """Raise unless a value read from JSON has the shape that a file of its kind has.
+    """Raise FileFormatError unless a value read from JSON has the shape of files of its kind.
 
-    Parameters
-    ----------
-    value
-        What was read.
-    shape
-        A type; a tuple of shapes, one of which must fit; a list of one shape, for lists of it; or a
-        dictionary of shapes by key, a key that ends in `?` being optional and `*` standing for any
-        other. `int` is a count: whole, from 0 to 2^53; `float` any number. Keys without a shape are
-        not looked at. None stands for null.
-    path
-        The file, for the error.
-    at
-        Where in it the value stands.
-
-    Raises
-    ------
-    FileFormatError
-        Naming the place, what stands there and what was expected.
+    A shape is a type; a tuple of shapes, one of which must fit; a list of one shape, for lists of
+    it; or a dictionary of shapes by key, in which a key that ends in `?` is optional and `*` is
+    for any other. `int` is a count: whole, from 0 to 2^53; `float` any number; None is
+    null. Keys without a shape are not checked. `at` is where in the file the value is, for the
+    error.
     """
     if isinstance(shape, tuple):
         if not any(_fits(value, each, path) for each in shape):
@@ -241,7 +202,7 @@ def _name(shape: Any) -> str:
 
 
 def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) -> None:
-    # What is no text is shown as the file spells it.
+    # A value that is no text is shown as the file spells it.
     spelled = json.dumps(value, ensure_ascii=False, default=repr)
     got = repr(value) if isinstance(value, str) else spelled
     short = got if len(got) <= 60 else f"{got[:57]}…"
@@ -250,14 +211,10 @@ def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) ->
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text in which nothing commands a terminal or turns the direction of writing.
+    """Return text without anything that commands a terminal or turns the direction of writing.
 
-    Parameters
-    ----------
-    text
-        What names of files may have brought in: ESC sequences, ends of lines, bytes that are no UTF-8.
-    keep
-        Characters to leave as they are all the same.
+    Names of files may bring in ESC sequences, ends of lines, or bytes that are no UTF-8; they are
+    escaped, except for the characters in `keep`.
     """
     return "".join(
         each if each in keep or _is_shown(each) else each.encode("unicode_escape").decode()

@@ -10,6 +10,8 @@ from intertwine.vectors.tables import TableVectors
 from intertwine.vectors.vector_file import VectorFile
 from intertwine.vectors.writing import write_vectors
 
+__all__ = ["FORMATS", "VectorFile", "open_vectors", "split_name", "write_vectors"]
+
 FORMATS = (".npy", ".safetensors", ".parquet", ".arrow", ".feather")
 
 
@@ -48,6 +50,3 @@ def open_vectors(path: Path, *, gaps: bool = False) -> VectorFile:
     if name is not None:
         raise InputError(f"got {path}, but a .npy file holds one array; leave out #{name}")
     return NpyVectors(file)
-
-
-__all__ = ["FORMATS", "VectorFile", "open_vectors", "split_name", "write_vectors"]

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.storage.npy import NpyFile
+from intertwine.storage.npy import NpyFile, read_into
 from intertwine.storage.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
 from intertwine.wording import named
@@ -76,12 +76,7 @@ class SafetensorsVectors(ReadAnywhere):
     def read(self, rows: range) -> Array:
         """Return some rows, (k, d)."""
         features = np.empty((len(rows), self.dim), self.dtype)
-        data = memoryview(features.view(np.uint8).reshape(-1).data)
         with self.path.open("rb", buffering=0) as file:
             file.seek(self._offset + rows.start * self.dim * self.dtype.itemsize)
-            while data:
-                got = file.readinto(data)
-                if not got:
-                    raise FileFormatError(f"{self.path}: truncated while it was read")
-                data = data[got:]
+            read_into(features, file, self.path)
         return features

@@ -44,6 +44,8 @@ OTHER_SUFFIXES = frozenset(_OTHER_SUFFIXES.split())
 MAX_LINKS = 5
 # Names that a note lists.
 SHOWN = 3
+USUAL = ("path", "file", "filename", "image", "image_path")
+TYPES = ("text", "bytes", "image")
 
 
 @dataclass
@@ -82,9 +84,99 @@ class FileImages:
         return str(self.open(place))
 
 
-def relative(name: str) -> str:
-    """Return a path as text of one form, so that `./a.png` and `a.png` are one file."""
-    return PurePath(os.path.normpath(name.strip())).as_posix()
+class TableImages:
+    """The images of a table; see `intertwine.inputs.images.listing.ImageSource`.
+
+    Ids are those of the id column; else the paths where a column of text names files, and the row
+    numbers where the table holds the images themselves.
+
+    Parameters
+    ----------
+    table
+        The table. Paths in it are relative to its folder.
+    columns
+        Which columns to read.
+
+    Raises
+    ------
+    InputError
+        When a column is not there or holds something else, a cell names no file, an id stands
+        twice or not on one line, or a label is unfit.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, table: Table, columns: Columns) -> None:
+        self._table = table
+        self.kind = table.kind
+        self._column = content_column(table, columns.content, usual=USUAL, types=TYPES)
+        named = table.types[self._column] == "text"
+        keys = read_keys(table, columns, content=self._column if named else None)
+        self._paths = None
+        if keys.content is not None:
+            self._paths = [self._path(cell, row) for row, cell in enumerate(keys.content)]
+        self.ids = keys.ids or self._paths or [str(row) for row in range(len(table))]
+        self.labels, self.classes = keys.labels, keys.classes
+        ids_text(self.ids, len(table), table.path)
+        self._root = absolute(table.path if table.path.is_dir() else table.path.parent)
+
+    def open(self, place: int) -> Path | BytesIO:
+        """Return an image's file, or its bytes.
+
+        Raises
+        ------
+        UnreadableImageError
+            When its cell is empty.
+        InputError
+            When the table cannot be read there.
+        """
+        if self._paths is not None:
+            return self._root / self._paths[place]
+        cell = self._table.cells(self._column, [place])[0]
+        data, path = (cell["bytes"], cell["path"]) if isinstance(cell, dict) else (cell, None)
+        return BytesIO(data) if data else self._root / self._path(path, place)
+
+    def name(self, place: int) -> str:
+        """Return what to call an image in an error."""
+        if self._paths is not None:
+            return str(self._root / self._paths[place])
+        return self._table.where(place)
+
+    def _path(self, cell: Any, row: int) -> str:
+        if not isinstance(cell, str) or not cell.strip():
+            raise UnreadableImageError(self._table.where(row), f"column {self._column} is empty")
+        return relative(cell)
+
+
+def walk(path: Path) -> FileImages:
+    """List all images below a folder, sorted; folders right below it may be their classes.
+
+    What is hidden is passed over, folders included; links are followed.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        When it holds no image, or a folder in it cannot be read.
+    """
+    root = absolute(path)
+    broken: list[str] = []
+    files = sorted(_files(root, broken))
+    ids = [name for name in files if _suffix(name) in SUFFIXES]
+    if not ids:
+        raise InputError(
+            f"{path}: holds no image, expected files ending in {_found_instead(files)}"
+        )
+    notes = _other_images(path, files) + _broken_links(path, broken)
+    found = class_folders(path, ids)
+    if found.labels is None:
+        return FileImages("folder", root, ids, None, notes=notes + found.notes)
+    notes += _without_images(root, found.folders)
+    return FileImages("class-folders", root, ids, found.labels, found.classes, notes)
 
 
 def read_manifest(manifest: Path, kind: str) -> FileImages:
@@ -126,45 +218,6 @@ def read_manifest(manifest: Path, kind: str) -> FileImages:
     return FileImages(kind, absolute(manifest.parent), list(seen), np.array(labels, np.int64))
 
 
-def _parse_line(line: str, where: str) -> tuple[str, int]:
-    # The file's name may hold blanks, the label may not.
-    name, label = [*line.rsplit(maxsplit=1), "", ""][:2]
-    if not label.isdecimal() or len(label) > 9:
-        raise InputError(f"{where}: got {line.strip()!r}, expected `file label` with a label ≥ 0")
-    return relative(name), int(label)
-
-
-def walk(path: Path) -> FileImages:
-    """List all images below a folder, sorted; folders right below it may be their classes.
-
-    What is hidden is passed over, folders included; links are followed.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        When it holds no image, or a folder in it cannot be read.
-    """
-    root = absolute(path)
-    broken: list[str] = []
-    files = sorted(_files(root, broken))
-    ids = [name for name in files if _suffix(name) in SUFFIXES]
-    if not ids:
-        raise InputError(
-            f"{path}: holds no image, expected files ending in {_found_instead(files)}"
-        )
-    notes = _other_images(path, files) + _broken_links(path, broken)
-    found = class_folders(path, ids)
-    if found.labels is None:
-        return FileImages("folder", root, ids, None, notes=notes + found.notes)
-    notes += _without_images(root, found.folders)
-    return FileImages("class-folders", root, ids, found.labels, found.classes, notes)
-
-
 class ClassFolders(NamedTuple):
     """Folders as classes: labels and names of the classes, or None; the folders; what is doubtful."""
 
@@ -199,6 +252,19 @@ def class_folders(path: Path, ids: Sequence[str]) -> ClassFolders:
     # Images in a folder whose name is no text have no ids either; extraction says so.
     shown = [name if is_line(name) else shown_path(name) for name in folders]
     return ClassFolders(np.array([number[top] for top in tops], np.int64), shown, folders, ())
+
+
+def relative(name: str) -> str:
+    """Return a path as text of one form, so that `./a.png` and `a.png` are one file."""
+    return PurePath(os.path.normpath(name.strip())).as_posix()
+
+
+def _parse_line(line: str, where: str) -> tuple[str, int]:
+    # The file's name may hold blanks, the label may not.
+    name, label = [*line.rsplit(maxsplit=1), "", ""][:2]
+    if not label.isdecimal() or len(label) > 9:
+        raise InputError(f"{where}: got {line.strip()!r}, expected `file label` with a label ≥ 0")
+    return relative(name), int(label)
 
 
 def _suffix(name: str) -> str:
@@ -318,71 +384,3 @@ def _without_images(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
         f"{len(known)} classes and no label for it"
     )
     return (note,)
-
-
-USUAL = ("path", "file", "filename", "image", "image_path")
-TYPES = ("text", "bytes", "image")
-
-
-class TableImages:
-    """The images of a table; see `intertwine.inputs.images.listing.ImageSource`.
-
-    Ids are those of the id column; else the paths where a column of text names files, and the row
-    numbers where the table holds the images themselves.
-
-    Parameters
-    ----------
-    table
-        The table. Paths in it are relative to its folder.
-    columns
-        Which columns to read.
-
-    Raises
-    ------
-    InputError
-        When a column is not there or holds something else, a cell names no file, an id stands
-        twice or not on one line, or a label is unfit.
-    """
-
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, table: Table, columns: Columns) -> None:
-        self._table = table
-        self.kind = table.kind
-        self._column = content_column(table, columns.content, usual=USUAL, types=TYPES)
-        named = table.types[self._column] == "text"
-        keys = read_keys(table, columns, content=self._column if named else None)
-        self._paths = None
-        if keys.content is not None:
-            self._paths = [self._path(cell, row) for row, cell in enumerate(keys.content)]
-        self.ids = keys.ids or self._paths or [str(row) for row in range(len(table))]
-        self.labels, self.classes = keys.labels, keys.classes
-        ids_text(self.ids, len(table), table.path)
-        self._root = absolute(table.path if table.path.is_dir() else table.path.parent)
-
-    def open(self, place: int) -> Path | BytesIO:
-        """Return an image's file, or its bytes.
-
-        Raises
-        ------
-        UnreadableImageError
-            When its cell is empty.
-        InputError
-            When the table cannot be read there.
-        """
-        if self._paths is not None:
-            return self._root / self._paths[place]
-        cell = self._table.cells(self._column, [place])[0]
-        data, path = (cell["bytes"], cell["path"]) if isinstance(cell, dict) else (cell, None)
-        return BytesIO(data) if data else self._root / self._path(path, place)
-
-    def name(self, place: int) -> str:
-        """Return what to call an image in an error."""
-        if self._paths is not None:
-            return str(self._root / self._paths[place])
-        return self._table.where(place)
-
-    def _path(self, cell: Any, row: int) -> str:
-        if not isinstance(cell, str) or not cell.strip():
-            raise UnreadableImageError(self._table.where(row), f"column {self._column} is empty")
-        return relative(cell)

@@ -29,37 +29,6 @@ _WORDS = {
     "large_binary": "bytes",
     "binary_view": "bytes",
 }
-
-
-def column_types(schema: Any) -> dict[str, str]:
-    """Return what each column of an Arrow schema holds.
-
-    Parameters
-    ----------
-    schema
-        A pyarrow schema.
-
-    Returns
-    -------
-    types
-        `text`, `integer`, `bytes`, `image` (a struct with `bytes` and `path`) or Arrow's own word,
-        by column.
-    """
-    return {field.name: _word(field.type) for field in schema}
-
-
-def _word(kind: Any) -> str:
-    types = import_extra("pyarrow.types", "arrow")
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if types.is_integer(kind):
-        return "integer"
-    if types.is_struct(kind):
-        names = {kind.field(number).name for number in range(kind.num_fields)}
-        return "image" if names >= {"bytes", "path"} else str(kind)
-    return _WORDS.get(str(kind), str(kind))
-
-
 # Rows are decoded in blocks, of which the last few stay for threads that are a little behind.
 BLOCK_ROWS = 64
 BLOCKS_KEPT = 4
@@ -67,6 +36,7 @@ _READ_BYTES = 1 << 20
 # Folders of a partitioned table, and how one spells a missing value.
 _NAMED = re.compile("[^=]+=.*")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
+_DATASETS_EXTRA = "datasets"
 
 
 class ParquetTable:
@@ -175,7 +145,7 @@ class ParquetTable:
         except self._errors as error:
             # What failed half-way cannot be gone on with.
             del self._streams[name]
-            raise InputError(f"{self.where(row)}: cannot be read ({_reason(error)})") from error
+            raise InputError(f"{self.where(row)}: cannot be read ({_first_line(error)})") from error
 
     def _from(self, stream: _Stream, name: str, row: int) -> Any:
         for start, block in stream.kept:
@@ -212,8 +182,80 @@ class ParquetTable:
                 yield opened
         except self._errors as error:
             raise FileFormatError(
-                f"{file}: cannot be read as Parquet ({_reason(error)})"
+                f"{file}: cannot be read as Parquet ({_first_line(error)})"
             ) from error
+
+
+class DatasetTable:
+    """A saved dataset, memory-mapped; see `intertwine.inputs.tables.table.Table`.
+
+    Images are taken as the bytes they were saved as: the library decodes nothing.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    FileFormatError
+        When it cannot be loaded.
+    MissingExtraError
+        When `datasets` is not installed.
+    """
+
+    kind = "datasets"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        arrow_error = import_extra("pyarrow", _DATASETS_EXTRA).ArrowException
+        datasets = import_extra("datasets", _DATASETS_EXTRA)
+        self._errors = (arrow_error, OSError, UnicodeDecodeError)
+        self._valid: set[str] = set()
+        try:
+            self._dataset = datasets.load_from_disk(str(path)).with_format("arrow")
+            # Lengths and buffers of every column; what they hold is looked at when it is read.
+            self._dataset.data.validate()
+        except (arrow_error, OSError, *DAMAGE) as error:
+            raise FileFormatError(
+                f"{path}: cannot be loaded as a saved dataset ({_one_line(error)})"
+            ) from error
+        self.types = column_types(self._dataset.features.arrow_schema)
+        # Made once: the library hashes each selection of columns.
+        self._views = {name: self._dataset.select_columns([name]) for name in self.types}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Return whole columns by name."""
+        return {name: self._read(name, slice(None)) for name in names}
+
+    def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """Return some cells of a column."""
+        return self._read(name, list(rows))
+
+    def _read(self, name: str, rows: Any) -> list[Any]:
+        """Return cells of a column, once all of it is known to be whole."""
+        try:
+            if name not in self._valid:
+                # Arrow ends the process where an offset leads astray.
+                self._dataset.data.column(name).validate(full=True)
+                self._valid.add(name)
+            return list(self._views[name][rows].column(name).to_pylist())
+        except self._errors as error:
+            raise FileFormatError(
+                f"{self.path}: {name} cannot be read ({_one_line(error)})"
+            ) from error
+
+    def class_names(self, name: str) -> list[str] | None:
+        """Return the names that an integer column numbers, where the dataset has them."""
+        names = getattr(self._dataset.features[name], "names", None)
+        return None if names is None else list(names)
+
+    def where(self, row: int) -> str:
+        """Return what to call a row in an error."""
+        return f"{self.path}: row {row}"
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -237,6 +279,35 @@ def parquet_files(folder: Path) -> list[Path]:
         return []
     found = [parquet_files(path) for path in inner]
     return [file for files in found for file in files] if all(found) else []
+
+
+def column_types(schema: Any) -> dict[str, str]:
+    """Return what each column of an Arrow schema holds.
+
+    Parameters
+    ----------
+    schema
+        A pyarrow schema.
+
+    Returns
+    -------
+    types
+        `text`, `integer`, `bytes`, `image` (a struct with `bytes` and `path`) or Arrow's own word,
+        by column.
+    """
+    return {field.name: _word(field.type) for field in schema}
+
+
+def _word(kind: Any) -> str:
+    types = import_extra("pyarrow.types", "arrow")
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_integer(kind):
+        return "integer"
+    if types.is_struct(kind):
+        names = {kind.field(number).name for number in range(kind.num_fields)}
+        return "image" if names >= {"bytes", "path"} else str(kind)
+    return _WORDS.get(str(kind), str(kind))
 
 
 def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | None]]:
@@ -282,86 +353,11 @@ def _shown(types: dict[str, str]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in types.items())
 
 
-def _reason(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-EXTRA = "datasets"
-
-
-class DatasetTable:
-    """A saved dataset, memory-mapped; see `intertwine.inputs.tables.table.Table`.
-
-    Images are taken as the bytes they were saved as: the library decodes nothing.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    FileFormatError
-        When it cannot be loaded.
-    MissingExtraError
-        When `datasets` is not installed.
-    """
-
-    kind = "datasets"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        arrow_error = import_extra("pyarrow", EXTRA).ArrowException
-        datasets = import_extra("datasets", EXTRA)
-        self._errors = (arrow_error, OSError, UnicodeDecodeError)
-        self._valid: set[str] = set()
-        try:
-            self._dataset = datasets.load_from_disk(str(path)).with_format("arrow")
-            # Lengths and buffers of every column; what they hold is looked at when it is read.
-            self._dataset.data.validate()
-        except (arrow_error, OSError, *DAMAGE) as error:
-            raise FileFormatError(
-                f"{path}: cannot be loaded as a saved dataset ({_first_line(error)})"
-            ) from error
-        self.types = column_types(self._dataset.features.arrow_schema)
-        # Made once: the library hashes each selection of columns.
-        self._views = {name: self._dataset.select_columns([name]) for name in self.types}
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def columns(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Return whole columns by name."""
-        return {name: self._read(name, slice(None)) for name in names}
-
-    def cells(self, name: str, rows: Sequence[int]) -> list[Any]:
-        """Return some cells of a column."""
-        return self._read(name, list(rows))
-
-    def _read(self, name: str, rows: Any) -> list[Any]:
-        """Return cells of a column, once all of it is known to be whole."""
-        try:
-            if name not in self._valid:
-                # Arrow ends the process where an offset leads astray.
-                self._dataset.data.column(name).validate(full=True)
-                self._valid.add(name)
-            return list(self._views[name][rows].column(name).to_pylist())
-        except self._errors as error:
-            raise FileFormatError(
-                f"{self.path}: {name} cannot be read ({_first_line(error)})"
-            ) from error
-
-    def class_names(self, name: str) -> list[str] | None:
-        """Return the names that an integer column numbers, where the dataset has them."""
-        names = getattr(self._dataset.features[name], "names", None)
-        return None if names is None else list(names)
-
-    def where(self, row: int) -> str:
-        """Return what to call a row in an error."""
-        return f"{self.path}: row {row}"
-
-
-def _first_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Return what an error says, on one line; of columns that differ the library shows all of each."""
     reason = " ".join(str(error).split())
     if "mismatch" in reason or "don't match" in reason:

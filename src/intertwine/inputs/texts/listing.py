@@ -24,28 +24,7 @@ if TYPE_CHECKING:
     from intertwine.inputs.tables.table import Table
     from intertwine.numerics.arrays import Array
 
-
-class TextSource(Protocol):
-    """All texts of an input; they are read from several threads at once.
-
-    Parameters
-    ----------
-    kind, ids, labels, classes
-        As in `TextList`.
-    """
-
-    kind: str
-    ids: list[str]
-    labels: Array | None
-    classes: list[str] | None
-
-    def texts(self, places: Sequence[int]) -> list[str]:
-        """Return some texts."""
-        ...
-
-    def name(self, place: int) -> str:
-        """Return what to call a text in an error."""
-        ...
+USUAL = ("text", "sentence", "content", "document")
 
 
 @dataclass(frozen=True)
@@ -115,18 +94,27 @@ def list_texts(path: str | os.PathLike[str], *, columns: Columns | None = None) 
     )
 
 
-def _source(path: Path, columns: Columns) -> TextSource:
-    table = open_table(path)
-    if table is not None:
-        return TableTexts(table, columns)
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no texts there, expected a text file, a CSV or Parquet table, or a folder of "
-            "Parquet files or of a saved dataset"
-        )
-    if columns != Columns():
-        raise InputError(f"{path}: got names of columns, but it is no table; leave them out")
-    return LineTexts(path)
+class TextSource(Protocol):
+    """All texts of an input; they are read from several threads at once.
+
+    Parameters
+    ----------
+    kind, ids, labels, classes
+        As in `TextList`.
+    """
+
+    kind: str
+    ids: list[str]
+    labels: Array | None
+    classes: list[str] | None
+
+    def texts(self, places: Sequence[int]) -> list[str]:
+        """Return some texts."""
+        ...
+
+    def name(self, place: int) -> str:
+        """Return what to call a text in an error."""
+        ...
 
 
 class LineTexts:
@@ -201,9 +189,6 @@ class LineTexts:
             raise InputError(f"{where}: empty, expected one text a line; remove it")
 
 
-USUAL = ("text", "sentence", "content", "document")
-
-
 class TableTexts:
     """The texts of a table; see `intertwine.inputs.texts.listing.TextSource`.
 
@@ -252,3 +237,17 @@ class TableTexts:
     def name(self, place: int) -> str:
         """Return what to call a text in an error."""
         return self._table.where(place)
+
+
+def _source(path: Path, columns: Columns) -> TextSource:
+    table = open_table(path)
+    if table is not None:
+        return TableTexts(table, columns)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no texts there, expected a text file, a CSV or Parquet table, or a folder of "
+            "Parquet files or of a saved dataset"
+        )
+    if columns != Columns():
+        raise InputError(f"{path}: got names of columns, but it is no table; leave them out")
+    return LineTexts(path)

@@ -1,4 +1,4 @@
-"""A map in the forms in which other programs take it; each is proved equal to `LinearMap.apply`."""
+"""A map in forms for other programs; tests show that each equals `LinearMap.apply`."""
 
 from __future__ import annotations
 

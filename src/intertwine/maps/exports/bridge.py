@@ -54,18 +54,18 @@ class QueryBridge:
             For another dimension, NaN or infinity, with `unit` a query that is mapped to zero, and a
             zero query where the map scales queries to length 1.
         """
-        given = np.asarray(queries, np.float32)
+        vectors = np.asarray(queries, np.float32)
         dim = self.weight.shape[1]
-        if given.ndim not in {1, 2} or given.shape[-1] != dim:
+        if vectors.ndim not in {1, 2} or vectors.shape[-1] != dim:
             raise InputError(
-                f"got queries of shape {given.shape}, expected ({dim},) or (n, {dim}) for map "
+                f"got queries of shape {vectors.shape}, expected ({dim},) or (n, {dim}) for map "
                 f"{self.name}"
             )
         if self.unit_source:
-            given = self._directions(given)
+            vectors = self._directions(vectors)
         with np.errstate(over="ignore", invalid="ignore"):
-            # One query as weight · x: NumPy then reads the weights in the order they lie in.
-            mapped = self.weight @ given if given.ndim == 1 else given @ self.weight.T
+            # One query as weight · x: NumPy then reads the weights in their order in memory.
+            mapped = self.weight @ vectors if vectors.ndim == 1 else vectors @ self.weight.T
             mapped += self.bias
             squares = np.vecdot(mapped, mapped)
         if not np.isfinite(squares).all():
@@ -84,13 +84,7 @@ class QueryBridge:
 
 
 def float32_weights(linear_map: LinearMap) -> tuple[Array, Array]:
-    """Return weight, (d_target, d_source), and bias of a map as float32 copies.
-
-    Raises
-    ------
-    InputError
-        For weights beyond float32.
-    """
+    """Return weight, (d_target, d_source), and bias as float32; InputError beyond float32."""
     with np.errstate(over="ignore"):
         weight = np.ascontiguousarray(linear_map.weight.astype(np.float32))
         bias = linear_map.bias.astype(np.float32)

@@ -25,8 +25,9 @@ def faiss_transform(linear_map: LinearMap, *, unit: bool = False) -> list[Any]:
     -------
     transforms
         A `faiss.LinearTransform` and, with `unit`, a `faiss.NormalizationTransform`, in the order
-        in which they are applied; one of these first where the map scales its input to length 1. `index = faiss.IndexPreTransform(index)` takes them by
-        `index.prepend_transform`, the last one first.
+        in which they are applied; a normalization first where the map scales its input to length 1.
+        Add them to `index = faiss.IndexPreTransform(index)` by `index.prepend_transform`, the last
+        one first.
 
     Raises
     ------

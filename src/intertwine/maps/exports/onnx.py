@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from intertwine.maps.linear_map import LinearMap
 
 INPUT, OUTPUT = "vectors", "mapped"
-# The oldest that has what is used here, so that old runtimes take it too.
+# The oldest with the operators used here, so that old runtimes can load it.
 OPSET, IR_VERSION = 13, 8
 
 
 def save_onnx(linear_map: LinearMap, path: str | os.PathLike[str], *, unit: bool = False) -> None:
     """Write a map as an ONNX graph from `vectors`, (n, d_source), to `mapped`, (n, d_target), float32.
 
-    Its metadata names both spaces, so that whoever loads it can tell whose vectors it takes.
+    Its metadata names both spaces, so that a program that loads it knows which vectors it expects.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ def save_onnx(linear_map: LinearMap, path: str | os.PathLike[str], *, unit: bool
     helper = onnx.helper
     weight, bias = float32_weights(linear_map)
     mapped = "affine" if unit else OUTPUT
-    given = "directions" if linear_map.unit_source else INPUT
-    nodes = [helper.make_node("Gemm", [given, "weight", "bias"], [mapped], transB=1)]
+    gemm_input = "directions" if linear_map.unit_source else INPUT
+    nodes = [helper.make_node("Gemm", [gemm_input, "weight", "bias"], [mapped], transB=1)]
     if linear_map.unit_source:
-        nodes.insert(0, helper.make_node("LpNormalization", [INPUT], [given], axis=1, p=2))
+        nodes.insert(0, helper.make_node("LpNormalization", [INPUT], [gemm_input], axis=1, p=2))
     if unit:
         nodes.append(helper.make_node("LpNormalization", [mapped], [OUTPUT], axis=1, p=2))
 

@@ -19,7 +19,7 @@ class MapTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Parameters
     ----------
     linear_map
-        The map. Fitting changes nothing of it.
+        The map. Fitting does not change it.
     """
 
     def __init__(self, linear_map: LinearMap) -> None:

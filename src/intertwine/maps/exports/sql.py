@@ -20,11 +20,11 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Iterator[str]:
-    """Give the statements that make a function of a map, `name(vector) → vector`.
+    """Yield the statements that create a function of a map, `name(vector) → vector`.
 
-    The function reads the table `name_weights`, a row of weights a target dimension, and is as exact
+    The function reads the table `name_weights`, one row of weights for each target dimension, and is as exact
     as pgvector's inner products, float32. Run in one transaction, the statements replace what an
-    earlier map of the name left.
+    earlier map of that name left.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Ite
         The map.
     name
         Of the function: lower-case letters, digits and underscores. Names are written in quotes, so
-        that a word of SQL's own, such as `select`, serves too; call it in quotes then.
+        that a keyword of SQL, such as `select`, works too; call it in quotes then.
     unit
         Whether results are scaled to length 1 (pgvector 0.7 and later).
 
@@ -60,12 +60,12 @@ def pgvector_sql(linear_map: LinearMap, name: str, *, unit: bool = False) -> Ite
             f"{MOST_DIMENSIONS}, as many as pgvector's vectors have"
         )
     weight, bias = float32_weights(linear_map)
-    given = "l2_normalize($1)" if linear_map.unit_source else "$1"
-    return _statements(name, table, weight, bias, given=given, unit=unit)
+    argument = "l2_normalize($1)" if linear_map.unit_source else "$1"
+    return _statements(name, table, weight, bias, argument=argument, unit=unit)
 
 
 def _statements(
-    name: str, table: str, weight: Array, bias: Array, *, given: str, unit: bool
+    name: str, table: str, weight: Array, bias: Array, *, argument: str, unit: bool
 ) -> Iterator[str]:
     d_target, d_source = weight.shape
     name, table = f'"{name}"', f'"{table}"'
@@ -79,7 +79,7 @@ def _statements(
         numbers = ",".join(map(str, row))
         yield f"INSERT INTO {table} VALUES ({i}, '[{numbers}]', {offset})"  # noqa: S608 - checked
     # pgvector's <#> is the negative inner product: its indexes look for the smallest.
-    mapped = f"(SELECT array_agg(bias - (weight <#> {given}) ORDER BY i) FROM {table})::vector({d_target})"  # noqa: S608 - checked
+    mapped = f"(SELECT array_agg(bias - (weight <#> {argument}) ORDER BY i) FROM {table})::vector({d_target})"  # noqa: S608 - checked
     body = f"l2_normalize({mapped})" if unit else mapped
     yield (
         f"CREATE FUNCTION {name}(vector) RETURNS vector LANGUAGE sql STABLE STRICT PARALLEL SAFE "

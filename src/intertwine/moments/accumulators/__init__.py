@@ -1,4 +1,4 @@
-"""How blocks of rows become sums of products: on a processor's BLAS, or on a torch device."""
+"""Sums of products, and what adds blocks of rows to them: a processor's BLAS or a torch device."""
 
 from __future__ import annotations
 

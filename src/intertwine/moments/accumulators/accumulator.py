@@ -1,4 +1,4 @@
-"""What an accumulator does, and which one a precision and a device ask for."""
+"""What an accumulator does, and the one for a precision and a device."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Accumulator(Protocol):
 
     @property
     def fill(self) -> int:
-        """Rows of the block in hand."""
+        """Rows of the pending block."""
 
     def write(self, rows: Mapping[str, Array]) -> None:
-        """Take rows of the block in hand.
+        """Add rows to the pending block.
 
         Parameters
         ----------
@@ -36,7 +36,7 @@ class Accumulator(Protocol):
         """
 
     def close(self) -> None:
-        """Add the block in hand.
+        """Add the pending block to the sums.
 
         Raises
         ------
@@ -45,25 +45,14 @@ class Accumulator(Protocol):
         """
 
     def collect(self) -> None:
-        """Bring every block added so far into the sums."""
+        """Complete the sums with every block added so far."""
 
 
 def open_accumulator(sums: Sums, origin: Mapping[str, Array], products: Products) -> Accumulator:
-    """Return what adds rows to some sums.
+    """Return an accumulator that adds rows about an origin, (d,) by space, to some sums.
 
-    Parameters
-    ----------
-    sums
-        The sums to add to; complete after each `collect`.
-    origin
-        (d,) by space: the vector about which the sums are taken.
-    products
-        Precision and device of the products.
-
-    Raises
-    ------
-    InputError
-        When this machine cannot take such products.
+    The sums are complete after each `collect`. InputError when this machine cannot compute such
+    products.
     """
     products.require()
     if products.on_blas:

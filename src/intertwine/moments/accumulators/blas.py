@@ -30,23 +30,16 @@ if TYPE_CHECKING:
 TILE = 2048
 # On the diagonal BLAS works out half of a tile, at two thirds of its speed.
 DIAGONAL = 512
-# Rows made ready at a time, so that each step finds them in the cache; slabs end on the block's grid.
+# Rows centred at a time, so that each step finds them in the cache; slabs end on the block's grid.
 SLAB_ROWS = 64
 # A block of fewer multiplications is done before threads have started.
 SERIAL_PRODUCTS = 1 << 26
 
 
 class BlasAccumulator:
-    """Adds rows to sums with products in float64 or float32 and sums in float64.
+    """Adds rows to sums with products in `float64` or `float32`, and sums in float64.
 
-    Parameters
-    ----------
-    sums
-        The sums to add to; always complete.
-    origin
-        (d,) by space.
-    precision
-        `float64` or `float32`.
+    The sums are always complete; the origin is (d,) by space.
     """
 
     def __init__(self, sums: Sums, origin: Mapping[str, Array], precision: str) -> None:
@@ -57,7 +50,7 @@ class BlasAccumulator:
         self.dtype = np.dtype(precision)
         self.dims = [len(origin[name]) for name in sums.names]
         self.tiles = tiles(sums, TILE, DIAGONAL)
-        # The block in hand, q of its rows, and Σz and Σ q z of its whole slabs.
+        # The pending block, q of its rows, and Σz and Σ q z of its whole slabs.
         self._block = {
             name: np.empty((0, dim), self.dtype)
             for name, dim in zip(sums.names, self.dims, strict=True)
@@ -69,7 +62,7 @@ class BlasAccumulator:
         self._thread, self._none = threading.local(), np.empty(0, self.dtype)
 
     def write(self, rows: Mapping[str, Array]) -> None:
-        """Centre rows of the block in hand, and sum up every slab that they complete."""
+        """Centre rows of the pending block, and sum up every slab that they complete."""
         start, n = self.fill, len(next(iter(rows.values())))
         self._make_room(start + n)
         slabs = [slice(*ends) for ends in cut_on_grid(start, start + n, SLAB_ROWS)]
@@ -80,7 +73,7 @@ class BlasAccumulator:
         self.fill += n
 
     def close(self) -> None:
-        """Add the block in hand."""
+        """Add the pending block."""
         n, self.fill = self.fill, 0
         if n % SLAB_ROWS:
             with np.errstate(invalid="ignore"):
@@ -96,7 +89,7 @@ class BlasAccumulator:
             lambda name: name in vanished or bool(np.ptp(block[name], axis=0).any()),
         )
         self.sums.add_norms(n, norms)
-        # A block's sum first, so that blocks add up to the same bits wherever they were taken.
+        # A block's sum first, so that blocks add up to the same bits wherever they were computed.
         split = np.hsplit(total, np.cumsum(self.dims)[:-1])
         for name, part in zip(self.sums.names, split, strict=True):
             self.sums.first[name] += part[0]
@@ -107,11 +100,11 @@ class BlasAccumulator:
         """Do nothing: the sums are complete."""
 
     def _each(self, n: int) -> Callable[..., list[Any]]:
-        """Return what goes through pieces of work on n rows: threads, unless it is over sooner."""
+        """Return the map for pieces of work on n rows: on threads, unless it is done sooner."""
         return one_by_one if n * sum(self.dims) ** 2 < SERIAL_PRODUCTS else parallel_map
 
     def _make_room(self, n: int) -> None:
-        """Have a block of n rows or more; the same from block to block."""
+        """Allocate, or reuse, a buffer of at least n rows."""
         if self._norms.shape[1] >= n:
             return
         old, n = (self._norms, self._block), max(n, BLOCK_ROWS)
@@ -122,11 +115,11 @@ class BlasAccumulator:
             block[: self.fill] = old[1][name][: self.fill]
 
     def _prepare(self, rows: Mapping[str, Array], slab: slice, start: int) -> Array | None:
-        """Centre rows that go into part of a slab; return its sums when it is whole with them."""
-        own = slice(slab.start - start, slab.stop - start)
+        """Centre rows of part of a slab; return its sums when they complete it."""
+        part = slice(slab.start - start, slab.stop - start)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows, `check_norms` refuses
             for name, block in self._block.items():
-                self._centre(rows[name][own], block[slab], name)
+                self._centre(rows[name][part], block[slab], name)
         if slab.stop % SLAB_ROWS:
             return None
         return self._weigh(slice(slab.stop - SLAB_ROWS, slab.stop))
@@ -144,7 +137,7 @@ class BlasAccumulator:
                 self._vanished.add(name)
 
     def _weigh(self, slab: slice) -> Array:
-        """Keep q of a slab's rows; return their Σz and Σ q z, (n_spaces + 1, D) float64."""
+        """Store q of a slab's rows; return their Σz and Σ q z, (n_spaces + 1, D) float64."""
         rows = [array[slab] for array in self._block.values()]
         with np.errstate(over="ignore", invalid="ignore"):
             norms = np.stack([np.vecdot(z, z) for z in rows])
@@ -167,7 +160,7 @@ class BlasAccumulator:
         total += product
 
     def _room(self, shape: tuple[int, ...]) -> Array:
-        """Return room for a product, the same from tile to tile: new memory costs time to get."""
+        """Return a buffer for a product, the same for all tiles: allocation costs time."""
         size = shape[0] * shape[1]
         if getattr(self._thread, "room", self._none).size < size:
             self._thread.room = np.empty(size, self.dtype)

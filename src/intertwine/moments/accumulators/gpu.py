@@ -26,116 +26,25 @@ if TYPE_CHECKING:
     from intertwine.moments.accumulators.tiles import Tile
     from intertwine.numerics.arrays import Array
 
-
 # Widest tile: a processor's stays in its cache, a GPU's is large enough to fill it; wider ones would
 # waste more of their work below the diagonal.
 WIDEST = {"cpu": 512, "cuda": 2048}
-
-
-class DeviceTiles:
-    """Some tiles, and the totals of their products, float64, on one device.
-
-    Parameters
-    ----------
-    device
-        The torch device.
-    columns
-        Columns of the joint matrix by space.
-    halves
-        In how many bfloat16 halves `fast` splits its inputs; 0 where they stay as they are.
-    """
-
-    def __init__(self, device: Any, columns: Mapping[str, slice], halves: int) -> None:
-        self.torch = import_extra("torch", "fast")
-        self.device, self.columns, self.halves = device, columns, halves
-        self.totals: list[tuple[Tile, Any]] = []
-        self.in_place = False
-
-    def assign(self, tile: Tile, memory: Array | None) -> None:
-        """Make a tile this device's; its total is in the memory given, or on the device."""
-        _, i, _, j = tile
-        self.in_place = memory is not None
-        if memory is None:
-            shape = (i.stop - i.start, j.stop - j.start)
-            total = self.torch.zeros(shape, dtype=self.torch.float64, device=self.device)
-        else:
-            total = self.torch.from_numpy(memory)
-        self.totals.append((tile, total))
-
-    @property
-    def area(self) -> int:
-        """Numbers in all of its tiles."""
-        return sum(area(tile) for tile, _ in self.totals)
-
-    def add(self, z: Any) -> None:
-        """Add the products of some rows, (D, rows)."""
-        inputs = self._inputs(z.to(self.device))
-        for (a, i, b, j), total in self.totals:
-            left = [part[self.columns[a]][i] for part in inputs]
-            right = [part[self.columns[b]][j] for part in inputs]
-            total.add_(product(left, right))
-
-    def take(self) -> Iterator[tuple[Tile, Array]]:
-        """Give every total that is not in the sums already, and start anew from zero."""
-        for tile, total in [] if self.in_place else self.totals:
-            yield tile, total.cpu().numpy()
-            total.zero_()
-
-    def _inputs(self, z: Any) -> list[Any]:
-        on_processor = self.device.type == "cpu"
-        if not self.halves:
-            # A processor multiplies float16 numbers as float32, which is as exact.
-            return [z.float() if on_processor and z.dtype == self.torch.float16 else z]
-        if on_processor:
-            # Its product of bfloat16 tensors would round the result to bfloat16.
-            return [z] if self.halves == 1 else [part.float() for part in split(z, self.halves)]
-        return split(z, self.halves)
-
-
-def shared_tiles(
-    sums: Sums, columns: Mapping[str, slice], devices: list[Any], halves: int, *, in_place: bool
-) -> list[DeviceTiles]:
-    """Deal the tiles of the upper triangle to devices, every one about the same area.
-
-    Parameters
-    ----------
-    sums
-        The sums that the tiles belong to.
-    columns
-        Columns of the joint matrix by space.
-    devices
-        One torch device or more.
-    halves
-        In how many halves inputs are split.
-    in_place
-        Whether processors add straight into the memory of the sums.
-    """
-    widest = WIDEST[devices[0].type]
-    shares = [DeviceTiles(device, columns, halves) for device in devices]
-    for tile in tiles(sums, widest, widest):
-        a, i, b, j = tile
-        share = min(shares, key=lambda share: share.area)
-        own = in_place and share.device.type == "cpu"
-        share.assign(tile, sums.second[a, b][i, j] if own else None)
-    return shares
-
-
 # Products of unshifted float16 keep float32's digits of the spread only while the mean is not much
 # larger: at this ratio of mean to deviation 900 roundings are lost, 5e-5 of the spread.
 LARGEST_MEAN = 30.0
+# Blocks a product: a GPU's float32 accumulators are flushed to float64 less often, since each flush
+# costs it as much as many rows.
+FLUSH_BLOCKS = {"cpu": 1, "cuda": 4}
+# Features processed at a time, so that each step finds them in the cache.
+SLAB = {"cpu": 128, "cuda": 4096}
+# Rows transposed at a time, for the same reason.
+TRANSPOSED_ROWS = 256
 
 
 class TorchAccumulator:
-    """Adds rows to sums with products on torch devices and sums in float64 there.
+    """Adds rows to sums with products on torch devices, and sums in float64 there.
 
-    Parameters
-    ----------
-    sums
-        The sums to add to; complete after `collect`.
-    origin
-        (d,) by space.
-    products
-        Precision and devices.
+    The sums are complete after `collect`; the origin is (d,) by space.
     """
 
     def __init__(self, sums: Sums, origin: Mapping[str, Array], products: Products) -> None:
@@ -153,15 +62,15 @@ class TorchAccumulator:
 
     @property
     def fill(self) -> int:
-        """Rows of the block in hand."""
+        """Rows of the pending block."""
         return 0 if self.buffer is None else self.buffer.fill - self.buffer.closed
 
     def write(self, rows: Mapping[str, Any]) -> None:
-        """Take rows of the block in hand, NumPy arrays or tensors."""
+        """Add rows, NumPy arrays or tensors, to the pending block."""
         self._prepared(rows).write(rows)
 
     def close(self) -> None:
-        """Add the block in hand."""
+        """Add the pending block."""
         buffer, n = self.buffer, self.fill
         if buffer is None or not n:
             return
@@ -184,7 +93,7 @@ class TorchAccumulator:
             self._multiply()
 
     def collect(self) -> None:
-        """Bring what every device added up into the sums."""
+        """Add what every device summed up to the sums."""
         self._multiply()
         first, cross = self.first.cpu().numpy(), self.cross.cpu().numpy()
         for share in self.shares:
@@ -198,7 +107,7 @@ class TorchAccumulator:
         self.n_new = 0
 
     def _prepared(self, rows: Mapping[str, Any]) -> RowBuffer:
-        """Return the buffer, made once it is known what type the features have."""
+        """Return the buffer, made once the type of the features is known."""
         narrow = all(str(array.dtype).endswith("float16") for array in rows.values())
         if self.buffer is None:
             unshifted = narrow and self.products.exact_halves
@@ -235,7 +144,7 @@ class TorchAccumulator:
                 share.add(rows)
 
     def _add_tile(self, tile: Tile, block: Array, first: Array) -> None:
-        """Add a tile's products to the sums, taken about the origin where they were not."""
+        """Add a tile's products to the sums, about the origin even where they were not computed so."""
         a, i, b, j = tile
         if self.buffer is not None and self.buffer.unshifted:
             c = self.origin.cpu().numpy()
@@ -246,28 +155,11 @@ class TorchAccumulator:
         self.sums.second[a, b][i, j] += block
 
 
-# Blocks a product: a GPU's float32 accumulators are flushed to float64 less often, since each flush
-# costs it as much as many rows.
-FLUSH_BLOCKS = {"cpu": 1, "cuda": 4}
-# Features taken at a time, so that each step finds them in the cache.
-SLAB = {"cpu": 128, "cuda": 4096}
-# Rows transposed at a time, for the same reason.
-TRANSPOSED_ROWS = 256
-
-
 class RowBuffer:
-    """A buffer of rows, and what is needed of them besides their products.
+    """A (D, rows) buffer of rows on a device, and what is needed of them besides their products.
 
-    Parameters
-    ----------
-    origin
-        (D,) float64 tensor on the device.
-    columns
-        Columns of the joint matrix by space.
-    products
-        Precision of the products.
-    unshifted
-        Whether rows stay float16 as they are, rather than become differences from the origin.
+    The origin is a (D,) float64 tensor there, `columns` the columns of the joint matrix by space.
+    Rows become differences from the origin, or stay float16 as they are when `unshifted`.
     """
 
     def __init__(
@@ -287,20 +179,20 @@ class RowBuffer:
         self.closed = self.fill = 0
 
     def write(self, rows: Mapping[str, Any]) -> None:
-        """Write rows of the block in hand behind those that wait."""
+        """Write rows of the pending block behind those that wait."""
         n = len(next(iter(rows.values())))
         for name, columns in self.columns.items():
             features = self._tensor(rows[name])
-            for own in cut(features.shape[1], SLAB[self.kind]):
-                slab = slice(columns.start + own.start, columns.start + own.stop)
-                self._write_slab(features[:, own], slab, n)
+            for part in cut(features.shape[1], SLAB[self.kind]):
+                slab = slice(columns.start + part.start, columns.start + part.stop)
+                self._write_slab(features[:, part], slab, n)
         self.fill += n
 
     def block(self) -> Iterator[tuple[slice, Any]]:
-        """Give the block in hand as float64 differences from the origin, slab by slab."""
+        """Yield the pending block as float64 differences from the origin, slab by slab."""
         for columns in self.columns.values():
-            for own in cut(columns.stop - columns.start, SLAB[self.kind]):
-                slab = slice(columns.start + own.start, columns.start + own.stop)
+            for part in cut(columns.stop - columns.start, SLAB[self.kind]):
+                slab = slice(columns.start + part.start, columns.start + part.stop)
                 z = self.matrix[slab, self.closed : self.fill].to(self.torch.float64, copy=True)
                 yield slab, z.sub_(self.origin[slab, None]) if self.unshifted else z
 
@@ -314,12 +206,12 @@ class RowBuffer:
         return norms
 
     def varies(self, name: str) -> bool:
-        """Whether the rows of the block in hand differ in a space."""
+        """Return whether the rows of the pending block differ in a space."""
         z = self.matrix[self.columns[name], self.closed : self.fill]
         return bool((z != z[:, :1]).any())
 
     def take(self) -> Any:
-        """Return the rows that wait, (D, rows), and make room for others."""
+        """Return the rows that wait, (D, rows), and empty the buffer."""
         rows = self.matrix[:, : self.closed]
         self.closed = self.fill = 0
         return rows
@@ -329,7 +221,7 @@ class RowBuffer:
         if self.unshifted:
             part.copy_(features.T)
             return
-        # Differences are taken in the wider of the two types.
+        # Differences are computed in the wider of the two types.
         early = features.dtype == self.torch.float64
         self._transpose(features - origin if early else features, part)
         if not early:
@@ -350,3 +242,74 @@ class RowBuffer:
             writeable = features if features.flags.writeable else features.copy()
             features = self.torch.from_numpy(np.ascontiguousarray(writeable))
         return features.to(self.origin.device, non_blocking=True)
+
+
+class DeviceTiles:
+    """Some tiles, and the float64 totals of their products, on one torch device.
+
+    `columns` are the columns of the joint matrix by space; `fast` splits its inputs in this many
+    bfloat16 `halves`, 0 for none.
+    """
+
+    def __init__(self, device: Any, columns: Mapping[str, slice], halves: int) -> None:
+        self.torch = import_extra("torch", "fast")
+        self.device, self.columns, self.halves = device, columns, halves
+        self.totals: list[tuple[Tile, Any]] = []
+        self.in_place = False
+
+    def assign(self, tile: Tile, memory: Array | None) -> None:
+        """Add a tile; its total is in the memory passed in, or on the device."""
+        _, i, _, j = tile
+        self.in_place = memory is not None
+        if memory is None:
+            shape = (i.stop - i.start, j.stop - j.start)
+            total = self.torch.zeros(shape, dtype=self.torch.float64, device=self.device)
+        else:
+            total = self.torch.from_numpy(memory)
+        self.totals.append((tile, total))
+
+    @property
+    def area(self) -> int:
+        """The numbers in all of its tiles."""
+        return sum(area(tile) for tile, _ in self.totals)
+
+    def add(self, z: Any) -> None:
+        """Add the products of some rows, (D, rows)."""
+        inputs = self._inputs(z.to(self.device))
+        for (a, i, b, j), total in self.totals:
+            left = [part[self.columns[a]][i] for part in inputs]
+            right = [part[self.columns[b]][j] for part in inputs]
+            total.add_(product(left, right))
+
+    def take(self) -> Iterator[tuple[Tile, Array]]:
+        """Yield every total that is not in the sums already, and reset it to zero."""
+        for tile, total in [] if self.in_place else self.totals:
+            yield tile, total.cpu().numpy()
+            total.zero_()
+
+    def _inputs(self, z: Any) -> list[Any]:
+        on_processor = self.device.type == "cpu"
+        if not self.halves:
+            # A processor multiplies float16 numbers as float32, which is as exact.
+            return [z.float() if on_processor and z.dtype == self.torch.float16 else z]
+        if on_processor:
+            # Its product of bfloat16 tensors would round the result to bfloat16.
+            return [z] if self.halves == 1 else [part.float() for part in split(z, self.halves)]
+        return split(z, self.halves)
+
+
+def shared_tiles(
+    sums: Sums, columns: Mapping[str, slice], devices: list[Any], halves: int, *, in_place: bool
+) -> list[DeviceTiles]:
+    """Distribute the tiles of the upper triangle over devices, about the same area each.
+
+    With `in_place`, processors add straight into the memory of the sums.
+    """
+    widest = WIDEST[devices[0].type]
+    shares = [DeviceTiles(device, columns, halves) for device in devices]
+    for tile in tiles(sums, widest, widest):
+        a, i, b, j = tile
+        share = min(shares, key=lambda share: share.area)
+        shared = in_place and share.device.type == "cpu"
+        share.assign(tile, sums.second[a, b][i, j] if shared else None)
+    return shares

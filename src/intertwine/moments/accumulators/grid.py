@@ -9,24 +9,14 @@ from intertwine.storage.row_ranges import cut_on_grid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Rows a block: products are taken on this grid, and the mean of the first block is the origin.
+# Rows a block: products are computed on this grid, and the mean of the first block is the origin.
 BLOCK_ROWS = 4096
 
 
 def pieces(chunk: Mapping[str, Any], first_row: int) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Cut rows at the edges of the grid.
+    """Cut rows, (n, d) by space, at the grid's edges; yield each piece and whether it ends a block.
 
-    Parameters
-    ----------
-    chunk
-        (n, d) by space.
-    first_row
-        Number of its first row.
-
-    Yields
-    ------
-    piece, completes
-        Rows of one block, and whether they are its last.
+    `first_row` is the number of the first row.
     """
     last_row = first_row + len(next(iter(chunk.values())))
     for start, stop in cut_on_grid(first_row, last_row, BLOCK_ROWS):

@@ -3,7 +3,7 @@
 A bfloat16 number has 8 bits of mantissa. A float32 number is the sum of three such halves, nearly so
 of two; their products are exact in float32, so that only the accumulation rounds. (Henry, Tang &
 Heinecke, *Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
-Computations*, ARITH 2019.) Features are rounded to the sum of the halves that are kept before
+Computations*, ARITH 2019.) Features are rounded to the sum of the halves that remain before
 anything is added up: all sums are then those of one and the same, slightly rounded, data.
 """
 
@@ -26,15 +26,7 @@ TERMS = {
 
 
 def rounded(z: Any, halves: int) -> Any:
-    """Return float32 numbers rounded to the sum of some bfloat16 halves.
-
-    Parameters
-    ----------
-    z
-        float32 tensor.
-    halves
-        1, 2 or 3; three hold every bit.
-    """
+    """Return a float32 tensor rounded to the sum of 1, 2 or 3 bfloat16 halves; 3 hold every bit."""
     if halves == 3:
         return z
     total = z.bfloat16().float()
@@ -53,10 +45,7 @@ def split(z: Any, halves: int) -> list[Any]:
 def product(left: list[Any], right: list[Any]) -> Any:
     """Return left @ rightᵀ from their halves, without rounding the result to 16 bits.
 
-    Parameters
-    ----------
-    left, right
-        Halves, (rows, k) and (columns, k), or one float32 or float64 tensor each.
+    Both sides are lists of halves, (rows, k) and (columns, k), or of one float32 or float64 tensor.
     """
     torch = import_extra("torch", "fast")
     total = None
@@ -70,7 +59,7 @@ def product(left: list[Any], right: list[Any]) -> Any:
 
 @contextmanager
 def matrix_units() -> Iterator[None]:
-    """Let float32 products of this process use bfloat16 units inside, as long as it is entered."""
+    """In this context, allow bfloat16 units inside float32 products of this process."""
     torch = import_extra("torch", "fast")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")

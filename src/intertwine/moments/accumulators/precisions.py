@@ -1,4 +1,4 @@
-"""Precision and device of products, and whether this machine has them."""
+"""Precision and device of products, and whether this machine supports them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,20 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.numerics.arrays import to_device
 
-# Largest relative rounding of a number kept as one, two or three bfloat16 halves.
+# Largest relative rounding of a number stored as one, two or three bfloat16 halves.
 HALF_ERRORS = (2.0**-8, 2.0**-16, 2.0**-24)
 DEFAULT_FAST_ERROR = HALF_ERRORS[0]
 
 
 @dataclass(frozen=True)
 class Products:
-    """How products of features are taken.
+    """How products of features are computed.
 
-    Parameters
-    ----------
-    precision
-        `float64`, `float32`, or `fast`: 16-bit inputs on matrix units, float32 accumulators.
-    device
-        `cpu`, `cuda` (every GPU there is) or `cuda:N`.
-    fast_error
-        Largest relative rounding of a feature, as a difference from the origin, that `fast` may
-        make: it chooses between one, two and three bfloat16 halves.
-
-    Raises
-    ------
-    InputError
-        For an error that three halves do not reach, whatever the machine.
+    `precision` is `float64`, `float32`, or `fast`: 16-bit inputs on matrix units, float32
+    accumulators. `device` is `cpu`, `cuda` (every GPU there is) or `cuda:N`. `fast_error` is the
+    largest relative rounding of a feature, as a difference from the origin, that `fast` may make:
+    it chooses between one, two and three bfloat16 halves; InputError for one that three halves do
+    not reach.
     """
 
     precision: str
@@ -48,13 +39,7 @@ class Products:
             )
 
     def require(self) -> None:
-        """Raise where this machine cannot take such products.
-
-        Raises
-        ------
-        InputError
-            For a device or matrix units that are not there.
-        """
+        """Raise InputError where this machine lacks the device or the matrix units."""
         if self.device != "cpu":
             to_device(np.zeros(1), self.device)  # refuses what is not there
         elif self.precision == "fast":
@@ -62,12 +47,12 @@ class Products:
 
     @property
     def on_blas(self) -> bool:
-        """Whether NumPy's BLAS takes the products."""
+        """Whether NumPy's BLAS computes the products."""
         return self.device == "cpu" and self.precision != "fast"
 
     @property
     def exact_halves(self) -> bool:
-        """Whether float16 features are multiplied exactly, as they are: what a GPU's units do."""
+        """Whether float16 features are multiplied exactly, as they are: on a GPU's units."""
         return self.precision == "fast" and self.device != "cpu"
 
     @property
@@ -86,13 +71,7 @@ class Products:
 
 
 def require_matrix_units() -> None:
-    """Raise where this processor has no matrix units for 16-bit numbers.
-
-    Raises
-    ------
-    InputError
-        Saying so.
-    """
+    """Raise InputError where this processor has no matrix units for 16-bit numbers."""
     units = matrix_units()
     if not units:
         raise InputError(
@@ -104,8 +83,8 @@ def require_matrix_units() -> None:
 def matrix_units() -> list[str]:
     """Return the names of this processor's bfloat16 units, as torch sees them."""
     cpu = import_extra("torch", "fast").cpu
-    found = {
+    units = {
         "AMX": getattr(cpu, "_is_amx_tile_supported", None),
         "AVX-512-BF16": getattr(cpu, "_is_avx512_bf16_supported", None),
     }
-    return [name for name, supported in found.items() if supported and supported()]
+    return [name for name, supported in units.items() if supported and supported()]

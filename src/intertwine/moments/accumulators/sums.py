@@ -1,8 +1,8 @@
 """Raw sums of several spaces about one origin, and their exact algebra.
 
-With z = x − c for a fixed origin c, a `Sums` holds n, Σz, Σzzᵀ and what debiased CKA needs besides:
-the sums that involve q = ‖z‖² of each space. Sums about one origin add and subtract; sums about
-another origin are first re-expressed by the exact formulas, without reading a row again.
+With z = x − c for a fixed origin c, a `Sums` holds n, Σz, Σzzᵀ and, for debiased CKA, the sums that
+involve q = ‖z‖² of each space. Sums about one origin add and subtract; sums about another origin
+are first re-expressed by the exact formulas, without reading a row again.
 """
 
 from __future__ import annotations
@@ -27,25 +27,12 @@ _LEAST_NORMS = {"float32": 1e-36, "float64": 1e-290}
 
 @dataclass
 class Sums:
-    """Sums over rows of the joint vector of several spaces about one origin.
+    """Sums over rows of the joint vector of several spaces about one origin, in float64.
 
-    Parameters
-    ----------
-    names
-        The spaces, in joint order.
-    n
-        Number of rows.
-    first
-        Σz by space, (d,) float64.
-    second
-        Σ z_a z_bᵀ by pair in joint order, (d_a, d_b) float64. Of a pair (a, a) only the upper
-        triangle means anything.
-    norm_first
-        Σq of each space, (n_spaces,).
-    norm_cross
-        Σ q zᵀ of every space's q with one space's z, (n_spaces, d) by space.
-    norm_second
-        Σ q qᵀ, (n_spaces, n_spaces).
+    Spaces are in joint order. By space or pair: `first` is Σz, (d,); `second` Σ z_a z_bᵀ, (d_a,
+    d_b), of which only the upper triangle counts for a pair (a, a); `norm_first` Σq, (n_spaces,);
+    `norm_cross` Σ q zᵀ of every space's q with one space's z, (n_spaces, d); `norm_second` Σ q qᵀ,
+    (n_spaces, n_spaces).
     """
 
     names: tuple[str, ...]
@@ -73,15 +60,7 @@ class Sums:
         )
 
     def add_norms(self, rows: int, norms: Array) -> None:
-        """Add a block's number of rows, and the sums that need nothing but their squared norms.
-
-        Parameters
-        ----------
-        rows
-            Rows of the block.
-        norms
-            (n_spaces, rows) q of every space.
-        """
+        """Add a block's number of rows, and what only needs their q, (n_spaces, rows)."""
         self.n += rows
         self.norm_first += norms.sum(axis=1)
         self.norm_second += norms @ norms.T
@@ -109,7 +88,7 @@ class Sums:
         self.norm_second += sign * other.norm_second
 
     def select(self, names: Iterable[str]) -> Sums:
-        """Return copies of the sums of some of the spaces, in the order given."""
+        """Return copies of the sums of some of the spaces, in this order."""
         names = tuple(names)
         index = [self.names.index(a) for a in names]
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
@@ -124,19 +103,9 @@ class Sums:
         )
 
     def shifted(self, delta: Mapping[str, Array]) -> Sums:
-        """Return the same sums about another origin c′ = c − delta, so that z′ = z + delta.
+        """Return new sums about the origin c′ = c − delta, (d,) by space, so that z′ = z + delta.
 
         Uses ‖z′‖² = ‖z‖² + 2 δᵀz + ‖δ‖² for the squared norms.
-
-        Parameters
-        ----------
-        delta
-            (d,) by space.
-
-        Returns
-        -------
-        sums
-            New sums; these are left as they were.
         """
         n, first = self.n, self.first
         squares = np.array([delta[a] @ delta[a] for a in self.names])
@@ -164,18 +133,7 @@ class Sums:
         )
 
     def shifted_norms(self, delta: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Return Σq and Σ q qᵀ of some spaces about another origin, and nothing else of `shifted`.
-
-        Parameters
-        ----------
-        delta
-            (d,) by space, as for `shifted`; the spaces wanted.
-
-        Returns
-        -------
-        norm_first, norm_second
-            (k,) and (k, k), of k spaces in the order of `delta`.
-        """
+        """Return Σq, (k,), and Σ q qᵀ, (k, k), of the k spaces of `delta`, as in `shifted`."""
         n, index = self.n, [self.names.index(a) for a in delta]
         norm_first, norm_second = self.norm_first[index], self.norm_second[np.ix_(index, index)]
         squares = np.array([shift @ shift for shift in delta.values()])
@@ -196,29 +154,17 @@ class Sums:
 def check_norms(
     names: Iterable[str], norms: Array, precision: str, varies: Callable[[str], bool]
 ) -> None:
-    """Raise when the products of a block would overflow, or vanish.
+    """Raise InputError when the products of a block would overflow, or vanish.
 
-    Parameters
-    ----------
-    names
-        The spaces.
-    norms
-        (n_spaces, rows) squared norms of the rows about the origin.
-    precision
-        `float64`, else products are taken as float32.
-    varies
-        Whether the rows of a space differ; asked only of spaces whose norms are next to nothing.
-
-    Raises
-    ------
-    InputError
-        Naming the space and what helps.
+    `norms` are q of the rows, (n_spaces, rows). Products are in float64 for precision `float64`,
+    else in float32. `varies` is asked whether a space's rows differ only where norms are close to
+    nothing.
     """
     # By Cauchy and Schwarz Σq bounds every sum of products of the block.
     exact = precision == "float64"
     kind, remedy = ("float64", "rescale them") if exact else ("float32", "use precision float64")
-    for name, own in zip(names, norms, strict=True):
-        if not own.sum() <= _NORM_LIMITS[kind]:
+    for name, squares in zip(names, norms, strict=True):
+        if not squares.sum() <= _NORM_LIMITS[kind]:
             raise InputError(f"{name}: features are too large for {precision} products; {remedy}")
-        if own.size and own.max() < _LEAST_NORMS[kind] and varies(name):
+        if squares.size and squares.max() < _LEAST_NORMS[kind] and varies(name):
             raise InputError(f"{name}: features are too small for {precision} products; {remedy}")

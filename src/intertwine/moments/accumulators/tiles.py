@@ -19,35 +19,24 @@ def cut(size: int, widest: int) -> list[slice]:
 
 
 def tiles(sums: Sums, widest: int, diagonal: int) -> list[Tile]:
-    """Return the tiles that make the upper triangle of every pair of spaces.
+    """Return the tiles of the upper triangle of every pair of spaces, largest first.
 
-    Parameters
-    ----------
-    sums
-        Their spaces and dimensions.
-    widest
-        Largest width and height of a tile.
-    diagonal
-        Largest width of a tile on the diagonal, of which half is wasted or worked out slowly.
-
-    Returns
-    -------
-    tiles
-        (space, its features, space, its features), largest first, so that no thread is left with a
-        large one at the end.
+    A tile is (space, its features, space, its features), at most `widest` wide and high; on the
+    diagonal, where half of it is wasted or slow, at most `diagonal`. Large ones come first so that
+    no thread is left with one at the end.
     """
     dims = {name: len(first) for name, first in sums.first.items()}
-    found: list[Tile] = []
+    parts: list[Tile] = []
     for a, b in sums.second:
         for i in cut(dims[a], min(widest, diagonal) if a == b else widest):
             if a == b:
-                found.append((a, i, a, i))
+                parts.append((a, i, a, i))
             right = i.stop if a == b else 0
-            found += [
+            parts += [
                 (a, i, b, slice(right + j.start, right + j.stop))
                 for j in cut(dims[b] - right, widest)
             ]
-    return sorted(found, key=area, reverse=True)
+    return sorted(parts, key=area, reverse=True)
 
 
 def area(tile: Tile) -> int:

@@ -64,11 +64,15 @@ def test_ends_with_a_table_and_the_reports_path(intertwine, sample, faces, tmp_p
     assert (tmp_path / "sample" / "fit" / "a.npy").exists()
 
 
-def test_json_is_the_report(intertwine, sample, faces, tmp_path):
-    """With --json the report's object is printed, the sample's facts and notes in it."""
-    result = intertwine(
-        "demo", "--sample", sample, "--faces", faces, "--out", tmp_path, "--json"
-    ).json()
+def test_json_is_the_report_on_the_samples_of_the_checkout(
+    intertwine, sample, faces, tmp_path, monkeypatch
+):
+    """With --json the report's object is printed, with the facts and notes of ./sample in it."""
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "imagenet.npz").symlink_to(sample)
+    (tmp_path / "sample" / "faces.npz").symlink_to(faces)
+    monkeypatch.chdir(tmp_path)
+    result = intertwine("demo", "--out", tmp_path, "--json").json()
     assert result == json.loads((tmp_path / "report" / "report.json").read_text())
     assert (result["n_fit"], result["n_eval"], result["controls"]) == (100, 50, ["control"])
     assert "features are stored at 8 bits" in result["notes"]

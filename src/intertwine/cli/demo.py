@@ -40,8 +40,8 @@ def demo(
     check_writable(out)
     common.hold(out)
     require_report_extra()
-    images = samples.find_sample(samples.FILE, sample)
-    people = samples.find_sample(samples.FACES_FILE, faces, option="--faces")
+    images = samples.find_sample(samples.IMAGENET, sample)
+    people = samples.find_sample(samples.FACES, faces, option="--faces")
     with common.progress() as progress:
         fit, evaluation, controls, notes = samples.unpack(images, out / "sample", progress=progress)
         result = closed_set(

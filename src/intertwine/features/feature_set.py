@@ -62,7 +62,7 @@ class FeatureSet:
     has_ids
         Whether the rows have ids.
     source
-        What extraction says the rows came from.
+        What extraction recorded of the rows' origin.
     left_out
         Ids of the images that extraction left out.
     notes
@@ -80,7 +80,7 @@ class FeatureSet:
     source: dict[str, Any] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _columns: dict[str, _Column] = field(default_factory=dict, repr=False)
+    _files: dict[str, _SpaceFile] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, *paths: str | os.PathLike[str]) -> FeatureSet:
@@ -96,9 +96,9 @@ class FeatureSet:
         ------
         InputError
             When a folder is no feature set, rows differ between spaces, ids do not match or
-            repeat, a name stands twice, or an extraction is not finished.
+            repeat, a name repeats, or an extraction is not finished.
         FileFormatError
-            When a file is truncated or not what its name says.
+            When a file is truncated or not of its format.
         """
         if not paths:
             raise InputError("got no folder, expected at least one feature set")
@@ -115,7 +115,7 @@ class FeatureSet:
 
     def read(self, names: Iterable[str], rows: range | Array) -> dict[str, Array]:
         """Return some rows of some spaces, (k, d) by space."""
-        return {name: self._columns[name].read(rows) for name in names}
+        return {name: self._files[name].read(rows) for name in names}
 
     def chunks(
         self,
@@ -200,23 +200,15 @@ class FeatureSet:
             (self.info, other.info),
         ):
             mine.update(new)  # type: ignore[arg-type]
-        self._columns.update({a: _Column(c.file, order) for a, c in other._columns.items()})
+        self._files.update({a: _SpaceFile(c.file, order) for a, c in other._files.items()})
         self.paths += other.paths
         self.notes += other.notes
 
 
 def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
-    """Return path, size in bytes and time of change in nanoseconds of a set's arrays.
+    """Return path, size in bytes and modification time in nanoseconds of each of a set's arrays.
 
-    Parameters
-    ----------
-    feature_set
-        The set.
-
-    Returns
-    -------
-    stamps
-        One a file, JSON-ready, in a fixed order.
+    JSON-ready, in a fixed order.
     """
     return [
         [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
@@ -226,8 +218,8 @@ def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
 
 
 @dataclass(frozen=True)
-class _Column:
-    """One space's file, and where the set's rows stand in it (None: in the set's own order)."""
+class _SpaceFile:
+    """One space's file, and the set's rows in it (None: in the set's own order)."""
 
     file: NpyFile
     order: Array | None
@@ -244,14 +236,14 @@ def _open_folder(path: Path) -> FeatureSet:
         kind = "a file" if path.exists() else "nothing there"
         raise InputError(f"{path}: not a feature set: {kind}, expected a folder of .npy files")
     # Hidden files are no spaces: temporary ones, or what a killed `intertwine apply` left.
-    found = sorted(file for file in path.glob("*.npy") if not file.name.startswith("."))
-    files = {file.stem: file for file in found if file.name != "labels.npy"}
+    arrays = sorted(file for file in path.glob("*.npy") if not file.name.startswith("."))
+    files = {file.stem: file for file in arrays if file.name != "labels.npy"}
     if not files:
         raise InputError(f"{path}: not a feature set: expected NAME.npy, one (n, d) file a space")
     columns = {check_space_name(name): NpyFile(file) for name, file in files.items()}
     lengths = {name: column.n_rows for name, column in columns.items()}
     n = next(iter(lengths.values()))
-    manifest = read_facts(path, n)
+    manifest = _read_facts(path, n)
     if len(set(lengths.values())) > 1:
         raise InputError(
             f"{path}: rows differ between spaces: got {lengths}, expected one number{_turned(columns)}"
@@ -271,33 +263,22 @@ def _open_folder(path: Path) -> FeatureSet:
         paths=[path],
         n=n,
         spaces={a: Space(a, c.dim, info[a].get("fingerprint")) for a, c in columns.items()},
-        heads=read_heads(path, {name: column.dim for name, column in columns.items()}),
+        heads=_read_heads(path, {name: column.dim for name, column in columns.items()}),
         info=info,
         labels=labels,
         id_hashes=read_id_hashes(path / "ids.txt", n) if has_ids else row_number_hashes(n),
         has_ids=has_ids,
         source=manifest.get("input", {}),
         left_out=manifest.get("left_out", []),
-        _columns={name: _Column(column, None) for name, column in columns.items()},
+        _files={name: _SpaceFile(column, None) for name, column in columns.items()},
     )
 
 
-def read_facts(path: Path, n: int) -> dict[str, Any]:
-    """Return the manifest of a folder with what journals beside it say, `left_out` as ids.
+def _read_facts(path: Path, n: int) -> dict[str, Any]:
+    """Return the manifest of a folder of n rows, with what its journals add, and `left_out` as ids.
 
-    Parameters
-    ----------
-    path
-        The folder; one without a manifest is somebody's own, and whole.
-    n
-        Rows of its arrays.
-
-    Raises
-    ------
-    InputError
-        When an extraction is not finished.
-    FileFormatError
-        When the manifest or a journal is none.
+    A folder without a manifest was written by another program, and is complete. InputError when an
+    extraction is not finished.
     """
     if not (path / MANIFEST).exists():
         return {"spaces": {}}
@@ -321,23 +302,8 @@ def read_facts(path: Path, n: int) -> dict[str, Any]:
     return {**manifest, "left_out": out}
 
 
-def read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
-    """Return the classifiers of a folder's spaces, of those that have one.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    dims
-        Dimension by space.
-
-    Raises
-    ------
-    InputError
-        When one reads features of another dimension.
-    FileFormatError
-        When a file is cut or altered.
-    """
+def _read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
+    """Return the classifiers of a folder's spaces, (name: dimension), of those that have one."""
     heads = {}
     for name, dim in dims.items():
         file = path / f"{name}.head.safetensors"
@@ -351,7 +317,7 @@ def read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
 
 
 def _turned(columns: dict[str, NpyFile]) -> str:
-    """Return a question about the first array that has as many dimensions as another has rows."""
+    """Return a question on the first array with as many dimensions as another has rows."""
     for name, column in columns.items():
         others = [other for other in columns.values() if other is not column]
         if any(column.dim == other.n_rows != other.dim for other in others):

@@ -1,4 +1,4 @@
-"""What a map keeps of the rows that it was fitted on, so that it is not tested on them unawares."""
+"""What a map stores of the rows that it was fitted on, so that a test on them is noticed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,10 @@ NOTHING: dict[str, Any] = {"rows": 0, "ids": [], "features": []}
 
 
 def fitted_on(feature_set: FeatureSet, name: str) -> dict[str, Any]:
-    """Return what tells the rows of a set from others: hashes of those whose ids hash lowest.
+    """Return what identifies the rows of a set, for maps from this space fitted on it.
 
-    Parameters
-    ----------
-    feature_set
-        What maps are fitted on.
-    name
-        The space that they lead from.
-
-    Returns
-    -------
-    facts
-        JSON-ready: `rows`, how many there are; of up to 256 of them `ids`, hashes of their ids (None
-        for a set without), and `features`, hashes of their features.
+    JSON-ready: `rows`, their number; of the up to 256 rows whose ids hash lowest `ids`, hashes of
+    the ids (None for a set without), and `features`, hashes of their features.
     """
     rows = np.sort(np.argsort(feature_set.id_hashes, kind="stable")[:SAMPLE])
     features = feature_set.read([name], rows)[name]
@@ -44,11 +34,11 @@ def fitted_on(feature_set: FeatureSet, name: str) -> dict[str, Any]:
 
 
 def rounded_hashes(features: Array) -> Array:
-    """Return a hash of each row as float16, in which another set may keep it, (n,) uint64."""
+    """Return a hash of each row as float16, which another set may store, (n,) uint64."""
     with np.errstate(over="ignore"):
         return content_hashes(features.astype(np.float16))
 
 
 def hexadecimal(hashes: Array) -> list[str]:
-    """Return hashes as text, which JSON holds to the last bit."""
+    """Return hashes as text, because JSON rounds large numbers."""
     return [f"{each:016x}" for each in hashes.tolist()]

@@ -21,15 +21,9 @@ if TYPE_CHECKING:
 def read_id_hashes(path: Path, n_rows: int) -> Array:
     """Return a 64-bit hash of each line of an `ids.txt`, (n,) uint64.
 
-    Hashes keep a million ids in eight megabytes; two different ids of a million share one with a
-    chance of 3e-8.
-
-    Raises
-    ------
-    FileFormatError
-        When the file cannot be read as UTF-8.
-    InputError
-        When the number of lines is not n, or an id is empty or stands twice.
+    Hashes hold a million ids in eight megabytes; two different ids of a million share one with a
+    chance of 3e-8. InputError when there are not n lines, or an id is empty or repeats;
+    FileFormatError when the file is not UTF-8.
     """
     hashes = np.zeros(n_rows, np.uint64)
     count = 0
@@ -64,14 +58,14 @@ def read_ids(path: Path) -> list[str]:
 
 
 def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:
-    """Return up to `limit` ids of a file by their hashes, for an error message."""
-    found: list[str] = []
+    """Return up to `limit` ids of a file with these hashes, for an error message."""
+    ids: list[str] = []
     with path.open(encoding="utf-8-sig") as file:
         for line in file:
             text = line.rstrip("\r\n")
-            if len(found) < limit and _hash(text) in hashes:
-                found.append(text)
-    return found
+            if len(ids) < limit and _hash(text) in hashes:
+                ids.append(text)
+    return ids
 
 
 def _hash(text: str) -> int:
@@ -95,34 +89,17 @@ def row_number_hashes(n_rows: int) -> Array:
 
 
 def content_hashes(rows: Array) -> Array:
-    """Return a 64-bit hash of each row's values as float32, (n,) uint64.
-
-    The same features hash alike whatever their type.
-
-    Parameters
-    ----------
-    rows
-        (n, d) features.
-    """
+    """Return a 64-bit hash of each row's values as float32, (n,) uint64, whatever their dtype."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.ascontiguousarray(rows.astype(np.float32) + np.float32(0))  # −0 becomes 0
     return np.array([_digest(row.data) for row in values], np.uint64)
 
 
 def join_order(reference: Array, other: Array) -> tuple[Array | None, Array, Array]:
-    """Return where each reference row stands in another set.
+    """Return the place of each reference row in another set, from (n,) and (m,) distinct hashes.
 
-    Parameters
-    ----------
-    reference, other
-        (n,) and (m,) distinct hashes.
-
-    Returns
-    -------
-    order
-        (n,) row numbers of `other` in the reference's order; None where rows do not match.
-    absent, extra
-        Hashes of `reference` that `other` lacks, and the reverse.
+    The three results are (n,) row numbers of `other` in the reference's order, None where rows do
+    not match; the hashes of `reference` that `other` lacks; and the reverse.
     """
     absent = np.setdiff1d(reference, other)
     extra = np.setdiff1d(other, reference)
@@ -133,21 +110,10 @@ def join_order(reference: Array, other: Array) -> tuple[Array | None, Array, Arr
 
 
 def nested_subsets(hashes: Array, sizes: list[int]) -> list[Array]:
-    """Return disjoint rings of rows whose unions are nested random subsets.
+    """Return disjoint sets of ascending row numbers whose unions are nested random subsets.
 
-    Rows are ordered by their hash, so the subsets depend on ids and not on how the data lie.
-
-    Parameters
-    ----------
-    hashes
-        (n,) uint64 of the rows.
-    sizes
-        Ascending sizes of the subsets, the last at most n.
-
-    Returns
-    -------
-    subsets
-        Ascending row numbers, ring k holding subset k without subset k−1.
+    Set k holds subset k without subset k−1. Sizes ascend, the last is at most n. Rows are ordered
+    by their (n,) hashes, so the subsets depend on ids and not on the order of the data.
     """
     order = np.argsort(hashes, kind="stable")
     edges = [0, *sizes]
@@ -155,7 +121,7 @@ def nested_subsets(hashes: Array, sizes: list[int]) -> list[Array]:
 
 
 def curve_sizes(n_rows: int, points: int) -> list[int]:
-    """Return up to `points` sizes from about n/128 to n, evenly on a logarithmic scale."""
+    """Return up to `points` sizes from about n/128 to n, even on a logarithmic scale."""
     low = min(n_rows, max(16, n_rows // 128))
     # From n downwards, so that a single point is all rows.
     return sorted({round(float(size)) for size in np.geomspace(n_rows, low, points)})

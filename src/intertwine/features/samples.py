@@ -1,8 +1,10 @@
-"""The bundled sample: real features at 8 bits, unpacked into plain feature-set folders.
+"""The bundled samples: real features at 8 bits, unpacked into plain feature-set folders.
 
-One `.npz` a sample. Of each space it holds `NAME.codes` (n, d) uint8 with `NAME.scale` and
-`NAME.offset` (d,), and of its head `NAME.head.codes` (K, d) int8 with `NAME.head.scale` (K,) and
-`NAME.head.bias` (K,); besides `labels`, `ids`, `is_eval` (n,) and `facts`, a JSON text.
+A sample is one `.npz`. Of each space it holds `NAME.codes` (n, d) uint8 with `NAME.scale` and
+`NAME.offset` (d,), and `facts`, a JSON text. The one of images also holds each head,
+`NAME.head.codes` (K, d) int8 with `NAME.head.scale` (K,) and `NAME.head.bias` (K,), and `labels`,
+`ids` and `is_eval` (n,); the one of faces `person` (n,) and the pairs, `first`, `second`, `same`
+and `fold`.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.progress import Progress
 
-FILE = "imagenet.npz"
+# The samples of a checkout, and what each is unpacked into.
+IMAGENET, FACES = "imagenet.npz", "faces.npz"
 PARTS = ("fit", "eval")
-FACES_FILE = "faces.npz"
 SET, PAIRS = "set", "pairs.csv"
 # What reading a damaged archive can raise.
 _DAMAGE = (zipfile.BadZipFile, OSError, RuntimeError, *DAMAGE)
@@ -37,30 +39,19 @@ _T = TypeVar("_T")
 
 
 def find_sample(name: str, path: Path | None = None, *, option: str = "--sample") -> Path:
-    """Return a sample file: the one given, or the one in this checkout.
+    """Return the path of a sample: `path`, or the file of this name in the checkout.
 
-    Parameters
-    ----------
-    name
-        Its name in the checkout.
-    path
-        The one given.
-    option
-        What gives it on the command line, for the error.
-
-    Raises
-    ------
-    InputError
-        When it is not there, as in an installation without the checkout.
+    `option` sets it on the command line, for the InputError where it is absent, as in an
+    installation without the checkout.
     """
     checkout = Path(__file__).parents[3] / "sample" / name
-    found = path or (Path("sample") / name if (Path("sample") / name).is_file() else checkout)
-    if not found.is_file():
+    file = path or (Path("sample") / name if (Path("sample") / name).is_file() else checkout)
+    if not file.is_file():
         raise InputError(
-            f"no sample at {found}: it comes with a checkout of the repository, not with the "
+            f"no sample at {file}: it comes with a checkout of the repository, not with the "
             f"package; give its path with {option}"
         )
-    return found
+    return file
 
 
 @renamed(say="progress")
@@ -69,83 +60,39 @@ def unpack(
 ) -> tuple[Path, Path, list[str], list[str]]:
     """Unpack a sample into two plain feature-set folders, unless they are there already.
 
-    Parameters
-    ----------
-    sample
-        The `.npz` file.
-    out
-        Folder to write; `fit` and `eval` are made in it.
-    progress
-        Called with (what, done, total).
-
-    Returns
-    -------
-    fit, evaluation
-        The folders.
-    controls
-        The spaces that are controls.
-    notes
-        What a reader should know of the sample.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is cut or altered.
+    Returns the folders `fit` and `eval` in `out`, the spaces that are controls, and notes for a
+    reader. FileFormatError when the file is cut or altered.
     """
     digest, stamp = sha256_file(sample), out / "unpacked.json"
-    if unpacked_digest(stamp) == digest and all((out / part).is_dir() for part in PARTS):
-        facts = read_archive(sample, _facts)
+    if _unpacked_digest(stamp) == digest and all((out / part).is_dir() for part in PARTS):
+        facts = _read_archive(sample, _image_facts)
     else:
-        facts, contents = read_archive(sample, _contents)
-        _write(contents, facts, out, progress or (lambda *_: None))
+        facts, images = _read_archive(sample, _images)
+        _write_images(images, facts, out, progress or (lambda *_: None))
         write_json(stamp, {"sha256": digest})
     return out / "fit", out / "eval", facts["controls"], facts["notes"]
 
 
 def unpack_faces(sample: Path, out: Path) -> tuple[Path, Path, list[str]]:
-    """Unpack the faces into a plain feature-set folder and a list of pairs, unless they are there.
+    """Unpack the faces into a feature-set folder and a list of pairs, unless they are there.
 
-    Parameters
-    ----------
-    sample
-        The `.npz` file.
-    out
-        Folder to write.
-
-    Returns
-    -------
-    folder, pairs
-        The feature set and the CSV of pairs.
-    notes
-        What a reader should know of the sample.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is cut or altered.
+    Returns the folder, the CSV of pairs and notes for a reader. FileFormatError when the file is
+    cut or altered.
     """
     digest, stamp = sha256_file(sample), out / "unpacked.json"
-    if unpacked_digest(stamp) == digest and (out / SET).is_dir() and (out / PAIRS).is_file():
-        facts = read_archive(sample, _face_facts)
+    if _unpacked_digest(stamp) == digest and (out / SET).is_dir() and (out / PAIRS).is_file():
+        facts = _read_archive(sample, _face_facts)
     else:
-        facts, faces = read_archive(sample, _faces)
+        facts, faces = _read_archive(sample, _faces)
         _write_faces(faces, facts, out)
         write_json(stamp, {"sha256": digest})
     return out / SET, out / PAIRS, facts["notes"]
 
 
 def encode(features: Array) -> dict[str, Array]:
-    """Return features at 8 bits, each column on its own scale.
+    """Return (n, d) features at 8 bits, each column on its own scale.
 
-    Parameters
-    ----------
-    features
-        (n, d) floating point.
-
-    Returns
-    -------
-    parts
-        codes (n, d) uint8, scale and offset (d,) float32: features ≈ codes · scale + offset.
+    features ≈ codes · scale + offset, with codes (n, d) uint8, scale and offset (d,) float32.
     """
     low, high = features.min(axis=0).astype(np.float32), features.max(axis=0).astype(np.float32)
     scale = np.where(high > low, (high - low) / 255, 1).astype(np.float32)
@@ -175,7 +122,7 @@ def decode_head(parts: dict[str, Array]) -> Head:
 
 
 @dataclass(frozen=True)
-class _Contents:
+class _Images:
     """A sample's arrays, decoded."""
 
     features: dict[str, Array]
@@ -185,36 +132,35 @@ class _Contents:
     is_eval: Array
 
 
-def _contents(stored: Any) -> tuple[dict[str, Any], _Contents]:
-    facts = _facts(stored)
+def _images(stored: Any) -> tuple[dict[str, Any], _Images]:
+    facts = _image_facts(stored)
     labels, is_eval = stored["labels"].astype(np.int64), stored["is_eval"].astype(bool)
-    contents = _Contents({}, {}, labels, stored["ids"].astype(str).tolist(), is_eval)
+    images = _Images({}, {}, labels, stored["ids"].astype(str).tolist(), is_eval)
     for name in facts["spaces"]:
         features = decode({part: stored[f"{name}.{part}"] for part in ("codes", "scale", "offset")})
         parts = {part: stored[f"{name}.head.{part}"] for part in ("codes", "scale", "bias")}
-        contents.features[name] = features.astype(np.float16)
-        contents.heads[name] = decode_head(parts)
-    lengths = {len(labels), len(is_eval), len(contents.ids), *map(len, contents.features.values())}
+        images.features[name] = features.astype(np.float16)
+        images.heads[name] = decode_head(parts)
+    lengths = {len(labels), len(is_eval), len(images.ids), *map(len, images.features.values())}
     if len(lengths) > 1:
         raise ValueError(f"rows differ: {sorted(lengths)}")
-    return facts, contents
+    return facts, images
 
 
-def _facts(stored: Any) -> dict[str, Any]:
-    facts = json.loads(str(stored["facts"]))
-    return {key: facts[key] for key in ("spaces", "controls", "notes")}
+def _image_facts(stored: Any) -> dict[str, Any]:
+    return _facts(stored, "spaces", "controls", "notes")
 
 
-def _write(contents: _Contents, facts: dict[str, Any], out: Path, progress: Progress) -> None:
-    names = list(contents.features)
-    for part, rows in (("fit", ~contents.is_eval), ("eval", contents.is_eval)):
+def _write_images(images: _Images, facts: dict[str, Any], out: Path, progress: Progress) -> None:
+    names = list(images.features)
+    for part, rows in (("fit", ~images.is_eval), ("eval", images.is_eval)):
         folder = out / part
         for i, name in enumerate(names):
             progress(f"unpacking {part}", i, len(names))
-            save_array(folder / f"{name}.npy", contents.features[name][rows])
-            contents.heads[name].save(folder / f"{name}.head.safetensors")
-        save_array(folder / "labels.npy", contents.labels[rows])
-        ids = "".join(f"{contents.ids[row]}\n" for row in np.flatnonzero(rows))
+            _save_array(folder / f"{name}.npy", images.features[name][rows])
+            images.heads[name].save(folder / f"{name}.head.safetensors")
+        _save_array(folder / "labels.npy", images.labels[rows])
+        ids = "".join(f"{images.ids[row]}\n" for row in np.flatnonzero(rows))
         write_bytes(folder / "ids.txt", ids.encode())
         write_json(
             folder / "feature_set.json",
@@ -248,15 +194,19 @@ def _faces(stored: Any) -> tuple[dict[str, Any], _Faces]:
 
 
 def _face_facts(stored: Any) -> dict[str, Any]:
+    return _facts(stored, "spaces", "notes")
+
+
+def _facts(stored: Any, *keys: str) -> dict[str, Any]:
     facts = json.loads(str(stored["facts"]))
-    return {key: facts[key] for key in ("spaces", "notes")}
+    return {key: facts[key] for key in keys}
 
 
 def _write_faces(faces: _Faces, facts: dict[str, Any], out: Path) -> None:
     folder = out / SET
     for name, array in faces.features.items():
-        save_array(folder / f"{name}.npy", array)
-    save_array(folder / "labels.npy", faces.person)
+        _save_array(folder / f"{name}.npy", array)
+    _save_array(folder / "labels.npy", faces.person)
     write_bytes(folder / "ids.txt", "".join(f"{i}\n" for i in range(len(faces.person))).encode())
     write_json(
         folder / "feature_set.json",
@@ -266,16 +216,16 @@ def _write_faces(faces: _Faces, facts: dict[str, Any], out: Path) -> None:
     write_bytes(out / PAIRS, lines.encode())
 
 
-def unpacked_digest(stamp: Path) -> str | None:
-    """Return the digest of the sample that was unpacked, if one was."""
+def _unpacked_digest(stamp: Path) -> str | None:
+    """Return the digest of the sample that was unpacked, or None."""
     try:
         return str(read_json(stamp)["sha256"])
     except (FileFormatError, *DAMAGE):
         return None
 
 
-def read_archive(sample: Path, read: Callable[[Any], _T]) -> _T:
-    """Return what `read` makes of the archive, none of whose bytes is trusted."""
+def _read_archive(sample: Path, read: Callable[[Any], _T]) -> _T:
+    """Return the result of `read` on the archive, of which no byte is trusted."""
     require_ordinary(sample)
     try:
         with sample.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -284,7 +234,7 @@ def read_archive(sample: Path, read: Callable[[Any], _T]) -> _T:
         raise FileFormatError(f"{sample}: not a whole sample ({error})") from error
 
 
-def save_array(path: Path, array: Array) -> None:
-    """Write an array as a `.npy`, whole or not at all."""
+def _save_array(path: Path, array: Array) -> None:
+    """Write an array as a `.npy` atomically."""
     with atomic_path(path) as temporary:
         np.save(temporary, array, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What lists of images and of texts share: rows in a fixed order, and how inputs are told apart."""
+"""What lists of images and of texts share: rows in a fixed order, and which files count as data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
 
-# Folders that systems and programs make on their own, in lower case; so are all with a dot first.
+# Folders that systems and programs make, in lower case; all that begin with a dot are, too.
 _OWN = frozenset(
     {
         "#recycle",
@@ -33,8 +33,8 @@ _OWN = frozenset(
         "system volume information",
     }
 )
-# Files beside the shards of a table or of tars that are no shards.
-_BESIDE_NAMES = (
+# Files next to the shards of a table or of tars that are no shards.
+_SIDE_NAMES = (
     "_",
     "citation",
     "desktop.ini",
@@ -44,29 +44,17 @@ _BESIDE_NAMES = (
     "readme",
     "thumbs.db",
 )
-_BESIDE_ENDINGS = (".crc", ".idx", ".index", ".md5", ".sha1", ".sha256", ".sha512")
+_SIDE_ENDINGS = (".crc", ".idx", ".index", ".md5", ".sha1", ".sha256", ".sha512")
 
 
 @dataclass(frozen=True)
 class RowList:
     """Samples in a fixed order; a base of `ImageList` and `TextList`.
 
-    Parameters
-    ----------
-    path
-        What they were listed from, absolute.
-    kind
-        Of what kind that is.
-    ids
-        One a row, each on one line.
-    labels
-        (n,) int64, or None.
-    classes
-        Names of the classes, where the input names them.
-    places
-        (n,) int64: where each row stands in the input, before any were left out.
-    notes
-        What whoever lists them should know before anything else, such as files passed over.
+    `path` is the absolute path of the input and `kind` its kind; `ids` are one a row, each on one
+    line; `labels` (n,) int64 or None; `classes` their names, where the input names them; `places`
+    (n,) int64, each row's place in the input before any were left out; `notes` what a user should
+    know first, such as files that were skipped.
     """
 
     path: Path
@@ -81,13 +69,7 @@ class RowList:
         return len(self.ids)
 
     def rows(self, start: int, stop: int) -> Self:
-        """Return rows start … stop−1 as a list of their own.
-
-        Raises
-        ------
-        InputError
-            When there are no such rows.
-        """
+        """Return rows start … stop−1 as a list of their own; InputError where there are none."""
         if not 0 <= start < stop <= len(self):
             raise InputError(
                 f"{self.path}: got rows {start}:{stop}, expected some of 0:{len(self)}"
@@ -95,25 +77,14 @@ class RowList:
         return self._take(range(start, stop))
 
     def without(self, ids: Collection[str]) -> Self:
-        """Return the list without some ids, in the same order.
-
-        Parameters
-        ----------
-        ids
-            What to leave out; those that are not in the list change nothing.
-
-        Raises
-        ------
-        InputError
-            When nothing is left.
-        """
+        """Return the list without some ids, in the same order; InputError if nothing remains."""
         out = frozenset(ids)
-        kept = [row for row, name in enumerate(self.ids) if name not in out]
-        if not kept:
+        remaining = [row for row, name in enumerate(self.ids) if name not in out]
+        if not remaining:
             raise InputError(
                 f"{self.path}: nothing is left without {len(self)} of {len(self)} rows"
             )
-        return self._take(kept)
+        return self._take(remaining)
 
     def _take(self, rows: Sequence[int]) -> Self:
         index = np.asarray(rows, np.int64)
@@ -126,50 +97,41 @@ class RowList:
 
 
 def absolute(path: Path) -> Path:
-    """Return a path that does not depend on where one stands, links as they are."""
+    """Return a path that does not depend on the working folder, with links unresolved."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def hidden(name: str) -> bool:
-    """Return whether a file or folder of a name is no part of the data, as `.git` and `@eaDir`."""
+    """Return whether a file or folder of this name is not data, as `.git` and `@eaDir`."""
     return name.startswith(".") or name.lower() in _OWN
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """Return a path as text on one line that can be printed, other characters escaped."""
+    """Return a path as printable text on one line, with other characters escaped."""
     return printable(os.fspath(path))
 
 
 def files_only(folder: Path, *endings: str) -> list[Path]:
-    """Return a folder's files by name when all of them end so, else nothing.
+    """Return a folder's files by name if all of them have one of these endings, else none.
 
-    Parameters
-    ----------
-    folder
-        A folder; what is hidden in it does not count, nor do the marks, sums and descriptions that
-        programs leave beside data: `_SUCCESS`, `README.md`, `0.parquet.crc`.
-    endings
-        Such as `.tar`, in lower case.
-
-    Returns
-    -------
-    files
-        Sorted; empty when a folder or a file of another kind lies among them.
+    Endings, such as `.tar`, are in lower case. Hidden files do not count, nor do the markers,
+    checksums and descriptions that programs leave next to data: `_SUCCESS`, `README.md`,
+    `0.parquet.crc`.
     """
     try:
         names = sorted(path.name for path in folder.iterdir() if not hidden(path.name))
     except OSError:
-        # Whoever reads the folder next says what is wrong with it.
+        # Reading the folder reports what is wrong with it.
         return []
-    # Names alone tell in most folders, which may hold a great many files.
+    # In most folders, which may hold a great many files, names alone decide.
     shards = [name for name in names if name.lower().endswith(endings)]
-    if not shards or not all(beside_shards(name) for name in set(names).difference(shards)):
+    if not shards or not all(is_side_file(name) for name in set(names).difference(shards)):
         return []
     files = [folder / name for name in names]
     return [folder / name for name in shards] if all(file.is_file() for file in files) else []
 
 
-def beside_shards(name: str) -> bool:
-    """Return whether a file of a name is a mark, sum or description beside shards, or hidden."""
-    known = name.lower().startswith(_BESIDE_NAMES) or name.lower().endswith(_BESIDE_ENDINGS)
+def is_side_file(name: str) -> bool:
+    """Return whether a file of this name is a marker, checksum or description, or hidden."""
+    known = name.lower().startswith(_SIDE_NAMES) or name.lower().endswith(_SIDE_ENDINGS)
     return known or hidden(name)

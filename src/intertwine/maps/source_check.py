@@ -48,8 +48,10 @@ def main_directions(moments: Moments, name: str) -> Array:
     d = len(scatter)
     k = max(1, min(MAX_DIRECTIONS, d // DIMENSIONS_A_DIRECTION))
     values, vectors = eigh(scatter, subset_by_index=[d - k, d - 1])
-    kept = values > d * moments.eps * max(float(values[-1]), 0.0)
-    return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept] / moments.n)).T)
+    significant = values > d * moments.eps * max(float(values[-1]), 0.0)
+    return np.ascontiguousarray(
+        (vectors[:, significant] * np.sqrt(values[significant] / moments.n)).T
+    )
 
 
 @dataclass(frozen=True)
@@ -114,16 +116,16 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
     space = linear_map.source.name
     if check is None:
         return f"{name}: map {linear_map.name} holds no statistics to recognise {space} by"
-    found = (
+    finding = (
         f"{100 * check.share:.0f} % of its deviation from {space}'s mean lies in {space}'s main "
         f"directions (there it is {100 * check.expected:.0f} %), and its mean squared norm is "
         f"{check.norm_ratio:.2g} times {space}'s"
     )
     if not check.passed:
         raise SpaceMismatchError(
-            f"{name} does not look like features of {space}: {found}; is it the map's target, "
+            f"{name} does not look like features of {space}: {finding}; is it the map's target, "
             "another network, or normalised otherwise? --force maps it all the same"
         )
     if not check.informative:
         return f"{name}: too few rows, or main directions of {space}, to recognise it by"
-    return f"{name}: {found}"
+    return f"{name}: {finding}"

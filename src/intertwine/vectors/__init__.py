@@ -1,4 +1,4 @@
-"""Files of vectors, whatever their format: one file a format, behind one small interface."""
+"""Files of vectors in several formats, behind one small interface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = (".npy", ".safetensors", ".parquet", ".arrow", ".feather")
 
 
 def split_name(path: Path) -> tuple[Path, str | None]:
-    """Return a path and the tensor or column that stands behind `#`, if one does."""
+    """Return a path and the tensor or column named after `#`, or None."""
     stem, mark, name = path.name.rpartition("#")
     if not mark or Path(stem).suffix not in FORMATS:
         return path, None
@@ -24,23 +24,11 @@ def split_name(path: Path) -> tuple[Path, str | None]:
 
 
 def open_vectors(path: Path, *, gaps: bool = False) -> VectorFile:
-    """Open a file of vectors.
+    """Open a file of vectors, with the tensor or column after `#`.
 
-    Parameters
-    ----------
-    path
-        `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`; behind `#` the tensor or column.
-    gaps
-        Whether null vectors of a table are rows of NaN rather than an error.
-
-    Raises
-    ------
-    InputError
-        For another ending, and where there are no such vectors.
-    FileFormatError
-        For a file that is not what its name says, or cut.
-    MissingExtraError
-        Where pyarrow is needed and not installed.
+    `.npy`, `.safetensors`, `.parquet`, `.arrow` or `.feather`; InputError for another ending, and
+    where there are no such vectors. With `gaps`, null vectors of a table are rows of NaN rather
+    than an error.
     """
     file, name = split_name(path)
     if file.suffix == ".safetensors":

@@ -27,21 +27,9 @@ class NpyVectors(ReadAnywhere, NpyFile):
 
 
 class SafetensorsVectors(ReadAnywhere):
-    """One two-dimensional tensor of a safetensors file.
+    """One two-dimensional tensor of a safetensors file: `name`, or the only one when None.
 
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        The tensor; the only one of two dimensions when None.
-
-    Raises
-    ------
-    FileFormatError
-        When it is no safetensors file, or cut.
-    InputError
-        When there is no such tensor, or it is not (n, d) floating point.
+    InputError when there is no such tensor, or it is not (n, d) floating point.
     """
 
     def __init__(self, path: Path, name: str | None) -> None:

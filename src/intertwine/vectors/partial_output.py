@@ -1,4 +1,4 @@
-"""An output in the making: its rows as a `.npy`, and the record of those on disk."""
+"""An unfinished output: its rows as a `.npy`, and the record of those on disk."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from intertwine.vectors.vector_file import VectorFile
 
-# Rows are brought to disk and marked done this often.
+# Rows are synced to disk and recorded this often.
 SYNC_SECONDS = 1.0
 
 
 def partial_files(output: Path) -> tuple[Path, Path]:
-    """Return where an output's rows so far, and the record of them, stand."""
-    # The whole name: x.npy and x.parquet may be made side by side.
+    """Return the paths of an output's rows so far, and of the record of them."""
+    # The whole name: x.npy and x.parquet may be written at the same time.
     name = f".{output.name}.partial"
     return output.with_name(f"{name}.npy"), output.with_name(f"{name}.json")
 
 
 def recorded(output: Path, identity: dict[str, Any]) -> RowRanges | None:
-    """Return the rows that a killed run of the very same call finished, if there was one."""
+    """Return the rows that a killed run of exactly this call finished, or None."""
     array, record = partial_files(output)
     if not (record.exists() and array.exists()):
         return None
@@ -42,14 +42,9 @@ def recorded(output: Path, identity: dict[str, Any]) -> RowRanges | None:
 
 
 class PartialOutput:
-    """The rows of an output so far; a run that was killed finds them again.
+    """The rows of an output so far, which a run after a kill finds again.
 
-    Parameters
-    ----------
-    output
-        The file to be.
-    identity
-        What makes this call this call: a record of another one is not gone on with.
+    `identity` identifies the call: the record of a different one is ignored.
     """
 
     def __init__(self, output: Path, identity: dict[str, Any]) -> None:
@@ -65,7 +60,7 @@ class PartialOutput:
         if earlier is None:
             try:
                 output.parent.mkdir(parents=True, exist_ok=True)
-                # A record must never speak of another array than the one beside it.
+                # A record must never be of another array than the one next to it.
                 self.record.unlink(missing_ok=True)
                 make_array(output, (n, d), identity["dtype"]).replace(self.array)
                 self._save([])
@@ -81,7 +76,7 @@ class PartialOutput:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Keep what was done, whatever ended it."""
+        """Write what was done, also after an error."""
         try:
             if self.record.exists():
                 self.sync()
@@ -93,12 +88,12 @@ class PartialOutput:
         write_json(self.record, {"identity": self.identity, "done": done})
 
     def chunks(self, size: int) -> list[tuple[int, int]]:
-        """Return the ranges that are left, cut to chunks on one grid."""
+        """Return the ranges that remain, cut into chunks on one grid."""
         left = self.done.missing(self.identity["shape"][0])
         return [chunk for start, stop in left for chunk in cut_on_grid(start, stop, size)]
 
     def add(self, start: int, stop: int) -> None:
-        """Note rows that are written; now and then a thread brings them to disk and records them."""
+        """Note rows that are written; now and then a thread syncs them to disk and records them."""
         self.done.add(start, stop)
         busy = self._syncing is not None and not self._syncing.done()
         if not busy and time.monotonic() - self._synced >= SYNC_SECONDS:
@@ -106,31 +101,27 @@ class PartialOutput:
             self._syncing = self._thread.submit(self._to_disk, self.done.to_list())
 
     def sync(self) -> None:
-        """Bring rows to disk and record them."""
+        """Sync rows to disk and record them."""
         self._wait()
         self._to_disk(self.done.to_list())
 
     def _wait(self) -> None:
-        """Return when the thread is done; raise what went wrong there."""
+        """Return when the thread is done; raise what failed there."""
         syncing, self._syncing = self._syncing, None
         if syncing is not None:
             syncing.result()
 
     def _to_disk(self, done: list[list[int]]) -> None:
-        # In this order: a record must not speak of rows that a crash can still lose.
+        # In this order: a record must not list rows that a crash can still lose.
         self.file.sync()
         self._save(done)
         self._synced = time.monotonic()
 
     def finish(self, source: VectorFile, name: str) -> None:
-        """Give the whole file its name, in the format that its ending says.
+        """Move the whole file to its name, in the format of its ending.
 
-        Parameters
-        ----------
-        source
-            The input, whose other columns go with the rows.
-        name
-            Of the tensor or column where the input has none.
+        `source` is the input, whose other columns are copied; `name` that of the tensor or column
+        where the input has none.
         """
         if self.output.suffix == ".npy":
             self._wait()
@@ -145,8 +136,8 @@ class PartialOutput:
         self.discard()
 
     def discard(self) -> None:
-        """Leave nothing behind but a finished output; no rows come after it."""
-        # What the thread has in hand would write a record of what is gone.
+        """Remove everything but a finished output; no rows may follow."""
+        # Otherwise the thread could still write a record of a removed array.
         self._thread.shutdown()
         self.record.unlink(missing_ok=True)
         self.array.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Vectors in a column of a Parquet or Arrow file; the other columns travel with them."""
+"""Vectors in a column of a Parquet or Arrow file, and its other columns."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ DTYPES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 PARQUET = ".parquet"
 # What an Arrow file begins with, and a stream does not.
 FILE_MAGIC = b"ARROW1"
-# What a stream ends with: where it is cut between two batches nothing else tells.
+# What a stream ends with: nothing else shows a cut between two batches.
 END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-# What to do where a row without a vector is in the way.
+# What to do about a row without a vector.
 GAPS = "; leave such rows out, or write .parquet or .arrow, which keep them without a vector"
 # Rows of a Parquet row group that are decoded at a time: a file may be one group of a million.
 DECODED_ROWS = 8192
@@ -38,26 +38,12 @@ READ_BYTES = 1 << 22
 
 
 class TableVectors:
-    """A column of lists of numbers, all of one length.
+    """A column of lists of floating-point numbers, all of one length; the only one when None.
 
-    Parameters
-    ----------
-    path
-        A Parquet file, or an Arrow file (Feather version 2) or stream.
-    column
-        The column; the only one of lists of floating-point numbers when None.
-    suffix
-        Which of the formats it is, where its name does not say.
-    gaps
-        Whether a null vector is a row of NaN, and a file without any vector has dimension 0; otherwise
-        both are errors.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is not what its name says, or cut.
-    InputError
-        When there is no such column, or it has no rows to tell its dimension by.
+    The file is Parquet, or Arrow: a file (Feather version 2) or stream; `suffix` is the format
+    where the name does not show it. With `gaps` a null vector is a row of NaN, and a file without
+    any vector has dimension 0; otherwise both are errors. InputError when there is no such column,
+    or no row from which to read its dimension.
     """
 
     def __init__(
@@ -105,7 +91,7 @@ class TableVectors:
 
     @property
     def other_columns(self) -> list[str]:
-        """Names of the columns beside the vectors."""
+        """Names of the columns other than the vectors."""
         return [name for name in self._batches.schema.names if name != self.column]
 
     def read(self, rows: range) -> Array:
@@ -113,7 +99,7 @@ class TableVectors:
         return next(self.pieces([(rows.start, rows.stop)]))[2]()
 
     def pieces(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Piece]:
-        """Give ascending ranges of rows; the file is read once, in order, on this thread."""
+        """Yield ascending ranges of rows; the file is read once, in order, on this thread."""
         for start, table in self._batches.tables(ranges, [self.column]):
             features = self._array(table.column(self.column), start)
             yield start, start + len(features), partial(np.asarray, features)
@@ -129,11 +115,11 @@ class TableVectors:
         return self._batches.codecs
 
     def others(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Any]:
-        """Give ascending ranges of rows as Arrow tables without the vectors, each read once."""
+        """Yield ascending ranges of rows as Arrow tables without the vectors, each read once."""
         for _, table in self._batches.tables(ranges, self.other_columns):
             yield table
 
-    def beside(self, rows: range, vectors: Any, name: str) -> Any:
+    def table_with(self, rows: range, vectors: Any, name: str) -> Any:
         """Return some rows as an Arrow table, with other vectors in place of their own."""
         del name
         table = next(self.others([(rows.start, rows.stop)]))
@@ -182,8 +168,8 @@ class TableVectors:
         if numbers.null_count:
             at = int(np.flatnonzero(numbers.is_null().to_numpy(False))[0]) // self.dim
             raise InputError(f"{self.path}: {self.column} of row {rows[at]} holds a null number")
-        found: Array = numbers.to_numpy().reshape(-1, self.dim)
-        return found
+        vectors: Array = numbers.to_numpy().reshape(-1, self.dim)
+        return vectors
 
 
 class _Batches:
@@ -195,7 +181,7 @@ class _Batches:
         self.stream, self._read = False, 0
         self._arrow = import_extra("pyarrow", "arrow")
         import_extra("pyarrow.compute", "arrow")
-        # A name that is no UTF-8, or stands twice or not at all, is an error of Python's.
+        # For a name that is no UTF-8, repeated or absent, Python raises its own errors.
         self._errors = (OSError, self._arrow.ArrowException, UnicodeDecodeError, KeyError)
         try:
             if parquet:
@@ -234,7 +220,7 @@ class _Batches:
 
     @property
     def codecs(self) -> dict[str, str]:
-        """How a Parquet file's columns are compressed, by their paths inside it."""
+        """The compression of a Parquet file's columns, by their paths inside it."""
         if not (self.parquet and self.n_rows):
             return {}
         facts = self._file.metadata
@@ -245,13 +231,13 @@ class _Batches:
         return {each.path_in_schema: each.compression for each in columns}
 
     def _batch(self, number: int) -> Any:
-        """Return a batch of an Arrow file, whose buffers are as long as it says."""
+        """Return a batch of an Arrow file, with its buffers' lengths checked."""
         batch = self._next_of_stream(number) if self.stream else self._file.get_batch(number)
         batch.validate()
         return batch
 
     def _next_of_stream(self, number: int) -> Any:
-        """Return a batch of a stream, which is read from its beginning when it lies behind."""
+        """Return a batch of a stream, which is reread from its beginning for an earlier one."""
         if number < self._read:
             source = self._arrow.memory_map(str(self.path))
             self._file, self._read = import_extra("pyarrow.ipc", "arrow").open_stream(source), 0
@@ -264,7 +250,7 @@ class _Batches:
     def tables(
         self, ranges: Iterable[tuple[int, int]], names: list[str]
     ) -> Iterator[tuple[int, Any]]:
-        """Give some columns of ascending ranges of rows, as (first row, table)."""
+        """Yield some columns of ascending ranges of rows, as (first row, table)."""
         empty = self.schema.empty_table().select(names)
         held: tuple[int, int, Any] = (-1, 0, empty)  # group, first row, rows
         decoded: Iterator[tuple[int, Any]] = iter(())
@@ -285,7 +271,7 @@ class _Batches:
             raise FileFormatError(f"{self.path}: cannot be read ({_one_line(error)})") from error
 
     def _decoded(self, group: int, names: list[str]) -> Iterator[tuple[int, Any]]:
-        """Give a group in parts, as (first row, table)."""
+        """Yield a group in parts, as (first row, table)."""
         first = self.edges[group]
         if not self.parquet:
             table = self._arrow.Table.from_batches([self._batch(group)]).select(names)
@@ -300,12 +286,12 @@ class _Batches:
 
 
 def is_tensor(kind: Any) -> bool:
-    """Whether a type is Arrow's of tensors of one shape."""
+    """Return whether a type is Arrow's of tensors of one shape."""
     return isinstance(kind, import_extra("pyarrow", "arrow").FixedShapeTensorType)
 
 
 def _number_type(kind: Any) -> str:
-    """Return the type of a list's numbers, or nothing where it is no list."""
+    """Return the type of a list's numbers, or an empty text where it is no list."""
     types = import_extra("pyarrow.types", "arrow")
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return ""  # of single numbers
@@ -313,12 +299,9 @@ def _number_type(kind: Any) -> str:
 
 
 def _list_size(kind: Any, name: str) -> int:
-    """Return how many numbers all lists of a type have; −1 where it does not say.
+    """Return how many numbers all lists of a type have; −1 where the type does not fix it.
 
-    Raises
-    ------
-    InputError
-        For tensors of several dimensions, or whose dimensions are permuted.
+    InputError for tensors of several dimensions.
     """
     if not is_tensor(kind):
         return int(getattr(kind, "list_size", -1))

@@ -1,4 +1,4 @@
-"""What every file of vectors offers."""
+"""The interface of every file of vectors."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class VectorFile(Protocol):
         """Return some rows, (k, d); from any thread."""
 
     def pieces(self, ranges: Iterable[tuple[int, int]]) -> Iterator[Piece]:
-        """Give ascending ranges of rows as (start, stop, what returns the rows)."""
+        """Yield ascending ranges of rows as (start, stop, function that returns the rows)."""
 
-    def beside(self, rows: range, vectors: Any, name: str) -> Any:
+    def table_with(self, rows: range, vectors: Any, name: str) -> Any:
         """Return some rows as an Arrow table, with other vectors in place of their own.
 
         Parameters
@@ -51,19 +51,19 @@ class VectorFile(Protocol):
         vectors
             An Arrow array of as many lists.
         name
-            Their column's, where the file has none.
+            The name of their column, where the file has none.
         """
 
 
 class ReadAnywhere:
-    """Pieces of a file whose rows can be read in any order, at no cost but their own."""
+    """Pieces of a file whose rows can be read in any order at no extra cost."""
 
     def pieces(self: VectorFile, ranges: Iterable[tuple[int, int]]) -> Iterator[Piece]:
-        """Give each range with what reads it, on whatever thread calls that."""
+        """Yield each range with a function that reads it, on whichever thread calls it."""
         for start, stop in ranges:
             yield start, stop, partial(self.read, range(start, stop))
 
-    def beside(self, rows: range, vectors: Any, name: str) -> Any:
-        """Return a table of the vectors alone: there is nothing else."""
+    def table_with(self, rows: range, vectors: Any, name: str) -> Any:
+        """Return a table of the vectors alone: there are no other columns."""
         del rows
         return import_extra("pyarrow", "arrow").table({name: vectors})

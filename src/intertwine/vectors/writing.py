@@ -1,4 +1,4 @@
-"""Writing rows that stand in a `.npy` file in another format, with what else belongs to them."""
+"""Writing rows of a `.npy` file in another format, with the input's other columns."""
 
 from __future__ import annotations
 
@@ -24,18 +24,10 @@ COPY_ROWS = 4096
 
 
 def write_vectors(rows: NpyFile, output: Path, *, name: str, source: VectorFile) -> None:
-    """Write vectors as safetensors, Parquet or Arrow, in bounded memory.
+    """Write vectors as safetensors, Parquet or Arrow, by the output's ending, in bounded memory.
 
-    Parameters
-    ----------
-    rows
-        The vectors.
-    output
-        The file to write, atomically; its ending is the format.
-    name
-        Of the tensor or column.
-    source
-        The file that the vectors come from, whose other columns, if it has any, go with the vectors into Parquet and Arrow.
+    `name` is that of the tensor or column. The other columns of `source`, the file that the vectors
+    come from, are copied into Parquet and Arrow.
     """
     with atomic_path(output) as temporary:
         if output.suffix == ".safetensors":
@@ -71,14 +63,14 @@ def _write_table(rows: NpyFile, path: Path, name: str, source: VectorFile) -> No
     try:
         for start in sizes:
             part = range(start, min(rows.n_rows, start + group))
-            found = rows.read(part)
-            absent = np.isnan(found[:, 0])
+            block = rows.read(part)
+            absent = np.isnan(block[:, 0])
             vectors = arrow.FixedSizeListArray.from_arrays(
-                arrow.array(found.reshape(-1)),
+                arrow.array(block.reshape(-1)),
                 rows.dim,
                 mask=arrow.array(absent) if absent.any() else None,
             )
-            table = source.beside(part, vectors, name)
+            table = source.table_with(part, vectors, name)
             if writer is None:
                 writer = _open_writer(path, table.schema)
             writer.write_table(table)
@@ -90,7 +82,7 @@ def _write_table(rows: NpyFile, path: Path, name: str, source: VectorFile) -> No
 def _open_writer(path: Path, schema: Any) -> Any:
     if path.suffix != PARQUET:
         return import_extra("pyarrow.ipc", "arrow").new_file(str(path), schema)
-    # Vectors neither repeat nor shrink: trying costs more than their writing.
+    # Vectors neither repeat nor shrink: trying to compress costs more than writing them.
     vectors = {field.name for field in schema if hasattr(field.type, "list_size")}
     others = [name for name in schema.names if name not in vectors]
     return import_extra("pyarrow.parquet", "arrow").ParquetWriter(

@@ -1,1 +1,1 @@
-"""Writing feature sets in parts that a kill cannot spoil."""
+"""Writing feature sets in parts, so that a kill cannot spoil them."""

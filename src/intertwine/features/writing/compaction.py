@@ -1,8 +1,8 @@
-"""Leaving rows out of a finished set: every file written anew without them, at any kill.
+"""Leaving rows out of a finished set, safe from a kill at any moment.
 
-The new files are written beside the old ones. Then one manifest is written that describes the new
-set and names the files still to be renamed: from there on the old set is gone. Whoever opens the
-folder for writing next renames what a kill left and strikes the names out.
+The new files are written next to the old ones. Then one manifest is written that describes the new
+set and names the files still to be renamed: from then on the old set no longer counts. The next
+writer that opens the folder renames what a kill left and removes the names from the manifest.
 """
 
 from __future__ import annotations
@@ -33,21 +33,9 @@ def compact(
 ) -> None:
     """Leave rows out of every file of a set.
 
-    Parameters
-    ----------
-    folder
-        The set; its files are closed and nobody else writes there.
-    manifest
-        Its manifest.
-    ids
-        The ids of its rows, in order.
-    bad
-        Why each row is left out.
-
-    Raises
-    ------
-    InputError
-        When no row would be left, or the disk is full: the set is then as it was.
+    Its files are closed and no other process writes there. `bad` holds the reason of each row that
+    is left out, and `ids` the id of every row. InputError when no row would remain, or the disk is
+    full: the set then is unchanged.
     """
     n, out = manifest["rows"], sorted(bad)
     if len(out) == n:
@@ -60,8 +48,10 @@ def compact(
         if (folder / f"{name}.npy").exists():
             _copy_rows(folder, f"{name}.npy", facts, n, runs)
             renames.append(f"{name}.npy")
-    kept = "".join(f"{ids[row]}\n" for start, stop in runs for row in range(start, stop)).encode()
-    write_bytes(folder / f"{_PREFIX}ids.txt", kept)
+    remaining = "".join(
+        f"{ids[row]}\n" for start, stop in runs for row in range(start, stop)
+    ).encode()
+    write_bytes(folder / f"{_PREFIX}ids.txt", remaining)
     renames.append("ids.txt")
     if (folder / "labels.npy").exists():
         labels = np.load(folder / "labels.npy", allow_pickle=False)
@@ -69,30 +59,20 @@ def compact(
             np.save(temporary, np.delete(labels, out), allow_pickle=False)
         renames.append("labels.npy")
     left_out = [{"id": ids[row], "reason": bad[row]} for row in out]
-    smaller = {**_described(manifest, out, kept, left_out), PENDING: renames}
+    smaller = {**_described(manifest, out, remaining, left_out), PENDING: renames}
     write_json(folder / MANIFEST, smaller)
     finish(folder, smaller)
 
 
 def finish(folder: Path, manifest: dict[str, Any]) -> None:
-    """Rename what a compaction still has to rename, or clear away what one left that never counted.
+    """Rename the files that a compaction still has to rename, or remove those of one that failed.
 
-    Parameters
-    ----------
-    folder
-        The set.
-    manifest
-        Its manifest; the names of the files are struck out of it.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written.
+    The names are removed from the manifest.
     """
     try:
         for name in manifest.get(PENDING, ()):
             fresh = folder / f"{_PREFIX}{name}"
-            # One that is gone was renamed before the kill.
+            # An absent one was renamed before the kill.
             if fresh.exists():
                 fresh.replace(folder / name)
         for stale in folder.glob(f"{_PREFIX}*"):
@@ -106,13 +86,13 @@ def finish(folder: Path, manifest: dict[str, Any]) -> None:
 def _copy_rows(
     folder: Path, name: str, facts: Mapping[str, Any], n: int, runs: Sequence[tuple[int, int]]
 ) -> None:
-    """Write a space's array anew with some runs of its rows, in bounded memory."""
+    """Write a copy of a space's array with some runs of its rows, in bounded memory."""
     dim, dtype = facts["dim"], facts["dtype"]
-    kept = sum(stop - start for start, stop in runs)
-    temporary = make_array(folder / f"{_PREFIX}{name}", (kept, dim), dtype)
+    n_kept = sum(stop - start for start, stop in runs)
+    temporary = make_array(folder / f"{_PREFIX}{name}", (n_kept, dim), dtype)
     with (
         RowFile(folder / name, n, dim, dtype) as old,
-        RowFile(temporary, kept, dim, dtype) as new,
+        RowFile(temporary, n_kept, dim, dtype) as new,
     ):
         step, written = max(1, _COPY_BYTES // old.row_bytes), 0
         for start, stop in runs:

@@ -1,8 +1,8 @@
 """Journals: what each of several processes that fill one set at the same time has done.
 
-Whoever fills rows A to B−1 keeps `.fill-A-B.json`, which nobody else writes: the spaces it found or
-made room for, the rows of its own that are complete, the images of its own that are bad. What is
-known of the set is its manifest and all journals together, so no two processes ever write one file.
+The process that fills rows A to B−1 writes `.fill-A-B.json`, which no other writes: the spaces it
+found or added, its rows that are complete, its images that are bad. The whole record of the set is
+its manifest and all journals together, so no two processes ever write one file.
 """
 
 from __future__ import annotations
@@ -24,29 +24,23 @@ _NAME = re.compile(r"\.fill-(\d+)-(\d+)\.json")
 
 
 def journal_path(folder: Path, rows: tuple[int, int]) -> Path:
-    """Return the journal of whoever fills a range of rows."""
+    """Return the journal of the process that fills a range of rows."""
     return folder / f".fill-{rows[0]}-{rows[1]}.json"
 
 
 def journal_paths(folder: Path) -> list[Path]:
     """Return the journals of a folder, in the order of their rows."""
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob(".fill-*.json"))
+    matches = ((_NAME.fullmatch(path.name), path) for path in folder.glob(".fill-*.json"))
     ranges = (
         (int(match[1]), int(match[2]), path)
-        for match, path in found
+        for match, path in matches
         if match and is_count(match[1]) and is_count(match[2])
     )
     return [path for _, _, path in sorted(ranges)]
 
 
 def read_journal(path: Path) -> dict[str, Any]:
-    """Return a journal.
-
-    Raises
-    ------
-    FileFormatError
-        When it is none.
-    """
+    """Return a journal; FileFormatError when it is none."""
     journal = read_json(path)
     try:
         require_shape(journal, SHAPE, path)
@@ -58,20 +52,7 @@ def read_journal(path: Path) -> dict[str, Any]:
 
 
 def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
-    """Take what journals say into a manifest.
-
-    Parameters
-    ----------
-    manifest
-        Changed in place.
-    paths
-        The journals.
-
-    Raises
-    ------
-    FileFormatError
-        When one is no journal.
-    """
+    """Merge journals into a manifest, in place."""
     for path in paths:
         journal = read_journal(path)
         with damage_is_told(path, "a journal of intertwine extract"):
@@ -83,13 +64,7 @@ def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
 
 
 def known(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a set with what the journals say.
-
-    Raises
-    ------
-    InputError, FileFormatError
-        When one of them cannot be gone on with.
-    """
+    """Return the manifest of a set with what its journals add."""
     manifest = read_manifest(folder / MANIFEST)
     fold(manifest, journal_paths(folder))
     return manifest

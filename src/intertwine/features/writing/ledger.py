@@ -1,4 +1,4 @@
-"""What is known to be complete: in the manifest for a set's one writer, in journals for several."""
+"""The record of complete rows: the manifest of a set's only writer, or one of several journals."""
 
 from __future__ import annotations
 
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 class Ledger:
     """Which rows of which spaces are complete, held by one process; `open_ledger` opens one.
 
-    Parameters
-    ----------
-    folder
-        The set.
-    manifest
-        What is known of the set.
-    rows
-        Those that the process may write.
+    `rows` are those that the process may write.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], rows: range) -> None:
@@ -36,7 +29,7 @@ class Ledger:
         self._held = ExitStack()
 
     def hold(self, locks: ExitStack) -> None:
-        """Keep locks until `close`."""
+        """Hold locks until `close`."""
         self._held = locks
 
     @property
@@ -45,12 +38,12 @@ class Ledger:
         return list(self._own.get("bad", ()))
 
     def facts(self, name: str) -> Mapping[str, Any] | None:
-        """Return what is known of a space, or None when there is none of this name."""
-        found: Mapping[str, Any] | None = self.manifest["spaces"].get(name)
-        return found
+        """Return the record of a space, or None when there is none of this name."""
+        facts: Mapping[str, Any] | None = self.manifest["spaces"].get(name)
+        return facts
 
     def missing(self, name: str) -> list[tuple[int, int]]:
-        """Return the ranges of rows of a space that this process may write and are not complete."""
+        """Return the ranges of a space that are not complete and that this process may write."""
         known = [book["spaces"].get(name, {"complete": []}) for book in (self.manifest, self._own)]
         n = self.manifest["rows"]
         done = RowRanges([(0, self._rows.start), (self._rows.stop, n)])
@@ -64,25 +57,25 @@ class Ledger:
         return any(all(not a <= row < b for a, b in facts["complete"]) for facts in spaces)
 
     def make(self, file: Path) -> Path:
-        """Return the name under which this process makes an array that is to be placed."""
+        """Return the name under which this process makes an array before `place`."""
         return file
 
     def place(self, name: str, facts: Mapping[str, Any], temporary: Path, file: Path) -> None:
-        """List a space as empty, then give its array its name.
+        """List a space as empty, then move its array to its name.
 
-        In this order, so that a kill between leaves no false array.
+        In this order, so that a kill in between leaves no false array.
         """
         self._own["spaces"][name] = {**facts, "complete": []}
         self.save()
         temporary.replace(file)
 
     def adopt(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Go on with a space whose array stands there."""
+        """Continue a space whose array exists."""
 
     def complete(
         self, ranges: Mapping[str, Sequence[list[int]]], bad: Sequence[Mapping[str, str]]
     ) -> None:
-        """Mark rows complete by space, and list what is bad."""
+        """Mark rows complete by space, and list the bad ones."""
         changed = bool(ranges) or list(bad) != self.bad
         for name, pairs in ranges.items():
             facts = self._own["spaces"][name]
@@ -98,21 +91,18 @@ class Ledger:
             self.save()
 
     def save(self) -> None:
-        """Write what this process knows to its own file."""
+        """Write this process's record to its own file."""
         write_json(self._file, self._own)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         self._held.close()
 
 
 class FillLedger(Ledger):
-    """The ledger of a process that fills some rows while others fill others: a journal of its own.
+    """The ledger of a process that fills some rows while others fill others: its own journal.
 
-    Parameters
-    ----------
-    folder, manifest, rows
-        As in `Ledger`; the manifest with what all journals say.
+    `manifest` includes all journals.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], rows: range) -> None:
@@ -123,22 +113,19 @@ class FillLedger(Ledger):
         self._begun = {name for name, facts in manifest["spaces"].items() if facts["complete"]}
 
     def facts(self, name: str) -> Mapping[str, Any] | None:
-        """Return what is known of a space, by others who began since too."""
+        """Return the record of a space, also one that another process has begun since."""
         if super().facts(name) is None:
             self.manifest = known(self.folder)
         return super().facts(name)
 
     def make(self, file: Path) -> Path:
-        """Return a name that no other process makes the array under."""
+        """Return a name under which no other process makes the array."""
         return file.with_name(f"{file.stem}.{secrets.token_hex(6)}.npy")
 
     def place(self, name: str, facts: Mapping[str, Any], temporary: Path, file: Path) -> None:
-        """List a space as empty, then give its array its name unless another process was first.
+        """List a space as empty, then move its array to its name unless another process was first.
 
-        Raises
-        ------
-        InputError
-            When the array is gone of which others have completed rows.
+        InputError when the array has disappeared although others have completed rows of it.
         """
         if name in self._begun:
             temporary.unlink()

@@ -1,4 +1,4 @@
-"""Opening the ledger of a set: the locks, what a kill left, what others have filled."""
+"""Opening the ledger of a set: its locks, what a kill left, and what others have filled."""
 
 from __future__ import annotations
 
@@ -28,24 +28,11 @@ def open_ledger(
     source: Mapping[str, Any],
     fill: tuple[int, int] | None = None,
 ) -> Ledger:
-    """Open the ledger of a set, made when absent, and hold its folder.
+    """Open the ledger of a set of n rows, made when absent, and hold its folder.
 
-    Parameters
-    ----------
-    folder
-        The set.
-    n, ids
-        Its rows, and the bytes of ids.txt.
-    source
-        What the rows came from.
-    fill
-        The rows to be filled beside other processes; all, by one writer, when None.
-
-    Raises
-    ------
-    InputError
-        When the folder holds other arrays or other rows, another process holds it or these rows, or
-        it cannot be written.
+    `ids` are the bytes of ids.txt, `source` what the rows came from, `fill` the rows to fill while
+    other processes fill others (None: all rows, by one writer). InputError when the folder holds
+    other arrays or rows, another process holds it or these rows, or it cannot be written.
     """
     fresh = {
         "format_version": FORMAT_VERSION,
@@ -66,7 +53,7 @@ def open_ledger(
 
 
 def _open_whole(folder: Path, fresh: dict[str, Any], held: ExitStack) -> Ledger:
-    """Open a set for its one writer: what kills and other processes left is taken in."""
+    """Open a set for its only writer, who merges what kills and other processes left."""
     if (folder / ROWS_FILE).exists():
         held.callback(lock_rows(folder, 0, 0).close)
     begun = (folder / MANIFEST).exists()
@@ -89,7 +76,7 @@ def _open_whole(folder: Path, fresh: dict[str, Any], held: ExitStack) -> Ledger:
 
 
 def _open_part(folder: Path, fresh: dict[str, Any], rows: range) -> FillLedger:
-    """Open a set for one who fills some rows; nobody's file but its own is changed."""
+    """Open a set for a process that fills some rows and changes no file but its own."""
     if not (folder / MANIFEST).exists():
         try:
             _refuse_foreign(folder)
@@ -117,11 +104,11 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _check_rows(folder: Path, fresh: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    got, stored = ((book["rows"], book["ids_sha256"]) for book in (fresh, manifest))
-    if got != stored:
+    asked, stored = ((book["rows"], book["ids_sha256"]) for book in (fresh, manifest))
+    if asked != stored:
         what = (
-            f"{counted(got[0], 'row')}, it holds {stored[0]}"
-            if got[0] != stored[0]
+            f"{counted(asked[0], 'row')}, it holds {stored[0]}"
+            if asked[0] != stored[0]
             else "rows of other ids, or in another order"
         )
         raise InputError(f"{folder}: got {what}; give the input it was made from, or a new folder")

@@ -1,4 +1,4 @@
-"""What a feature set says of itself: its spaces, its ids, its manifest."""
+"""The files of a feature set besides its arrays: manifest, ids, classes and labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "feature_set.json"
 FORMAT_VERSION = 1
-# Halves of characters, which stand for the bytes of a file's name that are no UTF-8.
+# Rows as (start, stop).
 RANGE = [int]
-# What a set says of one space: the command that reads a fact relies on its kind.
+# The facts of one space: the command that reads one relies on its kind.
 SPACE_FACTS = {
     "complete?": [RANGE],
     "dim?": int,
@@ -42,7 +42,7 @@ SPACE_FACTS = {
     "notes?": [str],
 }
 BAD = [{"id": str, "reason": str}]
-# What stands in the manifest, and in the journal of one of several writers.
+# The manifest, and the journal of one of several writers.
 SHAPE = {
     "format_version?": int,
     "rows?": int,
@@ -53,25 +53,18 @@ SHAPE = {
     "left_out?": BAD,
     "renames?": [str],
 }
+# Surrogates, which represent the bytes of a file's name that are no UTF-8.
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
 class SpaceRecord:
-    """What a feature set says of one space.
+    """The facts about one space of a feature set.
 
-    Parameters
-    ----------
-    name, dim
-        The space.
-    dtype
-        How its features are stored.
-    head
-        Its classifier, or None.
-    facts
-        What is known of where it came from: `encoder`, `fingerprint`, `weights_sha256`,
-        `preprocessing`, `parameters`, `reported_top1`, `paper_top1`, `precision`, `crop`.
+    `dtype` is the type in which its features are stored. `facts` are about its origin: `encoder`,
+    `fingerprint`, `weights_sha256`, `preprocessing`, `parameters`, `reported_top1`, `paper_top1`,
+    `precision`, `crop`.
     """
 
     name: str
@@ -87,16 +80,10 @@ class SpaceRecord:
 
 
 def check_same(folder: Path, record: SpaceRecord, stored: Mapping[str, Any]) -> None:
-    """Raise when a space of a set is not the one that a record describes.
-
-    Raises
-    ------
-    InputError
-        Naming what differs.
-    """
-    got = {"dim": record.dim, "dtype": record.dtype}
-    got["fingerprint"] = record.facts.get("fingerprint")
-    for key, value in got.items():
+    """Raise InputError when a set's space of this name has other facts, or another head."""
+    described = {"dim": record.dim, "dtype": record.dtype}
+    described["fingerprint"] = record.facts.get("fingerprint")
+    for key, value in described.items():
         if stored.get(key) != value:
             raise InputError(
                 f"{folder}: space {record.name} has {key} {stored.get(key)}, got {value}; "
@@ -113,20 +100,14 @@ def check_same(folder: Path, record: SpaceRecord, stored: Mapping[str, Any]) -> 
 
 
 def left_out(folder: Path) -> list[str]:
-    """Return the ids of the images that were left out of a set, in order; none where there is none.
-
-    Raises
-    ------
-    InputError, FileFormatError
-        When the folder's manifest is none of this version.
-    """
+    """Return the ids of the images that were left out of a set, in order."""
     if not (folder / MANIFEST).exists():
         return []
     return [entry["id"] for entry in read_manifest(folder / MANIFEST).get("left_out", ())]
 
 
 def is_line(value: str) -> bool:
-    """Return whether a value is text that can stand on a line; the name of a file may be neither."""
+    """Return whether text can be a line of a file; the name of a file may not be."""
     # What str.splitlines cuts at, readers may cut at too.
     return value.splitlines() == [value] and not _NO_TEXT.search(value)
 
@@ -134,10 +115,7 @@ def is_line(value: str) -> bool:
 def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
     """Return the bytes of ids.txt.
 
-    Raises
-    ------
-    InputError
-        When there are not n ids, one repeats, is empty, or cannot stand on a line.
+    InputError when there are not n ids, one repeats, is empty, or cannot be a line.
     """
     if len(ids) != n:
         raise InputError(f"{path}: got {counted(len(ids), 'id')}, expected {n}, one a row")
@@ -152,15 +130,7 @@ def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return a manifest that this version can go on with.
-
-    Raises
-    ------
-    InputError
-        When it is none.
-    FileFormatError
-        When it cannot be read as JSON.
-    """
+    """Return a manifest that this version can continue; InputError for any other."""
     manifest = read_json(path)
     if isinstance(manifest, dict) and "spaces" in manifest:
         require_shape(manifest, SHAPE, path)
@@ -173,22 +143,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def place_once(temporary: Path, path: Path) -> bool:
-    """Give a file its name unless another process was first; say whether it was this one.
+    """Move a file to a name, unless another process was first; return whether this one did.
 
-    Parameters
-    ----------
-    temporary
-        The file, whole, in the same folder; gone afterwards.
-    path
-        Its name.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written.
+    The whole temporary file is in the same folder; it is removed in either case.
     """
     try:
-        # Unlike a rename, a link fails where the name is taken, on network file systems too.
+        # Unlike a rename, a link fails where the name exists, on network file systems too.
         os.link(temporary, path)
     except FileExistsError:
         return False
@@ -200,13 +160,7 @@ def place_once(temporary: Path, path: Path) -> bool:
 
 
 def create_once(path: Path, data: bytes) -> bool:
-    """Write a whole file unless it is there; say whether this process did.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written.
-    """
+    """Write a whole file unless it exists; return whether this process did."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
         with os.fdopen(handle, "wb") as file:
@@ -219,32 +173,29 @@ def create_once(path: Path, data: bytes) -> bool:
 
 
 def write_ids(folder: Path, text: bytes | None) -> None:
-    """Write ids.txt, where there are ids."""
+    """Write ids.txt if there are ids."""
     _write_changed(folder / "ids.txt", text)
 
 
 def write_classes(folder: Path, classes: Sequence[str] | None) -> None:
-    """Write classes.txt, where there are classes, one a line."""
+    """Write classes.txt, one class a line, if there are classes."""
     if classes is not None:
         _write_changed(folder / "classes.txt", "".join(f"{name}\n" for name in classes).encode())
 
 
 def write_labels(folder: Path, labels: Any, n: int) -> None:
-    """Write labels.npy, where there are labels.
+    """Write labels.npy, if there are labels.
 
-    Raises
-    ------
-    InputError
-        When they are no n integers, or not those that the folder holds.
+    InputError when they are not n integers, or differ from those that the folder holds.
     """
     if labels is None:
         return
-    file, given = folder / "labels.npy", to_numpy(labels)
-    if given.shape != (n,) or given.dtype.kind not in "iu":
+    file, array = folder / "labels.npy", to_numpy(labels)
+    if array.shape != (n,) or array.dtype.kind not in "iu":
         raise InputError(
-            f"{folder}: got labels {given.dtype} {given.shape}, expected integers ({n},)"
+            f"{folder}: got labels {array.dtype} {array.shape}, expected integers ({n},)"
         )
-    values = given.astype(np.int64)
+    values = array.astype(np.int64)
     if not file.exists():
         with atomic_path(file) as temporary:
             np.save(temporary, values, allow_pickle=False)

@@ -1,8 +1,8 @@
-"""Writing a feature set so that a killed run goes on where it stood.
+"""Writing a feature set so that a killed run continues where it stopped.
 
 Each space's file has its final size from the start. Rows are written in disjoint ranges, and a
-range is marked complete, in feature_set.json or in the journal of whoever fills a part of the rows,
-only after its bytes are on disk.
+range is marked complete, in feature_set.json or in the journal of a process that fills a part of
+the rows, only after its bytes are on disk.
 """
 
 from __future__ import annotations
@@ -36,33 +36,14 @@ if TYPE_CHECKING:
 
 
 class FeatureSetWriter:
-    """Makes a feature set, or opens one that `FeatureSetWriter` made and goes on with it.
+    """Makes a feature set of n rows, or continues one that `FeatureSetWriter` made.
 
-    Use it as a context manager; leaving the block commits what was written.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    n
-        Number of rows.
-    ids
-        n row ids, or None.
-    labels
-        (n,) integers, or None.
-    classes
-        Names of the classes, or None.
-    source
-        What the rows came from, for example {"path": …, "kind": …}.
-    fill
-        (start, stop): only these rows are written, while other processes may fill other rows of the
-        same set; the next writer without it takes in what they did. All rows when omitted.
-
-    Raises
-    ------
-    InputError
-        When the folder holds other arrays or other rows, ids repeat or cannot stand on a line,
-        another process is writing there or to these rows, or it cannot be written.
+    Use it as a context manager; leaving the block commits what was written. `ids` are n texts,
+    `labels` (n,) integers, `classes` names, each or None; `source` is what the rows came from, such
+    as {"path": …, "kind": …}. With `fill`, (start, stop), only these rows are written while other
+    processes may fill other rows of the same set; the next writer without it merges what they did.
+    InputError when the folder holds other arrays or rows, ids repeat or cannot be lines, another
+    process is writing there or to these rows, or it cannot be written.
     """
 
     def __init__(
@@ -99,24 +80,16 @@ class FeatureSetWriter:
         self._left = False
 
     def add_space(self, record: SpaceRecord) -> None:
-        """Make room for a space, or go on with the one of this name.
+        """Allocate a space, or continue the one of this name.
 
-        Parameters
-        ----------
-        record
-            The space.
-
-        Raises
-        ------
-        InputError
-            When a space of this name came from another encoder, head or dtype, or the disk has no
-            room for it.
+        InputError when the existing one came from another encoder, head or dtype, or the disk is
+        full.
         """
         name = record.name
         file = self.path / f"{name}.npy"
         if name in self._files:
             raise InputError(f"space {name} stands twice; give another with name=NAME")
-        # Asked before the ledger: who makes an array lists it before.
+        # Checked before the ledger: an array is listed before it is made.
         exists = file.exists()
         stored = self._ledger.facts(name)
         if stored is not None:
@@ -130,32 +103,20 @@ class FeatureSetWriter:
         if exists:
             self._ledger.adopt(name, facts)
         else:
-            made = make_array(self._ledger.make(file), (self.n, record.dim), record.dtype)
-            self._ledger.place(name, facts, made, file)
+            array = make_array(self._ledger.make(file), (self.n, record.dim), record.dtype)
+            self._ledger.place(name, facts, array, file)
         self._files[name] = RowFile(file, self.n, record.dim, record.dtype)
         self._written[name] = RowRanges()
 
     def missing(self, name: str) -> list[tuple[int, int]]:
-        """Return the ranges of rows of a space that are not complete and this writer may write."""
+        """Return the ranges of a space that are not complete and that this writer may write."""
         return self._ledger.missing(name)
 
     def write(self, name: str, start: int, features: Any) -> None:
-        """Write rows of a space; they count only after `commit`.
+        """Write (k, d) rows of a space from row `start` on; they count only after `commit`.
 
-        Parameters
-        ----------
-        name
-            The space.
-        start
-            Row of the first.
-        features
-            (k, d) floating-point array.
-
-        Raises
-        ------
-        InputError
-            When they have another shape, hold NaN or infinities, are too large for the dtype, or
-            cannot be written.
+        InputError when they have another shape, hold NaN or infinities, or are too large for the
+        dtype.
         """
         file, values = self._files[name], to_numpy(features)
         if values.ndim != 2 or values.shape[1] != file.dim or start + len(values) > self.n:
@@ -178,16 +139,13 @@ class FeatureSetWriter:
             del self._bad[row]
 
     def mark_bad(self, row: int, reason: str) -> None:
-        """Note that a row cannot be extracted, and why; on disk after `commit`, gone when written."""
+        """Note why a row cannot be extracted; on disk after `commit`, removed if written."""
         self._bad[row] = reason
 
     def commit(self) -> None:
-        """Bring what was written to disk, then mark its rows complete.
+        """Write all rows to disk, then mark them complete.
 
-        Raises
-        ------
-        InputError
-            When the disk is full or fails; rows marked before stay.
+        InputError when the disk is full or fails; rows marked before remain.
         """
         if self._left:
             return
@@ -200,21 +158,13 @@ class FeatureSetWriter:
             self._written[name] = RowRanges()
 
     def leave_out(self, rows: Sequence[int]) -> None:
-        """Commit, then leave bad rows out of every space of the set; nothing can be written after.
+        """Commit, then leave rows marked bad out of every space; nothing can be written afterwards.
 
-        Parameters
-        ----------
-        rows
-            Rows that were marked bad.
-
-        Raises
-        ------
-        InputError
-            When no row would be left, or the disk is full.
+        InputError when no row would remain, or the disk is full.
         """
         self.commit()
         self._close_files()
-        # What this writer knows of the set is past from here on, even where the disk fails.
+        # From here on this writer's facts of the set are outdated, even where the disk fails.
         self._left = True
         compact(
             self.path, self._ledger.manifest, self._ids or (), {row: self._bad[row] for row in rows}
@@ -222,7 +172,7 @@ class FeatureSetWriter:
         self.n -= len(rows)
 
     def _known_bad(self) -> dict[int, str]:
-        """Return what is listed as bad and still lacks, by row."""
+        """Return the reasons of rows listed as bad that are still absent, by row."""
         reasons = {entry["id"]: entry["reason"] for entry in self._ledger.bad}
         if not reasons:
             return {}
@@ -240,7 +190,7 @@ class FeatureSetWriter:
         self._files, self._written = {}, {}
 
     def close(self) -> None:
-        """Commit and let go of the folder."""
+        """Commit and release the folder."""
         try:
             self.commit()
         finally:
@@ -263,25 +213,10 @@ def write_feature_set(
     heads: Mapping[str, Head] | None = None,
     dtype: str = "float32",
 ) -> None:
-    """Write whole arrays as a feature set.
+    """Write whole arrays, (n, d) by space, as a feature set, stored in `dtype`.
 
-    Parameters
-    ----------
-    path
-        The folder, made when absent.
-    features
-        (n, d) arrays by space.
-    ids, labels
-        As in `FeatureSetWriter`.
-    heads
-        Classifiers by space.
-    dtype
-        How to store the features.
-
-    Raises
-    ------
-    InputError
-        When there is no space, or `FeatureSetWriter` would raise one.
+    `ids` and `labels` are as in `FeatureSetWriter`, `heads` classifiers by space. Everything is
+    checked before anything is written.
     """
     heads = heads or {}
     arrays = {name: as_features(value, name=f"space {name}") for name, value in features.items()}

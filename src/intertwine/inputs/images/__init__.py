@@ -1,1 +1,1 @@
-"""Image files: which there are, and their pixels."""
+"""Images: which there are, and their pixels."""

@@ -1,4 +1,4 @@
-"""From image files to RGB pixels of the size a network reads."""
+"""From image files to RGB pixels of the size that a network reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Pillow's own limit: a quarter of a gigabyte of RGB.
 MAX_PIXELS = 89_478_485
-# All that is ever opened, by content, whatever a file is called: Pillow would start Ghostscript for
+# All that is ever opened, by content and not by name: Pillow would start Ghostscript for
 # EPS, and knows dozens of formats more.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _TOO_LARGE = f"has more than {MAX_PIXELS} pixels"
@@ -42,14 +42,7 @@ _TURNS = {
 class UnreadableImageError(InputError):
     """One image that cannot be read; the others may be.
 
-    Parameters
-    ----------
-    name
-        What to call it.
-    reason
-        What is wrong with it, the same words for the same bytes wherever they lie.
-    advice
-        What to do.
+    `reason` has the same words for the same bytes wherever they are; `advice` is what to do.
     """
 
     def __init__(self, name: str, reason: str, advice: str = "repair it or leave it out") -> None:
@@ -58,31 +51,13 @@ class UnreadableImageError(InputError):
 
 
 def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> Image:
-    """Read an image file as RGB.
+    """Read an image file, or a binary file of its bytes, as a Pillow image in mode RGB.
 
-    Transparency is dropped, of an animation the first frame is taken, and the orientation a
-    camera recorded is not applied, as in the usual ImageNet pipelines (`upright` applies it). What is in the file says
-    which of `FORMATS` it is, not its name; no other is opened.
-
-    Parameters
-    ----------
-    source
-        The file, or its bytes as a file that is open for reading.
-    name
-        What to call it in an error; the file's path when omitted.
-
-    Returns
-    -------
-    image
-        A Pillow image in mode RGB.
-
-    Raises
-    ------
-    UnreadableImageError
-        When it is missing or cut short, no image, has more than 89 million pixels, or more than
-        eight bits a channel.
-    MissingExtraError
-        When Pillow is not installed.
+    Transparency is dropped, of an animation the first frame is read, and the orientation that a
+    camera recorded is not applied, as in the usual ImageNet pipelines (`upright` applies it). The
+    content of the file, not its name, decides which of `FORMATS` it is; no other is opened. `name`
+    is used in errors, the path when omitted. UnreadableImageError when it is missing, cut short or
+    no image, has more than 89 million pixels, or more than eight bits a channel.
     """
     pillow = import_extra("PIL.Image", "onnx")
     name = name or str(source)
@@ -96,7 +71,7 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        # Pillow's readers raise whatever they met in broken bytes.
+        # Pillow's readers raise errors of any kind over broken bytes.
         known = not isinstance(error, pillow.UnidentifiedImageError)
         reason = (getattr(error, "strerror", None) or str(error)) if known else "of no known format"
         advice = "repair it or leave it out" if known else f"expected {', '.join(FORMATS)}"
@@ -105,20 +80,20 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Return those of the formats that this Pillow reads."""
+    """Return the formats that this Pillow reads."""
     pillow = import_extra("PIL.Image", "onnx")
     pillow.init()
     return tuple(name for name in FORMATS if name in pillow.OPEN)
 
 
 def _check_kind(source: str | os.PathLike[str] | BinaryIO, name: str) -> None:
-    """Raise for a pipe or a device, which may never end."""
+    """Raise UnreadableImageError for a pipe or a device, which may never end."""
     if isinstance(source, IOBase):
         return
     try:
         mode = os.stat(source).st_mode  # type: ignore[arg-type]  # noqa: PTH116
     except OSError:
-        # Pillow says what is wrong with it.
+        # Pillow reports what is wrong with it.
         return
     if not S_ISREG(mode) and not S_ISDIR(mode):
         raise UnreadableImageError(name, "not a readable image (no regular file)")
@@ -153,12 +128,12 @@ def _orientation(image: Image) -> int:
 
 
 def is_turned(image: Image) -> bool:
-    """Whether a decoded image's pixels are not upright, by what its camera recorded."""
+    """Return whether a decoded image is not upright, by what its camera recorded."""
     return bool(image.info.get(_TURN, 1) != 1)
 
 
 def upright(image: Image) -> Image:
-    """Return a decoded image turned as its camera recorded that it should be seen."""
+    """Return a decoded image turned as its camera recorded."""
     if not is_turned(image):
         return image
     transpose = import_extra("PIL.Image", "onnx").Transpose
@@ -171,24 +146,11 @@ def resize(
     shorter: int | None = None,
     interpolation: str = "bilinear",
 ) -> Array:
-    """Return an image's pixels at a size, antialiased unless `nearest`.
+    """Return a Pillow RGB image's pixels at a size (h, w), (h, w, 3) uint8.
 
-    Parameters
-    ----------
-    image
-        A Pillow image in mode RGB.
-    size
-        Height and width in pixels.
-    shorter
-        When given, the shorter side is resized to it and the centre cut out; otherwise the whole
-        image is squashed into the size.
-    interpolation
-        `bilinear`, `bicubic`, `lanczos` or `nearest`.
-
-    Returns
-    -------
-    pixels
-        (h, w, 3) uint8, RGB.
+    The shorter side is resized to `shorter` and the centre cut out; when None the whole image is
+    squashed into the size. `interpolation` is `bilinear`, `bicubic` or `lanczos`, all antialiased,
+    or `nearest`.
     """
     method = import_extra("PIL.Image", "onnx").Resampling[interpolation.upper()]
     height, width = size

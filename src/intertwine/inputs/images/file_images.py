@@ -1,4 +1,4 @@
-"""Images that are files: of a folder, or listed in a manifest."""
+"""Images that are files: in a folder, or listed in a manifest or table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OTHER_SUFFIXES = (
     " .wdp .wmf .xbm .xcf .xpm"
 )
 OTHER_SUFFIXES = frozenset(_OTHER_SUFFIXES.split())
-# Links to folders inside one another: more are taken for a maze.
+# Links to folders nested deeper than this are refused.
 MAX_LINKS = 5
 # Names that a note lists.
 SHOWN = 3
@@ -50,22 +50,10 @@ TYPES = ("text", "bytes", "image")
 
 @dataclass
 class FileImages:
-    """Image files; see `intertwine.inputs.images.listing.ImageSource`.
+    """Image files; an `ImageSource`.
 
-    Parameters
-    ----------
-    kind
-        `folder`, `class-folders`, `labels` or `manifest`.
-    root
-        The folder that ids are relative to.
-    ids
-        One an image: its path relative to the root, with `/`.
-    labels
-        (n,) int64, or None.
-    classes
-        Names of the classes, where folders name them.
-    notes
-        What is doubtful about the list.
+    `kind` is `folder`, `class-folders`, `labels` or `manifest`; `ids` are paths relative to `root`,
+    with `/`; `notes` what is doubtful about the list.
     """
 
     kind: str
@@ -80,28 +68,17 @@ class FileImages:
         return self.root / self.ids[place]
 
     def name(self, place: int) -> str:
-        """Return what to call an image in an error."""
+        """Return the name of an image for an error."""
         return str(self.open(place))
 
 
 class TableImages:
-    """The images of a table; see `intertwine.inputs.images.listing.ImageSource`.
+    """The images of a table; an `ImageSource`.
 
-    Ids are those of the id column; else the paths where a column of text names files, and the row
-    numbers where the table holds the images themselves.
-
-    Parameters
-    ----------
-    table
-        The table. Paths in it are relative to its folder.
-    columns
-        Which columns to read.
-
-    Raises
-    ------
-    InputError
-        When a column is not there or holds something else, a cell names no file, an id stands
-        twice or not on one line, or a label is unfit.
+    Ids are those of the id column; else the paths where a column of text names files, relative to
+    the table's folder, and row numbers where the table holds the images themselves. InputError when
+    a column is absent or holds something else, a cell names no file, an id repeats or is not on one
+    line, or a label is unfit.
     """
 
     notes: tuple[str, ...] = ()
@@ -123,12 +100,7 @@ class TableImages:
     def open(self, place: int) -> Path | BytesIO:
         """Return an image's file, or its bytes.
 
-        Raises
-        ------
-        UnreadableImageError
-            When its cell is empty.
-        InputError
-            When the table cannot be read there.
+        UnreadableImageError when its cell is empty; InputError when the table cannot be read there.
         """
         if self._paths is not None:
             return self._root / self._paths[place]
@@ -137,7 +109,7 @@ class TableImages:
         return BytesIO(data) if data else self._root / self._path(path, place)
 
     def name(self, place: int) -> str:
-        """Return what to call an image in an error."""
+        """Return the name of an image for an error."""
         if self._paths is not None:
             return str(self._root / self._paths[place])
         return self._table.where(place)
@@ -151,17 +123,8 @@ class TableImages:
 def walk(path: Path) -> FileImages:
     """List all images below a folder, sorted; folders right below it may be their classes.
 
-    What is hidden is passed over, folders included; links are followed.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        When it holds no image, or a folder in it cannot be read.
+    Hidden files and folders are skipped; links are followed. InputError when there is no image, or
+    a folder in it cannot be read.
     """
     root = absolute(path)
     broken: list[str] = []
@@ -172,27 +135,18 @@ def walk(path: Path) -> FileImages:
             f"{path}: holds no image, expected files ending in {_found_instead(files)}"
         )
     notes = _other_images(path, files) + _broken_links(path, broken)
-    found = class_folders(path, ids)
-    if found.labels is None:
-        return FileImages("folder", root, ids, None, notes=notes + found.notes)
-    notes += _without_images(root, found.folders)
-    return FileImages("class-folders", root, ids, found.labels, found.classes, notes)
+    classes = class_folders(path, ids)
+    if classes.labels is None:
+        return FileImages("folder", root, ids, None, notes=notes + classes.notes)
+    notes += _without_images(root, classes.folders)
+    return FileImages("class-folders", root, ids, classes.labels, classes.classes, notes)
 
 
 def read_manifest(manifest: Path, kind: str) -> FileImages:
     """List the images of a text file of lines `file label`, files relative to its own folder.
 
-    Parameters
-    ----------
-    manifest
-        The file. That an image is missing is found out when it is read.
-    kind
-        What to call the list.
-
-    Raises
-    ------
-    InputError
-        When it is no text, lists no image, a line is not `file label`, or a file is listed twice.
+    A missing image is noticed only when it is read. InputError when the file is no text, lists no
+    image, has another line, or lists a file twice.
     """
     require_ordinary(manifest)
     try:
@@ -219,7 +173,7 @@ def read_manifest(manifest: Path, kind: str) -> FileImages:
 
 
 class ClassFolders(NamedTuple):
-    """Folders as classes: labels and names of the classes, or None; the folders; what is doubtful."""
+    """Folders as classes: labels and their names, or None; the folders; what is doubtful."""
 
     labels: Array | None
     classes: list[str] | None
@@ -228,20 +182,10 @@ class ClassFolders(NamedTuple):
 
 
 def class_folders(path: Path, ids: Sequence[str]) -> ClassFolders:
-    """Return the folders of some images as their classes, when they are laid out so.
+    """Return the folders of some images as their classes, if they are laid out so.
 
-    Parameters
-    ----------
-    path
-        Where the images are, for a note.
-    ids
-        (n,) paths of the images below it, with `/`.
-
-    Returns
-    -------
-    found
-        Labels in the sorted order of the folders, when each image lies in one of two or more folders
-        right below the path; a note where only some do.
+    They are when each image, an id with `/`, is in one of two or more folders right below the path;
+    labels are in the sorted order of the folders. If only some are, there is a note.
     """
     tops = [name.split("/")[0] for name in ids]
     folders = sorted(set(tops))
@@ -249,18 +193,18 @@ def class_folders(path: Path, ids: Sequence[str]) -> ClassFolders:
     if len(folders) < 2 or strays:
         return ClassFolders(None, None, [], _given_up(path, ids, strays))
     number = {name: label for label, name in enumerate(folders)}
-    # Images in a folder whose name is no text have no ids either; extraction says so.
+    # Images in a folder whose name is no text have no ids either; extraction reports that.
     shown = [name if is_line(name) else shown_path(name) for name in folders]
     return ClassFolders(np.array([number[top] for top in tops], np.int64), shown, folders, ())
 
 
 def relative(name: str) -> str:
-    """Return a path as text of one form, so that `./a.png` and `a.png` are one file."""
+    """Return a path as text in one form, so that `./a.png` and `a.png` are one file."""
     return PurePath(os.path.normpath(name.strip())).as_posix()
 
 
 def _parse_line(line: str, where: str) -> tuple[str, int]:
-    # The file's name may hold blanks, the label may not.
+    # The file's name may contain blanks, the label may not.
     name, label = [*line.rsplit(maxsplit=1), "", ""][:2]
     if not label.isdecimal() or len(label) > 9:
         raise InputError(f"{where}: got {line.strip()!r}, expected `file label` with a label ≥ 0")
@@ -276,7 +220,7 @@ def _files(root: Path, broken: list[str]) -> Iterator[str]:
 
     Links that lead nowhere and are not called images are added to `broken`.
     """
-    # A folder, the real folders that it lies in and is, and the links on the way to it.
+    # A folder, the real paths of its parents and itself, and the links on the way to it.
     waiting: list[tuple[str, tuple[str, ...], int]] = [("", (os.path.realpath(root),), 0)]
     while waiting:
         inner, above, links = waiting.pop()
@@ -287,17 +231,17 @@ def _files(root: Path, broken: list[str]) -> Iterator[str]:
                 if entry.is_symlink() and _suffix(name) not in SUFFIXES and _leads_nowhere(entry):
                     broken.append(name)
                 continue
-            own, links_here = f"{above[-1]}/{entry.name}", links
+            real, links_here = f"{above[-1]}/{entry.name}", links
             if entry.is_symlink():
-                own, links_here = os.path.realpath(entry.path), links + 1
+                real, links_here = os.path.realpath(entry.path), links + 1
             if links_here > MAX_LINKS:
                 raise InputError(
                     f"{shown_path(entry.path)}: a link inside {MAX_LINKS} others; take links to "
                     "folders that hold such links away"
                 )
-            # A link back to where it lies holds nothing new.
-            if own not in above:
-                waiting.append((f"{name}/", (*above, own), links_here))
+            # A link back to one of its parents holds nothing new.
+            if real not in above:
+                waiting.append((f"{name}/", (*above, real), links_here))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -315,7 +259,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # Links in a circle; what is wrong is said when it is read.
+        # Links in a circle; reading reports what is wrong.
         return False
 
 
@@ -324,15 +268,15 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
 
 
 def _found_instead(files: Sequence[str]) -> str:
-    """Return what files were expected to end in, and what those that are there end in."""
-    found = Counter(_suffix(name) or "no ending" for name in files).most_common(SHOWN)
-    shown = ", ".join(f"{ending} ({count})" for ending, count in found)
+    """Return the expected endings of files, and those of the files found instead."""
+    endings = Counter(_suffix(name) or "no ending" for name in files).most_common(SHOWN)
+    shown = ", ".join(f"{ending} ({count})" for ending, count in endings)
     hint = f"; got {counted(len(files), 'other file')}: {shown}" if files else ""
     return " ".join(SUFFIXES) + hint
 
 
 def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
-    """Return a note about images of formats that are not read, if there are any."""
+    """Return a note about images of unsupported formats, if there are any."""
     others = [name for name in files if _suffix(name) in OTHER_SUFFIXES]
     if not others:
         return ()
@@ -345,7 +289,7 @@ def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
 
 
 def _broken_links(path: Path, broken: Sequence[str]) -> tuple[str, ...]:
-    """Return a note about links that may stand for a folder of images that is gone, if any."""
+    """Return a note about links that may stand for a removed folder of images, if any."""
     if not broken:
         return ()
     more = f", as do {len(broken) - 1} more" if len(broken) > 1 else ""
@@ -357,7 +301,7 @@ def _broken_links(path: Path, broken: Sequence[str]) -> tuple[str, ...]:
 
 
 def _given_up(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[str, ...]:
-    """Return a note about the images because of which folders are not taken for classes, if any."""
+    """Return a note on the images because of which folders are not classes, if any."""
     folders = sorted({name.split("/")[0] for name in ids if name.count("/") == 1})
     if len(folders) < 2:
         return ()
@@ -372,7 +316,7 @@ def _given_up(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[st
 
 
 def _without_images(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
-    """Return a note about folders beside the classes that hold no image, if there are any."""
+    """Return a note about folders next to the classes that hold no image, if any."""
     known = set(folders)
     there = [entry for entry in _entries(root) if _is_folder(entry) and not entry.is_symlink()]
     empty = sorted(entry.name for entry in there if entry.name not in known)

@@ -1,7 +1,7 @@
-"""Which row shows an image that a list names, where lists write ids in their own way.
+"""The row of an image that a list names, where lists write ids in their own ways.
 
-A whole id comes first. Where it is absent, an id may lack the folders or the extension that the
-other side writes, but never contradict them: `X` and `lfw/X.jpg` are one image, `a/X` and `b/X` two.
+A whole id comes first. If it is absent, an id may lack the folders or the extension that the other
+side writes, but never contradict them: `X` and `lfw/X.jpg` are one image, `a/X` and `b/X` two.
 """
 
 from __future__ import annotations
@@ -51,20 +51,14 @@ def split_id(name: str) -> tuple[Parts, str]:
 
 
 def is_one_image(first: str, second: str) -> bool:
-    """Whether two ids may name one image: neither contradicts the other."""
+    """Return whether two ids may name one image: neither contradicts the other."""
     (one, ending), (other, another) = split_id(first), split_id(second)
     length = min(len(one), len(other))
     return one[-length:] == other[-length:] and (ending == another or not (ending and another))
 
 
 class ImageIds:
-    """The ids of a set's rows, found by whole ids and by what other lists make of them.
-
-    Parameters
-    ----------
-    ids
-        (n,) the id of each row.
-    """
+    """The ids of a set's rows, found by whole ids or as other lists write them."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.ids = list(ids)
@@ -92,27 +86,24 @@ class ImageIds:
         return {name: [self._whole[name]] if name in self._whole else [] for name in names}
 
     def like(self, name: str) -> str:
-        """Return an id of the set, of the same name in another folder where there is one."""
+        """Return an id of the set with the same name in another folder, if there is one."""
         last = split_id(name)[0][-1:]
         rows = self._by_ending.get(last) or self._by_parts.get(last) or [0]
         return self.ids[rows[0]]
 
     def find(self, names: Iterable[str]) -> dict[str, list[int]]:
-        """Return the rows that each name may mean: none where it is absent, several if unclear.
+        """Return the rows that each name, as a list writes it, may mean.
 
-        Parameters
-        ----------
-        names
-            Ids as a list writes them.
+        None where it is absent, several where it is ambiguous.
         """
-        found = self.find_whole(names)
-        rest = {name: split_id(name)[0] for name, rows in found.items() if not rows}
+        rows_of = self.find_whole(names)
+        rest = {name: split_id(name)[0] for name, rows in rows_of.items() if not rows}
         if not rest:
-            return found
+            return rows_of
         same = {name: self._by_parts.get(parts, []) for name, parts in rest.items()}
         # Where some ids agree, folders and all, the folders of the others mean something too.
-        agree = any(rows and len(split_id(name)[0]) > 1 for name, rows in (found | same).items())
-        return found | {
+        agree = any(rows and len(split_id(name)[0]) > 1 for name, rows in (rows_of | same).items())
+        return rows_of | {
             name: same[name] or self._longer_or_shorter(parts, longer_only=agree)
             for name, parts in rest.items()
         }
@@ -124,11 +115,11 @@ class ImageIds:
         return rows
 
     def find_below_roots(self, names: Iterable[str]) -> dict[str, list[int]]:
-        """Return what `find` does with the folders dropped that all ids of a side begin with."""
+        """Return what `find` does, without the folders that all ids of a side begin with."""
         parts = {name: split_id(name)[0] for name in names}
         mine, theirs = (_root(all_parts) for all_parts in (self._parts, parts.values()))
-        below = _rows_by((own[mine:], row) for row, own in enumerate(self._parts))
-        return {name: below.get(own[theirs:], []) for name, own in parts.items()}
+        below = _rows_by((folders[mine:], row) for row, folders in enumerate(self._parts))
+        return {name: below.get(folders[theirs:], []) for name, folders in parts.items()}
 
 
 def _rows_by(pairs: Iterable[tuple[Parts, int]]) -> dict[Parts, list[int]]:
@@ -140,5 +131,5 @@ def _rows_by(pairs: Iterable[tuple[Parts, int]]) -> dict[Parts, list[int]]:
 
 def _root(parts: Iterable[Parts]) -> int:
     """Return how many leading folders all ids share."""
-    levels = zip(*(own[:-1] for own in parts), strict=False)
+    levels = zip(*(pieces[:-1] for pieces in parts), strict=False)
     return sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))

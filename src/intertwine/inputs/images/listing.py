@@ -1,4 +1,4 @@
-"""Which images there are, in a fixed order, whatever they lie in."""
+"""The images of an input, in a fixed order: files, or what tables and tars hold."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ImageSource(Protocol):
         ...
 
     def name(self, place: int) -> str:
-        """Return what to call an image in an error."""
+        """Return the name of an image for an error."""
         ...
 
 
@@ -51,12 +51,8 @@ class ImageList(RowList):
     """Images in a fixed order; `kind` is one of these.
 
     `folder`, `class-folders`, `labels` (a folder with labels.txt), `manifest`, `table`,
-    `webdataset` or `datasets`. See `intertwine.inputs.rows.RowList` for what else it holds.
-
-    Parameters
-    ----------
-    source
-        What opens them.
+    `webdataset` or `datasets`. `source` opens them; for the rest see
+    `intertwine.inputs.rows.RowList`.
     """
 
     source: ImageSource
@@ -64,48 +60,33 @@ class ImageList(RowList):
     def open(self, row: int) -> Path | BytesIO:
         """Return what `decode` reads: an image's file, which may be missing, or its bytes.
 
-        Raises
-        ------
-        InputError
-            When it cannot be read out of a table or tar; an `UnreadableImageError` when its tar is
-            cut or gone, or its cell is empty.
+        InputError when it cannot be read from a table or tar; an `UnreadableImageError` when its
+        tar is cut or has disappeared, or its cell is empty.
         """
         return self.source.open(int(self.places[row]))
 
     def name(self, row: int) -> str:
-        """Return what to call an image in an error, such as `shard.tar: 0001.jpg`."""
+        """Return the name of an image for an error, such as `shard.tar: 0001.jpg`."""
         return self.source.name(int(self.places[row]))
 
 
 def list_images(path: str | os.PathLike[str], *, columns: Columns | None = None) -> ImageList:
     """List the images of a folder, manifest, table, tar or saved dataset.
 
-    A folder with `labels.txt` (lines `file label`) is what that file says, in its order. A folder
+    A folder with `labels.txt` (lines `file label`) is what that file lists, in its order. A folder
     of nothing but `.parquet` or `.tar` files is one table or WebDataset, and one that
     `Dataset.save_to_disk` wrote is that dataset. In any other folder all images below it count,
-    sorted, those behind links too and hidden ones not; when each lies in one of two or more folders
-    right below it, these are the classes, numbered in sorted order, and when only some do, a note
-    says so. A `.csv` or `.parquet` file is a table of paths, or of images'
-    bytes; a `.tar` file, or several as `shards-{000..012}.tar`, a WebDataset, whose folders are its
-    classes likewise where it has no labels. Any other file is a manifest: lines `file label`. Paths are relative to the folder of the file that names them.
+    sorted, also those behind links but not hidden ones; when each is in one of two or more folders
+    right below it, these are the classes, numbered in sorted order, and when only some are, a note
+    says so. A `.csv` or `.parquet` file is a table of paths, or of images' bytes; a `.tar` file, or
+    several as `shards-{000..012}.tar`, a WebDataset, whose folders are its classes in the same way
+    where it has no labels. Any other file is a manifest: lines `file label`. Paths are relative to
+    the folder of the file that names them.
 
-    Parameters
-    ----------
-    path
-        Where they are.
-    columns
-        Which columns of a table to read. Of a WebDataset, `content` is the ending of the images
-        and `label` that of the labels, or their key in `.json`.
-
-    Raises
-    ------
-    InputError
-        When there is nothing there, no image, or what is there cannot be listed: a line that is
-        not `file label`, an image listed twice, a column that is not there, an unfit id or label.
-    FileFormatError
-        When a table or tar is damaged.
-    MissingExtraError
-        When the library that reads a table is not installed.
+    `columns` selects columns of a table; of a WebDataset, `content` is the ending of the images and
+    `label` that of the labels, or their key in `.json`. InputError when there is no image, or the
+    input cannot be listed: a line that is not `file label`, an image listed twice, an absent
+    column, an unfit id or label.
     """
     path = Path(path)
     source = _source(path, columns or Columns())

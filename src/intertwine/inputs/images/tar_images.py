@@ -1,4 +1,4 @@
-"""The images of WebDataset tars: files of one name up to its first dot are one sample."""
+"""The images of WebDataset tars: files with one name up to its first dot are one sample."""
 
 from __future__ import annotations
 
@@ -47,27 +47,14 @@ _NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)
 
 
 class TarImages:
-    """The images of tars, read where they lie; see `intertwine.inputs.images.listing.ImageSource`.
+    """The images of tars, in order, read in place; an `ImageSource`.
 
-    Ids are the keys of the samples. A label is the text of `KEY.cls`, or `label` in `KEY.json`. Where
-    no sample has one, folders may be the classes, as of a folder of images: those right below the
-    folders that all keys begin with.
-
-    Parameters
-    ----------
-    shards
-        The tars, in order.
-    columns
-        `content` is the ending of the images where a sample holds several, `label` the ending of
-        the labels or their key in `.json`.
-
-    Raises
-    ------
-    InputError
-        When a sample has no image or several, its files do not stand side by side, only some have
-        labels, a label is unfit, or the id column is named.
-    FileFormatError
-        When a tar is damaged.
+    Ids are the keys of the samples. A label is the text of `KEY.cls`, or `label` in `KEY.json`.
+    Where no sample has one, folders may be the classes, as of a folder of images: those right below
+    the folders that all keys begin with. In `columns`, `content` is the ending of the images where
+    a sample holds several, `label` the ending of the labels or their key in `.json`. InputError
+    when a sample has no image or several, its files are not adjacent, only some have labels, a
+    label is unfit, or the id column is named; FileFormatError when a tar is damaged.
     """
 
     kind = "webdataset"
@@ -107,13 +94,7 @@ class TarImages:
             self.labels, self.classes, _, self.notes = class_folders(shards[0], inner)
 
     def open(self, place: int) -> BytesIO:
-        """Return an image's bytes.
-
-        Raises
-        ------
-        UnreadableImageError
-            When they cannot be read.
-        """
+        """Return an image's bytes; UnreadableImageError when they cannot be read."""
         shard, offset, size = self._places[3 * place : 3 * place + 3]
         try:
             with self._shards[shard].open("rb") as file:
@@ -123,7 +104,7 @@ class TarImages:
             raise UnreadableImageError(self.name(place), f"cannot be read ({reason})") from error
 
     def name(self, place: int) -> str:
-        """Return what to call an image in an error."""
+        """Return the name of an image for an error."""
         shard = self._shards[self._places[3 * place]]
         return f"{shard}: {self.ids[place]}{self._endings[place]}"
 
@@ -141,22 +122,10 @@ class TarImages:
 
 
 def tar_shards(path: Path) -> list[Path]:
-    """Return the tars that a path means.
+    """Return the tars of a path in the order of their names; none when it means no tars.
 
-    Parameters
-    ----------
-    path
-        A `.tar` file, a folder that holds nothing else, or several as `shards-{000..012}.tar`.
-
-    Returns
-    -------
-    shards
-        In the order of their names; empty when the path means no tars.
-
-    Raises
-    ------
-    InputError
-        When one is compressed, or one of a range is not there.
+    It is a `.tar` file, a folder of nothing else, or several as `shards-{000..012}.tar`. InputError
+    when one is compressed, or one of a range is absent.
     """
     if path.is_dir():
         shards = files_only(path, ".tar", *_COMPRESSED)
@@ -174,7 +143,7 @@ def tar_shards(path: Path) -> list[Path]:
 
 
 def _expanded(name: str) -> Iterator[Path]:
-    """Yield the files of a name with ranges in braces, the last range running fastest."""
+    """Yield the files of a name with ranges in braces; the last range varies fastest."""
     match = _RANGE.search(name)
     if match is None:
         if not Path(name).is_file():
@@ -196,20 +165,10 @@ class Member(NamedTuple):
 
 
 def tar_members(path: Path) -> Iterator[Member]:
-    """Yield the regular files of a tar in their order.
+    """Yield the regular files of an uncompressed tar in their order.
 
-    Links, sparse files, what lies in hidden folders, and names that are absolute or contain `..` are
-    passed over.
-
-    Parameters
-    ----------
-    path
-        The tar, not compressed.
-
-    Raises
-    ------
-    FileFormatError
-        When it is no tar, cut short or damaged.
+    Links, sparse files, files in hidden folders, and names that are absolute or contain `..` are
+    skipped. FileFormatError when it is no tar, cut short or damaged.
     """
     require_ordinary(path)
     try:
@@ -234,13 +193,7 @@ def tar_members(path: Path) -> Iterator[Member]:
 
 
 def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Return bytes of an open file.
-
-    Raises
-    ------
-    OSError
-        When it cannot be read, or ends before.
-    """
+    """Return bytes of an open file; OSError when it ends before."""
     file.seek(offset)
     data = file.read(size)
     if len(data) != size:
@@ -249,7 +202,7 @@ def read_member(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _check_plain(path: Path) -> None:
-    """Raise when a file is compressed, whatever it is called."""
+    """Raise FileFormatError when a file is compressed, whatever its name."""
     with path.open("rb") as file:
         start = file.read(8)
     tool = next((tool for magic, tool in _MAGIC.items() if start.startswith(magic)), None)
@@ -266,7 +219,7 @@ def _inside(name: str) -> bool:
 
 
 def _samples(shard: Path, seen: set[str]) -> Iterator[tuple[str, dict[str, Member]]]:
-    """Yield the key of each sample, none of those seen, and its files by ending in lower case."""
+    """Yield each sample's key, not seen before, and its files by ending in lower case."""
     named = ((_NAME.fullmatch(member.name), member) for member in tar_members(shard))
     matched = ((match, member) for match, member in named if match is not None)
     for key, group in groupby(matched, lambda pair: pair[0][1]):
@@ -306,7 +259,7 @@ def _image(where: str, files: dict[str, Member], ending: str | None) -> Member:
 
 
 def _advice(files: Iterable[str]) -> str:
-    """Return what to do about a sample of files of some endings that is not one image."""
+    """Return what to do about a sample whose files, by their endings, are not one image."""
     last = {f".{ending.rpartition('.')[2]}" for ending in files}
     if any("." in ending for ending in files) and last & set(SUFFIXES):
         return (
@@ -321,7 +274,7 @@ def _advice(files: Iterable[str]) -> str:
 
 
 def _label(shard: Path, file: BinaryIO, files: dict[str, Member], named: str | None) -> Any:
-    """Return what a sample has as its label, or None."""
+    """Return a sample's label, or None."""
     member = files.get((named or LABEL_ENDING).lower())
     as_json = member is None
     member = files.get(JSON_ENDING) if member is None else member

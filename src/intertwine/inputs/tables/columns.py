@@ -1,4 +1,4 @@
-"""Which columns of a table are content, labels and ids, and what their cells mean."""
+"""Which columns of a table are content, labels and ids, and how their cells are read."""
 
 from __future__ import annotations
 
@@ -25,16 +25,9 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read; one that is None is looked for under its usual names.
+    """Names of the columns to read: content (paths, images or texts), labels and ids.
 
-    Parameters
-    ----------
-    content
-        Column of paths, images or texts.
-    label
-        Column of labels.
-    id
-        Column of ids.
+    One that is None is looked for under its usual names.
     """
 
     content: str | None = None
@@ -44,18 +37,9 @@ class Columns:
 
 @dataclass(frozen=True)
 class Keys:
-    """What is read of every row at once.
+    """What is read of every row at once; None for what the table lacks.
 
-    Parameters
-    ----------
-    ids
-        Those of the id column, or None.
-    labels
-        (n,) int64, or None.
-    classes
-        Names of the classes, or None.
-    content
-        Cells of the content column where they were asked for, else None.
+    Labels are (n,) int64, and `content` holds cells only where they were requested.
     """
 
     ids: list[str] | None
@@ -67,23 +51,9 @@ class Keys:
 def content_column(
     table: Table, named: str | None, *, usual: Sequence[str], types: Collection[str]
 ) -> str:
-    """Return the column that holds the content.
+    """Return the column that holds the content: the one `named`, else one of the `usual` names.
 
-    Parameters
-    ----------
-    table
-        The table.
-    named
-        The column's name where the user gave one.
-    usual
-        Names to look for otherwise.
-    types
-        What it may hold.
-
-    Raises
-    ------
-    InputError
-        When there is no such column, or it holds something else.
+    InputError when there is no such column, or it holds another type.
     """
     column = _find(table, named, usual)
     if column is None:
@@ -100,21 +70,10 @@ def content_column(
 
 
 def read_keys(table: Table, columns: Columns, *, content: str | None = None) -> Keys:
-    """Read ids and labels of every row, in one pass.
+    """Read ids and labels of every row, and the cells of the column `content`, in one pass.
 
-    Parameters
-    ----------
-    table
-        The table.
-    columns
-        The names the user gave; labels are otherwise in `label`, ids in `id`, if there.
-    content
-        A column whose cells to return too.
-
-    Raises
-    ------
-    InputError
-        When a column named is not there, or a cell is no id or no label.
+    Where the user named no column, labels are in `label`, ids in `id`, if there. InputError when a
+    named column is absent, or a cell is no id or no label.
     """
     label, name = _find(table, columns.label, [LABEL]), _find(table, columns.id, [ID])
     wanted = dict.fromkeys(column for column in (label, name, content) if column is not None)
@@ -131,29 +90,12 @@ def read_keys(table: Table, columns: Columns, *, content: str | None = None) -> 
 def read_labels(
     values: Sequence[Any], where: Callable[[int], str], class_names: list[str] | None = None
 ) -> tuple[Array | None, list[str] | None]:
-    """Turn cells into labels.
+    """Return labels, (n,) int64, and the names of their classes, from cells.
 
-    Parameters
-    ----------
-    values
-        Integers ≥ 0, as numbers or text, which stay as they are; or other text, whose distinct
-        values become classes, numbered in sorted order.
-    where
-        What to call a row in an error.
-    class_names
-        Names of integer labels, where the input has them.
-
-    Returns
-    -------
-    labels
-        (n,) int64; None where every value is −1, as in a split whose labels are kept secret.
-    classes
-        Names of the classes, or None.
-
-    Raises
-    ------
-    InputError
-        When a value is empty, of another type, or not an integer ≥ 0 among numbers.
+    Integers ≥ 0, as numbers or text, stay as they are, with `class_names` where the input has them.
+    Of other text the distinct values become classes, numbered in sorted order. No labels where
+    every value is −1, as in a split whose labels are secret. InputError, with the name of the row
+    from `where`, when a value is empty, of another type, or not an integer ≥ 0 among numbers.
     """
     if all(value == -1 or value == "-1" for value in values):  # noqa: PLR1714 - may be unhashable
         return None, None

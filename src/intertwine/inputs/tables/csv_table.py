@@ -1,4 +1,4 @@
-"""CSV files, of which only the place of each record is kept in memory."""
+"""CSV files, of which only the position of each record is held in memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,10 @@ if TYPE_CHECKING:
 
 
 class CsvTable:
-    """A CSV file whose first line names its columns; see `intertwine.inputs.tables.table.Table`.
+    """A CSV file whose first line names its columns; a `Table`.
 
-    Parameters
-    ----------
-    path
-        The file: UTF-8, commas, cells in double quotes where needed. Blank lines are passed over.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read so, names a column twice, or a record has too few or many cells.
+    UTF-8, commas, cells in double quotes where needed; blank lines are skipped. InputError when it
+    cannot be read so, a column's name repeats, or a record has too few or many cells.
     """
 
     kind = "table"
@@ -72,10 +65,10 @@ class CsvTable:
         return [next(self._records(self._starts[row]))[2][place] for row in rows]
 
     def class_names(self, name: str) -> None:
-        """Return nothing: a CSV file has no names of integer labels."""
+        """Return None: a CSV file has no names of integer labels."""
 
     def where(self, row: int) -> str:
-        """Return what to call a row in an error."""
+        """Return the name of a row for an error."""
         return f"{self.path}: row {row}"
 
     def _records(self, start: int = 0) -> Iterator[tuple[int, int, list[str]]]:

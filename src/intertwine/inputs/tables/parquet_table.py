@@ -1,4 +1,4 @@
-"""Parquet files, one or a folder of them, whose large columns are streamed, not held."""
+"""Tables that Arrow reads: Parquet files, whose large columns are streamed, and saved datasets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
-from intertwine.inputs.rows import beside_shards, files_only, hidden
+from intertwine.inputs.rows import files_only, hidden, is_side_file
 from intertwine.storage.untrusted import DAMAGE
 
 if TYPE_CHECKING:
@@ -40,25 +40,12 @@ _DATASETS_EXTRA = "datasets"
 
 
 class ParquetTable:
-    """Rows of Parquet files in the order of their names; see `intertwine.inputs.tables.table.Table`.
+    """Rows of a Parquet file, or of a folder of them in the order of their names; a `Table`.
 
     A column is read from front to back, page by page: memory does not grow with a row group, which
-    some writers make as large as the file. Going back starts a row group again.
-
-    Parameters
-    ----------
-    path
-        A file, or a folder of files with the same columns; in folders such as `label=cat`, as Hive
-        and Spark make them, `label` is a column too.
-
-    Raises
-    ------
-    InputError
-        When the files differ in their columns.
-    FileFormatError
-        When one is not Parquet or is damaged.
-    MissingExtraError
-        When pyarrow is not installed.
+    some writers make as large as the file. Going back restarts a row group. In folders such as
+    `label=cat`, as Hive and Spark make them, `label` is a column too. InputError when the files
+    differ in their columns.
     """
 
     kind = "table"
@@ -66,7 +53,7 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         arrow_error = import_extra("pyarrow", "arrow").ArrowException
-        # Arrow does not check that text is UTF-8; Python does when it is taken out.
+        # Arrow does not check that text is UTF-8; Python does when it is read.
         self._errors = (arrow_error, OSError, UnicodeDecodeError)
         self._parquet = import_extra("pyarrow.parquet", "arrow")
         self._files = [path] if path.is_file() else parquet_files(path)
@@ -126,10 +113,10 @@ class ParquetTable:
             return [self._cell(name, row) for row in rows]
 
     def class_names(self, name: str) -> None:
-        """Return nothing: names of integer labels are not looked for in Parquet files."""
+        """Return None: names of integer labels are not looked for in Parquet files."""
 
     def where(self, row: int) -> str:
-        """Return what to call a row in an error: its file and its number there."""
+        """Return the name of a row for an error: its file and its number there."""
         group = self._group(row)
         file = self._groups[group][0]
         first = next(i for i, (other, _) in enumerate(self._groups) if other == file)
@@ -143,12 +130,12 @@ class ParquetTable:
         try:
             return self._from(stream, name, row)
         except self._errors as error:
-            # What failed half-way cannot be gone on with.
+            # A stream that failed half-way cannot be continued.
             del self._streams[name]
             raise InputError(f"{self.where(row)}: cannot be read ({_first_line(error)})") from error
 
     def _from(self, stream: _Stream, name: str, row: int) -> Any:
-        for start, block in stream.kept:
+        for start, block in stream.blocks_kept:
             if start <= row < start + len(block):
                 return block[row - start].as_py()
         group = self._group(row)
@@ -158,7 +145,7 @@ class ParquetTable:
             stream.position = int(self._edges[group])
         for block in stream.blocks:
             start, stream.position = stream.position, stream.position + len(block)
-            stream.kept.append((start, block))
+            stream.blocks_kept.append((start, block))
             if row < stream.position:
                 return block[row - start].as_py()
         raise InputError(f"{self.where(row)}: not there any more; was the file replaced?")
@@ -187,21 +174,9 @@ class ParquetTable:
 
 
 class DatasetTable:
-    """A saved dataset, memory-mapped; see `intertwine.inputs.tables.table.Table`.
+    """A saved dataset, memory-mapped; a `Table`.
 
-    Images are taken as the bytes they were saved as: the library decodes nothing.
-
-    Parameters
-    ----------
-    path
-        The folder.
-
-    Raises
-    ------
-    FileFormatError
-        When it cannot be loaded.
-    MissingExtraError
-        When `datasets` is not installed.
+    Images are the bytes they were saved as: the library decodes nothing.
     """
 
     kind = "datasets"
@@ -236,7 +211,7 @@ class DatasetTable:
         return self._read(name, list(rows))
 
     def _read(self, name: str, rows: Any) -> list[Any]:
-        """Return cells of a column, once all of it is known to be whole."""
+        """Return cells of a column, once all of it is validated."""
         try:
             if name not in self._valid:
                 # Arrow ends the process where an offset leads astray.
@@ -254,17 +229,14 @@ class DatasetTable:
         return None if names is None else list(names)
 
     def where(self, row: int) -> str:
-        """Return what to call a row in an error."""
+        """Return the name of a row for an error."""
         return f"{self.path}: row {row}"
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """Return the Parquet files of a folder that is a table of them, by name, else nothing.
+    """Return the Parquet files, by name, of a folder of nothing but them, else none.
 
-    Parameters
-    ----------
-    folder
-        A folder of nothing but such files, or of nothing but folders such as `label=cat` of them.
+    In their place may be folders of them that are named such as `label=cat`.
     """
     files = files_only(folder, ".parquet")
     if files:
@@ -273,27 +245,18 @@ def parquet_files(folder: Path) -> list[Path]:
         inner = sorted(path for path in folder.iterdir() if not hidden(path.name))
     except OSError:
         return []
-    # A folder such as _delta_log or _temporary says that not all files count.
-    inner = [path for path in inner if not beside_shards(path.name) or path.is_dir()]
+    # A folder such as _delta_log or _temporary shows that not all files count.
+    inner = [path for path in inner if not is_side_file(path.name) or path.is_dir()]
     if not all(_NAMED.fullmatch(path.name) and path.is_dir() for path in inner):
         return []
-    found = [parquet_files(path) for path in inner]
-    return [file for files in found for file in files] if all(found) else []
+    shards = [parquet_files(path) for path in inner]
+    return [file for files in shards for file in files] if all(shards) else []
 
 
 def column_types(schema: Any) -> dict[str, str]:
-    """Return what each column of an Arrow schema holds.
+    """Return what each column of a pyarrow schema holds.
 
-    Parameters
-    ----------
-    schema
-        A pyarrow schema.
-
-    Returns
-    -------
-    types
-        `text`, `integer`, `bytes`, `image` (a struct with `bytes` and `path`) or Arrow's own word,
-        by column.
+    `text`, `integer`, `bytes`, `image` (a struct with `bytes` and `path`), or Arrow's own word.
     """
     return {field.name: _word(field.type) for field in schema}
 
@@ -313,10 +276,7 @@ def _word(kind: Any) -> str:
 def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | None]]:
     """Return the columns that folders such as `label=cat` name, with the value for each file.
 
-    Raises
-    ------
-    InputError
-        When they do not name the same columns above every file.
+    InputError when they do not name the same columns above every file.
     """
     named = []
     for file in files:
@@ -324,7 +284,11 @@ def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | N
         pairs = (folder.partition("=") for folder in folders)
         named.append({unquote(key): _value(value) for key, _, value in pairs})
     odd = next(
-        (file for file, own in zip(files, named, strict=True) if own.keys() != named[0].keys()),
+        (
+            file
+            for file, values in zip(files, named, strict=True)
+            if values.keys() != named[0].keys()
+        ),
         None,
     )
     if odd is not None:
@@ -332,7 +296,7 @@ def _folder_columns(path: Path, files: Sequence[Path]) -> dict[str, list[str | N
             f"{odd}: lies in folders that name {', '.join(named[files.index(odd)]) or 'no column'}, "
             f"expected {', '.join(named[0])}, as above {files[0].name}"
         )
-    return {name: [own[name] for own in named] for name in named[0]} if named else {}
+    return {name: [values[name] for values in named] for name in named[0]} if named else {}
 
 
 def _value(text: str) -> str | None:
@@ -341,12 +305,12 @@ def _value(text: str) -> str | None:
 
 @dataclass
 class _Stream:
-    """Where the reading of one column stands, and the blocks read last."""
+    """The position in one column, and the blocks read last."""
 
     file: Path | None = None
     position: int = 0
     blocks: Iterator[Any] = field(default_factory=lambda: iter(()))
-    kept: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=BLOCKS_KEPT))
+    blocks_kept: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=BLOCKS_KEPT))
 
 
 def _shown(types: dict[str, str]) -> str:
@@ -358,7 +322,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """Return what an error says, on one line; of columns that differ the library shows all of each."""
+    """Return an error's message on one line; a short one for columns that do not match."""
     reason = " ".join(str(error).split())
     if "mismatch" in reason or "don't match" in reason:
         return "dataset_info.json names other columns or types than the Arrow files hold"

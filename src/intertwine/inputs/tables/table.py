@@ -1,4 +1,4 @@
-"""What every table can do, and which paths are tables."""
+"""The interface of tables, and opening one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPLITS = "dataset_dict.json"
 
 
 class Table(Protocol):
-    """Rows of named columns; cells are read when asked for, from several threads at once.
+    """Rows of named columns; cells are read on demand, from several threads at once.
 
     Parameters
     ----------
@@ -50,32 +50,16 @@ class Table(Protocol):
         ...
 
     def where(self, row: int) -> str:
-        """Return what to call a row in an error."""
+        """Return the name of a row for an error."""
         ...
 
 
 def open_table(path: str | os.PathLike[str]) -> Table | None:
-    """Open a table by what its path is.
+    """Open a table with at least one row; None for a path that is no table.
 
-    Parameters
-    ----------
-    path
-        A `.csv` or `.parquet` file, a folder that holds nothing but `.parquet` files or folders such
-        as `label=cat` of them, or a folder that `Dataset.save_to_disk` wrote.
-
-    Returns
-    -------
-    table
-        None when the path is none of these.
-
-    Raises
-    ------
-    InputError
-        When it holds no row, is a folder of several splits, or cannot be read as a table.
-    FileFormatError
-        When it is damaged.
-    MissingExtraError
-        When the library that reads it is not installed.
+    A table is a `.csv` or `.parquet` file, a folder that holds nothing but `.parquet` files or
+    folders such as `label=cat` of them, or a folder that `Dataset.save_to_disk` wrote. InputError
+    for a folder of several splits.
     """
     table = _open(Path(path))
     if table is not None and not len(table):

@@ -1,4 +1,4 @@
-"""Which texts there are, in a fixed order, whatever they lie in."""
+"""The texts of an input, in a fixed order: lines of a file, or a column of a table."""
 
 from __future__ import annotations
 
@@ -31,33 +31,17 @@ USUAL = ("text", "sentence", "content", "document")
 class TextList(RowList):
     """Texts in a fixed order; `kind` is `lines`, `table` or `datasets`.
 
-    See `intertwine.inputs.rows.RowList` for what else it holds.
-
-    Parameters
-    ----------
-    source
-        What reads them.
+    `source` reads them; for the rest see `intertwine.inputs.rows.RowList`.
     """
 
     source: TextSource
 
     def texts(self, rows: range) -> list[str]:
-        """Return some texts.
-
-        Parameters
-        ----------
-        rows
-            Their rows, all of them in the list.
-
-        Raises
-        ------
-        InputError
-            When one is missing or cannot be read.
-        """
+        """Return the texts of some rows; InputError when one is missing or cannot be read."""
         return self.source.texts([int(self.places[row]) for row in rows])
 
     def name(self, row: int) -> str:
-        """Return what to call a text in an error, such as `notes.txt: line 3`."""
+        """Return the name of a text for an error, such as `notes.txt: line 3`."""
         return self.source.name(int(self.places[row]))
 
 
@@ -65,26 +49,10 @@ def list_texts(path: str | os.PathLike[str], *, columns: Columns | None = None) 
     """List the texts of a text file, a table or a saved dataset.
 
     A `.csv` or `.parquet` file, a folder of nothing but `.parquet` files and a folder that
-    `Dataset.save_to_disk` wrote are tables with a column of texts. Any other file is text in UTF-8,
-    one text a line. Neither form is held in memory: of lines and CSV eight bytes a row stay,
-    beside the ids.
-
-    Parameters
-    ----------
-    path
-        Where they are.
-    columns
-        Which columns of a table to read.
-
-    Raises
-    ------
-    InputError
-        When there is nothing there, no text, an empty line, a column that is not there, an unfit
-        id or label.
-    FileFormatError
-        When a table is damaged.
-    MissingExtraError
-        When the library that reads a table is not installed.
+    `Dataset.save_to_disk` wrote are tables with a column of texts; `columns` selects the columns.
+    Any other file is text in UTF-8, one text a line. Neither is held in memory: of lines and CSV
+    only eight bytes a row and the ids remain. InputError when there is no text, an empty line, an
+    absent column, an unfit id or label.
     """
     path = Path(path)
     source = _source(path, columns or Columns())
@@ -113,24 +81,14 @@ class TextSource(Protocol):
         ...
 
     def name(self, place: int) -> str:
-        """Return what to call a text in an error."""
+        """Return the name of a text for an error."""
         ...
 
 
 class LineTexts:
-    """The lines of a text file; see `intertwine.inputs.texts.listing.TextSource`.
+    """The lines of a text file in UTF-8, with line numbers from 0 as ids; a `TextSource`.
 
-    Ids are line numbers from 0.
-
-    Parameters
-    ----------
-    path
-        The file, in UTF-8.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read, is no text, holds no line or an empty one.
+    InputError when the file cannot be read, is no text, or holds no line or an empty one.
     """
 
     kind = "lines"
@@ -156,13 +114,7 @@ class LineTexts:
         self.ids = [str(row) for row in range(len(self._starts))]
 
     def texts(self, places: Sequence[int]) -> list[str]:
-        """Return some lines without their ends.
-
-        Raises
-        ------
-        InputError
-            When the file cannot be read any more.
-        """
+        """Return some lines without their ends; InputError when the file can no longer be read."""
         texts = []
         try:
             with self._path.open("rb") as file:
@@ -174,7 +126,7 @@ class LineTexts:
         return texts
 
     def name(self, place: int) -> str:
-        """Return what to call a line in an error, numbered from 1 as editors do."""
+        """Return the name of a line for an error, numbered from 1 as editors do."""
         return f"{self._path}: line {place + 1}"
 
     def _check(self, line: bytes) -> None:
@@ -190,22 +142,10 @@ class LineTexts:
 
 
 class TableTexts:
-    """The texts of a table; see `intertwine.inputs.texts.listing.TextSource`.
+    """The texts of a table, with ids of the id column or row numbers from 0; a `TextSource`.
 
-    Ids are those of the id column, else row numbers from 0.
-
-    Parameters
-    ----------
-    table
-        The table.
-    columns
-        Which columns to read.
-
-    Raises
-    ------
-    InputError
-        When a column is not there or holds something else, an id stands twice or not on one line,
-        or a label is unfit.
+    InputError when a column is absent or holds something else, an id repeats or is not on one line,
+    or a label is unfit.
     """
 
     def __init__(self, table: Table, columns: Columns) -> None:
@@ -218,13 +158,7 @@ class TableTexts:
         ids_text(self.ids, len(table), table.path)
 
     def texts(self, places: Sequence[int]) -> list[str]:
-        """Return some texts.
-
-        Raises
-        ------
-        InputError
-            When one is missing or empty, or cannot be read.
-        """
+        """Return some texts; InputError when one is missing or empty, or cannot be read."""
         texts = self._table.cells(self._column, places)
         for place, text in zip(places, texts, strict=True):
             if not isinstance(text, str) or not text.strip():
@@ -235,7 +169,7 @@ class TableTexts:
         return texts
 
     def name(self, place: int) -> str:
-        """Return what to call a text in an error."""
+        """Return the name of a text for an error."""
         return self._table.where(place)
 
 

@@ -1,4 +1,4 @@
-"""Faces found before, kept beside the features: `faces.csv`, one line an image.
+"""Faces found before, stored with the features: `faces.csv`, one line an image.
 
 Lines are only appended, so the cost of a save does not grow with the file, and a line cut short by
 a kill is dropped when the file is opened again.
@@ -40,22 +40,10 @@ HEADER = (
 class FaceCache:
     """The faces of a feature set's images by id, as one detector finds them.
 
-    A column `faces` says how many the detector found; 0 marks an image where none was, whose box
-    and points are those of the rule for such images.
-
-    Parameters
-    ----------
-    folder
-        The feature set.
-    detector
-        What finds those not found before; lines of one of another name are left alone and not used.
-
-    Raises
-    ------
-    FileFormatError
-        When the file there is none of this kind or cannot be read.
-    InputError
-        When it cannot be mended after a kill, or written.
+    A column `faces` holds how many the detector found; 0 marks an image without one, whose box and
+    points are those of the rule for such images. Lines of a detector of another name are left in
+    place and not used. FileFormatError when the file is none of this kind; InputError when it
+    cannot be repaired after a kill, or written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], detector: FaceDetector) -> None:
@@ -78,7 +66,7 @@ class FaceCache:
             self._take(csv.reader(io.StringIO(text)))
 
     def _take(self, rows: Iterator[list[str]]) -> None:
-        """Keep the faces of lines that this detector wrote."""
+        """Store the faces of lines that this detector wrote."""
         if tuple(next(rows, ())) != HEADER:
             raise FileFormatError(
                 f"{self.path}: its first line is not that of a list of faces; "
@@ -95,23 +83,17 @@ class FaceCache:
                 self._faces[bare(row[0])] = face
 
     def get(self, name: str) -> Face | None:
-        """Return the face of an image by its id, or None when it was not looked for yet."""
+        """Return the face of an image by its id, or None when it was not searched for yet."""
         return self._faces.get(name)
 
     def add(self, name: str, face: Face) -> None:
-        """Take in the face of an image; it is on disk only after `commit`."""
+        """Add the face of an image; it is on disk only after `commit`."""
         self._faces[name] = face
         numbers = (repr(value) for value in (*face.box, *face.points))
         self._pending.append(_line((guarded(name), self.detector.name, str(face.found), *numbers)))
 
     def commit(self) -> None:
-        """Bring what was taken in to disk.
-
-        Raises
-        ------
-        InputError
-            When the disk is full or fails.
-        """
+        """Write new faces to disk; InputError when the disk is full or fails."""
         if not self._pending:
             return
         before = self.path.stat().st_size if self.path.exists() else 0
@@ -129,39 +111,31 @@ class FaceCache:
         self._pending.clear()
 
     def not_found(self, names: Sequence[str]) -> list[str]:
-        """Return those of some images' ids where the detector found no face, in their order."""
+        """Return those of some ids for which the detector found no face, in their order."""
         faces = ((name, self._faces.get(name)) for name in names)
         return [name for name, face in faces if face is not None and face.found == 0]
 
 
 def faceless(folders: Iterable[Path]) -> tuple[set[str], list[str]]:
-    """Return the ids of a set's images in which no face was found, and what is not known of them.
+    """Return the ids of a set's images in which no face was found, and notes on unreadable lists.
 
-    Parameters
-    ----------
-    folders
-        The set's folders; those without a list of faces say nothing.
-
-    Returns
-    -------
-    ids, notes
-        Of several lines of an image the last one counts.
+    Folders without a list of faces are skipped; of several lines of an image the last one counts.
     """
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     notes: list[str] = []
     for path in (folder / FILE for folder in folders):
         try:
             require_ordinary(path)
-            found |= _counts(path.read_text(encoding="utf-8"))
+            counts |= _counts(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             pass
         except (FileFormatError, OSError, ValueError, csv.Error):
             notes.append(Doubt(f"{path}: no list of faces; which images show none is not known"))
-    return {name for name, count in found.items() if count == 0}, notes
+    return {name for name, count in counts.items() if count == 0}, notes
 
 
 def faceless_note(ids: Sequence[str], faceless: set[str], what: str) -> list[str]:
-    """Return a doubt that counts the images without a face among some, if there are any."""
+    """Return a doubt that counts the images without a face among some, if any."""
     count = sum(name in faceless for name in ids)
     if not count:
         return []

@@ -19,25 +19,10 @@ if TYPE_CHECKING:
 def crop_face(
     image: Image, face: Face, size: tuple[int, int], crop: str, interpolation: str = "bilinear"
 ) -> Array:
-    """Return the pixels of a face at a size.
+    """Return the pixels of a face of a Pillow RGB image at a size (h, w), (h, w, 3) uint8.
 
-    Parameters
-    ----------
-    image
-        A Pillow image in mode RGB.
-    face
-        Where its face is.
-    size
-        Height and width in pixels; equal for `arcface`.
-    crop
-        `box:MARGIN` or `arcface`.
-    interpolation
-        `bilinear`, `bicubic`, `nearest`; with a box also `lanczos`.
-
-    Returns
-    -------
-    pixels
-        (h, w, 3) uint8, RGB.
+    `crop` is `box:MARGIN`, or `arcface`, for which height and width are equal. `interpolation` is
+    `bilinear`, `bicubic`, `nearest`; with a box also `lanczos`.
     """
     kind, _, margin = crop.partition(":")
     if kind == "box":
@@ -52,23 +37,11 @@ def box_crop(
     margin: int,
     interpolation: str = "bilinear",
 ) -> Array:
-    """Return a box with a margin, cut at the image's edges and resized.
+    """Return a box (left, top, right, bottom) with a margin, cut at the image's edges and resized.
 
-    The margin counts in pixels of the result, both sides together, as in FaceNet: at width s the
-    box grows in all by margin · (its width) / (s − margin).
-
-    Parameters
-    ----------
-    image
-        A Pillow image in mode RGB.
-    box
-        Left, top, right, bottom.
-    size
-        Height and width of the result.
-    margin
-        In pixels, less than height and width.
-    interpolation
-        `bilinear`, `bicubic`, `lanczos` (all antialiased) or `nearest`.
+    The margin, less than height and width, counts in pixels of the result, both sides together, as
+    in FaceNet: at width s the box grows in all by margin · (its width) / (s − margin).
+    `interpolation` is `bilinear`, `bicubic`, `lanczos` (all antialiased) or `nearest`.
     """
     method = import_extra("PIL.Image", "faces").Resampling[interpolation.upper()]
     cut = []
@@ -84,20 +57,11 @@ def box_crop(
 def aligned_crop(
     image: Image, points: tuple[float, ...], size: int, interpolation: str = "bilinear"
 ) -> Array:
-    """Return a face turned, scaled and shifted so that its five points lie on the template.
+    """Return a face turned, scaled and shifted so that its five points are on the template.
 
-    What lies outside the image is black.
-
-    Parameters
-    ----------
-    image
-        A Pillow image in mode RGB.
-    points
-        x and y of the five points.
-    size
-        Height and width of the result; the template for 112 is scaled to it.
-    interpolation
-        `bilinear`, `bicubic` or `nearest`.
+    `points` are x and y of each; the template for 112 is scaled to `size`, the height and width of
+    the result. Pixels outside the image are black. `interpolation` is `bilinear`, `bicubic` or
+    `nearest`.
     """
     pillow = import_extra("PIL.Image", "faces")
     forth = similarity(np.reshape(points, (-1, 2)), TEMPLATE * (size / TEMPLATE_SIZE))
@@ -117,22 +81,11 @@ def aligned_crop(
 
 
 def similarity(source: Array, target: Array) -> Array:
-    """Return the rotation, scale and shift that bring points nearest to others; no reflection.
+    """Return the rotation, scale and shift, (2, 3), that bring (k, 2) points nearest to others.
 
-    Minimise Σ‖c R x + t − y‖² over c ≥ 0, R a rotation, t. Umeyama, "Least-Squares Estimation of
+    Minimise Σ‖c R x + t − y‖² over c ≥ 0, R a rotation without reflection, t; the result is c R,
+    then t, with c = 0 where all x are one point. Umeyama, "Least-Squares Estimation of
     Transformation Parameters Between Two Point Patterns" (IEEE PAMI, 1991).
-
-    Parameters
-    ----------
-    source
-        (k, 2) points x.
-    target
-        (k, 2) points y.
-
-    Returns
-    -------
-    transform
-        (2, 3): c R, then t; c = 0 where all x are one point.
     """
     middle_x, middle_y = source.mean(axis=0), target.mean(axis=0)
     x, y = source - middle_x, target - middle_y

@@ -1,7 +1,7 @@
-"""Where the face of an image is: box and five points by MTCNN, or a stated rule without one.
+"""The face of an image: box and five points by MTCNN, or by a stated rule where it finds none.
 
 Zhang, Zhang, Li & Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
-Networks" (IEEE Signal Processing Letters, 2016), as the package mtcnn-runtime has it.
+Networks" (IEEE Signal Processing Letters, 2016), as the package mtcnn-runtime implements it.
 """
 
 from __future__ import annotations
@@ -52,15 +52,10 @@ TEMPLATE = np.array(
 class Face:
     """One face of an image, in its pixels, (0, 0) the upper left one.
 
-    Parameters
-    ----------
-    box
-        (left, top, right, bottom); it may reach beyond the image.
-    points
-        x and y of left eye, right eye, nose, left and right corner of the mouth.
-    found
-        Number of faces that the detector found in the image; 0 where box and points are those of
-        the rule for images without one.
+    `box` is (left, top, right, bottom), and may reach beyond the image; `points` are x and y of
+    left eye, right eye, nose, left and right corner of the mouth; `found` is the number of faces
+    that the detector found in the image, 0 where box and points are those of the rule for images
+    without one.
     """
 
     box: tuple[float, ...]
@@ -71,14 +66,10 @@ class Face:
 class FaceDetector:
     """MTCNN on the CPU, one thread a call; several threads may share one detector.
 
-    Of several faces it takes the one of largest area − 2 · (squared distance of its centre from
+    Of several faces it chooses the one of largest area − 2 · (squared distance of its centre from
     the image's), the rule of FaceNet's alignment. An image where nothing is found is searched once
-    more with lower thresholds of the first two stages; if nothing is found again, `no_face` says what is taken.
-
-    Raises
-    ------
-    MissingExtraError
-        When mtcnn-runtime is not installed.
+    more with lower thresholds of the first two stages; if nothing is found again, the face is that
+    of `no_face`.
     """
 
     def __init__(self) -> None:
@@ -89,19 +80,13 @@ class FaceDetector:
         self._network = _single_threaded().MTCNN()
 
     def detect(self, image: Image) -> Face:
-        """Return the face of an image.
-
-        Parameters
-        ----------
-        image
-            A Pillow image in mode RGB.
-        """
+        """Return the face of a Pillow image in mode RGB."""
         pixels = np.ascontiguousarray(np.asarray(image)[..., ::-1])
         for thresholds in THRESHOLDS:
             boxes, points = self._search(pixels, thresholds)
             if len(boxes):
                 best = choose(boxes, image.size)
-                # The package gives all x, then all y.
+                # The package returns all x, then all y.
                 pairs = points[best].reshape(2, 5).T
                 return Face(_floats(boxes[best, :4]), _floats(pairs), len(boxes))
         return no_face(image.size)
@@ -119,13 +104,7 @@ class FaceDetector:
 
 @contextmanager
 def face_detector() -> Iterator[FaceDetector]:
-    """Give a detector; in the block OpenCV, too, keeps to one thread a call.
-
-    Raises
-    ------
-    MissingExtraError
-        When mtcnn-runtime is not installed.
-    """
+    """Yield a detector; in this context OpenCV, too, uses one thread a call."""
     _module()
     cv2 = import_extra("cv2", "faces")
     before = cv2.getNumThreads()
@@ -139,17 +118,9 @@ def face_detector() -> Iterator[FaceDetector]:
 def choose(boxes: Array, size: tuple[int, int]) -> int:
     """Return which of several faces is the image's: large and near the middle.
 
-    Parameters
-    ----------
-    boxes
-        (k, ≥ 4): left, top, right, bottom.
-    size
-        Width and height of the image.
-
-    Returns
-    -------
-    best
-        argmax of area − 2 · ‖centre of the box − centre of the image‖², the first among ties.
+    Boxes are (k, ≥ 4): left, top, right, bottom; `size` is width and height of the image. The
+    result is the argmax of area − 2 · ‖centre of the box − centre of the image‖², the first among
+    ties.
     """
     low, high = boxes[:, :2], boxes[:, 2:4]
     away = (low + high) / 2 - np.asarray(size) / 2
@@ -157,15 +128,10 @@ def choose(boxes: Array, size: tuple[int, int]) -> int:
 
 
 def no_face(size: tuple[int, int]) -> Face:
-    """Return what is taken of an image without a face: the centred square of half its shorter side.
+    """Return the face of an image, (width, height), without one: a centred square.
 
-    The five points are the ArcFace template's, laid into that square, so that an aligned crop is
-    the square itself.
-
-    Parameters
-    ----------
-    size
-        Width and height of the image.
+    Its side is half the image's shorter side. The five points are the ArcFace template's, placed in
+    that square, so that an aligned crop is the square itself.
     """
     side = min(size) / 2
     corner = (np.asarray(size) - side) / 2
@@ -191,10 +157,10 @@ def _module() -> ModuleType:
 
 
 def _single_threaded() -> Any:
-    """Return a copy of the package's module whose sessions keep to one thread.
+    """Return a copy of the package's module whose sessions use one thread.
 
-    The package opens its sessions with a thread a core and has no option for it, which would take
-    the cores from the threads that call it; a copy leaves the module that others may use alone.
+    The package opens its sessions with a thread a core and has no option for it, which would occupy
+    the cores of the threads that call it; a copy leaves the module unchanged for others.
     """
     spec = importlib.util.find_spec("mtcnnruntime.detector")
     assert spec is not None  # noqa: S101 - imported before
@@ -202,7 +168,7 @@ def _single_threaded() -> Any:
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.onnxruntime = SimpleNamespace(InferenceSession=_session)
-    # It prints a word where a box lies outside; standard output is not its own here.
+    # It prints a word for a box outside the image, but standard output belongs to the command.
     module.print = lambda *_: None
     return module
 
@@ -212,6 +178,6 @@ def _session(path: str, providers: list[str]) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # Each image has a pyramid of sizes of its own, and the arena would keep memory for all.
+    # Each image has its own pyramid of sizes, and the arena would keep memory for all of them.
     options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(path, options, providers=providers)

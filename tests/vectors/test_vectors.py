@@ -89,7 +89,7 @@ def null_at(row):
     ("values", "message"),
     [
         (null_at(7), "vector of row 7 is null"),
-        ([[1.0, 2.0]] * 4 + [[1.0]], "vector of row 4 has 1 numbers, expected 2"),
+        ([[1.0, 2.0]] * 4 + [[1.0]], "vector of row 4 has 1 number, expected 2"),
         ([[1.0, 2.0]] * 3 + [[1.0, None]], "vector of row 3 holds a null number"),
         ([[], [1.0]], "vector of row 0 is empty"),
     ],

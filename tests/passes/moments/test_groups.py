@@ -180,7 +180,7 @@ def test_float32_reaches_the_parts(stored, tmp_path):
 
 def test_one_group_is_refused(stored, tmp_path):
     """One group of all rows is none."""
-    with pytest.raises(InputError, match="got 1 row groups, expected at least 2"):
+    with pytest.raises(InputError, match="got 1 row group, expected at least 2"):
         grouped_moments(stored, list(DIMS), n_groups=1, scratch=tmp_path)
 
 

@@ -51,6 +51,11 @@ def share(value: float | None, places: int) -> str:
     return plain(None if value is None else 100 * value, places)
 
 
+def chance(value: float | None) -> str:
+    """Return the share that guessing reaches, as a percentage of two significant digits."""
+    return DASH if value is None else f"{100 * value:.2g}"
+
+
 def unit(text: str) -> str:
     """Append a percent sign, unless the number is undefined."""
     return text if text == DASH else f"{text}{THIN}%"

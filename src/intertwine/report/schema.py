@@ -1,23 +1,215 @@
-"""The check that every study's report passes before anything is made of it."""
+"""What a report holds: its tables, each declared once, and the check that it passes when read."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.report import numbers
 from intertwine.report.numbers import THIN, plain
 from intertwine.storage.files import read_json
 from intertwine.storage.untrusted import require_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from intertwine.report.shapes import Text
+
 Row = dict[str, Any]
+
+LARGEST = 1e100  # beyond this an interval in percent could leave the floats
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How values of a kind are written, and which of them no study writes.
+
+    Parameters
+    ----------
+    write
+        Returns the text of a value, given how many decimals percentages have; a dash for None.
+    numeric
+        Whether values are numbers or null. Others are texts, or true and false.
+    factor
+        From a number as stored to the number as shown.
+    limits
+        The smallest and the largest number.
+    places
+        Decimals on the page, where they are not those of the study's percentages.
+    terminal_places
+        Decimals in the terminal.
+    """
+
+    write: Callable[[Any, int], str]
+    numeric: bool = True
+    factor: float = 1
+    limits: tuple[float, float] = (-LARGEST, LARGEST)
+    places: int | None = None
+    terminal_places: int = 1
+
+
+def _text(value: Any, _: int) -> str:
+    return "" if value is None else str(value)
+
+
+KINDS = {
+    "name": Kind(_text, numeric=False),
+    "text": Kind(_text, numeric=False),
+    "flag": Kind(lambda value, _: "yes" if value else "", numeric=False),
+    "share": Kind(numbers.share, factor=100, limits=(0, 1)),
+    "ratio": Kind(numbers.share, factor=100),
+    "percent": Kind(numbers.signed),
+    "points": Kind(numbers.plain),
+    "number": Kind(numbers.plain, places=3, terminal_places=2),
+    "score": Kind(lambda value, _: numbers.significant(value, 4)),
+    "count": Kind(lambda value, _: numbers.count(None if value is None else round(value))),
+    "penalty": Kind(lambda value, _: numbers.significant(value)),
+    "chance": Kind(lambda value, _: numbers.chance(value), factor=100, limits=(0, 1)),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a table's rows, declared once for the file, the check, the page, the terminal.
+
+    Parameters
+    ----------
+    key
+        Its key in a row of `report.json` and its column in the CSV file.
+    kind
+        One of `KINDS`.
+    title
+        Its heading on the page; empty where the page does not show it.
+    note
+        What the heading means. Names in braces, such as `{confidence}`, are filled in.
+    interval
+        Whether the row has the ends of its interval, as KEY_low and KEY_high, or the two keys.
+    interval_title, interval_note
+        Heading of the interval's own column; empty for brackets behind the number.
+    short
+        Its heading in the terminal; empty where the terminal does not show it.
+    after
+        The field after which the page shows it, where that is not the order of the file.
+    places
+        Decimals, where they are not those of the kind.
+    missing
+        Why a value is undefined, where it is not the reason of the row.
+    derived
+        Whether it is worked out for the page alone and is no part of the report.
+    show
+        Returns what the page shows, given the row and the decimals, where the kind does not do.
+    """
+
+    key: str
+    kind: str = "share"
+    title: str = ""
+    note: str = ""
+    interval: bool | tuple[str, str] = False
+    interval_title: str = ""
+    interval_note: str = ""
+    short: str = ""
+    after: str = ""
+    places: int | None = None
+    missing: str = ""
+    derived: bool = False
+    show: Callable[[Row, int], str | Text] | None = None
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The keys of the two ends of its interval; empty without one."""
+        if isinstance(self.interval, tuple):
+            return self.interval
+        return (f"{self.key}_low", f"{self.key}_high") if self.interval else ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of a row that it fills."""
+        return (self.key, *self.ends)
+
+    def check(self, row: Row, where: str) -> None:
+        """Raise when a row holds what no study writes; `where` names the row."""
+        kind = KINDS[self.kind]
+        value = row.get(self.key)
+        if self.kind == "name" and (not isinstance(value, str) or not value):
+            raise InputError(f"{where} of this report: got {self.key}={value!r}, expected a name")
+        if kind.numeric:
+            for key in self.keys:
+                check_number(row.get(key), f"{where}.{key}", kind.limits)
+
+
+def check_number(value: Any, where: str, limits: tuple[float, float] = (-LARGEST, LARGEST)) -> None:
+    """Raise when a value is neither null nor a number within limits; `where` names it."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} of this report: got {value!r}, expected a number or null")
+    if not limits[0] <= value <= limits[1]:
+        if limits == KINDS["share"].limits:
+            raise InputError(f"{where} of this report: got {value!r}, expected a share from 0 to 1")
+        raise InputError(f"{where} of this report: got {value!r}, which no study gives")
+
+
+REASON = Field("reason", "text")
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """One table of a report.
+
+    Parameters
+    ----------
+    name
+        Its key in `report.json`, and the name of its CSV file.
+    caption
+        One sentence that says what the rows are; names in braces are filled in.
+    fields
+        In the order of the CSV file.
+    nullable
+        Whether a report may hold null in its place.
+    """
+
+    name: str
+    caption: str
+    fields: tuple[Field, ...]
+    nullable: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its CSV file, in order."""
+        return tuple(key for each in self.fields if not each.derived for key in each.keys)
+
+    @property
+    def shown(self) -> list[Field]:
+        """The fields that the page shows, in order."""
+        titled = [each for each in self.fields if each.title]
+        shown = [each for each in titled if not each.after]
+        for each in titled:
+            if each.after:
+                before = [other.key for other in shown].index(each.after)
+                shown.insert(before + 1, each)
+        return shown
+
+    def undefined(self, reason: str, **known: Any) -> Row:
+        """Return a row in which nothing is known but what is given, with the reason why."""
+        return {**dict.fromkeys(self.columns), **known, "reason": reason}
+
+    def check(self, rows: Any, study: str) -> None:
+        """Raise when a report of a study holds in this table what the study does not write."""
+        if rows is None and self.nullable:
+            return
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InputError(
+                f"{self.name} of this report is no list of objects; is it {_kind(study)}?"
+            )
+        for i, row in enumerate(rows):
+            for each in self.fields:
+                if not each.derived:
+                    each.check(row, f"{self.name}[{i}]")
 
 
 @dataclass(frozen=True)
@@ -32,8 +224,36 @@ class Report:
 
     result: Row
 
+    study: ClassVar[str] = ""  # the study, as `report.json` names it
+    needed: ClassVar[tuple[str, ...]] = ()  # what a report must have beside its tables
+    tables: ClassVar[tuple[TableSchema, ...]] = ()  # one CSV file each
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Self:
+        """Check a report and bring it to what its JSON file holds.
+
+        Raises
+        ------
+        InputError
+            When it is of another study, lacks a part, or a part is not what it should be.
+        """
+        tables = [table.name for table in cls.tables if not table.nullable]
+        report = checked(result, study=cls.study, needed=("study", *tables, *cls.needed))
+        for table in cls.tables:
+            table.check(report.get(table.name), cls.study)
+        return cls(report)
+
     def __getitem__(self, key: str) -> Any:
         return self.result.get(key)
+
+    def rows(self, table: str) -> list[Row]:
+        """Return the rows of a table; none where the study made none."""
+        return self[table] or []
+
+    @cached_property
+    def pair(self) -> dict[tuple[str, str], Row]:
+        """The row of `pairs` of a source and a target, diagonal included."""
+        return {(row["source"], row["target"]): row for row in self.rows("pairs")}
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -50,29 +270,23 @@ class Report:
         """The coverage of the intervals, such as 95 %."""
         return f"{plain(100 * (self['confidence'] or CONFIDENCE), 1).removesuffix('.0')}{THIN}%"
 
+    @cached_property
+    def stamp(self) -> str:
+        """What made the report, and when."""
+        parts = ("Made with Intertwine", self["version"], self["created"])
+        return " ".join(str(part) for part in parts if part)
+
 
 def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> Row:
-    """Check a report and bring it to what its JSON file holds.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    study
-        The study that it must be of.
-    needed
-        The parts that it must have.
-
-    Returns
-    -------
-    copy
-        A copy made of JSON's own types.
+    """Return a copy of a report in JSON's own types.
 
     Raises
     ------
     InputError
         When it is of another study, lacks a part, or holds what JSON cannot.
     """
+    if not isinstance(result, dict):
+        raise InputError(f"got a report that is a {type(result).__name__}, expected a JSON object")
     try:
         copy: Row = json.loads(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -81,9 +295,12 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
         raise InputError(f"got a report of the study {copy['study']!r}, expected {study}")
     missing = [key for key in needed if key not in copy]
     if missing:
-        kind = f"{'an' if study[0] in 'aeiou' else 'a'} {study} report"
-        raise InputError(f"this report lacks {', '.join(missing)}; is it {kind}?")
+        raise InputError(f"this report lacks {', '.join(missing)}; is it {_kind(study)}?")
     return copy
+
+
+def _kind(study: str) -> str:
+    return f"{'an' if study[0] in 'aeiou' else 'a'} {study} report"
 
 
 # What every study's report holds, as far as others rely on it.

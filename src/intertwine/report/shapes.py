@@ -196,8 +196,8 @@ class Tile:
 
     title: str
     value: Text
-    where: str
-    paper: str
+    where: str = ""
+    paper: str = ""
 
 
 @dataclass(frozen=True)

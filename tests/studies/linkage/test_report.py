@@ -113,7 +113,7 @@ def test_redder_is_more_linked(result):
 
 def test_curves_start_without_a_map(result):
     """Each curve runs over 0, 8 and 20 known pairs, with chance and the native rate beside it."""
-    rank1, tpir, d_sys = summary(result).known
+    rank1, tpir, d_sys = summary(result).charts["known"].content
     for panel, key in ((rank1, "rank1"), (tpir, "tpir_at_fpir_1e-2"), (d_sys, "d_sys")):
         for line, (source, target) in zip(panel.lines, [("b", "a"), ("a", "b")], strict=True):
             expected = [
@@ -125,7 +125,7 @@ def test_curves_start_without_a_map(result):
         assert [x for x, _ in panel.median.points] == [0, 8, 20]
         assert len(panel.chance.points) == 3
         assert panel.native is not None
-    assert len(summary(result).cmc) == 3
+    assert len(summary(result).charts["cmc"].content) == 3
 
 
 def test_the_figures_hold_every_line(folder):
@@ -199,7 +199,7 @@ def test_systems_of_one_side_leave_dashes(result, tmp_path):
         [False, True],
     ]
     assert "not among the systems of both sides" in page.matrix.notes[1]
-    assert page.known[0].native is None
+    assert page.charts["known"].content[0].native is None
     html = write_linkage_report(changed, tmp_path).read_text()
     assert "no map needed" in html
     assert "no system is on both sides" in html
@@ -211,3 +211,26 @@ def test_another_study_is_refused(result):
         LinkageStudy.of({**result, "study": "similarity"})
     with pytest.raises(InputError, match="lacks cmc; is it a linkage report"):
         LinkageStudy.of({key: value for key, value in result.items() if key != "cmc"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("source", "", "pairs[2] of this report: got source='', expected a name"),
+        ("rank1_low", "few", "pairs[2].rank1_low of this report: got 'few', expected a number"),
+        ("rank5", 1.5, "pairs[2].rank5 of this report: got 1.5, expected a share from 0 to 1"),
+    ],
+)
+def test_a_row_that_no_study_writes_is_refused(result, key, value, message):
+    """A row with a number that no study writes is refused by its place and its field."""
+    changed = without(result)
+    changed["pairs"][2][key] = value
+    with pytest.raises(InputError, match=re.escape(message)):
+        LinkageStudy.of(changed)
+
+
+def test_every_row_has_the_declared_fields(result):
+    """What the study writes is what its tables declare, field by field."""
+    for table in LinkageStudy.tables:
+        for row in result[table.name]:
+            assert set(row) == set(table.columns)

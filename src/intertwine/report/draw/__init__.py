@@ -8,6 +8,7 @@ from intertwine.report.draw.dendrogram import dendrogram
 from intertwine.report.draw.export import for_both_widths, for_page, to_png, to_svg
 from intertwine.report.draw.matrix import matrix
 from intertwine.report.draw.plane import plane
+from intertwine.report.draw.rate_panels import rate_panels
 from intertwine.report.draw.roc import roc
 from intertwine.report.draw.scatter import scatter
 
@@ -22,6 +23,7 @@ __all__ = [
     "for_page",
     "matrix",
     "plane",
+    "rate_panels",
     "roc",
     "scatter",
     "to_png",

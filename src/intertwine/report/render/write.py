@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw
 from intertwine.report.folder import write_folder
+from intertwine.report.render.csv_text import csv_text
+from intertwine.report.render.latex import latex_table
 from intertwine.report.render.page import html_page
 from intertwine.storage.files import json_bytes, text_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
+
+    from intertwine.report.page import Page
+    from intertwine.report.schema import Report, Row
 
 KINDS = ("svg", "png")
 
@@ -40,6 +46,78 @@ def figure_files(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]
 def figure_names(figures: Iterable[str]) -> list[str]:
     """Return the names of the files that `figure_files` makes of figures."""
     return [f"{name}.{kind}" for name in figures for kind in KINDS]
+
+
+def write_report(
+    study: Report,
+    page: Page,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "table",
+    latex: str | None = None,
+    rows: Mapping[str, Sequence[Row]] | None = None,
+    more: Mapping[str, bytes] | None = None,
+    optional: Iterable[str] = (),
+) -> Path:
+    """Write a study's report folder.
+
+    Parameters
+    ----------
+    study
+        The report, checked. Its package holds the page's template, `page.html.jinja`.
+    page
+        What the page shows.
+    folder
+        Where to write.
+    name
+        Of the files of the main figure and of the LaTeX table.
+    latex
+        The LaTeX table; that of the main figure when omitted.
+    rows
+        Rows of CSV files that are not the report's own, by table.
+    more
+        Further files by name.
+    optional
+        Names of further files that a report of this study may have or not.
+
+    Returns
+    -------
+    page
+        The path of `report.html`.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be written.
+    """
+    plots: dict[str, Callable[..., Figure]] = {}
+    inline: dict[str, dict[str, str]] = {}
+    for chart_name, chart in page.charts.items():
+        inline[chart_name] = {}
+        if chart.content:
+            plot = plots[chart_name] = partial(chart.draw, chart.content)
+            label = f"{chart.label}. {chart.finding or page.lede}"
+            inline[chart_name] = draw.for_both_widths(plot, prefix=chart_name, label=label)
+    html = html_page(type(study).__module__.rpartition(".")[0], page, inline)
+    if page.matrix is not None:
+        plots = {name: partial(draw.matrix, page.matrix), **plots}
+        latex = latex or latex_table(page.matrix, label=f"tab:{study.study}")
+    texts = {
+        f"{table.name}.csv": csv_text(
+            (rows or {}).get(table.name, study.rows(table.name)), table.columns
+        )
+        for table in study.tables
+    }
+    if latex is not None:
+        texts[f"{name}.tex"] = latex
+    files = {
+        "report.json": json_bytes(study.result),
+        **figure_files(plots),
+        **(more or {}),
+        **{file: text_bytes(text) for file, text in texts.items()},
+        "report.html": text_bytes(html),
+    }
+    return write_folder(folder, files, optional=[*figure_names(page.charts), *optional])
 
 
 def write_page_report(

@@ -14,8 +14,9 @@ from intertwine.features.feature_set import file_stamps
 from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
 from intertwine.storage.shelf import keep, kept
-from intertwine.studies.linkage import rows as tables
+from intertwine.studies.linkage.rows import Resample, Row, cmc_rows, rate_row
 from intertwine.studies.linkage.search import read_units, search
+from intertwine.studies.linkage.tables import PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class Audit:
     probe: FeatureSet
     people: People
     options: FitOptions
-    resample: tables.Resample
+    resample: Resample
     precision: str
     device: str = "cpu"
     kept: Path | None = None
@@ -68,12 +69,10 @@ class Audit:
         digest.update(self.gallery.id_hashes.tobytes() + self.probe.id_hashes.tobytes())
         return digest.hexdigest()[:16]
 
-    def run(
-        self, ladder: Sequence[int], progress: Progress
-    ) -> tuple[list[tables.Row], list[tables.Row]]:
+    def run(self, ladder: Sequence[int], progress: Progress) -> tuple[list[Row], list[Row]]:
         """Return the main table and the cumulative match characteristics."""
-        pairs: list[tables.Row] = []
-        cmc: list[tables.Row] = []
+        pairs: list[Row] = []
+        cmc: list[Row] = []
         done, total = 0, len(self.gallery.spaces) * len(self.probe.spaces)
         for target in self.gallery.spaces:
             templates = read_units(self.gallery, target, self.people.template_rows)
@@ -89,7 +88,7 @@ class Audit:
 
     def _known(
         self, source: str, target: str, probes: Array, templates: Array, count: int
-    ) -> tuple[tables.Row, list[tables.Row]]:
+    ) -> tuple[Row, list[Row]]:
         """Return a condition's rows as an earlier run left them, or work them out."""
         if self.kept is None or not count:
             return self._condition(source, target, probes, templates, count)
@@ -104,10 +103,10 @@ class Audit:
 
     def _condition(
         self, source: str, target: str, probes: Array, templates: Array, count: int
-    ) -> tuple[tables.Row, list[tables.Row]]:
+    ) -> tuple[Row, list[Row]]:
         """Return the row of one condition, and its cumulative match characteristic."""
         same = "native" if source == target else "unmapped"
-        key = {
+        key: Row = {
             "source": source,
             "target": target,
             "condition": "mapped" if count else same,
@@ -119,14 +118,14 @@ class Audit:
             found = search(self.people, probes, templates, bridge, count)
         except InputError as error:
             # Too few pairs for this method; more of them may do.
-            return {**key, **tables.undefined_row(str(error))}, []
+            return PAIRS.undefined(str(error), **key), []
         return (
             {
                 **key,
-                **tables.rate_row(found, self.resample),
+                **rate_row(found, self.resample),
                 **({"edge": edges[0]} if edges else {}),
             },
-            [{**key, **row} for row in tables.cmc_rows(found)],
+            [{**key, **row} for row in cmc_rows(found)],
         )
 
     def _bridge(

@@ -89,31 +89,21 @@ def _count(text: str) -> int | str:
 def _print(result: dict[str, Any]) -> None:
     """Print the headline table: rank 1 by known pairs, a row a pair of systems."""
     from rich.console import Console
-    from rich.table import Table
+
+    from intertwine.report.tables import terminal_table
+    from intertwine.studies.linkage.tables import PAIRS
 
     console = Console()
     common.print_warnings(console, result)
     size = result["pairs"][0]
-    table = Table(
-        title=f"Rank-1 rate, %: {counted(size['n_probes'], 'probe', form=',')} of {counted(size['n_people'], 'person', 'people', form=',')} among "
-        f"{size['n_gallery']:,}"
+    title = (
+        f"Rank-1 rate, %: {counted(size['n_probes'], 'probe', form=',')} of "
+        f"{counted(size['n_people'], 'person', 'people', form=',')} among {size['n_gallery']:,}"
     )
-    for title in ("Probes", "Gallery", "Known pairs", "Rank 1", "TPIR", "D_sys", "Chance"):
-        table.add_column(title, justify="left" if title in {"Probes", "Gallery"} else "right")
-    for row in result["pairs"]:
-        native = row["condition"] == "native"
-        table.add_row(
-            row["source"],
-            row["target"],
-            "native" if native else str(row["known_pairs"]),
-            _percent(row["rank1"]),
-            _percent(row["tpir_at_fpir_1e-2"]),
-            "–" if row["d_sys"] is None else f"{row['d_sys']:.2f}",
-            _percent(row["chance"], 2),
-        )
-    console.print(table)
+    show = {"known_pairs": _known}
+    console.print(terminal_table(PAIRS, result["pairs"], title, show=show))
     common.print_notes(console, result)
 
 
-def _percent(value: float | None, places: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{places}f}"
+def _known(row: dict[str, Any], _: int) -> str:
+    return "native" if row["condition"] == "native" else f"{row['known_pairs']:,}"

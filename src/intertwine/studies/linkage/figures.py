@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import (
     THIN,
+    chance,
     interval,
     median,
     number_of,
@@ -26,7 +27,7 @@ from intertwine.report.shapes import (
     RatePanel,
     Swatch,
 )
-from intertwine.studies.linkage.lookup import TPIR
+from intertwine.studies.linkage.tables import TPIR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,12 +92,11 @@ def _details(study: LinkageStudy, row: Row) -> list[str]:
 
 
 def _reading(study: LinkageStudy) -> str:
-    chance = study.sized["chance"]
     return (
         "Large: share of probes whose own person comes first among all people of the gallery. "
         f"Below it: the same without a map, and the {study.confidence} interval over people. "
         "Outlined: probes of the gallery’s own system. Chance is "
-        f"{DASH if chance is None else f'{100 * chance:.2g}{THIN}%'}. Maps: {study['method']}."
+        f"{unit(chance(study.sized['chance']))}. Maps: {study['method']}."
     )
 
 
@@ -122,7 +122,7 @@ def known_panels(study: LinkageStudy) -> list[RatePanel]:
     ]
 
 
-def _known_panel(study: LinkageStudy, title: str, key: str, chance: str) -> RatePanel:
+def _known_panel(study: LinkageStudy, title: str, key: str, guess: str) -> RatePanel:
     def value(source: str, target: str, known: int, name: str = key) -> float | None:
         number: float | None = (study.row.get((source, target, known)) or {}).get(name)
         return number
@@ -133,8 +133,7 @@ def _known_panel(study: LinkageStudy, title: str, key: str, chance: str) -> Rate
             lambda known: [value(*couple, known, name) for couple in study.couples],
         )
 
-    owns = [row[key] for name in study.names if (row := study.native(name)) is not None]
-    own = median([number for number in owns if number is not None])
+    native = study.median_native(key)
     ends = [study.ladder[0], study.most]
     return RatePanel(
         title=title,
@@ -144,8 +143,8 @@ def _known_panel(study: LinkageStudy, title: str, key: str, chance: str) -> Rate
             for a, b in study.couples
         ],
         median=Line(_median_name(study), middle(key)),
-        chance=Line("chance", middle(chance)),
-        native=None if own is None else Line("native", _points(ends, [own, own])),
+        chance=Line("chance", middle(guess)),
+        native=None if native is None else Line("native", _points(ends, [native, native])),
     )
 
 
@@ -158,18 +157,18 @@ def cmc_panels(study: LinkageStudy) -> list[RatePanel]:
 def _cmc_panel(study: LinkageStudy, known: int) -> RatePanel:
     curves: dict[tuple[str, str], dict[int, float]] = {}
     natives: dict[tuple[str, str], dict[int, float]] = {}
-    chance: dict[int, float] = {}
+    guess: dict[int, float] = {}
     for row in study["cmc"]:
         key = (row["source"], row["target"])
         if row["condition"] == "native":
             natives.setdefault(key, {})[row["rank"]] = row["rate"]
         elif row["known_pairs"] == known:
             curves.setdefault(key, {})[row["rank"]] = row["rate"]
-            chance[row["rank"]] = row["chance"]
-    shown = sorted(chance)
+            guess[row["rank"]] = row["chance"]
+    shown = sorted(guess)
 
-    def middle(found: dict[tuple[str, str], dict[int, float]]) -> list[tuple[float, float]]:
-        return _medians(shown, lambda rank: [curve.get(rank) for curve in found.values()])
+    def middle(lines: dict[tuple[str, str], dict[int, float]]) -> list[tuple[float, float]]:
+        return _medians(shown, lambda rank: [curve.get(rank) for curve in lines.values()])
 
     return RatePanel(
         title=f"Probes found, %, {study.pairs_text(known)}",
@@ -179,7 +178,7 @@ def _cmc_panel(study: LinkageStudy, known: int) -> RatePanel:
             for (a, b), curve in curves.items()
         ],
         median=Line(_median_name(study), middle(curves)),
-        chance=Line("chance", _points(shown, [chance[rank] for rank in shown])),
+        chance=Line("chance", _points(shown, [guess[rank] for rank in shown])),
         native=Line("native", middle(natives)) if natives else None,
     )
 

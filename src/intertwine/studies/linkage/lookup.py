@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
-from intertwine.report.numbers import decimals, number_of
-from intertwine.report.schema import Report, Row, checked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-NEEDED = (
-    "study",
-    "pairs",
-    "cmc",
-    "linkable",
-    "known",
-    "method",
-    "alpha",
-    "intercept",
-    "folds",
-    "replicates",
-    "confidence",
-)
-TPIR = "tpir_at_fpir_1e-2"
+from intertwine.report.numbers import decimals, median, number_of
+from intertwine.report.schema import Report, Row
+from intertwine.studies.linkage.tables import CMC, LINKABLE, PAIRS
 
 
 class LinkageStudy(Report):
     """A linkage report's own numbers, with the look-ups that every part of it needs."""
 
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> LinkageStudy:
-        """Check a report and bring it to what its JSON file holds.
-
-        Raises
-        ------
-        InputError
-            When it is of another study, lacks a part, or holds what JSON cannot.
-        """
-        return cls(checked(result, study="linkage", needed=NEEDED))
+    study = "linkage"
+    needed = ("known", "method", "alpha", "intercept", "folds", "replicates", "confidence")
+    tables = (PAIRS, CMC, LINKABLE)
 
     @cached_property
     def names(self) -> list[str]:
@@ -71,6 +46,11 @@ class LinkageStudy(Report):
     def native(self, target: str) -> Row | None:
         """Return the row of a gallery searched with probes of its own system."""
         return self.row.get((target, target, 0))
+
+    def median_native(self, key: str) -> float | None:
+        """Return the median of a number over the systems that are on both sides."""
+        rows = [row for name in self.names if (row := self.native(name)) is not None]
+        return median([row[key] for row in rows if row[key] is not None])
 
     @cached_property
     def sized(self) -> Row:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intertwine.report.draw import rate_panels
 from intertwine.report.numbers import (
-    THIN,
+    chance,
     count,
     median,
     number_of,
@@ -14,79 +14,31 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
+from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import INTERCEPTS, METHODS
 from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
 from intertwine.studies.linkage.tables import linkable_table, pairs_table
 
 if TYPE_CHECKING:
-    from intertwine.report.shapes import Matrix, RatePanel, Table
     from intertwine.studies.linkage.lookup import LinkageStudy
 
 
-@dataclass(frozen=True)
-class LinkagePage:
-    """What the page shows, top to bottom.
-
-    Parameters
-    ----------
-    title, lede
-        The question and the finding.
-    tiles, sizes
-        Headline numbers, and how much data there was.
-    matrix
-        The main figure.
-    known, cmc
-        Rates over known pairs, and over rank; empty without a pair of two systems.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    tables
-        The plain tables by name.
-    warnings
-        What puts the results in question.
-    notes
-        What the study itself had to say.
-    made
-        How it was made: term and text.
-    """
-
-    title: str
-    lede: str
-    tiles: list[Tile]
-    sizes: str
-    matrix: Matrix
-    known: list[RatePanel]
-    cmc: list[RatePanel]
-    facts: dict[str, str]
-    tables: dict[str, Table]
-    warnings: list[str]
-    notes: list[str]
-    made: list[tuple[str, Text]]
-
-
-def summarise_linkage(study: LinkageStudy) -> LinkagePage:
-    """Turn a linkage report into what its page shows.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-
-    Returns
-    -------
-    page
-        Plain text, shades and points; nothing in it is computed any further.
-    """
-    return LinkagePage(
+def summarise_linkage(study: LinkageStudy) -> Page:
+    """Return what the page of a linkage report shows; nothing in it is computed any further."""
+    known, cmc = (known_panels(study), cmc_panels(study)) if study.couples else ([], [])
+    return Page(
         title="How many known pairs make a withheld database linkable?",
         lede=_lede(study),
         tiles=_tiles(study),
         sizes=_sizes(study),
         matrix=main_figure(study),
-        known=known_panels(study) if study.couples else [],
-        cmc=cmc_panels(study) if study.couples else [],
-        facts=_facts(study),
+        charts={
+            "known": Chart("Linkage over the number of known pairs", known, rate_panels),
+            "cmc": Chart("Share of probes found over rank", cmc, rate_panels),
+        },
         tables={"linkable": linkable_table(study), "pairs": pairs_table(study)},
+        facts=_facts(study),
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
@@ -104,57 +56,51 @@ def _lede(study: LinkageStudy) -> str:
         return "There is no pair of two systems, so nothing was mapped."
     middle, before = median(rates), median(_rates(study, 0))
     best = max(rates)
-    said = (
+    finding = (
         f"Without a map {unit(share(before, study.places))} of probes of another system find their "
         f"person first in the gallery; with {study.pairs_text(study.most)}, "
         f"{unit(share(middle, study.places))}"
     )
     if len(rates) == 1:
-        return f"{said}. Chance is {_chance(study)}."
+        return f"{finding}. Chance is {_chance(study)}."
     return (
-        f"{said} (medians over {count(len(rates))} pairs of systems; at most "
+        f"{finding} (medians over {count(len(rates))} pairs of systems; at most "
         f"{unit(share(best, study.places))}). Chance is {_chance(study)}."
     )
 
 
 def _chance(study: LinkageStudy) -> str:
-    value = study.sized["chance"]
-    return DASH if value is None else f"{100 * value:.2g}{THIN}%"
+    return unit(chance(study.sized["chance"]))
 
 
 def _tiles(study: LinkageStudy) -> list[Tile]:
     middle = median(_rates(study, study.most))
-    owns = [row["rank1"] for name in study.names if (row := study.native(name)) is not None]
-    own = median([rate for rate in owns if rate is not None])
+    native = study.median_native("rank1")
     return [
         Tile(
             f"Linked with {study.pairs_text(study.most)}",
             text_or_reason(unit(share(middle, study.places)), "no pair of systems was mapped"),
             "median rank-1 rate",
-            "",
         ),
         _fewest(study, "Above chance from", "above_chance_from"),
         _fewest(study, "Half of native from", "half_of_native_from"),
         Tile(
             "Native",
-            text_or_reason(unit(share(own, study.places)), "no system is on both sides"),
+            text_or_reason(unit(share(native, study.places)), "no system is on both sides"),
             "median rank-1 rate of a system’s own probes",
-            "",
         ),
     ]
 
 
 def _fewest(study: LinkageStudy, title: str, key: str) -> Tile:
-    known = [(row[key], row) for row in study["linkable"] if row[key] is not None]
-    if not known:
-        return Tile(title, text_or_reason(DASH, "not reached by any pair of systems"), "", "")
-    fewest, row = min(known, key=lambda each: int(each[0]))
+    reached = [(row[key], row) for row in study["linkable"] if row[key] is not None]
+    if not reached:
+        return Tile(title, text_or_reason(DASH, "not reached by any pair of systems"))
+    fewest, row = min(reached, key=lambda each: int(each[0]))
     text = "no map" if fewest == 0 else count(fewest)
     where = f"known pairs; {row['source']} → {row['target']}"
-    reached = (
-        f"; reached by {count(len(known))} of {count(len(study['linkable']))} pairs of systems"
-    )
-    return Tile(title, Text(text), where + reached, "")
+    of = f"{count(len(reached))} of {count(len(study['linkable']))} pairs of systems"
+    return Tile(title, Text(text), f"{where}; reached by {of}")
 
 
 def _sizes(study: LinkageStudy) -> str:
@@ -174,9 +120,7 @@ def _facts(study: LinkageStudy) -> dict[str, str]:
         "chance": _chance(study),
         "replicates": count(study["replicates"]),
         "method": METHODS.get(method, f"Method {method}"),
-        "made": " ".join(
-            filter(None, ("Made with Intertwine", study["version"], study["created"]))
-        ),
+        "made": study.stamp,
     }
 
 
@@ -195,4 +139,4 @@ def _made(study: LinkageStudy) -> list[tuple[str, Text]]:
         ("Bootstrap samples of people", Text(count(study["replicates"]))),
         ("Confidence", Text(study.confidence)),
     ]
-    return [(term, text) for term, text in items if text.text]
+    return known(items)

@@ -16,6 +16,7 @@ from intertwine.metrics.intervals import (
     people_counts,
     percentile_interval,
 )
+from intertwine.studies.linkage.tables import TPIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 FPIR = 0.01
-TPIR = "tpir_at_fpir_1e-2"
 DEPTHS = (1, 5, 10)
 CMC_RANKS = (*range(1, 11), 20, 50, 100, 200, 500, 1000)
 TAIL = (1 - CONFIDENCE) / 2
@@ -93,14 +93,6 @@ def rate_row(found: Searches, resample: Resample) -> Row:
         "reason": None,
     }
     return row
-
-
-def undefined_row(reason: str) -> Row:
-    """Return the row of a condition whose map cannot be had."""
-    names = [f"rank{depth}" for depth in DEPTHS] + [TPIR, "d_sys", "d_sys_chance", "chance"]
-    row: Row = {f"{name}{end}": None for name in names for end in ("", "_low", "_high")}
-    sizes = ("n_gallery", "n_templates", "n_probes", "n_people", "n_impostors")
-    return {**row, f"{TPIR}_chance": None, **dict.fromkeys(sizes), "reason": reason}
 
 
 def cmc_rows(found: Searches) -> list[Row]:

@@ -1,0 +1,165 @@
+"""Declared tables as the page and the terminal show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intertwine.report.numbers import THIN, interval, scored, text_or_reason
+from intertwine.report.schema import KINDS
+from intertwine.report.shapes import DASH, Column, Table, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import rich.table
+
+    from intertwine.report.schema import Field, Row, TableSchema
+
+    Show = Callable[[Row, int], str | Text]
+
+
+def page_table(
+    schema: TableSchema,
+    rows: Sequence[Row],
+    places: int,
+    *,
+    name: Callable[[str], Text] = Text,
+    show: Mapping[str, Show] | None = None,
+    without: Collection[str] = (),
+    why: bool = False,
+    **words: str,
+) -> Table:
+    """Return a table as the page shows it.
+
+    Parameters
+    ----------
+    schema
+        The table.
+    rows
+        Its rows, with what derived fields read.
+    places
+        Decimals of percentages.
+    name
+        Returns a name as tables show it, such as that of a control.
+    show
+        By key, what is shown in place of the declared text.
+    without
+        Keys of fields that are left out.
+    why
+        Whether reasons have a column of their own, where there is any.
+    words
+        What stands for the names in braces of titles, notes and the caption.
+    """
+    show = show or {}
+    fields = [each for each in schema.shown if each.key not in without]
+    columns = [column for each in fields for column in _columns(each, words)]
+    texts = [
+        [text for each in fields for text in _cells(each, row, places, name, show.get(each.key))]
+        for row in rows
+    ]
+    if why and any(row.get("reason") for row in rows):
+        columns.append(Column("Why undefined", numeric=False))
+        for shown, row in zip(texts, rows, strict=True):
+            shown.append(Text(str(row.get("reason") or "")))
+    return Table(schema.caption.format_map(words), columns, texts)
+
+
+def _columns(field: Field, words: Mapping[str, str]) -> list[Column]:
+    numeric = KINDS[field.kind].numeric
+    headings = [(field.title, field.note)]
+    if field.interval_title:
+        headings.append((field.interval_title, field.interval_note))
+    return [
+        Column(title.format_map(words), numeric, note.format_map(words)) for title, note in headings
+    ]
+
+
+def _cells(
+    field: Field, row: Row, places: int, name: Callable[[str], Text], show: Show | None
+) -> list[Text]:
+    """Return what the page shows of a field: one text, or two with an interval of its own."""
+    kind = KINDS[field.kind]
+    places = _places(field, places)
+    show = show or field.show
+    shown = show(row, places) if show else _written(field, row, places)
+    if isinstance(shown, str):
+        if kind.numeric:
+            shown = text_or_reason(shown, field.missing or row.get("reason"))
+        else:
+            shown = name(shown) if field.kind == "name" else Text(shown)
+    if not field.interval_title:
+        return [shown]
+    between = _interval(field, row, places) or DASH
+    return [shown, text_or_reason(between, field.missing or row.get("reason"))]
+
+
+def _places(field: Field, places: int) -> int:
+    """Return the decimals of a field: its own, its kind's, or those of percentages."""
+    own = (field.places, KINDS[field.kind].places, places)
+    return next(number for number in own if number is not None)
+
+
+def _written(field: Field, row: Row, places: int) -> str:
+    text = KINDS[field.kind].write(row.get(field.key), places)
+    bare = field.interval_title or text == DASH
+    return text if bare else scored(text, _interval(field, row, places))
+
+
+def _interval(field: Field, row: Row, places: int) -> str:
+    """Return the interval of a field, or nothing where it has none or an end is undefined."""
+    if not field.ends:
+        return ""
+    factor = KINDS[field.kind].factor
+    low, high = (None if row.get(key) is None else factor * row[key] for key in field.ends)
+    return interval(low, high, places)
+
+
+def terminal_table(
+    schema: TableSchema,
+    rows: Sequence[Row],
+    title: str,
+    *,
+    show: Mapping[str, Show] | None = None,
+    without: Collection[str] = (),
+    intervals: bool = False,
+) -> rich.table.Table:
+    """Return the short form of a table for the terminal.
+
+    Parameters
+    ----------
+    schema
+        The table; its fields with a `short` heading are shown.
+    rows
+        Its rows.
+    title
+        What stands above it.
+    show
+        By key, what is shown in place of the kind's text.
+    without
+        Keys of fields that are left out.
+    intervals
+        Whether intervals are shown, in brackets.
+    """
+    from rich.table import Table as TerminalTable
+    from rich.text import Text as TerminalText
+
+    fields = [each for each in schema.fields if each.short and each.key not in without]
+    table = TerminalTable(title=title)
+    for each in fields:
+        table.add_column(each.short, justify="right" if KINDS[each.kind].numeric else "left")
+    for row in rows:
+        texts = [_short(each, row, (show or {}).get(each.key), intervals) for each in fields]
+        table.add_row(*map(TerminalText, texts))
+    return table
+
+
+def _short(field: Field, row: Row, show: Show | None, intervals: bool) -> str:
+    kind = KINDS[field.kind]
+    places = kind.terminal_places
+    if show:
+        shown = show(row, places)
+        return shown if isinstance(shown, str) else shown.text
+    text, *ends = (kind.write(row.get(key), places).replace(THIN, ",") for key in field.keys)
+    if not intervals or not ends or DASH in (text, *ends):
+        return text
+    return f"{text} ({ends[0]} to {ends[1]})"

@@ -69,10 +69,10 @@ def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
     folder, listed, notes = unpack_faces(sample, out / "faces")
     options = OpenSetOptions(fit="images", threshold="crossfit")
     with common.progress() as progress:
-        found = open_set(
+        verified = open_set(
             FeatureSet.open(folder), read_pairs(listed), options=options, progress=progress
         )
-    result = with_names(found.to_json(), [folder.name], listed.name)
+    result = with_names(verified.to_json(), [folder.name], listed.name)
     result["notes"] += notes
     if quiet:
         write_open_set_report(common.dated(result), out / OPEN_SET)

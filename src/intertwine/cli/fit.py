@@ -58,7 +58,7 @@ def fit(
     if json:
         common.print_json(summary)
         return
-    common.say_notes(summary)
+    common.print_summary_notes(summary)
     for entry in summary["maps"]:
         if entry["r2"] is not None and sys.stderr.isatty():
             common.print_note(

@@ -130,8 +130,8 @@ def _without_hashes(value: Any) -> Any:
     """Return a header, or one of its parts, with the number of hashes in place of the hashes."""
     if not isinstance(value, dict) or not isinstance(value.get("fitted_on"), dict):
         return value
-    kept = value["fitted_on"]
-    counts = {key: len(each) if isinstance(each, list) else each for key, each in kept.items()}
+    fitted_on = value["fitted_on"]
+    counts = {key: len(each) if isinstance(each, list) else each for key, each in fitted_on.items()}
     return {**value, "fitted_on": counts}
 
 

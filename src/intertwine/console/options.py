@@ -153,12 +153,12 @@ _WITHOUT_PENALTY = frozenset(
 )
 
 
-def _refuse_unused(method: Method, alpha: str, given: dict[str, Any]) -> None:
+def _refuse_unused(method: Method, alpha: str, typed: dict[str, Any]) -> None:
     """Raise where an option was typed that the fit would not use."""
     from intertwine.errors import InputError
 
     for name, methods in _TAKES.items():
-        if given[name] is not None and method not in methods:
+        if typed[name] is not None and method not in methods:
             names = " or ".join(sorted(each.value for each in methods))
             raise InputError(
                 f"got --{name} with method {method.value}, expected it with {names} only"
@@ -168,7 +168,7 @@ def _refuse_unused(method: Method, alpha: str, given: dict[str, Any]) -> None:
         raise InputError(
             f"got --alpha {alpha} with method {method.value}, which takes no λ; leave it out"
         )
-    if given["alphas"] is not None and not (by_gcv or given["rank"] == "gcv"):
+    if typed["alphas"] is not None and not (by_gcv or typed["rank"] == "gcv"):
         raise InputError(
             f"got --alphas with --alpha {alpha}, expected --alpha gcv, which searches it"
         )
@@ -266,7 +266,7 @@ def print_notes(console: Console, result: dict[str, Any]) -> None:
             )
 
 
-def say_notes(summary: dict[str, Any]) -> None:
+def print_summary_notes(summary: dict[str, Any]) -> None:
     """Print the notes of a command's summary on standard error, warnings first."""
     for note in summary["notes"]:
         print_note(f"warning: {note}" if note in summary.get("warnings", ()) else note)

@@ -5,7 +5,7 @@ Homogeneous, the paper's: [W_B b_B]⁺ [W_A b_A], scored with its last coordinat
 so it is no affine map; exact when rank [W_B b_B] = K. McNeely-White, Sattelberg, Blanchard &
 Beveridge, *Exploring the Interchangeability of CNN Embedding Spaces*, arXiv 2010.02323 (2020).
 
-It uses no data. That it keeps A's accuracy therefore says nothing about how alike A and B are.
+It uses no data. That it keeps A's accuracy is therefore no evidence of how alike A and B are.
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ def cca(
     known = {} if whitenings is None else whitenings
 
     def whitening(name: str) -> Whitening:
-        kept = known.get(name)
-        if kept is None or not kept.serves(moments, float(alpha)):
+        cached = known.get(name)
+        if cached is None or not cached.serves(moments, float(alpha)):
             known[name] = Whitening.of(moments, name, float(alpha))
         return known[name]
 

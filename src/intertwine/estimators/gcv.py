@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 SHARES = np.logspace(-9, 3, 49)
 # λ itself, for rows in thousands with features of about unit scale: a grid to ask for.
 ALPHAS = np.logspace(-3, 6, 37)
-# What may be worth saying of a choice.
+# Notes on a choice.
 NO_CANDIDATE = "no λ of the grid is a GCV candidate"
 LOWER, UPPER = (f"GCV chose the {end} edge of the grid" for end in ("lower", "upper"))
-SAID = (NO_CANDIDATE, LOWER, UPPER)
+NOTES = (NO_CANDIDATE, LOWER, UPPER)
 # No candidate: a λ that leaves less than this share of the rows as degrees of freedom …
 MIN_FREE_SHARE = 0.01
-# … or whose residual is below this share of the power, where rounding has eaten its digits.
+# … or whose residual is below this share of the power, where rounding has lost its digits.
 MIN_RESIDUAL_SHARE = 1e-6
 
 
-def said_of(notes: Iterable[str]) -> str:
-    """Return which of `SAID` a map's notes hold, without its numbers; empty where none."""
-    return next((said for note in notes for said in SAID if note.startswith(said)), "")
+def kind_of_note(notes: Iterable[str]) -> str:
+    """Return which of `NOTES` a map's notes hold, without its numbers; empty where none."""
+    return next((kind for note in notes for kind in NOTES if note.startswith(kind)), "")
 
 
 def check_grid(alphas: Array) -> Array:
@@ -80,8 +80,8 @@ class GCV:
         (d_target,) ‖Y_j‖², and `unpenalised` the degrees of freedom outside the penalty.
         """
         alphas = SHARES * eigen.mean if alphas is None else check_grid(alphas)
-        kept = eigen.values / (eigen.values + alphas[:, None])  # (n_alphas, rank)
-        explained = (kept * (2 - kept)) @ (rotated / np.sqrt(eigen.values)[:, None]) ** 2
+        shrunk = eigen.values / (eigen.values + alphas[:, None])  # (n_alphas, rank)
+        explained = (shrunk * (2 - shrunk)) @ (rotated / np.sqrt(eigen.values)[:, None]) ** 2
         df = eigen.df(alphas) + unpenalised
         return cls(alphas, power - explained, df, power, n)
 

@@ -134,7 +134,7 @@ class NormalEquations:
     def equilibrated(self, gram: Array) -> Equilibrated:
         """Return G with every feature on its own scale, that of its rounding."""
         alive = gram.diagonal() > 0
-        own = gram = gram[np.ix_(alive, alive)]
+        uncertain = gram = gram[np.ix_(alive, alive)]
         squares = gram.diagonal()
         exact = len(alive) * _EPS
         rounding = self.rounding(len(alive))
@@ -143,10 +143,10 @@ class NormalEquations:
             scatter = np.zeros((len(alive), len(alive)))
             d = self.moments.spaces[self.source].dim
             scatter[:d, :d] = self.moments.scatter(self.source)
-            own = scatter[np.ix_(alive, alive)]
-            squares = ((rounding - exact) * own.diagonal() + exact * squares) / rounding
+            uncertain = scatter[np.ix_(alive, alive)]
+            squares = ((rounding - exact) * uncertain.diagonal() + exact * squares) / rounding
         scale = np.sqrt(squares)
-        tolerance = rounding * largest_eigenvalue(own / scale / scale[:, None])
+        tolerance = rounding * largest_eigenvalue(uncertain / scale / scale[:, None])
         return Equilibrated(gram / scale / scale[:, None], scale, alive, tolerance)
 
     def rank(self, gram: Array) -> int:
@@ -154,11 +154,11 @@ class NormalEquations:
         tolerance = self.tolerance(gram)
         if tolerance <= 0:
             return 0
-        found = _rank(gram, tolerance, self.device)
-        if found >= self.most(gram):
-            return found
+        rank = _rank(gram, tolerance, self.device)
+        if rank >= self.most(gram):
+            return rank
         equal = self.equilibrated(gram)
-        return max(found, _rank(equal.matrix, equal.tolerance, self.device))
+        return max(rank, _rank(equal.matrix, equal.tolerance, self.device))
 
     def bears(self, gram: Array, alpha: float) -> bool:
         """Return whether G + λI is clear of rounding, with every feature on its own scale."""
@@ -239,16 +239,16 @@ class Eigen:
         """
         gram = equations.gram() if gram is None else gram
         # A direction below this cannot be told from a null one; left in, 1/λ would amplify it.
-        found = cls._above(gram, equations.tolerance(gram), equations.device, few_rows=few_rows)
-        whole = found.rank >= equations.most(gram)
-        if whole and found.condition * _GRADED * len(gram) * _EPS < 1:
-            return found
+        plain = cls._above(gram, equations.tolerance(gram), equations.device, few_rows=few_rows)
+        whole = plain.rank >= equations.most(gram)
+        if whole and plain.condition * _GRADED * len(gram) * _EPS < 1:
+            return plain
         equal = equations.equilibrated(gram)
-        if not whole and _rank(equal.matrix, equal.tolerance, equations.device) <= found.rank:
-            return found
-        own = cls._above(equal.matrix, equal.tolerance, equations.device, few_rows=few_rows)
-        better = own.rank == found.rank and own.condition * _BETTER < found.condition
-        return equal.back(own) if own.rank > found.rank or better else found
+        if not whole and _rank(equal.matrix, equal.tolerance, equations.device) <= plain.rank:
+            return plain
+        scaled = cls._above(equal.matrix, equal.tolerance, equations.device, few_rows=few_rows)
+        better = scaled.rank == plain.rank and scaled.condition * _BETTER < plain.condition
+        return equal.back(scaled) if scaled.rank > plain.rank or better else plain
 
     @classmethod
     def _above(cls, gram: Array, tolerance: float, device: str, *, few_rows: bool) -> Eigen:
@@ -259,16 +259,16 @@ class Eigen:
         """
         if not few_rows:
             values, vectors = eigh(gram, device)
-            kept = values > tolerance
-            return cls(values[kept], vectors[:, kept], device)
+            above = values > tolerance
+            return cls(values[above], vectors[:, above], device)
         if tolerance <= 0:
             return cls(np.empty(0), np.empty((len(gram), 0)), device)
         factor, pivots, rank, _ = lapack.dpstrf(gram, tol=tolerance, lower=1)
         lower = np.zeros((len(gram), rank))
         lower[pivots - 1] = np.tril(factor)[:, :rank]
         values, vectors = np.linalg.eigh(lower.T @ lower)
-        kept = values > tolerance
-        return cls(values[kept], lower @ (vectors[:, kept] / np.sqrt(values[kept])), device)
+        above = values > tolerance
+        return cls(values[above], lower @ (vectors[:, above] / np.sqrt(values[above])), device)
 
     @property
     def rank(self) -> int:
@@ -311,26 +311,26 @@ class Equilibrated:
     alive: Array
     tolerance: float
 
-    def back(self, own: Eigen) -> Eigen:
+    def back(self, scaled: Eigen) -> Eigen:
         """Return the eigendecomposition of G from that of C.
 
         With C = F Fᵀ the eigenvectors of G are the left singular vectors of D F.
         """
-        root, scale = np.sqrt(own.values), self.scale[:, None]
-        lower = scale * (own.vectors * root)
-        values, turn = eigh(lower.T @ lower, own.device)
+        root, scale = np.sqrt(scaled.values), self.scale[:, None]
+        lower = scale * (scaled.vectors * root)
+        values, turn = eigh(lower.T @ lower, scaled.device)
         if values[0] > _GRADED * len(values) * _EPS * values[-1]:
             vectors = lower @ turn / np.sqrt(values)
         else:
             values, vectors, turn = _graded(lower)
             lengths = np.sqrt(values)
             if len(root) == len(scale):
-                vectors = ((own.vectors / root) @ turn) * (lengths / scale)
+                vectors = ((scaled.vectors / root) @ turn) * (lengths / scale)
             # Of two forms of one number, the one in which nothing cancels.
             vectors = np.where(scale < lengths, lower @ turn / lengths, vectors)
         whole = np.zeros((len(self.alive), len(values)))
         whole[self.alive] = vectors
-        return Eigen(values, whole, own.device)
+        return Eigen(values, whole, scaled.device)
 
 
 def _graded(lower: Array) -> tuple[Array, Array, Array]:

@@ -49,9 +49,9 @@ def procrustes(
     targets
         Names of the target spaces, of any dimensions.
     scale
-        Whether to fit one positive scale besides, the least-squares one for the R found.
+        Whether to fit one positive scale too, the least-squares one for the R found.
     partial
-        Whether R maps to zero what the rows say nothing of, where S_AB is rank-deficient: it is then
+        Whether R maps to zero what the rows do not determine, where S_AB is rank-deficient: it is then
         the unitary factor of the canonical polar decomposition, which is unique, in place of one of
         many. Higham, *Functions of Matrices* (2008), section 8.1.
     intercept
@@ -76,19 +76,19 @@ def procrustes(
         right = equations.right(target)
         u, s, vt = svd(right)
         resolved = int((s > equations.rounding(max(right.shape)) * s.max(initial=0.0)).sum())
-        # What is left out goes by S_AB as it is: its vectors beyond these are rounding, in any
+        # What is left out is decided on S_AB as it is: its vectors beyond these are rounding, in any
         # coordinates.
         rank = resolved if partial else _rank(equations, target, right, s, resolved)
-        kept = resolved if partial else len(s)
-        coefficients = u[:, :kept] @ vt[:kept]
+        n_kept = resolved if partial else len(s)
+        coefficients = u[:, :n_kept] @ vt[:n_kept]
         factor = 1.0
         if gram is not None:
             spread = float(((gram @ coefficients) * coefficients).sum())
             factor = float((coefficients * right).sum()) / spread if spread > 0 else 0.0
         notes = []
         if rank < len(s):
-            said = "R maps the rest to zero" if partial else "one of many R"
-            notes.append(f"the cross-scatter has rank {rank} of {len(s)}: {said}")
+            rest = "R maps the rest to zero" if partial else "one of many R"
+            notes.append(f"the cross-scatter has rank {rank} of {len(s)}: {rest}")
         maps[target] = equations.build(
             factor * coefficients, target, "procrustes", scale=factor, rank=rank, notes=notes
         )
@@ -103,6 +103,6 @@ def _rank(
         return resolved
     rounding = equations.rounding(max(right.shape))
     lengths = [np.sqrt(equations.power(name)) for name in (equations.source, target)]
-    own = [np.where(length > 0, length, 1.0) for length in lengths]
-    equal = np.linalg.svd(right / own[0][:, None] / own[1], compute_uv=False)
+    scales = [np.where(length > 0, length, 1.0) for length in lengths]
+    equal = np.linalg.svd(right / scales[0][:, None] / scales[1], compute_uv=False)
     return max(resolved, int((equal > rounding * equal.max(initial=0.0)).sum()))

@@ -112,8 +112,8 @@ class _Solver:
         factor: Cholesky | Eigen | None = None
         if isinstance(alpha, float) and alpha > 0:
             self.rank = equations.rank(self.gram)
-            # In a null direction Cholesky divides the rounding of R by λ: with a λ that does not
-            # stand far above the rounding of G, only the eigenvectors can tell the two apart.
+            # In a null direction Cholesky divides the rounding of R by λ: with a λ that is not far
+            # above the rounding of G, only the eigenvectors can separate the two.
             # Dead features are no such direction: they are exactly zero in G and in R.
             alive = np.count_nonzero(self.gram.diagonal())
             if self.rank == alive or equations.bears(self.gram, alpha):

@@ -131,7 +131,7 @@ class RidgeMap(_MapRegressor):
     alpha_
         λ; the median where each target has its own.
     notes_
-        What is worth saying of the fit: a λ at an edge of the grid, a rank below the dimension.
+        Notes on the fit: a λ at an edge of the grid, a rank below the dimension.
     map_
         The map as a `LinearMap` from space X to space y.
     moments_
@@ -167,7 +167,7 @@ class RidgeMap(_MapRegressor):
             intercept=self.intercept,
             alphas=self.alphas,
         )["y"]
-        self.notes_ = [note.replace("--alphas", "alphas") for note in fitted.info["notes"]]
+        self.notes_ = _notes(fitted)
         self.alpha_ = fitted.info["alpha"]
         return fitted
 
@@ -203,7 +203,7 @@ class ReducedRankMap(_MapRegressor):
         fitted = reduced_rank(
             self.moments_, "X", ["y"], rank=self.rank, alpha=self.alpha, intercept=self.intercept
         )["y"]
-        self.notes_ = [note.replace("--alphas", "alphas") for note in fitted.info["notes"]]
+        self.notes_ = _notes(fitted)
         self.alpha_, self.rank_ = fitted.info["alpha"], fitted.info["map_rank"]
         return fitted
 
@@ -214,7 +214,7 @@ class ProcrustesMap(_MapRegressor):
     Parameters
     ----------
     scale
-        Whether to fit one positive scale besides.
+        Whether to fit one positive scale too.
     intercept
         `free` or `none`.
 
@@ -292,3 +292,8 @@ class CCAMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _MapRegressor): 
     @property
     def _n_features_out(self) -> int:
         return len(self.correlations_)
+
+
+def _notes(fitted: LinearMap) -> list[str]:
+    """Return the notes of a map, with a parameter's name in place of the command's option."""
+    return [note.replace("--alphas", "alphas") for note in fitted.info["notes"]]

@@ -48,8 +48,8 @@ def paired_change_interval(
     cells = np.array([both, gained, lost, n - both - gained - lost])
     draws = rng.multinomial(n, cells / n, size=DRAWS)
     before = draws[:, 0] + draws[:, 2]
-    kept = before > 0
-    changes = 100.0 * (draws[kept, 1] - draws[kept, 2]) / before[kept]
+    defined = before > 0
+    changes = 100.0 * (draws[defined, 1] - draws[defined, 2]) / before[defined]
     return percentile_interval(changes)
 
 

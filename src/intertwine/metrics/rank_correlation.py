@@ -118,9 +118,9 @@ def _network_bootstrap(
     for _ in range(BOOTSTRAP_DRAWS):
         chosen = rng.integers(len(x), size=len(x))
         grid = np.ix_(chosen, chosen)
-        kept = known[grid]  # never a network with its own copy: the diagonal is not known
-        if len(np.unique(chosen)) >= MIN_NETWORKS - 1 and kept.sum() >= MIN_PAIRS:
-            drawn.append(spearman(x[grid][kept].tolist(), y[grid][kept].tolist()))
+        pairs = known[grid]  # never a network with its own copy: the diagonal is not known
+        if len(np.unique(chosen)) >= MIN_NETWORKS - 1 and pairs.sum() >= MIN_PAIRS:
+            drawn.append(spearman(x[grid][pairs].tolist(), y[grid][pairs].tolist()))
     defined = [rho for rho in drawn if rho is not None]
     if len(defined) < BOOTSTRAP_DRAWS / 2:
         return None, None
@@ -135,10 +135,10 @@ def _mantel(x: Array, y: Array, known: Array, observed: float, seed: int) -> flo
     hits = total = 0
     for order in _orders(len(x), seed):
         grid = np.ix_(order, order)
-        kept = known[grid] & known
-        if kept.sum() < MIN_PAIRS:
+        pairs = known[grid] & known
+        if pairs.sum() < MIN_PAIRS:
             continue
-        rho = spearman(x[grid][kept].tolist(), y[kept].tolist())
+        rho = spearman(x[grid][pairs].tolist(), y[pairs].tolist())
         total += 1
         hits += rho is not None and abs(rho) >= abs(observed) - 1e-12
     return hits / total

@@ -30,19 +30,19 @@ def ranks(scores: Array, own: Array) -> Array:
     return np.asarray((scores >= mine).sum(axis=1))
 
 
-def cmc(found: Array, depth: int, weights: Array | None = None) -> Array:
+def cmc(rank: Array, depth: int, weights: Array | None = None) -> Array:
     """Return the cumulative match characteristic: the share of probes found by each rank.
 
     `found` (n_probes,) are ranks and `depth` the last rank wanted. The weights are (n_probes,) or
     (n_replicates, n_probes), not all 0; None is 1 each. Rates are (depth,) or (n_replicates,
     depth), ascending; entry k − 1 is the rate of rank k.
     """
-    if len(found) == 0 or depth < 1:
+    if len(rank) == 0 or depth < 1:
         raise InputError(
-            f"got {counted(len(found), 'probe')} and depth {depth}, expected at least 1 of each"
+            f"got {counted(len(rank), 'probe')} and depth {depth}, expected at least 1 of each"
         )
-    weights = np.ones(len(found)) if weights is None else weights
-    steps = (found[:, None] == np.arange(1, depth + 1)).astype(np.float64)  # (n_probes, depth)
+    weights = np.ones(len(rank)) if weights is None else weights
+    steps = (rank[:, None] == np.arange(1, depth + 1)).astype(np.float64)  # (n_probes, depth)
     hits = np.cumsum(weights @ steps, axis=-1)
     return np.asarray(hits / weights.sum(axis=-1)[..., None])
 

@@ -1,6 +1,6 @@
 """Retrieval of k nearest items: exact lists in blocks of queries, and what is found in them.
 
-Items of equal score stand in no order: what is counted is the expectation over all their orders,
+Items of equal score are in no order: what is counted is the expectation over all their orders,
 so a gallery of equal vectors finds no more than chance, k/n. For nDCG that is the reading of
 scikit-learn's `ndcg_score`; McSherry & Najork, *Computing information retrieval performance
 measures efficiently in the presence of tied scores*, ECIR 2008.
@@ -74,10 +74,10 @@ def _best(scores: Array, depth: int) -> Lists:
         chosen.sort(axis=1)
     else:
         chosen = np.broadcast_to(np.arange(n_items), scores.shape)
-    found = np.take_along_axis(scores, chosen, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    found, chosen = (np.take_along_axis(each, order, axis=1) for each in (found, chosen))
-    return Lists(found, np.where(np.isneginf(found), NO_ITEM, chosen).astype(np.int32))
+    best = np.take_along_axis(scores, chosen, axis=1)
+    order = np.argsort(-best, axis=1, kind="stable")
+    best, chosen = (np.take_along_axis(each, order, axis=1) for each in (best, chosen))
+    return Lists(best, np.where(np.isneginf(best), NO_ITEM, chosen).astype(np.int32))
 
 
 def _padded(array: Array, width: int, value: float) -> Array:
@@ -125,8 +125,8 @@ def expected_gain(lists: Lists, relevant: Array, alive: Array, weights: Array) -
     share = gains.reshape(n, depth) / np.maximum(size, 1)
     sums = np.cumsum(np.atleast_2d(weights), axis=1)
     totals = np.pad(sums, ((0, 0), (1, 0)))
-    found = [((total[stop] - total[start]) * share).sum(axis=1) for total in totals]
-    return np.array(found) if weights.ndim > 1 else np.asarray(found[0])
+    expected = [((total[stop] - total[start]) * share).sum(axis=1) for total in totals]
+    return np.array(expected) if weights.ndim > 1 else np.asarray(expected[0])
 
 
 def recall_weights(k: int, depth: int | None = None, length: int | None = None) -> Array:
@@ -150,8 +150,8 @@ def true_neighbours(truth: Lists, ranks: Array, alive: Array, k: int) -> Array:
     `ranks` (n_queries, depth), from `ranks_in`, are the places of the listed items in it; `alive`
     is (n_items,). Whether a listed item is itself alive does not count.
     """
-    kept = np.cumsum(truth.keeping(alive), axis=1)
-    before = np.pad(kept, ((0, 0), (1, 0)))  # alive ones before each rank
+    alive_up_to = np.cumsum(truth.keeping(alive), axis=1)
+    before = np.pad(alive_up_to, ((0, 0), (1, 0)))  # alive ones before each rank
     # The last place is that of an item outside the list.
     before[:, -1] = k
     return np.asarray(np.take_along_axis(before, ranks.astype(np.int64), axis=1) < k)

@@ -50,7 +50,7 @@ class Roc:
         """Return the equal error rate, () or (n_replicates,).
 
         Where FAR = FRR on the curve whose steps are joined by straight lines; a threshold with
-        both equal gives it exactly.
+        both equal is exact.
         """
         gap = self.far + self.tar - 1.0  # FAR − FRR, ascending from −1 to 1
         after = np.argmax(gap >= 0, axis=-1)[..., None]
@@ -129,7 +129,7 @@ def roc(scores: Array, same: Array, weights: Array | None = None) -> Roc | None:
 
 def _cumulative(weights: Array, order: Array, ends: Array, kind: Array) -> Array:
     """Return the weight of one kind of pairs accepted at each threshold, (…, n_steps)."""
-    # The columns of this kind alone are summed; `place` says how many a step has taken in.
+    # The columns of this kind alone are summed; `place` is how many a step has included.
     chosen = order[kind[order]]
     place = np.cumsum(kind[order])[ends]
     total = np.zeros((*weights.shape[:-1], len(chosen) + 1))
@@ -158,7 +158,7 @@ def _check(scores: Array, same: Array, weights: Array) -> None:
         raise InputError("got weights that are negative or not finite, expected at least 0")
 
 
-# What comes back for weights goes by their dimensions, which types do not tell: hence Any.
+# The type returned for weights depends on their dimensions, which types cannot express: hence Any.
 @overload
 def auc(scores: Array, same: Array, weights: None = None) -> float | None: ...
 @overload

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Range = tuple[int, int]
 
-# Chunks that a worker is given at a time.
+# Chunks that a worker gets at a time.
 WORKER_CHUNKS = 64
 # Rows mapped at a time: few enough to stay in the cache from reading to writing.
 CHUNK_ROWS = 1024
@@ -88,24 +88,26 @@ def apply_file(
         "dtype": chosen.name,
         "device": device,
     }
-    with one_run(output), PartialOutput(output, identity) as made:
-        mapper = Mapper(str(map_file), str(source), str(made.array), chosen.name, device, gaps)
+    with one_run(output), PartialOutput(output, identity) as unfinished:
+        mapper = Mapper(
+            str(map_file), str(source), str(unfinished.array), chosen.name, device, gaps
+        )
         unusable: IntertwineError | None = None
         try:
-            for start, stop in mapper.mapped(made.chunks(CHUNK_ROWS), workers):
-                made.add(start, stop)
+            for start, stop in mapper.mapped(unfinished.chunks(CHUNK_ROWS), workers):
+                unfinished.add(start, stop)
                 if progress:
                     progress(stop, vectors.n_rows)
         except UnusableInputError as error:
             unusable = error.reason
         if unusable is not None:
             # Only another input can help, and that starts from its first row.
-            made.discard()
+            unfinished.discard()
             raise unusable  # here: an error that is its own context has no end
         if stamp_of(vectors.path) != stamp:
-            made.discard()
+            unfinished.discard()
             raise InputError(f"{vectors.path} has changed while it was mapped; run again")
-        made.finish(vectors, linear_map.target.name)
+        unfinished.finish(vectors, linear_map.target.name)
     return {
         "rows": vectors.n_rows,
         "source": linear_map.source.to_json(),
@@ -156,10 +158,10 @@ def source_vectors(source: Path, linear_map: LinearMap, *, gaps: bool = False) -
 def _sample(vectors: VectorFile, *, gaps: bool) -> Array:
     """Return the first vectors of a file."""
     for start in range(0, vectors.n_rows, SAMPLE_ROWS):
-        found = vectors.read(range(start, min(vectors.n_rows, start + SAMPLE_ROWS)))
-        there = _there(found, gaps=gaps)
+        rows = vectors.read(range(start, min(vectors.n_rows, start + SAMPLE_ROWS)))
+        there = _there(rows, gaps=gaps)
         if there.any():
-            return found[there]
+            return rows[there]
     if vectors.n_rows:
         raise InputError(f"{vectors.path}: holds no vectors, expected some to map")
     return vectors.read(range(0))
@@ -231,7 +233,7 @@ class Mapper:
                 while waiting:
                     yield waiting.popleft().result()
             except IntertwineError as error:
-                # Not from a thread: reading a table goes on here.
+                # Not from a thread: tables are read here.
                 raise UnusableInputError(error) from error
             finally:
                 for future in waiting:

@@ -35,7 +35,7 @@ CHANCE_Z = 3.0
 _ROUNDING = 1e-6
 # A scatter below this is none.
 _SMALLEST = 1e-30
-# Methods that no pair of features has a say in.
+# Methods whose maps do not depend on pairs of features.
 UNFITTED = frozenset({"analytic", "identity", "mean"})
 _NO_ROWS = "a file of moments has no rows that could be held out"
 _CONSTANT = "the target does not vary over the rows held out, or not within what float64 holds"
@@ -92,35 +92,37 @@ class _Scorer:
     def of_source(self, source: str, maps: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
         """Return the entries of the maps from one source, scored, and doubts about them."""
         alphas = {m["target"]: m["info"].get("alpha") or 0.0 for m in maps}
-        found: dict[str, Explained] = {}
+        explained: dict[str, Explained] = {}
         for alpha in dict.fromkeys(alphas.values()):
             targets = [name for name, value in alphas.items() if value == alpha]
-            own = alpha if self.is_ridge else None
-            found |= self.held.check.explained(source, targets, own)
+            penalty = alpha if self.is_ridge else None
+            explained |= self.held.check.explained(source, targets, penalty)
         entries, n = [], self.held.moments.n
         for each in maps:
             target = each["target"]
-            if target not in found:
+            if target not in explained:
                 entries.append(_entry(each, n, None, None, _CONSTANT))
             elif self.is_ridge:
-                entries.append(_entry(each, n, found[target].r2, found[target].null, None))
+                entries.append(_entry(each, n, explained[target].r2, explained[target].null, None))
             else:
                 entries.append(_entry(each, n, *self._refitted(source, target, alphas[target])))
-        return entries, self._doubts(source, found, alphas)
+        return entries, self._doubts(source, explained, alphas)
 
     def _doubts(
-        self, source: str, found: Mapping[str, Explained], alphas: Mapping[str, float]
+        self, source: str, explained: Mapping[str, Explained], alphas: Mapping[str, float]
     ) -> list[str]:
         """Return doubts about maps that explain nothing: rows that do not match, or a wrong λ."""
-        low = [name for name, each in found.items() if each.is_chance or each.r2 <= 0]
-        again = self.held.check.explained(source, low) if self.is_ridge and low else found
+        low = [name for name, each in explained.items() if each.is_chance or each.r2 <= 0]
+        again = self.held.check.explained(source, low) if self.is_ridge and low else explained
         doubts: list[str] = []
         for name in low:
             other = again[name]
-            if found[name].is_chance and other.is_chance:
+            if explained[name].is_chance and other.is_chance:
                 doubts.append(Doubt(order_question(source, name)))
-            elif self.is_ridge and found[name].r2 <= 0 < other.r2 and not other.is_chance:
-                doubts.append(Doubt(_other_penalty(source, name, alphas[name], found[name], other)))
+            elif self.is_ridge and explained[name].r2 <= 0 < other.r2 and not other.is_chance:
+                doubts.append(
+                    Doubt(_other_penalty(source, name, alphas[name], explained[name], other))
+                )
         return doubts
 
     def _refitted(
@@ -237,8 +239,8 @@ class RidgeCheck:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             solved = _solve(gram, x.T, alpha)
             energy = solved.T @ (gram @ solved)
-            found = {name: self._one(source, name, solved, energy) for name in targets}
-        return {name: each for name, each in found.items() if each is not None}
+            scores = {name: self._one(source, name, solved, energy) for name in targets}
+        return {name: each for name, each in scores.items() if each is not None}
 
     def _one(self, source: str, name: str, solved: Array, energy: Array) -> Explained | None:
         y, alike, trace, square = self._target(name)
@@ -257,8 +259,13 @@ class RidgeCheck:
     def _target(self, name: str) -> tuple[Array, Array, float, float]:
         """Return a target's rows about the fitted mean, y S yᵀ, tr S and tr S²."""
         if name not in self._targets:
-            y, own = self.rows[name] - self.fitted.mean(name), self.fitted.scatter(name)
-            self._targets[name] = (y, y @ own @ y.T, float(np.trace(own)), float((own**2).sum()))
+            y, scatter = self.rows[name] - self.fitted.mean(name), self.fitted.scatter(name)
+            self._targets[name] = (
+                y,
+                y @ scatter @ y.T,
+                float(np.trace(scatter)),
+                float((scatter**2).sum()),
+            )
         return self._targets[name]
 
 
@@ -267,8 +274,8 @@ def _solve(gram: Array, right: Array, alpha: float) -> Array:
     shifted = gram.copy()
     diagonal = np.diag_indices_from(shifted)
     # Of each feature on its own scale, so that a large one does not drown the others.
-    own = gram.diagonal()
-    least = _ROUNDING * np.where(own > 0, own, 1.0)
+    scales = gram.diagonal()
+    least = _ROUNDING * np.where(scales > 0, scales, 1.0)
     shifted[diagonal] += np.maximum(alpha, least)
     while True:
         try:

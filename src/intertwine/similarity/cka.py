@@ -112,13 +112,13 @@ class KernelSums:
         lost = (power > 0) & (squares.diagonal() < _LEAST * moments.n)
         traces = np.ldexp(traces, 2 * power)
         squares = np.ldexp(squares, 2 * (power[:, None] + power))
-        own = [_norm(moments, name, name, 2 * power[i]) for i, name in enumerate((a, b))]
-        between = own[0] if a == b else _norm(moments, a, b, int(power.sum()))
+        norms = [_norm(moments, name, name, 2 * power[i]) for i, name in enumerate((a, b))]
+        between = norms[0] if a == b else _norm(moments, a, b, int(power.sum()))
         return cls(
             names=(a, b),
             n=moments.n,
             rounding=64 * moments.eps,
-            products=np.array([[own[0], between], [between, own[1]]]),
+            products=np.array([[norms[0], between], [between, norms[1]]]),
             traces=traces,
             squares=squares,
             lost=tuple(name for name, gone in zip((a, b), lost, strict=True) if gone),
@@ -132,13 +132,13 @@ class KernelSums:
                 f"got n = {counted(self.n, 'row')}, expected at least {needed} for CKA"
             )
         self._require_digits()
-        own = [self.hsic(i, i, debiased=debiased) for i in (0, 1)]
+        powers = [self.hsic(i, i, debiased=debiased) for i in (0, 1)]
         for i, name in enumerate(self.names):
-            if own[i] <= self.rounding * self.products[i, i] or self.products[i, i] <= 0:
+            if powers[i] <= self.rounding * self.products[i, i] or self.products[i, i] <= 0:
                 raise InputError(
                     f"{name} does not vary enough over {counted(self.n, 'row')} to have a CKA"
                 )
-        return self.hsic(0, 1, debiased=debiased) / float(np.sqrt(own[0] * own[1]))
+        return self.hsic(0, 1, debiased=debiased) / float(np.sqrt(powers[0] * powers[1]))
 
     def null(self, *, debiased: bool) -> Null:
         """Return the null of CKA, the errors those of `linear_cka_null`."""

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
-# Where the null is this close to the best value, no score can tell two spaces from unrelated ones.
+# Where the null is this close to the best value, no score distinguishes two spaces from unrelated ones.
 SATURATED = 1e-6
 
 

@@ -73,8 +73,8 @@ class SpectraOf:
             except InputError:
                 return None
 
-        found = zip(names, parallel_map(factor, names), strict=True)
-        spectra = {name: spectrum for name, spectrum in found if spectrum is not None}
+        factored = zip(names, parallel_map(factor, names), strict=True)
+        spectra = {name: spectrum for name, spectrum in factored if spectrum is not None}
         chosen = {
             name: spectrum.components(variance)
             if kept is None or name not in kept
@@ -92,13 +92,13 @@ def pair_scores(
     With `quick`, singular values come from Gram matrices, as between resamples (see
     `singular_values`).
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     reasons: dict[str, str] = {}
     pair: CanonicalPair | None = None
 
     def attempt(names: tuple[str, ...], score: Callable[[], tuple[float, ...]]) -> None:
         try:
-            found.update(zip(names, score(), strict=True))
+            scores.update(zip(names, score(), strict=True))
         except InputError as error:
             reasons.update(dict.fromkeys(names, str(error)))
 
@@ -125,7 +125,7 @@ def pair_scores(
         ("procrustes",),
         lambda: (angular_distance(moments, a, b, spectra=spectra, quick=quick),),
     )
-    return MomentScores(found, reasons, None if pair is None else pair.rho)
+    return MomentScores(scores, reasons, None if pair is None else pair.rho)
 
 
 def pair_nulls(moments: Moments, a: str, b: str, known: SpectraOf) -> dict[str, Null]:

@@ -57,10 +57,10 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class RowView:
-    """One space's rows, centred and scaled to mean ‖z‖² = 1, with what has been made of them.
+    """One space's rows, centred and scaled to mean ‖z‖² = 1, and what has been computed from them.
 
     Memory: 8 m d bytes of features, some blocks of (512, m) float64 at work, and 8 m² bytes once
-    for the median. A view that keeps its kernel (see `RowView.of`) goes on holding 8 m² bytes.
+    for the median. A view that keeps its kernel (see `RowView.of`) holds 8 m² bytes from then on.
 
     Parameters
     ----------
@@ -114,13 +114,13 @@ class RowView:
             raise InputError(f"{name}: got no rows, expected at least one")
         check_finite(host, name=name)
         host, mean = _standardised(host.astype(np.float64))
-        found: dict[bytes, int] = {}
-        first = np.array([found.setdefault(row.tobytes(), i) for i, row in enumerate(host)])
+        first_of: dict[bytes, int] = {}
+        first = np.array([first_of.setdefault(row.tobytes(), i) for i, row in enumerate(host)])
 
         def place(array: Array) -> Any:
             return like(array, features) if device is None else to_device(array, device)
 
-        return cls(name, place(host), place(mean), place(first), len(found) == 1, keep)
+        return cls(name, place(host), place(mean), place(first), len(first_of) == 1, keep)
 
     @property
     def m(self) -> int:
@@ -195,9 +195,9 @@ class RowView:
             if count + sum(len(part[0]) for part in parts) > MOST_NEIGHBOURS:
                 return None
             i, j = (to_numpy(index) for index in xp.nonzero(near))
-            found = to_numpy(squares[near])
-            shares = _shares(i, found < to_numpy(last - slack)[i, 0], k)
-            order = np.lexsort((found, i))
+            distances = to_numpy(squares[near])
+            shares = _shares(i, distances < to_numpy(last - slack)[i, 0], k)
+            order = np.lexsort((distances, i))
             parts.append((i[order] + rows.start, j[order], shares[order]))
         return Neighbours(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 

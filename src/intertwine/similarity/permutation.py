@@ -51,8 +51,8 @@ class PairSums:
         column_sums = np.bincount(columns, values, n)
         place, mirror = rows * n + columns, columns * n + rows
         order = np.argsort(place)
-        found = np.minimum(np.searchsorted(place, mirror, sorter=order), max(len(place) - 1, 0))
-        partner = order[found]
+        match = np.minimum(np.searchsorted(place, mirror, sorter=order), max(len(place) - 1, 0))
+        partner = order[match]
         return cls(
             total=float(values.sum()),
             squares=float(values @ values),

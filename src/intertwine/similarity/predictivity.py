@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.estimators.gcv import GCV, SAID
+from intertwine.estimators.gcv import GCV, kind_of_note
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.similarity.estimate import Null
 from intertwine.wording import counted
@@ -130,8 +130,8 @@ def fold(
         alpha = float(chosen[0])
         coefficients = rotated / (values[:, None] + alpha)  # (rank, d_target)
         cross = vectors.T @ _about(group, rest, source, target)
-        own = group.scatter_diagonal(target).sum() + group.n * _shift(group, rest, target)
-        residual = own - float((coefficients * (2 * cross - spread @ coefficients)).sum())
+        total = group.scatter_diagonal(target).sum() + group.n * _shift(group, rest, target)
+        residual = total - float((coefficients * (2 * cross - spread @ coefficients)).sum())
         shrunk = values / (values + alpha)
         noise = float((shrunk * (spread.diagonal() / (values + alpha))).sum())
         folds[target] = Fold(
@@ -140,7 +140,7 @@ def fold(
             wobble=float(((2 * shrunk - shrunk**2) ** 2).sum()),
             spread=float(power.sum()),
             alpha=alpha,
-            note=next((said for said in SAID if notes and notes[0].startswith(said)), ""),
+            note=kind_of_note(notes[:1]),
         )
     return folds
 

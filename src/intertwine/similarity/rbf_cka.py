@@ -96,14 +96,14 @@ class _Kernel:
     """U-centred Gaussian kernel of one space, over √Σk̃².
 
     `rate` is 1/(2σ²), `shift` (m,) r_i/(m−2) − Σr/(2(m−1)(m−2)), so that k̃_ij = k_ij − shift_i −
-    shift_j, and `norm` √Σk̃²; `kept` are blocks of rows by their first row, where the view keeps
+    shift_j, and `norm` √Σk̃²; `blocks` are blocks of rows by their first row, where the view keeps
     them.
     """
 
     rate: float
     shift: Any = 0.0
     norm: float = 1.0
-    kept: dict[int, Any] = field(default_factory=dict)
+    blocks: dict[int, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, view: RowView, fraction: float) -> _Kernel | None:
@@ -122,11 +122,11 @@ class _Kernel:
             block = kernel.block(view, rows)
             squares += float(xp.sum(block * block))
             if view.keep:
-                kernel.kept[rows.start] = block
+                kernel.blocks[rows.start] = block
         if squares <= m * (m - 1) * _ROUNDING**2:
             return None
         kernel.norm = sqrt(squares)
-        kernel.kept = {start: block / kernel.norm for start, block in kernel.kept.items()}
+        kernel.blocks = {start: block / kernel.norm for start, block in kernel.blocks.items()}
         return kernel
 
     def raw(self, view: RowView, rows: slice) -> Any:
@@ -135,8 +135,8 @@ class _Kernel:
 
     def block(self, view: RowView, rows: slice) -> Any:
         """Return k̃/√Σk̃² of one block of rows with all rows, (rows, m)."""
-        if rows.start in self.kept:
-            return self.kept[rows.start]
+        if rows.start in self.blocks:
+            return self.blocks[rows.start]
         centred = self.raw(view, rows) - self.shift[rows, None] - self.shift[None, :]
         return namespace(centred).where(view.diagonal(rows), 0.0, centred / self.norm)
 

@@ -1,4 +1,4 @@
-"""What unrelated spaces score: the rotation null of CCA, SVCCA, PWCCA and the shape distance.
+"""The scores of unrelated spaces: the rotation null of CCA, SVCCA, PWCCA and the shape distance.
 
 Turn the centred rows of B by a random rotation of the sample space (orthogonal to the vector of
 ones). Both spectra stay; all that A and B had in common goes. With S = V diag(s) Vᵀ of each space
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.similarity.spectrum import Spectrum
 
-# Large matrices average over themselves: fewer draws give the same error.
+# Large matrices average over themselves: fewer draws have the same error.
 MIN_DRAWS, MAX_DRAWS, DRAWN_VALUES = 5, 400, 5120
-# Random directions whose projection weights tell how unequal the weights of PWCCA are.
+# Random directions whose projection weights measure how unequal the weights of PWCCA are.
 WEIGHT_DRAWS = 64
 
 

@@ -77,11 +77,11 @@ def ratio_spread(numerator: Array, own_a: Array, own_b: Array, excess: float) ->
     have no ratio and are left out. `excess` is 4 Σ e_ij², by which the variance of the draws is too
     large.
     """
-    own = own_a * own_b
-    valid = (own_a > 0) & (own_b > 0) & (own > 0)
+    powers = own_a * own_b
+    valid = (own_a > 0) & (own_b > 0) & (powers > 0)
     if valid.sum() < 2:
         return 0.0
-    variance = np.var(numerator[valid] / np.sqrt(own[valid]), ddof=1)
+    variance = np.var(numerator[valid] / np.sqrt(powers[valid]), ddof=1)
     return sqrt(max(float(variance) - excess, 0.0))
 
 

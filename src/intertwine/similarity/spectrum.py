@@ -41,10 +41,10 @@ class Spectrum:
         few = 2 * (moments.n - 1) < moments.spaces[name].dim
         eigen = Eigen.of(equations, few_rows=few)
         # n centred rows span at most n − 1 dimensions; more is rounding.
-        kept = min(eigen.rank, max(moments.n - 1, 0))
-        if kept == 0:
+        rank = min(eigen.rank, max(moments.n - 1, 0))
+        if rank == 0:
             raise InputError(f"{name} does not vary over {counted(moments.n, 'row')}")
-        order = slice(None, -kept - 1, -1)  # eigenvalues come ascending
+        order = slice(None, -rank - 1, -1)  # eigenvalues come ascending
         return cls(name, moments.n, eigen.values[order], eigen.vectors[:, order], total)
 
     @property

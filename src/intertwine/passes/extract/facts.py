@@ -56,10 +56,10 @@ def changed_since(listed: RowList, out: Path) -> list[str]:
 
     Its files may be newer than the features, or it may be another folder whose rows have like ids.
     """
-    made = [_date(file) for file in out.glob("[!.]*.npy") if file.name != "labels.npy"]
-    if not made:
+    dates = [_date(file) for file in out.glob("[!.]*.npy") if file.name != "labels.npy"]
+    if not dates:
         return []
-    return [*_elsewhere(listed, out), *_newer(listed, out, min(made))]
+    return [*_elsewhere(listed, out), *_newer(listed, out, min(dates))]
 
 
 def _elsewhere(listed: RowList, out: Path) -> list[str]:
@@ -78,9 +78,9 @@ def _elsewhere(listed: RowList, out: Path) -> list[str]:
     ]
 
 
-def _newer(listed: RowList, out: Path, made: int) -> list[str]:
+def _newer(listed: RowList, out: Path, oldest: int) -> list[str]:
     """Return a doubt where files of the input are newer than the set."""
-    newer = [name for name, file in _files_of(listed) if _date(file) > made]
+    newer = [name for name, file in _files_of(listed) if _date(file) > oldest]
     if not newer:
         return []
     of = f"{newer[0]} is" if len(newer) == 1 else f"{len(newer)} files, such as {newer[0]}, are"
@@ -125,8 +125,8 @@ def nameable(listed: Rows, *, skip_bad: bool) -> Rows:
         )
     more = f", as are {len(unfit) - 1} more" if len(unfit) > 1 else ""
     note = f"{where}: left out, because its name is not UTF-8 text on one line{more}"
-    kept = listed.without({listed.ids[row] for row in unfit})
-    return replace(kept, notes=(*listed.notes, note))
+    rest = listed.without({listed.ids[row] for row in unfit})
+    return replace(rest, notes=(*listed.notes, note))
 
 
 def summarise(

@@ -89,8 +89,8 @@ def _begin(
     turned: list[int] = []
     for at, row in enumerate(rows):
         face = None if faces is None else faces.get(images.ids[row])
-        own = {key: array[at] for key, array in pixels.items()}
-        futures.append(pool.submit(_read, images, row, own, face, detector, turned))
+        places = {key: array[at] for key, array in pixels.items()}
+        futures.append(pool.submit(_read, images, row, places, face, detector, turned))
     return _Pending(rows, wanted, pixels, futures, turned)
 
 
@@ -106,37 +106,37 @@ def _read(
     try:
         image = decode(images.open(row), name=images.name(row))
     except InputError as error:
-        for own in pixels.values():
-            own[:] = 0
+        for place in pixels.values():
+            place[:] = 0
         return error.reason if isinstance(error, UnreadableImageError) else str(error)
     if is_turned(image):
         turned.append(row)
-    for key, own in pixels.items():
-        face = _fill(own, image, key, face, detector)
+    for key, place in pixels.items():
+        face = _fill(place, image, key, face, detector)
     return face
 
 
 def _fill(
-    own: Array, image: Image, key: ResizeKey, face: Face | None, detector: FaceDetector | None
+    place: Array, image: Image, key: ResizeKey, face: Face | None, detector: FaceDetector | None
 ) -> Face | None:
     size, shorter, interpolation, crop = key
     if crop is None or detector is None:
-        own[:] = resize(image, size, shorter, interpolation)
+        place[:] = resize(image, size, shorter, interpolation)
         return face
     image = upright(image)
     face = face or detector.detect(image)
-    own[:] = crop_face(image, face, size, crop, interpolation)
+    place[:] = crop_face(image, face, size, crop, interpolation)
     return face
 
 
 def _finished(pending: _Pending, images: ImageList, faces: FaceCache | None) -> Batch:
     bad = {}
     for row, future in zip(pending.rows, pending.images, strict=True):
-        found = future.result()
-        if isinstance(found, str):
-            bad[row] = found
-        elif faces is not None and found is not None and faces.get(images.ids[row]) is None:
-            faces.add(images.ids[row], found)
+        outcome = future.result()
+        if isinstance(outcome, str):
+            bad[row] = outcome
+        elif faces is not None and outcome is not None and faces.get(images.ids[row]) is None:
+            faces.add(images.ids[row], outcome)
     return Batch(
         pending.rows, pending.wanted, bad, pixels=pending.pixels, turned=len(pending.turned)
     )

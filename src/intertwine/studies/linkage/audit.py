@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.estimators import Fitter, identity
-from intertwine.estimators.gcv import said_of
+from intertwine.estimators.gcv import kind_of_note
 from intertwine.features.feature_set import file_stamps
 from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
@@ -167,7 +167,7 @@ class Audit:
         source, target = (space.name for space in spaces)
         fitted = Fitter(self.options).fit(moments, source, [target])[target]
         info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
-        edge = said_of(info.get("notes", ()))
+        edge = kind_of_note(info.get("notes", ()))
         edges += [edge] if edge else []
         if isinstance(fitted, MapPair):
             # The gallery is at hand, so both sides may be mapped.

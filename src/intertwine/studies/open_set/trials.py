@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.estimators.gcv import said_of
+from intertwine.estimators.gcv import kind_of_note
 from intertwine.maps.map_pair import MapPair
 from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
 from intertwine.parallel.threads import parallel_map
@@ -204,7 +204,7 @@ def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Arra
         for (target, rank), fitted in maps_from(source).items():
             info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
             scores = mapped_scores(data, fitted, source, target, pairs)
-            alpha, edge = info.get("alpha"), said_of(info.get("notes", ()))
+            alpha, edge = info.get("alpha"), kind_of_note(info.get("notes", ()))
             scored.append(Scored(source, target, rank, int(info["n"]), alpha, edge, scores))
         return scored
 

@@ -123,7 +123,7 @@ def _show(summary: dict[str, Any]) -> None:
             f"read, such as {gone['ids'][0]}; feature_set.json lists them"
         )
     if summary["turned"]:
-        print(
+        common.print_line(
             f"{counted(summary['turned'], 'image carries', 'images carry')} a camera's orientation: it is applied where faces are "
             "cropped, and not to whole images"
         )

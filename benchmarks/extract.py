@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results" / "extract.json"
 BATCH = 32
 # Written to a file and opened as python: encoders.
-TORCH = '''"""A torch network with random weights: as many products an image as a ResNet-18."""
+TORCH = '''"""A torch network with random weights: as many products per image as a ResNet-18."""
 
 import torch
 
@@ -147,7 +147,7 @@ def bare(uri: str) -> Callable[[np.ndarray], object]:
 
 
 def forward_seconds(run: Callable[[Any], object], batches: Iterable[np.ndarray]) -> Clock:
-    """Time a network on preprocessed batches, the making of which is not counted."""
+    """Time a network on preprocessed batches, without the preprocessing."""
     total = Clock()
     total.wall = total.cpu = 0.0
     for batch in batches:
@@ -191,7 +191,7 @@ def four(images: Path, uris: list[str], rows: int, repeats: int, folder: Path) -
         assert done["extracted"] == rows  # noqa: S101
         best_s = sum(entry["best_s"] for entry in forward.values())
         best_cpu_s = sum(entry["best_cpu_s"] for entry in forward.values())
-        # By the rate, for opening the networks is no part of either side.
+        # By the rate: neither side includes opening the networks.
         trial = {
             "forward": forward, "forward_s": best_s, "forward_cpu_s": best_cpu_s,
             "pass_s": rows / done["rate"], "whole_s": whole.wall, "whole_cpu_s": whole.cpu,
@@ -250,7 +250,7 @@ def nothing(images: Path, rows: int, repeats: int, folder: Path) -> dict[str, An
 
 
 def generate(folder: Path, count: int) -> Path:
-    """Make small JPEGs: sixteen files under as many names as asked for."""
+    """Write small JPEGs: sixteen files under any number of names."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for kind in range(16):
@@ -282,7 +282,7 @@ def memory(counts: list[int], folder: Path) -> dict[str, Any]:
 
 
 def child(images: str, file: str, out: str) -> None:
-    """Extract in a process of its own and print its peaks."""
+    """Extract in a separate process and print its peaks of memory."""
 
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

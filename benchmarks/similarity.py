@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results" / "similarity.json"
 
 
 class Source:
-    """Spaces over one latent cause: ReLU layers of their own, a steep spectrum, own noise."""
+    """Spaces with one latent cause: each a ReLU layer with a steep spectrum and its own noise."""
 
     def __init__(self, spaces: int, dim: int) -> None:
         rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def gemm_rate(dtype: type) -> float:
 
 
 def one_pass(source: Source, n: int, n_groups: int, folder: Path) -> tuple[MomentGroups, dict]:
-    """Return moments of all rows and of every group, and what they took."""
+    """Return moments of all rows and of every group, and the seconds they took."""
     dims = dict.fromkeys(source.layers, source.dim)
     made = added = 0.0
     origin = {

@@ -51,7 +51,7 @@ def main() -> None:
     }
     spaces, costs = {}, []
     for name in arguments.space:
-        # On the unit sphere, so that the sample holds nothing of an image but a direction.
+        # On the unit sphere, so that the sample holds only the direction of each image.
         unit = data.features[name]
         packed = encode(unit[np.argsort(row_of)])
         parts |= {f"{name}.{key}": value for key, value in packed.items()}

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 os.environ["KERAS_BACKEND"] = "torch"
-# Keras 2 called the shortcut and the three convolutions of a block so.
+# Names in Keras 2 of the shortcut and the three convolutions of a block.
 BRANCHES = {"1": "0", "2a": "1", "2b": "2", "2c": "3"}
 KINDS = {"res": "conv", "bn": "bn"}
 ENDS = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
@@ -67,7 +67,7 @@ def main(folder: Path, out: Path) -> None:
         layer, kind = name.split("/")
         value = array
         if kind == "moving_variance":
-            # The variance takes what the two versions add to it differently.
+            # The two versions add different numbers to the variance; the difference goes into it.
             value = array + np.float32(added[layer] - model.get_layer(new_name(layer)).epsilon)
         wanted.pop(f"{new_name(layer)}/{kind}").assign(value)
     if wanted:

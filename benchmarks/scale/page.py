@@ -53,8 +53,8 @@ def _head(machine: Found) -> str:
     return f"""# Performance
 
 Measured by `python benchmarks/scale.py --work DIR --json FILE`; this page is `--page` of the same file. {machine["processor"]}, {machine["cores"]} cores ({units}), {machine["memory_gib"]:.0f} GiB; {", ".join(machine["blas"])};
-Python {machine["python"]}, {versions}. The machine is a virtual one, whose own rate of plain products varies by 30 % from minute to minute and by a factor of two from hour to hour: limits and peers are measured next to each run of ours, ratios are of such neighbours,
-and a ratio is the median of the runs. Features are made up (low rank and noise, ReLU, dead columns). The pass does not depend on them; a source with null directions other than dead columns is solved by eigenvectors instead of a Cholesky factor, at three times the time. Every measurement is a process of its own."""
+Python {machine["python"]}, {versions}. The machine is virtual, and its rate of plain products varies by 30 % from minute to minute and by a factor of two from hour to hour: limits and peers are therefore measured right before or after each run of ours, and
+a ratio is the median over such pairs of runs. Features are made up (low rank and noise, ReLU, dead columns). The pass does not depend on them; a source with null directions other than dead columns is solved by eigenvectors instead of a Cholesky factor, at three times the time. Each measurement runs in its own process."""
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -77,12 +77,12 @@ def _moments(found: Found) -> str:
     quicker = found["float32 from float32"]["s"] / found["fast from float32"]["s"]
     return f"""## The pass
 
-Joint moments of six spaces, {first["dim"]:,} dimensions together, over {first["n"]:,} rows from disk, reading included. The limit is the time that n·D(D + 1) floating-point operations, the upper triangle and nothing else,
-take as the quickest plain float32 product of any shape tried. The aim is 1.2. `fast` is {quicker:.1f} times quicker than `float32` here (aim: 1.5).
+Joint moments of six spaces, {first["dim"]:,} dimensions in all, over {first["n"]:,} rows from disk, reading included. The limit is the time for n·D(D + 1) floating-point operations, the upper triangle and nothing else,
+at the rate of the fastest plain float32 product of any shape tried. The aim is 1.2. `fast` is {quicker:.1f} times as fast as `float32` here (aim: 1.5).
 
 {_table(["precision, files", "s", "limit, s", "ratio", "runs"], rows)}
 
-On the diagonal BLAS works out half of a tile at two thirds of its speed; these tiles, at most 512 wide, are about 6 % of the triangle."""
+On the diagonal BLAS computes half of a tile at two thirds of its speed; these tiles, at most 512 wide, are about 6 % of the triangle."""
 
 
 def _seconds(run: Found) -> str:
@@ -109,12 +109,12 @@ def _maps(found: Found) -> str:
     middle = sorted(ours, key=lambda run: run["s"])[len(ours) // 2]
     return f"""## All maps
 
-All 30 ordered maps of the same six spaces, λ = 1, from disk, reading included for both. Ours in `float32`: {middle["s"]:.0f} s, of which the pass {middle["pass_s"]:.0f}, in {middle["peak_mib"] / 1024:.2f} GiB. Aims: 1.9 against the best of
+All 30 ordered maps of the same six spaces, λ = 1, from disk, reading included for both. Ours take, in `float32`, {middle["s"]:.0f} s, of which the pass takes {middle["pass_s"]:.0f}, in {middle["peak_mib"] / 1024:.2f} GiB. Aims: 1.9 against the best of
 those that fit all targets at once, 2.4 against the best that goes pair by pair (arithmetic alone allows 2 − Σd²/(Σd)² = 1.8 and 3).
 
 {_table(["peer, float32", "s", "× ours, `float32`", "× ours, `fast`", "memory", "× ours"], [_peer_row(name, part) for name, part in found.items()])}
 
-A peer's memory grows with the rows, ours does not: a tenth it is from about 100,000 rows on."""
+A peer's memory grows with the number of rows, ours does not: from about 100,000 rows on ours is less than a tenth of theirs."""
 
 
 def _curves(found: Found, docs: Path) -> str:
@@ -130,13 +130,13 @@ def _curves(found: Found, docs: Path) -> str:
     draw_curves(rows, spaces, docs / "performance.svg")
     return f"""## Over rows and spaces
 
-![How many times longer others take, over rows and over the number of spaces](performance.svg)
+![How many times as long others take, over the number of rows and of spaces](performance.svg)
 
 Six spaces:
 
 {_points(rows, "n", "rows")}
 
-Of 25,000 rows:
+25,000 rows:
 
 {_points(spaces, "spaces", "spaces")}"""
 
@@ -180,8 +180,8 @@ def _path(found: Found) -> str:
     single = sorted(run["float32"]["s"] for run in found["maps"]["sklearn_targets"]["runs"])
     return f"""## Twenty λ by cross-validation
 
-The same 30 maps with one λ of 20 for every target dimension: ours {ours["s"]:.0f} s in `float32` ({part["fast"]["s"]:.0f} s in `fast`), against {single[len(single) // 2]:.0f} s for a single λ. A peer is given only the smallest source (1,024 dimensions, all other
-spaces as targets) and is stopped in the end; six times what it took is less than it would take for all six. The aim is 15.
+The same 30 maps with one λ of 20 for every target dimension: ours {ours["s"]:.0f} s in `float32` ({part["fast"]["s"]:.0f} s in `fast`), against {single[len(single) // 2]:.0f} s for a single λ. A peer gets only the smallest source (1,024 dimensions, all other
+spaces as targets) and is stopped after a while; six times its time is less than it would need for all six. The aim is 15.
 
 {_table(["peer, float32", "s for one source", "× ours, `float32`", "× ours, `fast`", "memory"], rows)}"""
 
@@ -219,7 +219,7 @@ def _applying(found: Found) -> str:
     ]
     return f"""## Applying a map
 
-{found["rows"]:,} × {found["dims"][0]} float32 → {found["dims"][1]}, file to file, beside a plain product of that size and a plain copy that reads the input and writes the output's bytes to disk. Median ratio to the larger: **{found["ratio"]:.2f}** (aim: 1.3).
+{found["rows"]:,} × {found["dims"][0]} float32 → {found["dims"][1]}, file to file, compared with a plain product of that size and with a plain copy that reads the input and writes the output's bytes to disk. Median ratio to the slower of the two: **{found["ratio"]:.2f}** (aim: 1.3).
 
 {_table(["`apply`, s", "product, s", "copy, s", "ratio"], rows)}"""
 
@@ -230,7 +230,7 @@ def _exactness(found: Found) -> str:
     ]
     return f"""## What precision costs
 
-The bundled real features ({found["n"]:,} rows to fit, {found["n_eval"]:,} to score, {found["maps"]} maps, λ = 300): largest change against `float64` of any map's R² and top-1 accuracy (one row of the evaluation set is {1 / found["n_eval"]:.2%}).
+The bundled real features ({found["n"]:,} rows to fit, {found["n_eval"]:,} to score, {found["maps"]} maps, λ = 300): the largest difference from `float64` in any map's R² and top-1 accuracy (one row of the evaluation set is {1 / found["n_eval"]:.2%}).
 
 {_table(["precision", "R²", "accuracy"], rows)}"""
 
@@ -239,14 +239,14 @@ def _limits(found: Found) -> str:
     best = found["best_gflops"]
     return f"""## What the machine can do
 
-Quickest plain products: {best["float32"]:.0f} GFLOP/s in float32, {best["float64"]:.0f} in float64, {best["bfloat16"]:.0f} with bfloat16 units inside float32 products. Reading cached files {found["read_gbps"]:.1f} GB/s, copying one {found["copy_file_gbps"]:.1f}, copying memory {found["copy_memory_gbps"]:.1f}."""
+Fastest plain products: {best["float32"]:.0f} GFLOP/s in float32, {best["float64"]:.0f} in float64, {best["bfloat16"]:.0f} with bfloat16 units inside float32 products. Reading cached files {found["read_gbps"]:.1f} GB/s, copying one {found["copy_file_gbps"]:.1f}, copying memory {found["copy_memory_gbps"]:.1f}."""
 
 
 def _gpu(found: Found) -> str:
     if "failed" in found:
         return f"""## On a GPU
 
-Not measured: {found["failed"]}. The code for GPUs is tested on a processor in its place."""
+Not measured: {found["failed"]}. The code for GPUs is tested on a processor instead."""
     return f"""## On a GPU
 
 {found["device"]}: {found["rows"]:,} rows of {found["dim"]:,} dimensions, made on the device. Moments in {found["pass_s"]:.1f} s, {found["share_of_gemm"]:.0%} of the rate of a plain float16 product ({found["gemm_tflops"]:.0f} TFLOP/s), counting the triangle only;

@@ -438,14 +438,14 @@ def fit_record(folder: Path) -> Path:
 
     record = FitRecord(folder, ["facts"])
     record.add("a--b.safetensors")
-    return record.path
+    return record.saved.path("a--b.safetensors", ".json")
 
 
 def read_fit_record(path: Path) -> object:
     """Go on with a fit."""
     from intertwine.passes.fit import FitRecord
 
-    record = FitRecord(path.parent, ["facts"])
+    record = FitRecord(path.parent.parent, ["facts"])
     return record.created, "a--b.safetensors" in record
 
 
@@ -537,21 +537,21 @@ def read_network(path: Path) -> object:
     return open_encoder(f"{path.suffix[1:]}:{path}").dim
 
 
-def kept(folder: Path) -> Path:
-    """Write what a killed study keeps."""
-    from intertwine.storage.shelf import keep
+def checkpoint(folder: Path) -> Path:
+    """Write what a killed study had finished."""
+    from intertwine.storage.shelf import Checkpoints, run_key
 
-    keep(folder / "kept.json", {"scores": [["a", "b", {"cka": 0.5}, {}]], "folds": []})
-    return folder / "kept.json"
+    saved = Checkpoints(folder, run_key("study"))
+    saved.save("000", {"scores": [["a", "b", {"cka": 0.5}, {}]], "folds": []})
+    return saved.path("000", ".json")
 
 
-def read_kept(path: Path) -> object:
+def read_checkpoint(path: Path) -> object:
     """Go on with a killed study."""
-    from intertwine.storage.shelf import kept as read
+    from intertwine.storage.shelf import Checkpoints, run_key
     from intertwine.studies.similarity.replicates import Replicate
 
-    found = read(path)
-    return None if found is None else Replicate.from_json(found)
+    return Checkpoints(path.parent, run_key("study")).get("000", Replicate.from_json)
 
 
 KINDS = {
@@ -597,7 +597,7 @@ KINDS = {
     "torch": Kind(torch_weights, read_weights, heavy=True),
     "faiss": Kind(faiss_index, read_store),
     "onnx": Kind(onnx_network, read_network, heavy=True),
-    "kept": Kind(kept, read_kept),
+    "checkpoint": Kind(checkpoint, read_checkpoint),
 }
 KINDS |= {
     "tflite": Kind(networks.tflite, networks.opened("tflite"), heavy=True),

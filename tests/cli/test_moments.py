@@ -67,7 +67,9 @@ def test_a_run_that_goes_on_says_so(intertwine, study_folders, tmp_path):
     folder, out = study_folders / "fit", tmp_path / "x"
     arguments = ["moments", folder, "--out", out, "--checkpoint", 0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intertwine.passes.moments.checkpoint.Checkpoint.remove", lambda _: None)
+        patch.setattr(
+            "intertwine.passes.moments.checkpoint.MomentsCheckpoint.remove", lambda _: None
+        )
         n = intertwine(*arguments, "--json").json()["n"]
     assert f"went on after {n} rows of an earlier run" in intertwine(*arguments).err
     assert intertwine("moments", folder, "--out", tmp_path).error().endswith("a file to write")

@@ -216,4 +216,4 @@ def test_a_fit_with_another_last_digit_or_head_is_another_fit(
         found, fresh = (LinearMap.load(path) for path in (tmp_path / "maps" / file.name, file))
         assert found.info["alpha"] == fresh.info["alpha"]
         assert found.weight.tobytes() == fresh.weight.tobytes()
-    assert not (tmp_path / "maps" / ".fit.json").exists()
+    assert not (tmp_path / "maps" / ".fit").exists()

@@ -230,12 +230,12 @@ def deliver(
     `write` returns the report's page; `scratch`, the folder that a killed run would resume from, is
     removed once the report is written.
     """
-    from intertwine.storage.files import forget
+    from intertwine.storage.files import remove_folder
 
     result = dated(result)
     page = write(result, folder)
     if scratch is not None:
-        forget(scratch)
+        remove_folder(scratch)
     if as_json:
         print_json(result)
         return

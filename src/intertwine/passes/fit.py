@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from itertools import count, permutations
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from intertwine._moved import renamed
-from intertwine.errors import Doubt, FileFormatError, InputError, by_weight
+from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.estimators import FitOptions, Fitter
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet, file_stamps
@@ -27,15 +24,14 @@ from intertwine.passes.held_out import HeldOut, with_scores
 from intertwine.passes.moments.file import resumable_moments
 from intertwine.storage.files import (
     check_writable,
-    forget_temporary,
     read_header,
-    read_json,
+    remove_folder,
+    remove_temporaries,
     require_apart,
     require_outside,
-    write_json,
 )
 from intertwine.storage.locks import one_run
-from intertwine.storage.untrusted import DAMAGE
+from intertwine.storage.shelf import Checkpoints, run_key
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
@@ -46,11 +42,12 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head
 
-NAME = ".fit.json"
+# Folder in that of the maps; one of an earlier version kept a file.
+FOLDER, EARLIER_FILE = ".fit", ".fit.json"
 
 
 class FitRecord:
-    """The record of one fit in its folder; that of another fit is not gone on with.
+    """Progress of one fit; the record of a different fit is ignored.
 
     Parameters
     ----------
@@ -61,43 +58,33 @@ class FitRecord:
     """
 
     def __init__(self, folder: Path, facts: Any) -> None:
-        self.path = folder / NAME
-        self._key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        self._done: list[str] = []
-        self._lock = Lock()
+        self.folder = folder
+        self.saved = Checkpoints(folder / FOLDER, run_key(facts), "map")
+        self.saved.clear()
         # Every map of one fit states one date, that of its beginning.
-        self._created = date_text(None)
-        try:
-            earlier = read_json(self.path)
-            if earlier["key"] == self._key:
-                datetime.fromisoformat(earlier["created"])
-                self._created, self._done = earlier["created"], list(earlier["done"])
-        except (FileFormatError, *DAMAGE):
-            pass
-        forget_temporary(self.path)
-
-    @property
-    def created(self) -> datetime:
-        """When the fit began."""
-        return datetime.fromisoformat(self._created)
+        begun = self.saved.at("begun").get("date", datetime.fromisoformat)
+        self.created = begun or datetime.fromisoformat(date_text(None))
 
     def __contains__(self, name: str) -> bool:
         """Return whether a file is written; what a kill left of it is removed."""
-        forget_temporary(self.path.parent / name)
-        return name in self._done and (self.path.parent / name).exists()
+        remove_temporaries(self.folder / name)
+        return self.saved.get(name) == self._date and (self.folder / name).exists()
 
     def add(self, name: str) -> None:
         """Note that a file is written; from any thread."""
-        with self._lock:
-            self._done.append(name)
-            self._save()
+        begun = self.saved.at("begun")
+        if begun.get("date") is None:
+            begun.save("date", self._date)
+        self.saved.save(name, self._date)
 
     def remove(self) -> None:
-        """Forget the fit, which is done."""
-        self.path.unlink(missing_ok=True)
+        """Remove the record of a fit that is done."""
+        remove_folder(self.saved.folder)
+        (self.folder / EARLIER_FILE).unlink(missing_ok=True)
 
-    def _save(self) -> None:
-        write_json(self.path, {"key": self._key, "created": self._created, "done": self._done})
+    @property
+    def _date(self) -> str:
+        return date_text(self.created)
 
 
 # Methods that no row has a say in.
@@ -146,7 +133,7 @@ def _fit_to_files(
     report = progress or (lambda *_: None)
     heads: dict[str, Head] = {}
     notes: list[str] = []
-    forget: Callable[[], None] = _nothing
+    remove_moments: Callable[[], None] = _nothing
     feature_set = None
     if len(paths) == 1 and Path(paths[0]).is_file():
         _refuse_array(Path(paths[0]))
@@ -167,7 +154,7 @@ def _fit_to_files(
         )
         _check_heads(needed, heads, options)
         stamps = file_stamps(feature_set)
-        moments, _, forget = resumable_moments(
+        moments, _, remove_moments = resumable_moments(
             feature_set,
             needed,
             out,
@@ -182,7 +169,7 @@ def _fit_to_files(
     scored, doubts = with_scores(
         maps, moments, held, options, heads, has_rows=feature_set is not None
     )
-    forget()
+    remove_moments()
     record.remove()
     return {"maps": scored, **by_weight([*_shape_doubts(feature_set), *doubts, *notes])}
 
@@ -267,7 +254,7 @@ def _write(
 
     def of_source(name: str) -> list[dict[str, Any]]:
         targets = [target] if target else [other for other in moments.spaces if other != name]
-        files = {other: record.path.parent / f"{name}--{other}.safetensors" for other in targets}
+        files = {other: record.folder / f"{name}--{other}.safetensors" for other in targets}
         missing = [other for other, file in files.items() if file.name not in record]
         if missing:
             for other, fitted in fitter.fit(moments, name, missing).items():

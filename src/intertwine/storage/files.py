@@ -85,7 +85,7 @@ def exchange_names(a: Path, b: Path) -> bool:
     return rename is not None and rename(HERE, names[0], HERE, names[1], EXCHANGE) == 0
 
 
-def forget_temporary(path: Path) -> None:
+def remove_temporaries(path: Path) -> None:
     """Remove the temporary files of `path` that killed runs left."""
     prefix, suffix = _temporary_prefix(path), path.suffix
     # Exactly what mkstemp makes: `a` leaves alone what `a-b`, which may be in the making, has.
@@ -178,8 +178,8 @@ def write_files(folder: str | os.PathLike[str], files: dict[str, bytes]) -> None
             stack.enter_context(atomic_path(Path(folder) / name)).write_bytes(data)
 
 
-def forget(folder: Path) -> None:
-    """Remove a folder of checkpoints, when the work is done."""
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that it holds, or nothing where it is absent."""
     shutil.rmtree(folder, ignore_errors=True)
 
 

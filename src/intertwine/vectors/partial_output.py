@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from intertwine.errors import FileFormatError, IntertwineError
-from intertwine.storage.files import cannot_write, forget_temporary, read_json, write_json
+from intertwine.storage.files import cannot_write, read_json, remove_temporaries, write_json
 from intertwine.storage.npy import NpyFile, RowFile, make_array
 from intertwine.storage.row_ranges import RowRanges, cut_on_grid
 from intertwine.vectors.writing import write_vectors
@@ -56,7 +56,7 @@ class PartialOutput:
         self._thread = ThreadPoolExecutor(1)
         self._syncing: Future[None] | None = None
         for file in (self.record, output):
-            forget_temporary(file)
+            remove_temporaries(file)
         if earlier is None:
             try:
                 output.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from intertwine.passes.moments import parts as moment_parts
 from intertwine.passes.moments.file import merge_files, moments_to_file
 from intertwine.passes.moments.joint import add_rows, empty_moments, joint_moments
 from intertwine.passes.moments.parts import Part, whole_pieces
+from intertwine.storage.shelf import Checkpoints, run_key
 
 N = 30_000
 DIMS = {"a": 7, "b": 4}
@@ -113,13 +114,14 @@ def test_large_parts_come_as_files(folder, tmp_path, monkeypatch):
     feature_set = FeatureSet.open(folder)
     plain = joint_moments(feature_set)
     found, files = [], []
+    saved = Checkpoints(tmp_path / "parts", run_key("run"), "part")
     for _ in range(2):
         moments = empty_moments(feature_set, list(DIMS))
         with ThreadPoolExecutor(2) as executor:
             workers = Workers(executor)
-            add_rows(moments, feature_set, workers=workers, scratch=tmp_path / "parts")
+            add_rows(moments, feature_set, workers=workers, saved=saved)
         found.append(moments)
-        files.append({f.name: f.stat().st_mtime_ns for f in (tmp_path / "parts").iterdir()})
+        files.append({f.name: f.stat().st_mtime_ns for f in saved.files()})
     assert len(files[0]) == 4
     assert files[1] == files[0]
     assert numbers(found[0]) == numbers(found[1])
@@ -194,12 +196,13 @@ def test_what_a_killed_run_kept_is_used_only_by_the_same_run(folder, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         moments_to_file([folder], out, every=0)
     monkeypatch.undo()
-    kept = [file.name for file in tmp_path.iterdir()]
-    assert len(kept) == 1
+    (folder_left,) = tmp_path.iterdir()
+    (left,) = folder_left.iterdir()
     assert moments_to_file([folder], tmp_path / "else", every=0)["resumed"] == 0
     assert moments_to_file([folder], out, every=0)["resumed"] == N
     assert (tmp_path / "else").read_bytes() == out.read_bytes()
-    (tmp_path / kept[0]).write_bytes(b"no moments")
+    folder_left.mkdir()
+    left.write_bytes(b"no moments")
     assert moments_to_file([folder], out, precision="float32")["resumed"] == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["else", "out"]
 

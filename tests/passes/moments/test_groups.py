@@ -12,7 +12,7 @@ from intertwine.moments.moments import Moments
 from intertwine.passes.moments import groups as passes
 from intertwine.passes.moments.groups import grouped_moments, load_groups, row_groups
 from intertwine.passes.moments.joint import joint_moments
-from intertwine.storage.files import forget
+from intertwine.storage.files import remove_folder
 from intertwine.studies.similarity.study import SimilarityOptions, similarity
 
 RNG = np.random.default_rng(0)
@@ -269,9 +269,9 @@ def test_groups_of_other_rows_are_not_used(halfway, stored, tmp_path, change):
 def test_forgetting_leaves_nothing(halfway):
     """The folder of kept groups is removed whole, and may be absent already."""
     scratch, _ = halfway
-    forget(scratch)
+    remove_folder(scratch)
     assert not scratch.exists()
-    forget(scratch)
+    remove_folder(scratch)
 
 
 # -- files of moments -------------------------------------------------------------------------

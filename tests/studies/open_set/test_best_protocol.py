@@ -10,7 +10,7 @@ from intertwine.studies.open_set.best_protocol import best_trials, choose
 from intertwine.studies.open_set.data import VerificationSet
 from intertwine.studies.open_set.pairs import read_pairs
 from intertwine.studies.open_set.recipes import Recipe, RecipeMaps
-from intertwine.studies.open_set.shelf import ScoreShelf
+from intertwine.studies.open_set.scores import score_checkpoints
 
 FACES = Faces({"a": 12, "b": 9}, people=16, per_kind=20, noise=0.6)
 FEW = (Recipe(1.0, 0.3), Recipe(0.0, 30.0), Recipe(8.0, 1.0))
@@ -105,14 +105,14 @@ def test_one_recipe_needs_no_choice(data):
     assert found["a", "b"].accuracy.mean > 0.7
 
 
-def test_a_study_goes_on_from_its_shelf(data, tmp_path, monkeypatch):
-    """Scores that are kept are not made again, and give the same trials."""
+def test_a_study_goes_on_from_its_checkpoints(data, tmp_path, monkeypatch):
+    """Scores that are saved are not made again, and give the same trials."""
     maps, seen = RecipeMaps(data, "target", FEW), []
-    shelf = ScoreShelf.of(tmp_path, data, "best")
-    before = best_trials(maps, shelf=shelf, progress=lambda *step: seen.append(step))
+    saved = score_checkpoints(tmp_path, data, "best")
+    before = best_trials(maps, saved=saved, progress=lambda *step: seen.append(step))
     assert seen[-1] == ("fitting and scoring folds", 10, 10)
     monkeypatch.setattr(RecipeMaps, "without", lambda *_: pytest.fail("fitted again"))
-    after = best_trials(maps, shelf=shelf)
+    after = best_trials(maps, saved=saved)
     for pair, trial in before.items():
         np.testing.assert_array_equal(after[pair].accuracy.scores, trial.accuracy.scores)
         assert after[pair].recipes == trial.recipes

@@ -10,6 +10,7 @@ from intertwine.similarity.cka import linear_cka
 from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES
 from intertwine.similarity.moment_measures import BACK, SpectraOf, pair_nulls
 from intertwine.similarity.shape import angular_distance
+from intertwine.storage.shelf import Checkpoints, run_key
 from intertwine.studies.similarity import estimates as study
 from intertwine.studies.similarity.estimates import (
     FEW_GROUPS,
@@ -19,7 +20,6 @@ from intertwine.studies.similarity.estimates import (
     estimate,
     moment_estimates,
 )
-from intertwine.studies.similarity.replicates import Shelf
 
 RNG = np.random.default_rng(0)
 DIMS = {"a": 7, "b": 5, "c": 12}
@@ -280,13 +280,13 @@ def stop_at(number):
 
 @pytest.fixture
 def halfway(tmp_path):
-    """Return features, and the shelf on which an interrupted study left seven of its groups."""
+    """Return features, and the checkpoints of an interrupted study that left seven of its groups."""
     features = features_of(60)
-    shelf = Shelf(tmp_path, "key", repr(CCA))
+    saved = Checkpoints(tmp_path, run_key("key"), "without")
     with pytest.raises(Stop):
-        moment_estimates(groups_of(features), options=CCA, progress=stop_at(7), shelf=shelf)
+        moment_estimates(groups_of(features), options=CCA, progress=stop_at(7), saved=saved)
     assert len(list(tmp_path.iterdir())) == 7
-    return features, shelf
+    return features, saved
 
 
 def count_groups(monkeypatch):
@@ -298,9 +298,9 @@ def count_groups(monkeypatch):
 
 def test_a_study_goes_on_where_it_stopped(halfway, monkeypatch):
     """Groups that were done are not measured again, and no number differs from a study at once."""
-    features, shelf = halfway
+    features, saved = halfway
     seen = count_groups(monkeypatch)
-    found = estimates_of(features, shelf=shelf)
+    found = estimates_of(features, saved=saved)
     assert len(seen) == 13
     expected = estimates_of(features)
     assert found.estimates == expected.estimates
@@ -310,24 +310,24 @@ def test_a_study_goes_on_where_it_stopped(halfway, monkeypatch):
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "list"])
 def test_a_damaged_group_is_measured_again(halfway, monkeypatch, damage):
     """A file that is cut, altered or of another form is not believed; the others are."""
-    features, shelf = halfway
-    bad = sorted(shelf.folder.iterdir())[3]
+    features, saved = halfway
+    bad = sorted(saved.folder.iterdir())[3]
     whole = bad.read_text()
     changed = whole.replace('"cka": 0.', '"cka": 1.', 1)
     assert changed != whole
     bad.write_text({"cut": whole[:-9], "changed": changed, "empty": "", "list": "[1]"}[damage])
     seen = count_groups(monkeypatch)
-    assert estimates_of(features, shelf=shelf).estimates == estimates_of(features).estimates
+    assert estimates_of(features, saved=saved).estimates == estimates_of(features).estimates
     assert len(seen) == 14 + 20
     assert bad.read_text() == whole
 
 
 def test_other_options_do_not_use_what_was_left(halfway, monkeypatch):
     """A study with another λ measures every group itself."""
-    features, shelf = halfway
+    features, saved = halfway
     other = CcaOptions(alpha=2.0, variance=0.9)
     seen = count_groups(monkeypatch)
-    found = estimates_of(features, options=other, shelf=Shelf(shelf.folder, "key", repr(other)))
+    found = estimates_of(features, options=other, saved=saved)
     assert len(seen) == 20
     assert found.estimates == estimates_of(features, options=other).estimates
 

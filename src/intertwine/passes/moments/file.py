@@ -12,7 +12,7 @@ from intertwine.features.feature_set import FeatureSet, file_stamps
 from intertwine.moments.accumulators import DEFAULT_FAST_ERROR
 from intertwine.moments.blocks import joined
 from intertwine.moments.moments import Moments
-from intertwine.passes.moments.checkpoint import EVERY_SECONDS, Checkpoint
+from intertwine.passes.moments.checkpoint import EVERY_SECONDS, MomentsCheckpoint
 from intertwine.passes.moments.joint import add_rows, empty_moments, set_key
 from intertwine.storage.files import check_writable, read_header, require_apart
 from intertwine.storage.locks import one_run
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from intertwine.parallel.workers import Workers
+    from intertwine.storage.shelf import Checkpoints
 
 
 def resumable_moments(
@@ -53,7 +54,7 @@ def resumable_moments(
         first_row=rows.start,
     )
     facts = [file_stamps(feature_set), list(names), [rows.start, rows.stop], repr(moments.products)]
-    checkpoint = Checkpoint(output, [*facts, workers is not None], every=every)
+    checkpoint = MomentsCheckpoint(output, [*facts, workers is not None], every=every)
     if workers is not None:
         resumed = _rows_in(checkpoint.parts)
         add_rows(
@@ -61,7 +62,7 @@ def resumable_moments(
             feature_set,
             rows,
             workers=workers,
-            scratch=checkpoint.parts,
+            saved=checkpoint.parts,
             progress=progress,
         )
     else:
@@ -72,9 +73,9 @@ def resumable_moments(
             feature_set,
             rows[resumed:],
             progress=progress and (lambda done, _: progress(resumed + done, len(rows))),
-            after_chunk=lambda: checkpoint.keep(moments),
+            after_chunk=lambda: checkpoint.save(moments),
         )
-        checkpoint.keep(moments, whole=True)
+        checkpoint.save(moments, whole=True)
     moments.rows = [(set_key(feature_set), rows.start, rows.stop)]
     return moments, resumed, checkpoint.remove
 
@@ -132,10 +133,10 @@ def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
     }
 
 
-def _rows_in(parts: Path) -> int:
+def _rows_in(parts: Checkpoints) -> int:
     """Return about how many rows an earlier run's parts hold, without reading them."""
     n_rows = 0
-    for file in parts.glob("part-*.safetensors"):
+    for file in parts.files():
         with suppress(FileFormatError):
             n_rows += int(read_header(file)["n"])
     return n_rows

@@ -7,17 +7,16 @@ where the run after a kill finds them; small ones are computed again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from intertwine.errors import FileFormatError, InputError
+from intertwine.errors import InputError
 from intertwine.features.feature_set import file_stamps
 from intertwine.features.rows import nested_subsets
 from intertwine.moments.moments import Moments
 from intertwine.passes.moments.joint import add_rows, empty_moments
+from intertwine.storage.shelf import Checkpoints, run_key
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -49,9 +48,7 @@ class MomentGroups:
     _parts: list[Callable[[], Moments]] = field(default_factory=list, repr=False)
 
     def add(self, part: Moments, *, path: Path | None = None) -> None:
-        """Add one group; with a path it is kept there and not in memory."""
-        if path is not None and not path.exists():
-            part.save(path)
+        """Add one group, which is read again from a file where its path is given."""
         self.add_made(part, (lambda: part) if path is None else (lambda: Moments.load(path)))
 
     def add_made(self, part: Moments, again: Callable[[], Moments]) -> None:
@@ -94,15 +91,16 @@ def grouped_moments(
 
     Every row is read once, or twice where groups are computed again. Groups that are too large to
     keep in memory go into the folder `scratch`, where the run after a kill finds its finished
-    groups; `files.forget` it when the work is done. `workers` share the parts of a group.
+    groups; remove it when the work is done. `workers` share the parts of a group.
     """
     if n_groups < 2:
         raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
     empty = empty_moments(feature_set, names, precision=precision, device=device)
     subsets = row_groups(feature_set.id_hashes, n_groups)
-    groups = MomentGroups(empty.copy(), key=_key(feature_set, empty, len(subsets)))
+    saved = Checkpoints(scratch, _key(feature_set, empty, len(subsets)), "group")
+    groups = MomentGroups(empty.copy(), key=saved.key)
     large = 4 * empty.dim * (empty.dim + 1) * len(subsets) > IN_MEMORY_BYTES
-    _drop_others(scratch, groups.key)
+    saved.clear()
     done = 0
 
     def make(subset: Array, report: Callable[[int, int], None] | None = None) -> Moments:
@@ -120,8 +118,12 @@ def grouped_moments(
         elif len(subset) <= REMADE_ROWS:
             groups.add_made(make(subset, report), partial(make, subset))
         else:
-            path = scratch / f"group-{groups.key}-{number:03d}.safetensors"
-            groups.add(_kept(path) or make(subset, report), path=path)
+            path = saved.path(f"{number:03d}")
+            part = saved.load(f"{number:03d}", Moments.load)
+            if part is None:
+                part = make(subset, report)
+                part.save(path)
+            groups.add(part, path=path)
         done += len(subset)
         report(0, 0)
     return groups
@@ -131,27 +133,7 @@ def _key(feature_set: FeatureSet, empty: Moments, n_groups: int) -> str:
     """Return what distinguishes a set, its rows, spaces, precision and groups from others."""
     spaces = [space.to_json() for space in empty.spaces.values()]
     facts = [file_stamps(feature_set), spaces, empty.precision, feature_set.n, n_groups]
-    digest = hashlib.sha256(json.dumps(facts).encode() + feature_set.id_hashes.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _drop_others(scratch: Path, key: str) -> None:
-    """Remove what runs over other rows left in the folder."""
-    for kind in ("group-*.safetensors", "without-*.json"):
-        for stale in scratch.glob(kind):
-            if key not in stale.name:
-                stale.unlink()
-
-
-def _kept(path: Path) -> Moments | None:
-    """Return the moments that an earlier run kept, or None where none are whole."""
-    if not path.exists():
-        return None
-    try:
-        return Moments.load(path)
-    except FileFormatError:
-        path.unlink()
-        return None
+    return run_key(facts, feature_set.id_hashes)
 
 
 def load_groups(paths: Sequence[Path]) -> MomentGroups:

@@ -24,11 +24,11 @@ from intertwine.passes.moments.parts import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.workers import Workers
+    from intertwine.storage.shelf import Checkpoints
 
 Progress = Callable[[int, int], None]
 
@@ -75,7 +75,7 @@ def add_rows(
     *,
     extra_features: ExtraFeatures | None = None,
     workers: Workers | None = None,
-    scratch: Path | None = None,
+    saved: Checkpoints | None = None,
     progress: Progress | None = None,
     after_chunk: Callable[[], None] | None = None,
 ) -> None:
@@ -83,9 +83,9 @@ def add_rows(
 
     `rows` is a range or (k,) ascending row numbers; all when omitted. `extra_features` computes the
     features of spaces that the set does not hold, by name, from the (k,) uint64 hashes of the rows'
-    ids. Workers share parts of the rows: however many they are, the same bytes come out. In the
-    folder `scratch`, on a file system that they share, they leave large parts, and find those of a
-    run that was killed; it is temporary when omitted. `progress` takes (rows done, rows in all)
+    ids. Workers share parts of the rows: however many they are, the same bytes come out. They leave
+    large parts in `saved`, on a file system that they share, and find those of a run that was
+    killed; in a temporary folder when omitted. `progress` takes (rows done, rows in all)
     after each chunk, or part, and `after_chunk` is called after each chunk that is added here.
     Features that are not finite raise InputError with their space and rows.
     """
@@ -94,7 +94,7 @@ def add_rows(
     if workers is not None:
         part = partial(Part.of, feature_set, moments, extra_features=extra_features)
         pieces = [part(chosen[cut], offset) for cut, offset in whole_pieces(len(chosen), moments)]
-        for piece in merged_parts(moments, pieces, workers, scratch):
+        for piece in merged_parts(moments, pieces, workers, saved):
             done += len(piece.rows)
             if progress:
                 progress(done, len(chosen))

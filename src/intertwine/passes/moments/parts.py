@@ -6,8 +6,6 @@ the number of workers and whichever of them died.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.errors import FileFormatError
 from intertwine.features.feature_set import FeatureSet, file_stamps
 from intertwine.moments.accumulators.grid import BLOCK_ROWS
 from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import Array
 from intertwine.storage.row_ranges import cut_on_grid
+from intertwine.storage.shelf import Checkpoints, run_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,9 +70,7 @@ class Part:
         paths = tuple(str(path.absolute()) for path in feature_set.paths)
         spaces = tuple(moments.spaces.values())
         facts = [file_stamps(feature_set), [s.to_json() for s in spaces], repr(moments.products)]
-        digest = hashlib.sha256(json.dumps([*facts, offset]).encode())
-        digest.update(np.asarray(rows, np.int64).tobytes())
-        key = digest.hexdigest()[:16]
+        key = run_key([*facts, offset], np.asarray(rows, np.int64))
         return cls(
             paths, spaces, moments.origin, moments.products, rows, offset, key, extra_features
         )
@@ -125,26 +121,22 @@ def whole_pieces(n_rows: int, moments: Moments) -> list[tuple[slice, int]]:
 
 
 def merged_parts(
-    moments: Moments, parts: Sequence[Part], workers: Workers, scratch: Path | None
+    moments: Moments, parts: Sequence[Part], workers: Workers, saved: Checkpoints | None
 ) -> Iterator[Part]:
     """Add parts from workers to moments in place, in the order of the rows; yield each one added.
 
-    `scratch` is the folder of parts that come as files; a temporary one when None.
+    Parts that come as files are saved, in a temporary folder when `saved` is None.
     """
     with tempfile.TemporaryDirectory(prefix="intertwine-") as temporary:
-        folder = None
-        if scratch is not None or 4 * moments.dim**2 > PICKLED_BYTES:
-            folder = Path(temporary) if scratch is None else scratch
-            folder.mkdir(parents=True, exist_ok=True)
-        files = [None if folder is None else folder / f"part-{p.key}.safetensors" for p in parts]
-        kept = [i for i, file in enumerate(files) if file is not None and _is_whole(file)]
-        wanted = [i for i in range(len(parts)) if i not in set(kept)]
-        come: dict[int, Moments | Path] = {i: files[i] for i in kept}  # type: ignore[misc]
+        if saved is None and 4 * moments.dim**2 > PICKLED_BYTES:
+            saved = Checkpoints(Path(temporary), run_key(None), "part")
+        come: dict[int, Moments | Path] = {} if saved is None else _finished(parts, saved)
+        wanted = [i for i in range(len(parts)) if i not in come]
         results = workers.run(
-            partial(_worked_out, folder),
+            partial(_worked_out, saved),
             [parts[i] for i in wanted],
             # Results that come as files may wait; those in memory must not pile up.
-            window=2 * workers.in_flight if folder is None else None,
+            window=2 * workers.in_flight if saved is None else None,
         )
         for turn, part in enumerate(parts):
             while turn not in come:
@@ -156,19 +148,20 @@ def merged_parts(
             yield part
 
 
-def _worked_out(folder: Path | None, part: Part) -> Moments | Path:
+def _finished(parts: Sequence[Part], saved: Checkpoints) -> dict[int, Moments | Path]:
+    """Return the files of the parts that a killed run had finished, by the parts' numbers."""
+    return {
+        number: saved.path(part.key)
+        for number, part in enumerate(parts)
+        if saved.load(part.key, Moments.load) is not None
+    }
+
+
+def _worked_out(saved: Checkpoints | None, part: Part) -> Moments | Path:
     """Return a part's moments, or the file that they are in."""
     moments = part.moments()
-    if folder is None:
+    if saved is None:
         return moments
-    file = folder / f"part-{part.key}.safetensors"
+    file = saved.path(part.key)
     moments.save(file)
     return file
-
-
-def _is_whole(file: Path) -> bool:
-    try:
-        Moments.load(file)
-    except FileFormatError:
-        return False
-    return True

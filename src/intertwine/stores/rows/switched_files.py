@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError, IntertwineError
-from intertwine.storage.files import cannot_write, forget_temporary
+from intertwine.storage.files import cannot_write, remove_temporaries
 from intertwine.storage.locks import one_run
 from intertwine.stores.rows.switch import (
     before_switch,
@@ -333,7 +333,7 @@ class SwitchedFiles:
         try:
             for output in self.outputs:
                 for path in (*partial_files(output), output):
-                    forget_temporary(path)
+                    remove_temporaries(path)
                     path.unlink(missing_ok=True)
             note_of(self.place).unlink(missing_ok=True)
         except OSError as error:

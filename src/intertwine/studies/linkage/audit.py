@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,14 +11,13 @@ from intertwine.estimators.gcv import kind_of_note
 from intertwine.features.feature_set import file_stamps
 from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
-from intertwine.storage.shelf import keep, kept
+from intertwine.storage.shelf import Checkpoints, run_key
 from intertwine.studies.linkage.rows import Resample, Row, cmc_rows, rate_row
 from intertwine.studies.linkage.search import read_units, search
 from intertwine.studies.linkage.tables import PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
@@ -48,8 +45,8 @@ class Audit:
         Bootstrap samples of people.
     precision, device
         Of the moments.
-    kept
-        Folder where a study that was killed finds its mapped conditions; None keeps nothing.
+    saved
+        Mapped conditions that a killed study had finished.
     """
 
     gallery: FeatureSet
@@ -59,15 +56,13 @@ class Audit:
     resample: Resample
     precision: str
     device: str = "cpu"
-    kept: Path | None = None
+    saved: Checkpoints | None = None
 
     def key(self, n_folds: int, n_replicates: int) -> str:
         """Return what tells these sets and options from others."""
         facts = [file_stamps(self.gallery), file_stamps(self.probe), n_folds, n_replicates]
-        text = json.dumps([*facts, repr(self.options), self.precision, self.device])
-        digest = hashlib.sha256(text.encode())
-        digest.update(self.gallery.id_hashes.tobytes() + self.probe.id_hashes.tobytes())
-        return digest.hexdigest()[:16]
+        facts += [repr(self.options), self.precision, self.device]
+        return run_key(facts, self.gallery.id_hashes, self.probe.id_hashes)
 
     def run(self, ladder: Sequence[int], progress: Progress) -> tuple[list[Row], list[Row]]:
         """Return the main table and the cumulative match characteristics."""
@@ -90,14 +85,14 @@ class Audit:
         self, source: str, target: str, probes: Array, templates: Array, count: int
     ) -> tuple[Row, list[Row]]:
         """Return a condition's rows as an earlier run left them, or work them out."""
-        if self.kept is None or not count:
+        if self.saved is None or not count:
             return self._condition(source, target, probes, templates, count)
-        path = self.kept / f"{source}--{target}-{count}.json"
-        found = kept(path)
+        name = f"{source}--{target}-{count}"
+        found = self.saved.get(name)
         if found is None:
             found = self._condition(source, target, probes, templates, count)
             if found[0]["reason"] is None:
-                keep(path, found)
+                self.saved.save(name, found)
         row, curve = found
         return row, curve
 

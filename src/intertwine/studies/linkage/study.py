@@ -10,6 +10,7 @@ from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
+from intertwine.storage.shelf import Checkpoints
 from intertwine.studies.linkage import rows as tables
 from intertwine.studies.linkage.audit import Audit
 from intertwine.studies.linkage.people import FOLDS, People
@@ -112,7 +113,10 @@ def linkage(
     resample = tables.Resample(people, n_replicates)
     audit = Audit(gallery, probe, people, options, resample, precision, device)
     if scratch is not None:
-        audit = replace(audit, kept=scratch / audit.key(n_folds, n_replicates))
+        key = audit.key(n_folds, n_replicates)
+        saved = Checkpoints(scratch / "searches", key, "mapped")
+        saved.clear()
+        audit = replace(audit, saved=saved)
     pairs, cmc = audit.run(ladder, progress or (lambda *_: None))
     mapped = [row for row in pairs if row["condition"] == "mapped"]
     if mapped and all(row["reason"] for row in mapped):

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from intertwine.numerics.arrays import Array
+    from intertwine.storage.shelf import Checkpoints
     from intertwine.studies.open_set.fold_maps import Pair
     from intertwine.studies.open_set.recipes import Recipe, RecipeMaps
-    from intertwine.studies.open_set.shelf import ScoreShelf
     from intertwine.studies.open_set.trials import Progress, ScoreTable
 
 
@@ -40,7 +40,7 @@ class ChosenTrial(Trial):
 
 
 def best_trials(
-    maps: RecipeMaps, *, shelf: ScoreShelf | None = None, progress: Progress | None = None
+    maps: RecipeMaps, *, saved: Checkpoints | None = None, progress: Progress | None = None
 ) -> dict[Pair, ChosenTrial]:
     """Return every ordered pair of spaces, verified over the folds by the maps chosen for each.
 
@@ -48,12 +48,12 @@ def best_trials(
     ----------
     maps
         Maps by every recipe.
-    shelf
-        Where scores are kept until the study ends.
+    saved
+        Scores that a killed study had finished.
     progress
         Called with (what, done, total).
     """
-    filled = score_tables(maps.data, maps, threshold="crossfit", shelf=shelf, progress=progress)
+    filled = score_tables(maps.data, maps, threshold="crossfit", saved=saved, progress=progress)
     recipes = range(len(maps.recipes))
     return {
         (a, b): _trial(maps, [filled[a, b, number] for number in recipes])

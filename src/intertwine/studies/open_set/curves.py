@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from intertwine.estimators import FitOptions
+    from intertwine.storage.shelf import Checkpoints
     from intertwine.studies.open_set.fold_maps import Pair
     from intertwine.studies.open_set.fold_moments import FoldMoments
-    from intertwine.studies.open_set.shelf import ScoreShelf
     from intertwine.studies.open_set.trials import Progress, Trial
 
     Row = dict[str, Any]
@@ -34,7 +34,7 @@ def size_rows(
     whole: Mapping[Pair, Trial],
     *,
     points: int,
-    shelf: ScoreShelf | None,
+    saved: Checkpoints | None,
     progress: Progress,
 ) -> list[Row]:
     """Return accuracy over the number of fit rows, 50 to all, in nested random subsets.
@@ -51,8 +51,8 @@ def size_rows(
         Trials with all rows: the last point.
     points
         Sizes, evenly on a logarithmic scale.
-    shelf
-        Where scores are kept until the study ends.
+    saved
+        Scores that a killed study had finished.
     progress
         Called with (what, done, total).
     """
@@ -66,7 +66,7 @@ def size_rows(
             trials = whole
         else:
             maps = FoldMaps(rows.taking(order[:size]), options)
-            trials = mapped_trials(rows.data, maps, shelf=shelf and shelf.at(f"rows{size}"))
+            trials = mapped_trials(rows.data, maps, saved=saved and saved.at(f"rows{size}"))
         found += [_row("pairs", pair, trial, natives, None) for pair, trial in trials.items()]
         progress("curve over fit rows", step + 1, len(sizes))
     return found
@@ -77,14 +77,14 @@ def rank_rows(
     options: FitOptions,
     natives: Mapping[str, Trial],
     *,
-    shelf: ScoreShelf | None,
+    saved: Checkpoints | None,
     progress: Progress,
 ) -> list[Row]:
     """Return accuracy over the rank of ridge maps, 512 to 8, as far as both spaces reach.
 
     Parameters
     ----------
-    rows, options, natives, shelf, say
+    rows, options, natives, saved, progress
         As for `size_rows`.
     """
     alpha = "gcv" if options.alpha == "gcv-per-target" else options.alpha
@@ -93,7 +93,7 @@ def rank_rows(
     trials = rank_trials(
         rows.data,
         FoldMaps(rows, options, RANKS),
-        shelf=shelf and shelf.at("ranks"),
+        saved=saved and saved.at("ranks"),
         progress=lambda _, done, total: progress("curve over rank", done, total),
     )
     return [

@@ -25,7 +25,7 @@ from intertwine.studies.open_set.fold_maps import FoldMaps, ReadyMaps
 from intertwine.studies.open_set.fold_moments import FoldMoments
 from intertwine.studies.open_set.options import OpenSetOptions
 from intertwine.studies.open_set.recipes import RecipeMaps
-from intertwine.studies.open_set.shelf import ScoreShelf
+from intertwine.studies.open_set.scores import score_checkpoints
 from intertwine.studies.open_set.trials import mapped_trials, native_trials
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.storage.shelf import Checkpoints
     from intertwine.studies.open_set.fold_maps import Maps, Pair
     from intertwine.studies.open_set.pairs import PairList
     from intertwine.studies.open_set.trials import Progress, Trial
@@ -122,28 +123,28 @@ def open_set(
     natives = native_trials(data)
     if maps is not None:
         maps.require(data)
-    shelf = None
+    saved = None
     if scratch is not None and maps is None:
-        shelf = ScoreShelf.of(scratch, data, repr((options, precision, device)))
+        saved = score_checkpoints(scratch, data, repr((options, precision, device)))
     trials: Mapping[Pair, Trial]
     if options.is_best:
         recipes = RecipeMaps(data, options.space, precision=precision, device=device)
-        trials = best_trials(recipes, shelf=shelf, progress=progress)
+        trials = best_trials(recipes, saved=saved, progress=progress)
     else:
         source: Maps = FoldMaps(rows, options.method) if maps is None else maps
         trials = mapped_trials(
-            data, source, threshold=options.threshold, shelf=shelf, progress=progress
+            data, source, threshold=options.threshold, saved=saved, progress=progress
         )
     if options.refit:
-        trials = _refitted(trials, rows, options, shelf, progress)
+        trials = _refitted(trials, rows, options, saved, progress)
     curve = []
     if maps is None and options.curve_points and not options.is_best:
         points = options.curve_points
         curve = size_rows(
-            rows, options.method, natives, trials, points=points, shelf=shelf, progress=progress
+            rows, options.method, natives, trials, points=points, saved=saved, progress=progress
         )
         if options.method.method in _RANKED:
-            curve += rank_rows(rows, options.method, natives, shelf=shelf, progress=progress)
+            curve += rank_rows(rows, options.method, natives, saved=saved, progress=progress)
     weights = None
     if options.replicates:
         persons = data.person[data.first], data.person[data.second]
@@ -178,7 +179,7 @@ def _refitted(
     trials: Mapping[Pair, Trial],
     rows: FoldMoments,
     options: OpenSetOptions,
-    shelf: ScoreShelf | None,
+    saved: Checkpoints | None,
     progress: Progress,
 ) -> dict[Pair, Trial]:
     """Return the trials with maps fitted anew on each replicate's people."""
@@ -189,8 +190,9 @@ def _refitted(
     for done, count in enumerate(counts):
         resampled = rows.taking(np.repeat(np.arange(rows.n), count[person].astype(np.int64)))
         maps = FoldMaps(resampled, options.method)
-        kept = shelf and shelf.at(f"replicate{done}")
-        again = mapped_trials(data, maps, threshold=options.threshold, shelf=kept)
+        again = mapped_trials(
+            data, maps, threshold=options.threshold, saved=saved and saved.at(f"replicate{done}")
+        )
         for pair, trial in again.items():
             drawn[pair].append(trial.accuracy)
         progress("refitting replicates", done + 1, len(counts))

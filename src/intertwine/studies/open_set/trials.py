@@ -14,15 +14,15 @@ from intertwine.metrics.fold_accuracy import FoldAccuracy, fold_accuracy
 from intertwine.parallel.threads import parallel_map
 from intertwine.studies.open_set.fold_maps import ReadyMaps
 from intertwine.studies.open_set.fold_moments import fold_sets, scored_pairs
-from intertwine.studies.open_set.shelf import Scored
+from intertwine.studies.open_set.scores import MapScores, save_scores, saved_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from intertwine.numerics.arrays import Array
+    from intertwine.storage.shelf import Checkpoints
     from intertwine.studies.open_set.data import VerificationSet
     from intertwine.studies.open_set.fold_maps import Maps, Pair
-    from intertwine.studies.open_set.shelf import ScoreShelf
 
     Progress = Callable[[str, int, int], None]
     from intertwine.maps.linear_map import LinearMap
@@ -124,7 +124,7 @@ def mapped_trials(
     maps: Maps,
     *,
     threshold: str = "train",
-    shelf: ScoreShelf | None = None,
+    saved: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> dict[Pair, Trial]:
     """Return every ordered pair of spaces, verified over the folds.
@@ -137,14 +137,14 @@ def mapped_trials(
         Where maps come from, one of a pair.
     threshold
         `train` or `crossfit`.
-    shelf
-        Where scores are kept until the study ends.
+    saved
+        Scores that a killed study had finished.
     progress
         Called with (what, done, total).
     """
     if isinstance(maps, ReadyMaps):
         return _ready_trials(data, maps)
-    found = rank_trials(data, maps, threshold=threshold, shelf=shelf, progress=progress)
+    found = rank_trials(data, maps, threshold=threshold, saved=saved, progress=progress)
     return {(source, target): trial for (source, target, _), trial in found.items()}
 
 
@@ -153,11 +153,11 @@ def rank_trials(
     maps: Maps,
     *,
     threshold: str = "train",
-    shelf: ScoreShelf | None = None,
+    saved: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, str, int | None], Trial]:
     """Return every ordered pair of spaces at every rank; see `mapped_trials`."""
-    filled = score_tables(data, maps, threshold=threshold, shelf=shelf, progress=progress)
+    filled = score_tables(data, maps, threshold=threshold, saved=saved, progress=progress)
     return {key: table.trial(data) for key, table in filled.items()}
 
 
@@ -166,7 +166,7 @@ def score_tables(
     maps: Maps,
     *,
     threshold: str,
-    shelf: ScoreShelf | None = None,
+    saved: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, str, int | None], ScoreTable]:
     """Return the scores of every pair under every map; see `mapped_trials`.
@@ -180,11 +180,11 @@ def score_tables(
     sets = fold_sets(data.n_folds, threshold)
     for done, folds in enumerate(sets):
         entries = scored_pairs(folds, data.fold, threshold)
-        scored = shelf.load(folds) if shelf else None
+        scored = saved_scores(saved, folds) if saved else None
         if scored is None:
             scored = _scored(data, maps, folds, np.concatenate([each for _, each in entries]))
-            if shelf:
-                shelf.save(folds, scored)
+            if saved:
+                save_scores(saved, folds, scored)
         for each in scored:
             key = each.source, each.target, each.rank
             if key not in tables:
@@ -195,17 +195,19 @@ def score_tables(
     return tables
 
 
-def _scored(data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Array) -> list[Scored]:
+def _scored(
+    data: VerificationSet, maps: Maps, folds: Sequence[int], pairs: Array
+) -> list[MapScores]:
     """Return the scores of some pairs under every map without some folds, sources side by side."""
     maps_from = maps.without(folds)
 
-    def score(source: str) -> list[Scored]:
+    def score(source: str) -> list[MapScores]:
         scored = []
         for (target, rank), fitted in maps_from(source).items():
             info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
             scores = mapped_scores(data, fitted, source, target, pairs)
             alpha, edge = info.get("alpha"), kind_of_note(info.get("notes", ()))
-            scored.append(Scored(source, target, rank, int(info["n"]), alpha, edge, scores))
+            scored.append(MapScores(source, target, rank, int(info["n"]), alpha, edge, scores))
         return scored
 
     return list(chain.from_iterable(parallel_map(score, data.names)))
@@ -235,7 +237,9 @@ class ScoreTable:
         """Mean number of fit rows over folds."""
         return float(np.mean(self.counts))
 
-    def take(self, scored: Scored, entries: Sequence[tuple[int, Array]], *, counted: bool) -> None:
+    def take(
+        self, scored: MapScores, entries: Sequence[tuple[int, Array]], *, counted: bool
+    ) -> None:
         """Fill in what one map gave, and count it if it is a tested fold's."""
         start = 0
         for row, pairs in entries:

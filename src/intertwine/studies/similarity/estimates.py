@@ -23,7 +23,8 @@ from intertwine.similarity.moment_measures import (
     pair_scores,
 )
 from intertwine.similarity.predictivity import Fold, fold, null_of
-from intertwine.studies.similarity.replicates import Pair, Replicate, Shelf
+from intertwine.storage.shelf import Checkpoints, run_key
+from intertwine.studies.similarity.replicates import Pair, Replicate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -178,7 +179,7 @@ def moment_estimates(
     *,
     options: CcaOptions,
     progress: Progress,
-    shelf: Shelf | None = None,
+    saved: Checkpoints | None = None,
 ) -> MomentEstimates:
     """Measure every pair on all rows, then without each group.
 
@@ -190,8 +191,8 @@ def moment_estimates(
         How CCA is computed.
     progress
         Called with (what, done, total).
-    shelf
-        Where scores without a group are kept, and found by a study that was killed.
+    saved
+        Scores without a group that a killed study had finished; those of other options stay.
     """
     total = groups.total
     names = list(total.spaces)
@@ -204,7 +205,13 @@ def moment_estimates(
     progress("similarity of all rows", 2, 2)
     replicates = []
     for group in range(len(groups)):
-        replicates.append(_replicate(groups, group, pairs, known, shelf))
+        name = f"{run_key(repr(options))[:8]}-{group:03d}"
+        replicate = saved and saved.get(name, Replicate.from_json)
+        if replicate is None:
+            replicate = _replicate(groups, group, pairs, known)
+            if saved is not None:
+                saved.save(name, replicate.to_json())
+        replicates.append(replicate)
         progress("without one row group", group + 1, len(groups))
     sizes = np.array(groups.sizes, np.float64)
     found: dict[Pair, dict[str, Estimate]] = {}
@@ -233,22 +240,15 @@ def _replicate(
     group: int,
     pairs: Sequence[Pair],
     known: SpectraOf,
-    shelf: Shelf | None,
 ) -> Replicate:
     """Return scores without one group, and how maps fitted without it do on it."""
-    found = None if shelf is None else shelf.load(group)
-    if found is not None:
-        return found
     names, part = list(groups.total.spaces), groups.part(group)
     rest = groups.total - part
     for moments in (part, rest):
         moments.flush()  # before several threads read them
     smaller = SpectraOf.of(rest, names, alpha=known.alpha, kept=known.kept)
     scores = _scores(rest, pairs, smaller, quick=True)
-    found = Replicate(scores, _folds(rest, part, smaller, names))
-    if shelf is not None:
-        shelf.save(group, found)
-    return found
+    return Replicate(scores, _folds(rest, part, smaller, names))
 
 
 def _scores(

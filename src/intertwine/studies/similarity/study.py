@@ -12,12 +12,12 @@ from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.passes.moments.groups import GROUPS, grouped_moments
 from intertwine.similarity.canonical import VARIANCE, check_variance
 from intertwine.similarity.measures import MEASURES
+from intertwine.storage.shelf import Checkpoints
 from intertwine.studies.similarity import rows as tables
 from intertwine.studies.similarity.arrangement import dendrogram, distances, plane
 from intertwine.studies.similarity.estimates import MIN_GROUPS, CcaOptions, moment_estimates
 from intertwine.studies.similarity.interchangeability import correlations
 from intertwine.studies.similarity.layers import layer_rows, networks_of
-from intertwine.studies.similarity.replicates import Shelf
 from intertwine.studies.similarity.row_sample import (
     SAMPLE_ROWS,
     check_neighbours,
@@ -237,8 +237,10 @@ def similarity_of_moments(
     if total.n < 2:
         raise InputError(f"got n = {counted(total.n, 'row')}, expected at least 2")
     cca = CcaOptions(options.cca_alpha, options.variance)
-    shelf = Shelf(scratch, groups.key, repr(cca)) if scratch is not None and groups.key else None
-    found = moment_estimates(groups, options=cca, progress=progress, shelf=shelf)
+    saved = None
+    if scratch is not None and groups.key:
+        saved = Checkpoints(scratch, groups.key, "without")
+    found = moment_estimates(groups, options=cca, progress=progress, saved=saved)
     estimates = found.estimates
     if views:
         sampled = sample_estimates(views, neighbours=options.neighbours, progress=progress)

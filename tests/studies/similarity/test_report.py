@@ -16,7 +16,7 @@ from intertwine.report.render.latex import latex_table
 from intertwine.studies.similarity.lookup import SimilarityStudy
 from intertwine.studies.similarity.page import summarise_similarity
 from intertwine.studies.similarity.report import write_similarity_report
-from intertwine.studies.similarity.words import prediction
+from intertwine.studies.similarity.sentences import prediction
 
 FEW = ("cka_debiased", "procrustes", "r2")
 TABLES = ("pairs", "spaces", "measures", "layers", "interchangeability", "spectra")

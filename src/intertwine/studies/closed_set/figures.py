@@ -31,7 +31,7 @@ from intertwine.report.shapes import (
     Mark,
     Matrix,
 )
-from intertwine.studies.closed_set.words import is_fitted
+from intertwine.studies.closed_set.sentences import is_fitted
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
@@ -149,7 +149,7 @@ def chance(study: Study) -> str:
     return DASH if value is None else f"{100 * value:.3g}{THIN}%"
 
 
-def curve_figure(study: Study) -> Curve:
+def learning_curve_figure(study: Study) -> Curve:
     """Return percent change over the number of fit rows, with what to compare it with."""
     off = [r for r in study["curve"] if r["source"] != r["target"]]
     # What a control loses, relative to an accuracy that is itself chance, means nothing.

@@ -17,9 +17,9 @@ from intertwine.report.numbers import (
 )
 from intertwine.report.sentences import INTERCEPTS
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.studies.closed_set import tables, words
+from intertwine.studies.closed_set import sentences, tables
 from intertwine.studies.closed_set import tables as analytic_tables
-from intertwine.studies.closed_set.figures import chance, curve_figure, main_figure
+from intertwine.studies.closed_set.figures import chance, learning_curve_figure, main_figure
 
 if TYPE_CHECKING:
     from intertwine.report.shapes import Curve, Matrix, Table
@@ -83,24 +83,24 @@ def summarise_closed_set(study: Study) -> ClosedSetPage:
         Plain text, shades and points; nothing in it is computed any further.
     """
     return ClosedSetPage(
-        title=words.title(study),
-        lede=words.lede(study),
+        title=sentences.title(study),
+        lede=sentences.lede(study),
         tiles=_tiles(study),
-        sizes=words.sizes_sentence(study),
+        sizes=sentences.sizes_sentence(study),
         matrix=main_figure(study),
-        example=words.worked_example(study),
+        example=sentences.worked_example(study),
         facts=_facts(study),
         tables={
             "natives": tables.natives_table(study),
             "pairs": tables.pairs_table(study),
-            "curve": tables.curve_table(study),
+            "curve": tables.learning_curve_table(study),
             "baselines": tables.baselines_summary(study),
             "baselines_all": tables.baselines_table(study),
             "analytic": analytic_tables.analytic_summary(study),
             "analytic_all": analytic_tables.analytic_table(study),
             "contrast": analytic_tables.contrast_table(study),
         },
-        curve=curve_figure(study),
+        curve=learning_curve_figure(study),
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
@@ -115,9 +115,9 @@ def _facts(study: Study) -> dict[str, str]:
         "n_classes": count(study["n_classes"]),
         "n_controls": str(len(study.controls)),
         "chance": chance(study),
-        "method": words.method_sentence(study),
-        "fitted": "yes" if words.is_fitted(study) else "",
-        "correlation": words.correlation_sentence(study),
+        "method": sentences.method_sentence(study),
+        "fitted": "yes" if sentences.is_fitted(study) else "",
+        "correlation": sentences.correlation_sentence(study),
         "made": " ".join(
             filter(None, ("Made with Intertwine", study["version"], study["created"]))
         ),
@@ -198,15 +198,15 @@ def _made(study: Study) -> list[tuple[str, Text]]:
         if row.get("encoder")
     ]
     items = [
-        ("Map", Text(words.method_sentence(study))),
-        ("λ", Text(words.penalty_sentence(study))),
+        ("Map", Text(sentences.method_sentence(study))),
+        ("λ", Text(sentences.penalty_sentence(study))),
         ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),
         ("Precision", Text(str(study["precision"]))),
         ("Fit rows", Text(count(study["n_fit"]))),
         ("Fit set", Text(lists["fit"], kind="code")),
         ("Evaluation rows", Text(count(study["n_eval"]))),
         ("Evaluation set", Text(lists["eval"], kind="code")),
-        ("Classes", Text(words.classes_sentence(study))),
+        ("Classes", Text(sentences.classes_sentence(study))),
         ("Controls", Text(", ".join(sorted(study.controls)) or "none")),
         *encoders,
     ]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from intertwine.estimators import FitOptions
-    from intertwine.studies.closed_set.problem import ClosedSetData
+    from intertwine.studies.closed_set.cross_evaluation import PairScore
+    from intertwine.studies.closed_set.data import ClosedSetData
     from intertwine.studies.closed_set.scoring import Counts
-    from intertwine.studies.closed_set.swaps import PairScore
 
 Row = dict[str, Any]
 
@@ -37,16 +37,16 @@ def change(counts: Counts) -> Row:
     return {"percent_change": percent, "ci_low": low, "ci_high": high, "reason": None}
 
 
-def native_rows(natives: Mapping[str, Counts], problem: ClosedSetData) -> list[Row]:
+def native_rows(natives: Mapping[str, Counts], data: ClosedSetData) -> list[Row]:
     """Return Table 1: each network as it is."""
     rows = []
     for name, counts in natives.items():
         low, high = proportion_interval(counts.correct, counts.n)
-        info = problem.evaluation.info.get(name) or problem.fit.info.get(name) or {}
+        info = data.evaluation.info.get(name) or data.fit.info.get(name) or {}
         rows.append(
             {
                 "space": name,
-                "control": name in problem.controls,
+                "control": name in data.controls,
                 "accuracy": counts.correct / counts.n,
                 "ci_low": low,
                 "ci_high": high,
@@ -54,7 +54,7 @@ def native_rows(natives: Mapping[str, Counts], problem: ClosedSetData) -> list[R
                 "reported_top1": info.get("reported_top1"),
                 "paper_top1": info.get("paper_top1"),
                 "crop": info.get("crop"),
-                "dimension": problem.evaluation.spaces[name].dim,
+                "dimension": data.evaluation.spaces[name].dim,
                 "parameters": info.get("parameters"),
                 "encoder": info.get("encoder"),
             }
@@ -63,21 +63,21 @@ def native_rows(natives: Mapping[str, Counts], problem: ClosedSetData) -> list[R
 
 
 def pair_rows(
-    cells: Iterable[PairScore], natives: Mapping[str, Counts], problem: ClosedSetData
+    cells: Iterable[PairScore], natives: Mapping[str, Counts], data: ClosedSetData
 ) -> list[Row]:
     """Return the main table: every ordered pair, and the native networks on its diagonal."""
     by_pair = {(cell.source, cell.target): cell for cell in cells}
     rows = []
-    for source in problem.names:
-        for target in problem.names:
+    for source in data.names:
+        for target in data.names:
             if source == target:
-                rows.append(_diagonal(source, natives[source], problem))
+                rows.append(_diagonal(source, natives[source], data))
             else:
-                rows.append(_off_diagonal(by_pair[source, target], natives[target], problem))
+                rows.append(_off_diagonal(by_pair[source, target], natives[target], data))
     return rows
 
 
-def _diagonal(name: str, counts: Counts, problem: ClosedSetData) -> Row:
+def _diagonal(name: str, counts: Counts, data: ClosedSetData) -> Row:
     defined = counts.correct > 0
     return {
         "source": name,
@@ -93,12 +93,12 @@ def _diagonal(name: str, counts: Counts, problem: ClosedSetData) -> Row:
         "alpha": None,
         "alpha_min": None,
         "alpha_max": None,
-        "control": name in problem.controls,
+        "control": name in data.controls,
         "reason": "the native network: no map" if defined else _NATIVE_ZERO,
     }
 
 
-def _off_diagonal(cell: PairScore, native_target: Counts, problem: ClosedSetData) -> Row:
+def _off_diagonal(cell: PairScore, native_target: Counts, data: ClosedSetData) -> Row:
     counts = cell.counts
     own = native_target.correct
     row = {
@@ -113,7 +113,7 @@ def _off_diagonal(cell: PairScore, native_target: Counts, problem: ClosedSetData
         "alpha": cell.info.get("alpha"),
         "alpha_min": cell.info.get("alpha_min"),
         "alpha_max": cell.info.get("alpha_max"),
-        "control": bool({cell.source, cell.target} & set(problem.controls)),
+        "control": bool({cell.source, cell.target} & set(data.controls)),
     }
     reasons = [row["reason"]] if row["reason"] else []
     if not own:
@@ -127,7 +127,7 @@ def _off_diagonal(cell: PairScore, native_target: Counts, problem: ClosedSetData
 
 
 def analytic_rows(
-    scored: Mapping[tuple[str, str, str], tuple[Counts, int]], problem: ClosedSetData
+    scored: Mapping[tuple[str, str, str], tuple[Counts, int]], data: ClosedSetData
 ) -> list[Row]:
     """Return the analytic map's table, both forms."""
     return [
@@ -139,17 +139,15 @@ def analytic_rows(
             **change(counts),
             "differing": counts.differing,
             "rank": rank,
-            "classes": problem.n_classes,
+            "classes": data.n_classes,
         }
         for (form, source, target), (counts, rank) in scored.items()
     ]
 
 
-def baseline_rows(
-    scored: Mapping[tuple[str, str, str], Counts], problem: ClosedSetData
-) -> list[Row]:
+def baseline_rows(scored: Mapping[tuple[str, str, str], Counts], data: ClosedSetData) -> list[Row]:
     """Return the lines that every map must beat."""
-    spaces = problem.evaluation.spaces
+    spaces = data.evaluation.spaces
     rows = []
     for (kind, source, target), counts in scored.items():
         row = {
@@ -170,14 +168,14 @@ def contrast_rows(
     cells: Iterable[PairScore],
     analytic: Iterable[Row],
     natives: Mapping[str, Counts],
-    problem: ClosedSetData,
+    data: ClosedSetData,
 ) -> list[Row]:
     """Return analytic against fitted maps, into targets that know nothing of their input."""
     by_pair = {(row["source"], row["target"]): row for row in analytic if row["form"] == "affine"}
     rows = []
     for cell in cells:
-        blind = cell.target == fresh.NAME or cell.target in problem.controls
-        if not blind or cell.source in problem.controls:
+        blind = cell.target == fresh.NAME or cell.target in data.controls
+        if not blind or cell.source in data.controls:
             continue
         counts, row = cell.counts, by_pair[cell.source, cell.target]
         low, high = proportion_interval(counts.correct, counts.n)
@@ -193,14 +191,14 @@ def contrast_rows(
                 "fitted_accuracy": counts.correct / counts.n,
                 "ci_low": low,
                 "ci_high": high,
-                "chance": 1 / problem.n_classes,
+                "chance": 1 / data.n_classes,
             }
         )
     return rows
 
 
-def curve_rows(
-    cells: Iterable[PairScore], problem: ClosedSetData, size: int, classes_covered: int | None
+def learning_curve_rows(
+    cells: Iterable[PairScore], data: ClosedSetData, size: int, classes_covered: int | None
 ) -> list[Row]:
     """Return one point of the curve over the number of fit rows, a row a pair."""
     rows = []
@@ -215,7 +213,7 @@ def curve_rows(
             "accuracy": cell.counts.correct / cell.counts.n,
             **change(cell.counts),
             "alpha": cell.info.get("alpha"),
-            "control": bool({cell.source, cell.target} & set(problem.controls)),
+            "control": bool({cell.source, cell.target} & set(data.controls)),
         }
         if row["alpha"] is None and row["reason"] is None:
             row["reason"] = _NO_ALPHA
@@ -243,7 +241,7 @@ PAPER: Row = {
 def facts(
     pairs: list[Row],
     cells: list[PairScore],
-    problem: ClosedSetData,
+    data: ClosedSetData,
     options: FitOptions,
     precision: str,
     doubts: list[str],
@@ -260,25 +258,25 @@ def facts(
     worst = min(scored, key=lambda row: row["percent_change"], default=None)
     control_cells = [row for row in pairs if row["control"] and row["source"] != row["target"]]
     best_control = max(control_cells, key=lambda row: row["accuracy"], default=None)
-    labels = problem.fit_labels
+    labels = data.fit_labels
     return {
         "version": metadata.version("intertwine"),
-        "n_fit": problem.fit.n,
-        "n_eval": problem.evaluation.n,
-        "overlap": problem.overlap,
-        "n_classes": problem.n_classes,
-        "classes_in_eval": int(np.unique(problem.labels).size),
+        "n_fit": data.fit.n,
+        "n_eval": data.evaluation.n,
+        "overlap": data.overlap,
+        "n_classes": data.n_classes,
+        "classes_in_eval": int(np.unique(data.labels).size),
         "classes_in_fit": None if labels is None else int(np.unique(labels).size),
-        "chance": 1 / problem.n_classes,
+        "chance": 1 / data.n_classes,
         "method": options.method,
         "alpha": str(options.alpha),
         "intercept": options.intercept,
         "prior": options.prior,
         "precision": precision,
-        "controls": problem.controls,
+        "controls": data.controls,
         "inputs": {
-            "fit": [path.name for path in problem.fit.paths],
-            "eval": [path.name for path in problem.evaluation.paths],
+            "fit": [path.name for path in data.fit.paths],
+            "eval": [path.name for path in data.evaluation.paths],
         },
         "median_percent_change": float(np.median(changes)) if changes else None,
         "worst_percent_change": min(changes) if changes else None,
@@ -289,8 +287,8 @@ def facts(
         "best_control_cell": None
         if best_control is None
         else {**_names(best_control), "accuracy": best_control["accuracy"]},
-        "paper": PAPER if problem.n_classes in IMAGENET_CLASSES else None,
-        **by_weight([*problem.notes, *doubts, *_map_notes(cells)]),
+        "paper": PAPER if data.n_classes in IMAGENET_CLASSES else None,
+        **by_weight([*data.notes, *doubts, *_map_notes(cells)]),
     }
 
 

@@ -13,9 +13,9 @@ from intertwine._moved import renamed
 from intertwine.features.rows import curve_sizes, nested_subsets
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as tables
-from intertwine.studies.closed_set.problem import ClosedSetData
+from intertwine.studies.closed_set.cross_evaluation import CrossEvaluation, Progress
+from intertwine.studies.closed_set.data import ClosedSetData
 from intertwine.studies.closed_set.rows import facts
-from intertwine.studies.closed_set.swaps import CrossEvaluation, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +101,9 @@ def closed_set(
         For sets that do not fit together, rows in both of them unless that is allowed, or features
         that are not finite.
     """
-    problem = ClosedSetData.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
+    data = ClosedSetData.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
     run = CrossEvaluation(
-        problem,
+        data,
         options,
         precision=precision,
         device=device,
@@ -113,27 +113,27 @@ def closed_set(
     sizes = curve_sizes(fit.n, max(curve_points, 1))
     sizes = [size for size in sizes if size >= 2]
     covered: set[int] = set()
-    curve: list[dict[str, Any]] = []
+    learning_curve: list[dict[str, Any]] = []
     subsets = nested_subsets(fit.id_hashes, sizes)
     for step, (size, subset) in enumerate(zip(sizes, subsets, strict=True)):
         run.add(subset, step, sizes)
-        if problem.fit_labels is not None:
-            covered |= set(problem.fit_labels[subset].tolist())
-        known = len(covered) if problem.fit_labels is not None else None
+        if data.fit_labels is not None:
+            covered |= set(data.fit_labels[subset].tolist())
+        known = len(covered) if data.fit_labels is not None else None
         last = step == len(sizes) - 1
         cells = run.cells(full=last)
-        curve += tables.curve_rows(cells, problem, size, known)
+        learning_curve += tables.learning_curve_rows(cells, data, size, known)
         run.progress("fitting and scoring", step + 1, len(sizes))
-    pairs = tables.pair_rows(cells, run.natives, problem)
-    analytic = tables.analytic_rows(run.analytic(), problem)
-    contrast = tables.contrast_rows(cells, analytic, run.natives, problem)
+    pairs = tables.pair_rows(cells, run.natives, data)
+    analytic = tables.analytic_rows(run.analytic(), data)
+    contrast = tables.contrast_rows(cells, analytic, run.natives, data)
     kept = [row for row in analytic if row["target"] != fresh.NAME]
     return ClosedSetResult(
-        facts=facts(pairs, cells, problem, options, run.moments.precision, run.doubts()),
-        natives=tables.native_rows(run.natives, problem),
+        facts=facts(pairs, cells, data, options, run.moments.precision, run.doubts()),
+        natives=tables.native_rows(run.natives, data),
         pairs=pairs,
         analytic=kept,
-        baselines=tables.baseline_rows(run.baselines(), problem),
+        baselines=tables.baseline_rows(run.baselines(), data),
         contrast=contrast,
-        curve=curve,
+        curve=learning_curve,
     )

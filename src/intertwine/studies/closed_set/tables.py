@@ -191,7 +191,7 @@ def baselines_table(study: Study) -> Table:
     return _with_reasons(table, study["baselines"])
 
 
-def curve_table(study: Study) -> Table:
+def learning_curve_table(study: Study) -> Table:
     """Return the curve's medians in numbers."""
     columns = [
         Column("Fit rows"),

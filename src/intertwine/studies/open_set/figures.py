@@ -29,8 +29,8 @@ from intertwine.report.rates import (
 )
 from intertwine.report.sentences import change_legend
 from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
+from intertwine.studies.open_set.sentences import FITTED, chance, fitted_on, points, with_std
 from intertwine.studies.open_set.tables import between, by_size, rates
-from intertwine.studies.open_set.words import FITTED, chance, fitted_on, points, with_std
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

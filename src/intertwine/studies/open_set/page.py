@@ -16,7 +16,7 @@ from intertwine.report.numbers import (
 )
 from intertwine.report.sentences import INTERCEPTS
 from intertwine.report.shapes import Text, Tile
-from intertwine.studies.open_set import tables, words
+from intertwine.studies.open_set import sentences, tables
 from intertwine.studies.open_set.figures import curve_figure, main_figure, rates_figure
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
         Plain text, shades and points; nothing in it is computed any further.
     """
     return OpenSetPage(
-        title=words.title(study),
-        lede=words.lede(study),
+        title=sentences.title(study),
+        lede=sentences.lede(study),
         tiles=_tiles(study),
-        sizes=words.sizes_sentence(study),
+        sizes=sentences.sizes_sentence(study),
         matrix=main_figure(study),
-        example=words.worked_example(study),
+        example=sentences.worked_example(study),
         facts=_facts(study),
         tables={
             "natives": tables.natives_table(study),
@@ -113,14 +113,16 @@ def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
 def _facts(study: OpenSetStudy) -> dict[str, str]:
     return {
         "n_pairs": count(study["n_pairs"]),
-        "chance": words.chance(study),
-        "method": words.method_sentence(study),
-        "fit": words.fit_sentence(study),
+        "chance": sentences.chance(study),
+        "method": sentences.method_sentence(study),
+        "fit": sentences.fit_sentence(study),
         "labels": "yes" if study["fit"] == "matched-pairs" else "",
-        "threshold": words.THRESHOLDS.get(str(study["threshold"]), str(study["threshold"] or "")),
+        "threshold": sentences.THRESHOLDS.get(
+            str(study["threshold"]), str(study["threshold"] or "")
+        ),
         "shared": "yes" if study["space"] == "shared" else "",
-        "interval": words.interval_sentence(study),
-        "identity": words.identity_sentence(study),
+        "interval": sentences.interval_sentence(study),
+        "identity": sentences.identity_sentence(study),
         "made": " ".join(
             str(part)
             for part in ("Made with Intertwine", study["version"], study["created"])
@@ -149,7 +151,7 @@ def _tiles(study: OpenSetStudy) -> list[Tile]:
         ),
         Tile(
             "Worst loss",
-            text_or_reason(words.points(study["worst_loss"], study.places), none),
+            text_or_reason(sentences.points(study["worst_loss"], study.places), none),
             ""
             if lost is None
             else f"{_name(lost)}; against the weaker of the two, "
@@ -175,7 +177,7 @@ def _where(study: OpenSetStudy, row: Row | None) -> str:
 def _no_map(study: OpenSetStudy) -> Tile:
     middle = study.middle("identity_accuracy")
     best = study.extreme("identity_accuracy", largest=True)
-    where = f"median; chance is {words.chance(study)}"
+    where = f"median; chance is {sentences.chance(study)}"
     if best is not None:
         highest = unit(share(best["identity_accuracy"], 1))
         where += f"; highest {highest}, {_name(best)}"
@@ -191,16 +193,16 @@ def _made(study: OpenSetStudy) -> list[tuple[str, Text]]:
         if row.get("encoder")
     ]
     items = [
-        ("Protocol", Text(words.PROTOCOLS.get(str(study["protocol"]), ""))),
-        ("Map", Text(words.method_sentence(study))),
-        ("Fitted on", Text(words.fit_sentence(study))),
+        ("Protocol", Text(sentences.PROTOCOLS.get(str(study["protocol"]), ""))),
+        ("Map", Text(sentences.method_sentence(study))),
+        ("Fitted on", Text(sentences.fit_sentence(study))),
         ("Fit data", Text(", ".join(study["fit_inputs"] or ()), kind="code")),
-        ("λ", Text(words.penalty_sentence(study))),
+        ("λ", Text(sentences.penalty_sentence(study))),
         ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),
         ("Rank", Text("" if rank is None else str(rank))),
-        ("Space compared in", Text(words.SPACES.get(str(study["space"]), ""))),
-        ("Thresholds", Text(words.THRESHOLDS.get(str(study["threshold"]), ""))),
-        ("Intervals", Text(words.interval_sentence(study))),
+        ("Space compared in", Text(sentences.SPACES.get(str(study["space"]), ""))),
+        ("Thresholds", Text(sentences.THRESHOLDS.get(str(study["threshold"]), ""))),
+        ("Intervals", Text(sentences.interval_sentence(study))),
         ("Feature set", Text(", ".join(study["inputs"] or ()), kind="code")),
         ("Pairs file", Text(str(study["pairs_file"] or ""), kind="code")),
         ("Pairs", Text(_pairs(study))),

@@ -16,7 +16,7 @@ from intertwine.report.numbers import (
     text_or_reason,
 )
 from intertwine.report.shapes import DASH, Column, Table, Text
-from intertwine.studies.open_set.words import with_interval, with_std
+from intertwine.studies.open_set.sentences import with_interval, with_std
 
 if TYPE_CHECKING:
     from collections.abc import Callable

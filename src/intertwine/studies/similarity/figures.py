@@ -21,7 +21,7 @@ from intertwine.report.shapes import (
     Swatch,
     Tree,
 )
-from intertwine.studies.similarity.words import ANGLES, correlation, direction, unit
+from intertwine.studies.similarity.sentences import ANGLES, correlation, direction, unit
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import count, interval, median, plain, text_or_reason
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.studies.similarity import tables, words
+from intertwine.studies.similarity import sentences, tables
 from intertwine.studies.similarity.figures import heatmap, plane_figure, swaps_figure, tree_figure
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def summarise_similarity(study: SimilarityStudy) -> SimilarityPage:
         Plain text, shades and points; nothing in it is computed any further.
     """
     return SimilarityPage(
-        title=words.title(study),
-        lede=words.lede(study),
+        title=sentences.title(study),
+        lede=sentences.lede(study),
         tiles=_tiles(study),
-        sizes=words.sizes_sentence(study),
+        sizes=sentences.sizes_sentence(study),
         heatmaps=[
             Heatmap(
                 name=measure["name"],
@@ -103,7 +103,7 @@ def summarise_similarity(study: SimilarityStudy) -> SimilarityPage:
             )
             for measure in study.measures
         ],
-        example=words.worked_example(study),
+        example=sentences.worked_example(study),
         facts=_facts(study),
         tables={
             "measures": tables.measures_table(study),
@@ -122,14 +122,14 @@ def summarise_similarity(study: SimilarityStudy) -> SimilarityPage:
 
 def _facts(study: SimilarityStudy) -> dict[str, str]:
     return {
-        "headline": words.in_sentence(study.headline["title"]),
+        "headline": sentences.in_sentence(study.headline["title"]),
         "confidence": study.confidence,
         "controls": "yes" if study.controls else "",
         "layered": "yes" if study.layered else "",
         "no_tree": study["dendrogram"].get("reason") or "not computed",
         "no_plane": study["mds"].get("reason") or "not computed",
-        "share": words.share_sentence(study),
-        "prediction": words.prediction(study) if study["interchangeability"] else "",
+        "share": sentences.share_sentence(study),
+        "prediction": sentences.prediction(study) if study["interchangeability"] else "",
         "made": " ".join(
             filter(None, ("Made with Intertwine", study["version"], study["created"]))
         ),
@@ -137,7 +137,7 @@ def _facts(study: SimilarityStudy) -> dict[str, str]:
 
 
 def _tiles(study: SimilarityStudy) -> list[Tile]:
-    order = words.ranked(study)
+    order = sentences.ranked(study)
     alone = len(order) == 1
     first = "Calibrated score" if alone else "Most alike"
     second = _raw(study, *order[0][1:]) if alone else _extreme(study, "Least alike", order[-1:])
@@ -193,7 +193,7 @@ def _control(study: SimilarityStudy) -> Tile:
 
 
 def _predictor(study: SimilarityStudy) -> Tile:
-    title, known = "Highest ρ with swaps", words.by_correlation(study)
+    title, known = "Highest ρ with swaps", sentences.by_correlation(study)
     if not known:
         return Tile(title, text_or_reason(DASH, "no rank correlation is defined"), "", "")
     best = known[0]

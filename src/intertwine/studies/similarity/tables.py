@@ -14,7 +14,7 @@ from intertwine.report.numbers import (
     text_or_reason,
 )
 from intertwine.report.shapes import DASH, Column, Table, Text
-from intertwine.studies.similarity.words import by_correlation, p_value
+from intertwine.studies.similarity.sentences import by_correlation, p_value
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -10,7 +10,7 @@ from intertwine.moments.moments import Moments
 from intertwine.passes.moments.parts import chunks_with_extra
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import fresh
-from intertwine.studies.closed_set.problem import ClosedSetData
+from intertwine.studies.closed_set.data import ClosedSetData
 
 RNG = np.random.default_rng(0)
 DIMS = {"a": 4, "b": 5, "c": 3}
@@ -42,18 +42,18 @@ def test_the_spaces_of_both_sets_are_studied_and_others_noted(make):
     """Only spaces in both sets are studied; the others are named in a note."""
     fit = make("fit", "ab")
     evaluation = make("eval", "bac", heads=heads_of(), labels=labels_of([0, 5]))
-    problem = ClosedSetData.of(fit, evaluation)
-    assert problem.names == ["a", "b"]
-    assert problem.networks == ["a", "b"]
-    assert "left out, being in only one of the two sets: c" in problem.notes
+    data = ClosedSetData.of(fit, evaluation)
+    assert data.names == ["a", "b"]
+    assert data.networks == ["a", "b"]
+    assert "left out, being in only one of the two sets: c" in data.notes
 
 
 def test_controls_come_last(make):
     """Networks keep their order and controls follow them."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([1]))
-    problem = ClosedSetData.of(make("fit"), evaluation, controls=["a"])
-    assert (problem.names, problem.controls) == (["b", "c", "a"], ["a"])
-    assert problem.networks == ["b", "c"]
+    data = ClosedSetData.of(make("fit"), evaluation, controls=["a"])
+    assert (data.names, data.controls) == (["b", "c", "a"], ["a"])
+    assert data.networks == ["b", "c"]
 
 
 def test_heads_may_stand_in_either_set(make):
@@ -68,14 +68,14 @@ def test_labels_become_positions_among_the_heads_classes(make):
     classes = [30, 10, 20]
     evaluation = make("eval", heads=heads_of(classes=classes), labels=labels_of([10, 20, 30], n=20))
     fit = make("fit", labels=labels_of([20, 30]))
-    problem = ClosedSetData.of(fit, evaluation)
-    assert problem.n_classes == 3
-    np.testing.assert_array_equal(np.array(classes)[problem.labels], evaluation.labels)
-    np.testing.assert_array_equal(np.array(classes)[problem.fit_labels], fit.labels)
+    data = ClosedSetData.of(fit, evaluation)
+    assert data.n_classes == 3
+    np.testing.assert_array_equal(np.array(classes)[data.labels], evaluation.labels)
+    np.testing.assert_array_equal(np.array(classes)[data.fit_labels], fit.labels)
 
 
 def test_fit_labels_are_not_needed(make):
-    """A fit set without labels is a problem all the same."""
+    """A fit set without labels is accepted all the same."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
     assert ClosedSetData.of(make("fit"), evaluation).fit_labels is None
 
@@ -168,9 +168,9 @@ def test_rows_of_both_sets_are_refused(make, kind):
     fit, evaluation = rows_both(make, kind)
     with pytest.raises(InputError, match=r"10 of 20 evaluation rows are in the fit set .*--allow"):
         ClosedSetData.of(fit, evaluation)
-    problem = ClosedSetData.of(fit, evaluation, allow_overlap=True)
-    assert problem.overlap == 10
-    (doubt,) = [note for note in problem.notes if isinstance(note, Doubt)]
+    data = ClosedSetData.of(fit, evaluation, allow_overlap=True)
+    assert data.overlap == 10
+    (doubt,) = [note for note in data.notes if isinstance(note, Doubt)]
     assert doubt == "10 of 20 evaluation rows were also fitted on: scores are too good"
 
 
@@ -187,21 +187,21 @@ def test_rows_under_other_ids_are_doubted(make):
     fit, evaluation = rows_both(make, "ids")
     (folder,) = evaluation.paths
     (folder / "ids.txt").write_text("".join(f"y{k}\n" for k in range(20)))
-    problem = ClosedSetData.of(fit, FeatureSet.open(folder))
-    assert any("10 evaluation rows equal a row of the fit set" in note for note in problem.notes)
-    assert problem.overlap == 0
+    data = ClosedSetData.of(fit, FeatureSet.open(folder))
+    assert any("10 evaluation rows equal a row of the fit set" in note for note in data.notes)
+    assert data.overlap == 0
 
 
 def test_chunks_carry_fresh_features_by_id(make):
     """Beside the spaces' own rows stand random features that depend on the row's id alone."""
     evaluation = make("eval", heads=heads_of(), labels=labels_of([0]))
-    problem = ClosedSetData.of(make("fit"), evaluation)
+    data = ClosedSetData.of(make("fit"), evaluation)
     rows = np.array([3, 4, 17])
-    moments = Moments({**dict.fromkeys("abc", 1), fresh.NAME: problem.n_classes})
-    extra = partial(fresh.extra_features, dim=problem.n_classes)
-    ((chosen, chunk),) = chunks_with_extra(problem.fit, moments, rows, extra)
+    moments = Moments({**dict.fromkeys("abc", 1), fresh.NAME: data.n_classes})
+    extra = partial(fresh.extra_features, dim=data.n_classes)
+    ((chosen, chunk),) = chunks_with_extra(data.fit, moments, rows, extra)
     np.testing.assert_array_equal(chosen, rows)
-    expected = fresh.fresh_features(problem.fit.id_hashes, 6)[rows]
+    expected = fresh.fresh_features(data.fit.id_hashes, 6)[rows]
     np.testing.assert_array_equal(chunk[fresh.NAME], expected)
     for name in "abc":
-        np.testing.assert_array_equal(chunk[name], problem.fit.read([name], rows)[name])
+        np.testing.assert_array_equal(chunk[name], data.fit.read([name], rows)[name])

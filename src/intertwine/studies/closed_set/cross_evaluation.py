@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.workers import Workers
     from intertwine.spaces import Head
-    from intertwine.studies.closed_set.problem import ClosedSetData
+    from intertwine.studies.closed_set.data import ClosedSetData
 
 Progress = Callable[[str, int, int], None]
 # An R² above this is no chance.
@@ -73,7 +73,7 @@ class CrossEvaluation:
 
     Parameters
     ----------
-    problem
+    data
         The checked feature sets.
     options
         How maps are fitted.
@@ -87,7 +87,7 @@ class CrossEvaluation:
 
     def __init__(
         self,
-        problem: ClosedSetData,
+        data: ClosedSetData,
         options: FitOptions,
         *,
         precision: str,
@@ -95,19 +95,19 @@ class CrossEvaluation:
         workers: Workers | None,
         progress: Progress,
     ) -> None:
-        self.problem, self.progress, self.device, self.workers = problem, progress, device, workers
-        fresh_head = fresh.fresh_head(problem.heads[problem.names[0]].classes)
-        self.heads = {**problem.heads, fresh.NAME: fresh_head}
+        self.data, self.progress, self.device, self.workers = data, progress, device, workers
+        fresh_head = fresh.fresh_head(data.heads[data.names[0]].classes)
+        self.heads = {**data.heads, fresh.NAME: fresh_head}
         self.fitter = Fitter(options, self.heads)
-        self.moments = _moments(problem, precision, device)
+        self.moments = _moments(data, precision, device)
         self.precision = precision
         self.predictions: dict[str, Array] = {}
-        for i, name in enumerate(problem.names):
-            progress("native accuracy", i, len(problem.names))
+        for i, name in enumerate(data.names):
+            progress("native accuracy", i, len(data.names))
             self.predictions[name] = predict(
-                problem.evaluation, name, problem.heads[name], precision=precision, device=device
+                data.evaluation, name, data.heads[name], precision=precision, device=device
             )
-        self.natives = {name: self._native(name) for name in problem.names}
+        self.natives = {name: self._native(name) for name in data.names}
         self._spread: dict[str, float] = {}
         self._at_chance: list[tuple[str, str]] = []
 
@@ -124,10 +124,10 @@ class CrossEvaluation:
         precision: str | None = None,
     ) -> dict[str, Counts]:
         return count(
-            self.problem.evaluation,
+            self.data.evaluation,
             source,
             classifiers,
-            labels=self.problem.labels,
+            labels=self.data.labels,
             predictions=self.predictions,
             targets=targets,
             precision=precision or self.precision,
@@ -139,9 +139,9 @@ class CrossEvaluation:
         done = sizes[step - 1] if step else 0
         add_rows(
             self.moments,
-            self.problem.fit,
+            self.data.fit,
             ring,
-            extra_features=partial(fresh.extra_features, dim=self.problem.n_classes),
+            extra_features=partial(fresh.extra_features, dim=self.data.n_classes),
             workers=self.workers,
             progress=lambda more, _: self.progress("joint moments", done + more, sizes[-1]),
         )
@@ -150,14 +150,14 @@ class CrossEvaluation:
         """Fit and score every ordered pair on the rows so far; with `full`, R² and the contrast."""
         self.moments.flush()  # before several threads read them
         if full:
-            self._spread = total_spread(self.problem.evaluation, self.problem.names)
-        rows = parallel_map(lambda source: self._row(source, full=full), self.problem.names)
+            self._spread = total_spread(self.data.evaluation, self.data.names)
+        rows = parallel_map(lambda source: self._row(source, full=full), self.data.names)
         return [cell for row in rows for cell in row]
 
     def _row(self, source: str, *, full: bool) -> list[PairScore]:
         """Fit and score the maps from one source."""
-        targets = [name for name in self.problem.names if name != source]
-        if full and source not in self.problem.controls:
+        targets = [name for name in self.data.names if name != source]
+        if full and source not in self.data.controls:
             targets.append(fresh.NAME)
         fitted = self.fitter.fit(self.moments, source, targets)
         maps = {name: _one_map(fitted[name]) for name in targets}
@@ -171,9 +171,9 @@ class CrossEvaluation:
         ]
 
     def _r2(self, source: str, maps: dict[str, LinearMap]) -> dict[str, float]:
-        problem = self.problem
+        data = self.data
         real = {name: linear_map for name, linear_map in maps.items() if name != fresh.NAME}
-        rss = residuals(problem.evaluation, source, real, precision=self.precision)
+        rss = residuals(data.evaluation, source, real, precision=self.precision)
         spread = self._spread
         r2 = {name: 1 - rss[name] / spread[name] for name in real if spread[name] > 0}
         if self.fitter.options.method not in UNFITTED:
@@ -182,11 +182,11 @@ class CrossEvaluation:
 
     def _unexplained(self, source: str, r2: dict[str, float]) -> list[str]:
         """Return the networks that a source's maps are at chance for."""
-        networks = self.problem.networks
+        networks = self.data.networks
         low = [name for name in r2 if r2[name] < LOW_R2 and {source, name} <= set(networks)]
         if not low:
             return []
-        evaluation = self.problem.evaluation
+        evaluation = self.data.evaluation
         rows = np.sort(np.argsort(evaluation.id_hashes, kind="stable")[:MOST_ROWS])
         sample = evaluation.read([source, *low], rows)
         check = RidgeCheck(self.moments, {a: part.astype(float) for a, part in sample.items()})
@@ -194,25 +194,23 @@ class CrossEvaluation:
 
     def doubts(self) -> list[str]:
         """Return doubts about labels and about the order of rows; call it after the last cells."""
-        problem = self.problem
+        data = self.data
         found = [
             doubt
-            for name in problem.networks
-            for doubt in label_doubts(
-                name, self.predictions[name], problem.labels, problem.n_classes
-            )
+            for name in data.networks
+            for doubt in label_doubts(name, self.predictions[name], data.labels, data.n_classes)
         ]
         of = " of the evaluation rows"
         return found + [Doubt(order_question(*pair, of=of)) for pair in sorted(self._at_chance)]
 
     def baselines(self) -> Scored:
         """Score doing nothing and answering the mean, by (baseline, source, target)."""
-        rows = parallel_map(self._baselines_of, self.problem.names)
+        rows = parallel_map(self._baselines_of, self.data.names)
         return {key: counts for row in rows for key, counts in row.items()}
 
     def _baselines_of(self, source: str) -> Scored:
-        spaces = self.problem.evaluation.spaces
-        others = [name for name in self.problem.names if name != source]
+        spaces = self.data.evaluation.spaces
+        others = [name for name in self.data.names if name != source]
         maps = {("identity", a): identity(spaces[source], spaces[a]) for a in others}
         maps |= {("mean", a): mean_vector(self.moments, source, a) for a in others}
         keys = {f"{kind} {a}": (kind, a) for kind, a in maps}
@@ -225,7 +223,7 @@ class CrossEvaluation:
     def analytic(self) -> dict[tuple[str, str, str], tuple[Counts, int]]:
         """Score the analytic map: counts and the head's rank, by (form, source, target)."""
         self.progress("analytic map", 0, 1)
-        names = [*self.problem.names, fresh.NAME]
+        names = [*self.data.names, fresh.NAME]
         tasks = [(form, target) for target in names for form in ("affine", "homogeneous")]
         parts = parallel_map(lambda task: self._analytic_into(*task), tasks)
         self.progress("analytic map", 1, 1)
@@ -236,7 +234,7 @@ class CrossEvaluation:
     ) -> dict[tuple[str, str, str], tuple[Counts, int]]:
         factor = HeadFactor.of(self.heads[target], form)
         scored = {}
-        for source in self.problem.names:
+        for source in self.data.names:
             if source != target:
                 classifier = _analytic_classifier(self.heads[source], factor)
                 counts = self._count(source, {target: classifier})[target]
@@ -244,16 +242,16 @@ class CrossEvaluation:
         return scored
 
 
-def _moments(problem: ClosedSetData, precision: str, device: str) -> Moments:
-    """Return empty moments of the problem's spaces and the fresh one, about the fit set's origin."""
-    spaces = [problem.fit.spaces[name] for name in problem.names]
+def _moments(data: ClosedSetData, precision: str, device: str) -> Moments:
+    """Return empty moments of the sets' spaces and of the fresh one, about the fit set's origin."""
+    spaces = [data.fit.spaces[name] for name in data.names]
     dim = sum(space.dim for space in spaces)
-    chosen = resolve_precision(precision, dim=dim, n_rows=problem.fit.n)
-    empty = empty_moments(problem.fit, problem.names, precision=chosen, device=device)
+    chosen = resolve_precision(precision, dim=dim, n_rows=data.fit.n)
+    empty = empty_moments(data.fit, data.names, precision=chosen, device=device)
     origin = empty.origin
-    origin[fresh.NAME] = np.zeros(problem.n_classes)
+    origin[fresh.NAME] = np.zeros(data.n_classes)
     return Moments(
-        [*spaces, fresh.fresh_space(problem.n_classes)],
+        [*spaces, fresh.fresh_space(data.n_classes)],
         precision=chosen,
         device=device,
         origin=origin,

@@ -25,14 +25,7 @@ _QUESTION = "are labels.npy and its head in the same order of classes?"
 def label_doubts(name: str, predictions: Array, labels: Array, n_classes: int) -> list[str]:
     """Return a doubt about a trained network that its labels do not fit, if there is one.
 
-    Parameters
-    ----------
-    name
-        The network's space.
-    predictions, labels
-        (n,) class numbers 0 … K−1 by its own head, and the truth.
-    n_classes
-        K.
+    Both predictions, by its own head, and labels are (n,) class numbers 0 … K−1.
     """
     n, right = len(labels), int((predictions == labels).sum())
     shift, shifted = _best_shift(predictions, labels, n_classes)

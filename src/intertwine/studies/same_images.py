@@ -83,15 +83,11 @@ def _read(side: FeatureSet, name: str, rows: Array) -> Array:
 
 
 def equal_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, Array]:
-    """Return which probes have the very row of a template, in every space that both sides have.
+    """Return which probes equal a template in every shared space, of its label and of another.
 
-    Rows that repeat within a set, as those of a network that always says the same, tell nothing, nor
-    do rows with a negative label, of which nobody knows who is shown.
-
-    Returns
-    -------
-    copies, strangers
-        (n_probe,) bool: of the same label, and of another.
+    Both are (n_probe,) bool. Rows that repeat within a set, as those of a network whose output
+    never changes, are no evidence and do not count; nor do rows with a negative label, whose person
+    is unknown.
     """
     names = sorted(gallery.spaces.keys() & probe.spaces.keys())
     copies, strangers = np.zeros((2, probe.n), bool)
@@ -137,14 +133,9 @@ def shared_row_hashes(
     *,
     halves: frozenset[str] = frozenset(),
 ) -> Array:
-    """Return a hash of each of some rows' features in some spaces, (k,) uint64; all when omitted.
+    """Return a hash of each row's features in some spaces, (k,) uint64; of all rows when omitted.
 
-    Parameters
-    ----------
-    side, names, rows
-        The rows.
-    halves
-        Spaces whose features are compared as float16, since another set keeps them so.
+    Spaces in `halves` are compared as float16, since another set stores them so.
     """
     hashes: list[Array] = []
     for _, chunk in side.chunks(names, rows):
@@ -171,15 +162,7 @@ def _as_half(features: Array) -> Array:
 
 
 def fitted_too(tested: FeatureSet, fit: FeatureSet) -> list[str]:
-    """Return a doubt about rows of a study's set that its maps were fitted on, if there are any.
-
-    Parameters
-    ----------
-    tested
-        The set that is studied.
-    fit
-        The set that maps are fitted on, with the same spaces.
-    """
+    """Return a doubt about rows of the tested set that its maps were fitted on, if there are any."""
     equal = int(rows_in_both(fit, tested, list(tested.spaces)).sum())
     if equal:
         return [
@@ -202,15 +185,9 @@ def fitted_too(tested: FeatureSet, fit: FeatureSet) -> list[str]:
 def fitted_before(
     tested: FeatureSet, maps: Mapping[tuple[str, str], LinearMap | MapPair]
 ) -> list[str]:
-    """Return a doubt where ready maps were, or may have been, fitted on rows of a study's set.
+    """Return a doubt where ready maps were, or may have been, fitted on rows of the tested set.
 
-    Parameters
-    ----------
-    tested
-        The set that is studied.
-    maps
-        The maps by source and target; what they keep of the rows that they were fitted on is compared
-        with the set's.
+    What the maps record of their own fit rows is compared with the set's rows.
     """
     kept = [
         (source, (each.source if isinstance(each, MapPair) else each).fitted_on)

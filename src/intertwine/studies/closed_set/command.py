@@ -93,17 +93,7 @@ def closed_set(
 
 
 def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
-    """Write the report of a closed-set result and print the result.
-
-    Parameters
-    ----------
-    result
-        The object of `ClosedSetResult.to_json`.
-    folder
-        Where the report goes.
-    as_json
-        Whether to print the object of `report.json` instead of a table.
-    """
+    """Write the report of a closed-set result and print the result, as JSON or as a table."""
     from intertwine.studies.closed_set.report import write_closed_set_report
 
     common.deliver(

@@ -20,28 +20,10 @@ def with_random_controls(
     *,
     progress: Callable[[str, int, int], None],
 ) -> tuple[list[Path], list[Path], list[str]]:
-    """Extract untrained twins of some encoders beside two feature sets.
+    """Extract untrained twins of some encoders for two feature sets.
 
-    Parameters
-    ----------
-    fit, evaluation
-        Folders that `intertwine extract` wrote.
-    names
-        Spaces whose encoders to draw anew; the twin of A is named A.untrained.
-    out
-        Folder for the twins' features.
-    progress
-        Called with (what, done, total).
-
-    Returns
-    -------
-    fit, evaluation, controls
-        The folders with the twins' joined, and the names of the twins.
-
-    Raises
-    ------
-    InputError
-        When a set does not say which encoder and images it came from.
+    Return the folders of each set with its twins' folder added, and the twins' names: that of A is
+    A.untrained. A set that does not record its encoders and images raises InputError.
     """
     from intertwine.encoders.registry import with_options
     from intertwine.inputs.tables.columns import Columns

@@ -44,18 +44,10 @@ Scored = dict[tuple[str, str, str], Counts]
 
 @dataclass
 class PairScore:
-    """One ordered pair, scored.
+    """One ordered pair, scored: the counts of the mapped features in the target's head.
 
-    Parameters
-    ----------
-    source, target
-        The spaces.
-    counts
-        What the mapped features did in the target's head.
-    info
-        What the map says of itself.
-    r2
-        R² on the evaluation rows, where it was asked for and is defined.
+    `info` is what the map records of itself; `r2`, on the evaluation rows, is None where it was not
+    asked for or is undefined.
     """
 
     source: str
@@ -66,23 +58,10 @@ class PairScore:
 
 
 class CrossEvaluation:
-    """The state of one study: moments that grow, and what never changes while they do.
+    """The state of one study: moments that grow, and what stays the same while they do.
 
-    Sources are fitted and scored side by side, one BLAS thread each: results then do not depend on
+    Sources are fitted and scored in parallel, one BLAS thread each: results then do not depend on
     how many cores there are, and other work on the machine slows them down no more than its share.
-
-    Parameters
-    ----------
-    data
-        The checked feature sets.
-    options
-        How maps are fitted.
-    precision, device
-        Of the products.
-    workers
-        Where parts of the moments are worked out; here when None.
-    progress
-        Called with (what, done, total) as work goes on.
     """
 
     def __init__(

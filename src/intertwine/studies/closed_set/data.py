@@ -25,24 +25,9 @@ if TYPE_CHECKING:
 class ClosedSetData:
     """A fit set and an evaluation set over the same spaces, with heads and class numbers.
 
-    Parameters
-    ----------
-    fit, evaluation
-        The feature sets.
-    names
-        The spaces of both, in order; networks first, controls last.
-    controls
-        Those of `names` that are controls.
-    heads
-        By space.
-    labels
-        (n_eval,) class numbers 0 … K−1 of the evaluation rows.
-    fit_labels
-        (n_fit,) class numbers of the fit rows, only to state class coverage; None when unknown.
-    notes
-        Sentences a reader should know.
-    overlap
-        Evaluation rows that are fit rows too.
+    `names` holds networks first, controls last. `labels`, (n_eval,), and `fit_labels`, (n_fit,) or
+    None, are class numbers 0 … K−1; the latter only state class coverage. `overlap` is the number
+    of evaluation rows that are fit rows too.
     """
 
     fit: FeatureSet
@@ -76,20 +61,8 @@ class ClosedSetData:
     ) -> ClosedSetData:
         """Check two feature sets against each other.
 
-        Parameters
-        ----------
-        fit, evaluation
-            The sets.
-        controls
-            Spaces that are controls.
-        allow_overlap
-            Whether rows may be in both.
-
-        Raises
-        ------
-        InputError
-            For spaces, heads, classes or labels that are missing or do not fit together, fewer
-            than two rows to fit on, or rows in both sets unless that is allowed.
+        Spaces, heads, classes or labels that are missing or do not match raise InputError; so do
+        fewer than two rows to fit on, and rows in both sets unless `allow_overlap`.
         """
         notes = [*fit.notes, *evaluation.notes]
         names = _shared_spaces(fit, evaluation, notes)
@@ -131,13 +104,7 @@ class ClosedSetData:
 def _overlap(
     fit: FeatureSet, evaluation: FeatureSet, names: Sequence[str], *, allowed: bool
 ) -> tuple[int, list[str]]:
-    """Return how many rows are in both sets, and a doubt about them if there are any.
-
-    Raises
-    ------
-    InputError
-        When there are and that is not allowed.
-    """
+    """Return how many rows are in both sets, with a doubt; raise where that is not allowed."""
     with_ids = fit.has_ids and evaluation.has_ids
     if with_ids:
         count = int(np.isin(evaluation.id_hashes, fit.id_hashes).sum())

@@ -31,16 +31,9 @@ def fresh_head(classes: Array, seed: int = 0) -> Head:
 
 
 def fresh_features(hashes: Array, dim: int, seed: int = 0) -> Array:
-    """Return standard Gaussian features drawn anew for each row, (n, dim) float32.
+    """Return standard Gaussian features drawn afresh for each row, (n, dim) float32.
 
-    Parameters
-    ----------
-    hashes
-        (n,) uint64 row hashes: a row's features depend on its id alone, not on its chunk.
-    dim
-        Dimension.
-    seed
-        Of the draws.
+    `hashes` are (n,) uint64: a row's features depend on its id alone, not on its chunk.
     """
     features = np.empty((len(hashes), dim), np.float32)
     for row, value in zip(features, hashes.tolist(), strict=True):

@@ -34,20 +34,11 @@ TOP = 5
 
 @dataclass
 class Counts:
-    """What one classifier did on the rows scored.
+    """Counts of one classifier's predictions on n rows scored.
 
-    Parameters
-    ----------
-    n
-        Rows.
-    correct, correct_top5
-        Rows whose label came first, and among the first five.
-    both, gained, lost
-        Rows right both here and by the source's own head, right only here, right only there.
-    differing
-        Rows predicted unlike the source's own head.
-    agreeing
-        Rows predicted like the target's own head.
+    `both`, `gained`, `lost`: rows right both here and by the source's own head, right only here,
+    right only there. `differing`: rows predicted unlike the source's own head. `agreeing`: rows
+    predicted like the target's own head.
     """
 
     n: int = 0
@@ -60,15 +51,11 @@ class Counts:
     agreeing: int = 0
 
     def add(self, logits: Any, labels: Array, own: Array, target: Array | None) -> None:
-        """Count one chunk.
+        """Count one chunk of logits, (rows, K) of any array library.
 
-        Parameters
-        ----------
-        logits
-            (rows, K), of any array library; no more than two numbers a row leave their device.
-        labels, own, target
-            (rows,) class numbers: the truth, the predictions of the source's own head, and those
-            of the target's own.
+        `labels` are the truth, `own` and `target` the class numbers that the source's and the
+        target's own heads predict, (rows,) each. No more than two numbers a row leave the logits'
+        device.
         """
         xp = namespace(logits)
         predicted = to_numpy(xp.argmax(logits, axis=1))
@@ -93,15 +80,7 @@ MOST_LOGITS = 1 << 24
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of one space's features.
-
-    Parameters
-    ----------
-    weight
-        (K, d).
-    bias
-        (K,).
-    """
+    """A linear classifier of one space's features: weight (K, d) and bias (K,)."""
 
     weight: Array
     bias: Array
@@ -121,17 +100,7 @@ class Classifier:
 
 
 class Stack:
-    """Classifiers of one space, their weights in one matrix: one product gives all logits.
-
-    Parameters
-    ----------
-    classifiers
-        By any key.
-    dtype
-        Of the products.
-    device
-        Where they are taken: `cpu`, `cuda` or `cuda:N`.
-    """
+    """Classifiers of one space, their weights in one matrix: one product returns all logits."""
 
     def __init__(
         self, classifiers: Mapping[str, Classifier], dtype: np.dtype[Any], device: str = "cpu"
@@ -184,29 +153,9 @@ def count(
 ) -> dict[str, Counts]:
     """Score several classifiers of one space in one walk over its rows, one product a chunk.
 
-    Parameters
-    ----------
-    feature_set
-        The rows to score.
-    name
-        The space whose features are classified.
-    classifiers
-        By any key.
-    labels
-        (n,) class numbers 0 … K−1.
-    predictions
-        (n,) class numbers that each space's own head predicts, by space; `name`'s must be there.
-    targets
-        The space a classifier's predictions are compared with, by key; the key itself when
-        omitted.
-    precision, device
-        Of the products: `auto`, `float64`, `float32` (which `fast` is here); `cpu`, `cuda` or
-        `cuda:N`.
-
-    Returns
-    -------
-    counts
-        By key.
+    `labels` are (n,) class numbers 0 … K−1; `predictions` are those that each space's own head
+    predicts, by space, and must hold `name`. A classifier is compared with the predictions of the
+    space that `targets` names for its key, or that is the key. Scores of `fast` are float32's.
     """
     counts = {key: Counts() for key in classifiers}
     if not classifiers:

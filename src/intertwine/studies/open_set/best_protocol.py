@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChosenTrial(Trial):
-    """A trial whose maps were chosen inside the training folds.
-
-    Parameters
-    ----------
-    recipes
-        (n_folds,) the recipe of each fold.
-    """
+    """A trial whose maps were chosen inside the training folds: one recipe a fold."""
 
     recipes: tuple[Recipe, ...] = ()
 
@@ -42,17 +36,7 @@ class ChosenTrial(Trial):
 def best_trials(
     maps: RecipeMaps, *, saved: Checkpoints | None = None, progress: Progress | None = None
 ) -> dict[Pair, ChosenTrial]:
-    """Return every ordered pair of spaces, verified over the folds by the maps chosen for each.
-
-    Parameters
-    ----------
-    maps
-        Maps by every recipe.
-    saved
-        Scores that a killed study had finished.
-    progress
-        Called with (what, done, total).
-    """
+    """Return every ordered pair of spaces, verified over the folds by the maps chosen for each."""
     filled = score_tables(maps.data, maps, threshold="crossfit", saved=saved, progress=progress)
     recipes = range(len(maps.recipes))
     return {
@@ -62,21 +46,10 @@ def best_trials(
 
 
 def choose(tables: Array, same: Array, fold: Array) -> Array:
-    """Return the recipe of each fold: the one most accurate on the other folds, (n_folds,) int.
+    """Return the recipe of each fold, (n_folds,) int: the first most accurate on the other folds.
 
-    Parameters
-    ----------
-    tables
-        (n_recipes, n_folds, n) scores, row k of each with fold k left out.
-    same
-        (n,) bool.
-    fold
-        (n,) int, 0 … n_folds − 1.
-
-    Returns
-    -------
-    chosen
-        The first of equally good ones; a fold's own pairs have no say in its recipe.
+    `tables` are (n_recipes, n_folds, n) scores, row k of each with fold k left out. A fold's own
+    pairs do not influence its recipe.
     """
     chosen = np.zeros(tables.shape[1], np.int64)
     for k in range(tables.shape[1]):

@@ -39,22 +39,7 @@ def size_rows(
 ) -> list[Row]:
     """Return accuracy over the number of fit rows, 50 to all, in nested random subsets.
 
-    Parameters
-    ----------
-    rows
-        The fit rows of all folds.
-    options
-        How maps are fitted.
-    natives
-        Trials by space.
-    whole
-        Trials with all rows: the last point.
-    points
-        Sizes, evenly on a logarithmic scale.
-    saved
-        Scores that a killed study had finished.
-    progress
-        Called with (what, done, total).
+    Sizes are even on a logarithmic scale; `whole` are the trials with all rows, the last point.
     """
     order = np.argsort(row_number_hashes(rows.n), kind="stable")
     # The test fold takes its share of every subset.
@@ -80,13 +65,7 @@ def rank_rows(
     saved: Checkpoints | None,
     progress: Progress,
 ) -> list[Row]:
-    """Return accuracy over the rank of ridge maps, 512 to 8, as far as both spaces reach.
-
-    Parameters
-    ----------
-    rows, options, natives, saved, progress
-        As for `size_rows`.
-    """
+    """Return accuracy over the rank of ridge maps, 512 to 8, as far as both spaces reach."""
     alpha = "gcv" if options.alpha == "gcv-per-target" else options.alpha
     options = replace(options, method="reduced-rank", alpha=alpha, rank=None, prior=None)
     dims = {name: space.dim for name, space in rows.data.spaces.items()}

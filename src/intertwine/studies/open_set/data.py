@@ -28,24 +28,9 @@ if TYPE_CHECKING:
 class VerificationSet:
     """Features on the unit sphere of the images that a list of pairs names, and the pairs.
 
-    Parameters
-    ----------
-    features
-        (n_images, d) float64 by space, each row of norm 1.
-    spaces
-        The spaces.
-    first, second
-        (n_pairs,) row numbers of the two images of each pair.
-    same
-        (n_pairs,) bool.
-    fold
-        (n_pairs,) int64, 0 … n_folds − 1.
-    person
-        (n_images,) int64: who is shown, as far as that is known.
-    info
-        What extraction recorded of each space.
-    notes
-        What a reader should know.
+    `features` are (n_images, d) float64 by space, each row of norm 1; `first` and `second`
+    (n_pairs,) row numbers of each pair's images; `same` and `fold` (n_pairs,); `person` (n_images,)
+    int64, who is shown as far as that is known; `info` what extraction recorded of each space.
     """
 
     features: dict[str, Array]
@@ -62,11 +47,8 @@ class VerificationSet:
     def of(cls, feature_set: FeatureSet, pairs: PairList) -> VerificationSet:
         """Read the features of the images that the pairs name.
 
-        Raises
-        ------
-        InputError
-            When a pair names an id that the set lacks or has twice, or a row is of length zero, NaN
-            or infinite.
+        An id that the set lacks or has twice, and a row of length zero, NaN or infinite, raise
+        InputError.
         """
         row_of, notes = _rows_of(feature_set, pairs)
         named: dict[int, str] = {}

@@ -154,15 +154,7 @@ APART = 1.45  # of two names under the axis, as a ratio
 
 
 def curve_figure(study: OpenSetStudy, kind: str) -> Curve | None:
-    """Return percent change over fit rows (`pairs`) or over rank (`rank`); None without any.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-    kind
-        Which of the two curves.
-    """
+    """Return percent change over fit rows (`pairs`) or over rank (`rank`); None without any."""
     sizes = by_size(study, kind)
     rows = [(size, row) for size, found in sizes.items() for row in found]
     lines = [
@@ -243,15 +235,6 @@ BY_PAIR = [
 def rates_figure(study: OpenSetStudy, *, deviate: bool) -> Rates | None:
     """Return the ROC or, on normal-deviate axes, the DET curves; None without any.
 
-    Parameters
-    ----------
-    study
-        The report, checked.
-    deviate
-        Whether it is the DET figure.
-
-    Notes
-    -----
     DET after Martin et al., The DET curve in assessment of detection task performance, 1997.
     """
     by_target = len(study.names) <= MANY

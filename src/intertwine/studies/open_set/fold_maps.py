@@ -35,17 +35,7 @@ class Maps(Protocol):
 
 @dataclass(frozen=True)
 class FoldMaps:
-    """Maps fitted on the other folds' rows.
-
-    Parameters
-    ----------
-    moments
-        The rows.
-    options
-        How maps are fitted.
-    ranks
-        Where given, maps of each of these ranks.
-    """
+    """Maps fitted on the other folds' rows; of each of some ranks, where these are listed."""
 
     moments: FoldMoments
     options: FitOptions
@@ -76,15 +66,7 @@ class FoldMaps:
 
 @dataclass(frozen=True)
 class ReadyMaps:
-    """The same maps for every fold: ready-made ones, or ones fitted on other data.
-
-    Parameters
-    ----------
-    maps
-        By source and target.
-    notes
-        What a reader should know of where they come from.
-    """
+    """The same maps for every fold: ready-made ones, or ones fitted on other data."""
 
     maps: Mapping[Pair, AnyMap]
     notes: Sequence[str] = ()
@@ -102,13 +84,7 @@ class ReadyMaps:
         return cls({(a, b): identity(spaces[a], spaces[b]) for a, b in pairs})
 
     def require(self, data: VerificationSet) -> None:
-        """Raise where a map does not belong to its spaces.
-
-        Raises
-        ------
-        InputError
-            For a pair without a map, or dimensions that differ.
-        """
+        """Raise InputError for a pair without a map, or one whose dimensions are not its spaces'."""
         for a in data.names:
             for b in data.names:
                 if a == b:

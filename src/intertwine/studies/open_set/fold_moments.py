@@ -31,18 +31,9 @@ FIRST, SECOND = "first.", "second."
 class FoldMoments:
     """Joint moments of fit rows, with any folds left out.
 
-    Parameters
-    ----------
-    data
-        Features and pairs.
-    sides
-        (n_rows,) image numbers by prefix of a space's name in the moments; rows correspond.
-    barred
-        (n_rows, n_folds) bool: rows that must not be fitted on when a fold is tested.
-    prefixes
-        Of a source's and a target's name in the moments.
-    precision, device
-        Of the products.
+    `sides` are (n_rows,) image numbers by prefix of a space's name in the moments, where rows
+    correspond; `barred`, (n_rows, n_folds) bool, marks rows that must not be fitted on when a fold
+    is tested; `prefixes` are those of a source and a target.
     """
 
     data: VerificationSet
@@ -59,16 +50,9 @@ class FoldMoments:
     ) -> FoldMoments:
         """Choose the rows.
 
-        Parameters
-        ----------
-        data
-            Features and pairs.
-        kind
-            `matched-pairs`: the matched pairs, in the listed direction only; a pair is barred from
-            its own fold. `images`: every image that the pairs name, once; an image is barred from
-            every fold that shows its person.
-        precision, device
-            Of the products.
+        `matched-pairs`: the matched pairs, in the listed direction only; a pair is barred from its
+        own fold. `images`: every image that the pairs name, once; an image is barred from every
+        fold that shows its person.
         """
         if kind == "images":
             images = np.arange(data.n_images)
@@ -98,13 +82,7 @@ class FoldMoments:
         return self.prefixes[1] + name
 
     def without(self, folds: Iterable[int]) -> Moments:
-        """Return the moments of the rows that may be fitted on when some folds are left out.
-
-        Raises
-        ------
-        InputError
-            When fewer than two rows remain.
-        """
+        """Return the moments of the rows, at least two, to fit on when some folds are left out."""
         listed = sorted(folds)
         out = self.barred[:, listed].any(axis=1)
         remaining = int((~out).sum())
@@ -147,13 +125,8 @@ class FoldMoments:
 def fold_sets(n_folds: int, threshold: str) -> list[tuple[int, ...]]:
     """Return the sets of folds that maps must be fitted without.
 
-    Parameters
-    ----------
-    n_folds
-        Number of folds.
-    threshold
-        `train`: each fold. `crossfit`: each pair of folds besides, so that the training pairs a
-        threshold is chosen on are as fresh to their map as the test pairs.
+    `train`: each fold. `crossfit`: each pair of folds besides, so that the training pairs that a
+    threshold is chosen on are as new to their map as the test pairs.
     """
     single: list[tuple[int, ...]] = [(k,) for k in range(n_folds)]
     if threshold == "train":
@@ -162,21 +135,9 @@ def fold_sets(n_folds: int, threshold: str) -> list[tuple[int, ...]]:
 
 
 def scored_pairs(folds: Sequence[int], fold: Array, threshold: str) -> list[tuple[int, Array]]:
-    """Return which entries of the (n_folds, n_pairs) score table a map fills.
+    """Return which entries of the (n_folds, n_pairs) score table a map fills: rows and pair numbers.
 
-    Parameters
-    ----------
-    folds
-        The folds its map was fitted without, from `fold_sets`.
-    fold
-        (n_pairs,) each pair's fold.
-    threshold
-        `train` or `crossfit`.
-
-    Returns
-    -------
-    entries
-        Table row and pair numbers, to be scored with the map.
+    `folds`, from `fold_sets`, are those that the map was fitted without; `fold` is (n_pairs,).
     """
     if len(folds) == 1:
         k = folds[0]

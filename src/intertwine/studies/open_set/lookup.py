@@ -43,23 +43,10 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 
 
 def checked_open_set(result: Mapping[str, Any]) -> Row:
-    """Check an open-set report and bring it to what its JSON file holds.
+    """Check an open-set report and return a copy made of JSON's own types.
 
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-
-    Returns
-    -------
-    plain
-        A copy made of JSON's own types: every table a list of objects, every number null or finite,
-        every share within 0 … 1.
-
-    Raises
-    ------
-    InputError
-        When it is of another study, lacks a part, or a part is not what it should be.
+    Every table is a list of objects, every number null or finite, every share within 0 … 1;
+    anything else raises InputError.
     """
     if not isinstance(result, dict):
         raise InputError(f"got a report that is a {type(result).__name__}, expected a JSON object")

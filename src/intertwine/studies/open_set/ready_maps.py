@@ -28,27 +28,7 @@ def holds_maps(path: str | os.PathLike[str]) -> bool:
 
 
 def read_maps(folder: str | os.PathLike[str], names: Sequence[str]) -> Maps:
-    """Read the map of every ordered pair of spaces.
-
-    Parameters
-    ----------
-    folder
-        What `intertwine fit` wrote.
-    names
-        The spaces.
-
-    Returns
-    -------
-    maps
-        By source and target.
-
-    Raises
-    ------
-    InputError
-        When a pair has no file.
-    FileFormatError
-        When a file is altered, or no map.
-    """
+    """Read the map of every ordered pair of spaces from a folder that `intertwine fit` wrote."""
     maps: Maps = {}
     for source in names:
         for target in names:
@@ -69,24 +49,7 @@ def fit_on_units(
     *,
     progress: Callable[[str, int, int], None],
 ) -> Maps:
-    """Fit a map of every ordered pair of spaces on rows scaled to norm 1.
-
-    Parameters
-    ----------
-    feature_set
-        The rows; labels are not used.
-    names
-        The spaces.
-    options
-        How maps are fitted.
-    progress
-        Called with (what, done, total).
-
-    Raises
-    ------
-    InputError
-        For an absent space, too few rows, or rows of length zero.
-    """
+    """Fit a map of every ordered pair of spaces on rows scaled to norm 1; labels are not used."""
     feature_set.require(names)
     moments = Moments([feature_set.spaces[name] for name in names], precision="float64")
     done = 0

@@ -33,15 +33,7 @@ SIDES = ("target", "shared")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a map is penalised.
-
-    Parameters
-    ----------
-    within
-        τ, the weight of the covariance within people.
-    alpha
-        λ.
-    """
+    """How a map is penalised: τ, the weight of the covariance within people, and λ."""
 
     within: float
     alpha: float
@@ -55,21 +47,7 @@ RECIPES = tuple(Recipe(within, alpha) for within in (1.0, 3.0, 0.0) for alpha in
 class RecipeMaps:
     """Maps by every recipe, where other studies have maps of every rank.
 
-    Parameters
-    ----------
-    data
-        Features and pairs.
-    side
-        `target`: the source alone is mapped. `shared`: both are.
-    recipes
-        The recipes.
-    precision
-        `float64` or `float32`.
-
-    Raises
-    ------
-    InputError
-        For an unknown side, or no recipe.
+    With side `target` the source alone is mapped, with `shared` both are.
     """
 
     data: VerificationSet

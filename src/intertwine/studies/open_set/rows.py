@@ -36,14 +36,9 @@ _NUMBERS: dict[str, Callable[[Roc], Array]] = {
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Replicates over people: maps and thresholds as they are, or refitted where a trial says so.
+    """Replicates over people: maps and thresholds as they are, or refitted where a trial holds such.
 
-    Parameters
-    ----------
-    data
-        Features and pairs.
-    weights
-        (n_replicates, n_pairs), or None for no intervals.
+    `weights` are (n_replicates, n_pairs), or None for no intervals.
     """
 
     data: VerificationSet

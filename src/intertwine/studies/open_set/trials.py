@@ -47,27 +47,12 @@ def mapped_scores(
     target: str,
     pairs: Array,
 ) -> Array:
-    """Return scores of pairs, the first image through a mapped source, the second as the target.
+    """Return scores of pairs, (k,), the first image through a mapped source, the second as the target.
 
-    With f on the unit sphere the score is ⟨M f_A(x₁), f_B(x₂)⟩ / ‖M f_A(x₁)‖, one minus the distance
-    of McNeely-White et al. (2020), section 4; M f is normalised nowhere else. With a pair of maps
-    both sides are mapped, and both norms divide.
-
-    Parameters
-    ----------
-    data
-        Features and pairs.
-    fitted
-        The map, or pair of maps.
-    source, target
-        Names of the spaces.
-    pairs
-        (k,) pair numbers; no other pair's images are mapped.
-
-    Returns
-    -------
-    scores
-        (k,); 0 where a mapped image has no direction.
+    With f on the unit sphere the score is ⟨M f_A(x₁), f_B(x₂)⟩ / ‖M f_A(x₁)‖, one minus the
+    distance of McNeely-White et al. (2020), section 4; M f is normalised nowhere else. With a pair
+    of maps both sides are mapped, and both norms divide. It is 0 where a mapped image has no
+    direction. Only images of these pair numbers are mapped.
     """
     first, second = data.first[pairs], data.second[pairs]
     if isinstance(fitted, MapPair):
@@ -90,18 +75,9 @@ def _mapped(features: Array, linear_map: LinearMap, images: Array) -> Array:
 class Trial:
     """One ordered pair of spaces, verified.
 
-    Parameters
-    ----------
-    accuracy
-        Over folds.
-    alpha
-        Median λ over folds, None where the method has none.
-    n_fit
-        Mean number of fit rows over folds, None where maps came from elsewhere.
-    replicates
-        The same with maps refitted in each bootstrap replicate, where that was asked for.
-    edges
-        What is worth saying of the choice of λ, of each fold's map of which something is.
+    `alpha` is the median λ over folds, `n_fit` the mean number of fit rows, None where maps came
+    from elsewhere; `replicates` the same with maps refitted in each bootstrap replicate; `edges`
+    notes on the choice of λ, of those folds' maps that have one.
     """
 
     accuracy: FoldAccuracy
@@ -127,21 +103,7 @@ def mapped_trials(
     saved: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> dict[Pair, Trial]:
-    """Return every ordered pair of spaces, verified over the folds.
-
-    Parameters
-    ----------
-    data
-        Features and pairs.
-    maps
-        Where maps come from, one of a pair.
-    threshold
-        `train` or `crossfit`.
-    saved
-        Scores that a killed study had finished.
-    progress
-        Called with (what, done, total).
-    """
+    """Return every ordered pair of spaces, verified over the folds by one map a pair."""
     if isinstance(maps, ReadyMaps):
         return _ready_trials(data, maps)
     found = rank_trials(data, maps, threshold=threshold, saved=saved, progress=progress)
@@ -169,13 +131,7 @@ def score_tables(
     saved: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, str, int | None], ScoreTable]:
-    """Return the scores of every pair under every map; see `mapped_trials`.
-
-    Returns
-    -------
-    tables
-        By source, target, and rank or recipe.
-    """
+    """Return the scores of every pair by source, target, and rank or recipe."""
     tables: dict[tuple[str, str, int | None], ScoreTable] = {}
     sets = fold_sets(data.n_folds, threshold)
     for done, folds in enumerate(sets):
@@ -215,16 +171,10 @@ def _scored(
 
 @dataclass
 class ScoreTable:
-    """Scores of one kind of map over the folds, and what its maps said of themselves.
+    """Scores of one kind of map over the folds, and what its maps record of themselves.
 
-    Parameters
-    ----------
-    scores
-        (n_folds, n_pairs): row k holds what counts when fold k is tested.
-    alphas, counts
-        λ, where there is one, and fit rows of each tested fold's map.
-    edges
-        What is worth saying of the choice of λ, of the tested folds' maps of which something is.
+    Row k of `scores`, (n_folds, n_pairs), holds what counts when fold k is tested; the lists hold
+    λ, fit rows and notes on the choice of λ of the tested folds' maps.
     """
 
     scores: Array

@@ -35,15 +35,7 @@ def distances(
 
 
 def dendrogram(names: Sequence[str], table: Array | None) -> dict[str, Any]:
-    """Return the tree of average linkage, as a report holds it.
-
-    Parameters
-    ----------
-    names
-        The spaces.
-    table
-        (n_spaces, n_spaces) distances.
-    """
+    """Return the tree of average linkage over (n_spaces, n_spaces) distances, as a report holds it."""
     row: dict[str, Any] = {"measure": METRIC, "method": "average", "leaves": [], "merges": []}
     row["reason"] = None
     reason = _unfit(names, table)
@@ -56,18 +48,11 @@ def dendrogram(names: Sequence[str], table: Array | None) -> dict[str, Any]:
 
 
 def plane(names: Sequence[str], table: Array | None) -> dict[str, Any]:
-    """Return classical scaling to two dimensions, as a report holds it.
+    """Return classical scaling of (n_spaces, n_spaces) distances to two dimensions.
 
     With J = I − 11ᵀ/n, the coordinates are the leading eigenvectors of −½ J D² J times the roots of
     their eigenvalues. Torgerson, *Multidimensional scaling: I. Theory and method*, Psychometrika 17
     (1952). Each axis is turned so that its largest coordinate is positive.
-
-    Parameters
-    ----------
-    names
-        The spaces.
-    table
-        (n_spaces, n_spaces) distances D.
     """
     row: dict[str, Any] = {"measure": METRIC, "share": None, "points": [], "reason": None}
     reason = _unfit(names, table)

@@ -73,23 +73,11 @@ def estimate(
     *,
     held: bool = False,
 ) -> Estimate:
-    """Return a score with the interval that its values without each group give.
+    """Return a score with the interval that follows from its values without each group.
 
-    Parameters
-    ----------
-    name
-        The measure.
-    score
-        Its value over all rows.
-    without
-        (g,) its values without one group each, None where undefined; empty for no groups.
-    sizes
-        (g,) rows of each group.
-    null
-        What unrelated spaces score.
-    held
-        Whether `without` holds fixed what other rows would change, as maps: the null's own spread is
-        then added to the jackknife's error, and not only its floor.
+    `without` and `sizes` are (g,), empty for no groups; a value is None where undefined. `held`:
+    `without` holds fixed what other rows would change, as maps; the null's own spread is then added
+    to the jackknife's error, and is not only its floor.
     """
     measure = MEASURES[name]
     mean = None if null is None else null.mean
@@ -135,15 +123,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class CcaOptions:
-    """How CCA and its kin are computed.
-
-    Parameters
-    ----------
-    alpha
-        λ of CCA and PWCCA.
-    variance
-        Share of variance that SVCCA keeps.
-    """
+    """λ of CCA and PWCCA, and the share of variance that SVCCA keeps."""
 
     alpha: float = 0.0
     variance: float = VARIANCE
@@ -151,20 +131,11 @@ class CcaOptions:
 
 @dataclass(frozen=True)
 class MomentEstimates:
-    """Estimates of every ordered pair, and what else the moments told.
+    """Estimates of every ordered pair of different spaces, by measure.
 
-    Parameters
-    ----------
-    estimates
-        By ordered pair of different spaces, then by measure.
-    alphas
-        Median λ of the R² maps by ordered pair.
-    whole
-        Scores over all rows by unordered pair; they hold the canonical correlations.
-    known
-        Spectra over all rows.
-    choices
-        What is worth saying of the choice of the R² maps' λ, by ordered pair; absent for most.
+    `alphas` are the median λ of the R² maps and `choices` notes on their choice, by ordered pair;
+    `whole` the scores over all rows by unordered pair, with the canonical correlations; `known` the
+    spectra over all rows.
     """
 
     estimates: dict[Pair, dict[str, Estimate]]
@@ -183,16 +154,7 @@ def moment_estimates(
 ) -> MomentEstimates:
     """Measure every pair on all rows, then without each group.
 
-    Parameters
-    ----------
-    groups
-        Joint moments of all rows, and of disjoint groups of them where there are any.
-    options
-        How CCA is computed.
-    progress
-        Called with (what, done, total).
-    saved
-        Scores without a group that a killed study had finished; those of other options stay.
+    Without groups no interval is known. Checkpoints of other options stay in the folder.
     """
     total = groups.total
     names = list(total.spaces)

@@ -25,20 +25,7 @@ ROW = {"source": str, "target": str, "accuracy": (float, None), "percent_change"
 
 
 def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
-    """Return the off-diagonal pairs of a closed-set report.
-
-    Parameters
-    ----------
-    path
-        The report's folder, or its `report.json`.
-
-    Raises
-    ------
-    InputError
-        When there is no report, or it is of another study.
-    FileFormatError
-        When the file is no report that intertwine wrote.
-    """
+    """Return the off-diagonal pairs of a closed-set report, from its folder or its `report.json`."""
     path = Path(path)
     file = path / "report.json" if path.is_dir() else path
     if not file.is_file():
@@ -62,23 +49,11 @@ def correlations(
     estimates: Mapping[tuple[str, str], Mapping[str, Estimate]],
     swaps: Sequence[Row],
 ) -> list[Row]:
-    """Correlate every measure with the accuracy that swaps keep.
+    """Correlate every measure with the accuracy that swaps keep, a row a measure.
 
-    Parameters
-    ----------
-    names
-        The spaces that are no controls.
-    estimates
-        By ordered pair, then by measure.
-    swaps
-        Rows of a closed-set report.
-
-    Returns
-    -------
-    rows
-        One a measure: Spearman's ρ between the measure, turned so that larger is more similar, and
-        percent change, over ordered pairs; its interval from resampling networks, its p value from
-        permuting them.
+    Spearman's ρ between the measure, turned so that larger is more similar, and percent change,
+    over ordered pairs of networks; its interval is from resampling networks, its p value from
+    permuting them.
     """
     place = {name: i for i, name in enumerate(names)}
     change = np.full((len(names), len(names)), np.nan)

@@ -25,27 +25,9 @@ def networks_of(
     """Return the network and the layer of every space.
 
     Spaces belong to one network where their recorded encoders differ in the option `layer` alone,
-    or where their names start with a prefix that the user gives.
-
-    Parameters
-    ----------
-    names
-        The spaces.
-    info
-        By space, what extraction recorded.
-    prefixes
-        Names of networks whose layers are called `PREFIX.LAYER`, `PREFIX-LAYER` or `PREFIX_LAYER`.
-
-    Returns
-    -------
-    networks
-        (network, layer) by space, layers of one network side by side in natural order; the layer
-        is None where a network has one space only.
-
-    Raises
-    ------
-    InputError
-        For a prefix that fewer than two spaces have.
+    or where their names are `PREFIX.LAYER`, `PREFIX-LAYER` or `PREFIX_LAYER` of a prefix that the
+    user names; one of fewer than two spaces raises InputError. Layers of one network stand together
+    in natural order; the layer is None where a network has one space only.
     """
     found = dict(_recorded(names, info))
     for prefix in prefixes:
@@ -94,15 +76,7 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
 def layer_rows(
     networks: Networks, estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]
 ) -> list[dict[str, Any]]:
-    """Return, for each layer of one network, the layer of another that is most like it.
-
-    Parameters
-    ----------
-    networks
-        (network, layer) by space.
-    estimates
-        By ordered pair of spaces; debiased CKA decides.
-    """
+    """Return, for each layer of one network, the layer of another that is nearest by debiased CKA."""
     layered: dict[str, list[str]] = {}
     for name, (network, layer) in networks.items():
         if layer is not None:

@@ -31,18 +31,10 @@ HEADLINE = "cka_debiased"
 
 @dataclass(frozen=True)
 class Score:
-    """What a report says of one pair by one measure; None where it is undefined.
+    """One measure's score of one pair in a report; None where undefined, with the reason.
 
-    Parameters
-    ----------
-    raw, low, high
-        The score and its interval.
-    null
-        What unrelated spaces of the same size give.
-    calibrated, calibrated_low, calibrated_high
-        The score on a scale where the null is 0 and a space against itself is 1.
-    reason
-        Why something of this is None.
+    The null is what unrelated spaces of the same size score; on the calibrated scale it is 0, and a
+    space against itself is 1.
     """
 
     raw: float | None

@@ -32,22 +32,8 @@ def sampled_views(
 ) -> dict[str, RowView]:
     """Return the same random rows of every space, decided by a hash of the row ids.
 
-    Parameters
-    ----------
-    feature_set
-        The set.
-    names
-        The spaces.
-    rows
-        Size of the sample; all rows where there are fewer.
-    device
-        `cpu`, `cuda` or `cuda:N`: where the pairs are worked out.
-
-    Raises
-    ------
-    InputError
-        For a size outside 2 … 20,000, where products of all pairs of rows would not end, for a
-        device that is not there, and for NaN or infinite features, naming space and rows.
+    All rows where there are fewer. A size outside 2 … 20,000, where products of all pairs of rows
+    would take too long, raises InputError; so do features that are not finite.
     """
     if not 2 <= rows <= MAX_SAMPLE_ROWS:
         raise InputError(f"got a sample of {counted(rows, 'row')}, expected 2 … {MAX_SAMPLE_ROWS}")
@@ -65,13 +51,7 @@ def sampled_views(
 
 
 def check_neighbours(neighbours: int | None, m: int) -> None:
-    """Raise when neighbours asked for are none of m rows, before the long work.
-
-    Raises
-    ------
-    InputError
-        For k outside 1 … m − 1.
-    """
+    """Raise InputError, before the long work, when k is outside 1 … m − 1."""
     if neighbours is not None and m > 2 and not 1 <= neighbours < m:
         raise InputError(
             f"got k = {counted(neighbours, 'neighbour')}, expected 1 to {m - 1} for {counted(m, 'row')}"
@@ -83,14 +63,7 @@ def sample_estimates(
 ) -> dict[tuple[str, str], dict[str, Estimate]]:
     """Return the row measures of every ordered pair of different spaces.
 
-    Parameters
-    ----------
-    views
-        The same rows of every space.
-    neighbours
-        k of the neighbour measures; min(10, (m − 1)//2) when omitted.
-    progress
-        Called with (what, done, total).
+    `neighbours`, k of the neighbour measures, is min(10, (m − 1)//2) when omitted.
     """
     names = list(views)
     pairs = list(combinations(names, 2))

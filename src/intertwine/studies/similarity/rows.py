@@ -28,21 +28,7 @@ def pair_rows(
     known: SpectraOf,
     controls: Sequence[str],
 ) -> list[Row]:
-    """Return the main table: every ordered pair, and each space against itself on the diagonal.
-
-    Parameters
-    ----------
-    names
-        The spaces, in the order of rows.
-    estimates
-        By ordered pair of different spaces, then by measure.
-    alphas
-        λ of the R² maps by ordered pair.
-    known
-        Spectra of the spaces that vary.
-    controls
-        Spaces that are controls.
-    """
+    """Return the main table: every ordered pair, and each space against itself on the diagonal."""
     rows = []
     for source in names:
         for target in names:
@@ -92,21 +78,7 @@ def space_rows(
     info: Mapping[str, Mapping[str, Any]],
     controls: Sequence[str],
 ) -> list[Row]:
-    """Return what each space is: its dimension, its spectrum, its network and layer.
-
-    Parameters
-    ----------
-    networks
-        (network, layer) by space.
-    spaces
-        The spaces by name.
-    known
-        Spectra of the spaces that vary.
-    info
-        What extraction recorded of each.
-    controls
-        Spaces that are controls.
-    """
+    """Return what each space is: its dimension, its spectrum, its network and layer."""
     rows = []
     for name, (network, layer) in networks.items():
         spectrum = known.spectra.get(name)

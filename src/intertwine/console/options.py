@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from intertwine.estimators import FitOptions
 
 
+FAST_ERROR = 2.0**-8
+CHECKPOINT_SECONDS = 30.0
+# Notes may have several lines.
+LINES = "\n\t"
+
+
 class Precision(StrEnum):
     """Precisions of products; sums and solves are float64 always."""
 
@@ -52,6 +58,15 @@ class Intercept(StrEnum):
     none = "none"
 
 
+# Options that only some methods take; a grid goes by λ.
+_TAKES = {
+    "rank": frozenset({Method.reduced_rank, Method.cca}),
+    "scale": frozenset({Method.procrustes}),
+}
+_WITHOUT_PENALTY = frozenset(
+    {Method.least_squares, Method.procrustes, Method.identity, Method.mean}
+)
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="Precision of products; auto goes by size.")
@@ -59,9 +74,6 @@ PrecisionOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(help="Where products run: cpu, cuda (every GPU) or cuda:N.")
 ]
-FAST_ERROR = 2.0**-8
-# Notes may have several lines.
-LINES = "\n\t"
 FastErrorOption = Annotated[
     float,
     typer.Option(help="Largest relative rounding error of a feature with precision fast."),
@@ -76,7 +88,6 @@ SchedulerOption = Annotated[
         help="Dask scheduler that distributes the work; local starts one on this machine.",
     ),
 ]
-CHECKPOINT_SECONDS = 30.0
 CheckpointOption = Annotated[
     float, typer.Option(min=0, help="Seconds between two saves of unfinished moments.")
 ]
@@ -141,16 +152,6 @@ def fit_options(
         prior=prior,
         alphas=grid,
     )
-
-
-# Options that only some methods take; a grid goes by λ.
-_TAKES = {
-    "rank": frozenset({Method.reduced_rank, Method.cca}),
-    "scale": frozenset({Method.procrustes}),
-}
-_WITHOUT_PENALTY = frozenset(
-    {Method.least_squares, Method.procrustes, Method.identity, Method.mean}
-)
 
 
 def _refuse_unused(method: Method, alpha: str, typed: dict[str, Any]) -> None:
@@ -280,6 +281,3 @@ def print_note(text: str) -> None:
 def print_line(text: str) -> None:
     """Print a line for a person on standard output."""
     print(printable(text, keep=LINES))
-
-
-OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]

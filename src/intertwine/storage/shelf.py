@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from intertwine.numerics.arrays import Array
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 T = TypeVar("T")
 

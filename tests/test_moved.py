@@ -86,7 +86,7 @@ def test_published_modules_import_by_their_old_names(module: str, names: str) ->
     old, warned = _imported(module)
     package = module.partition(".")[0]
     new = MODULES.get(module) or f"{MODULES.get(package, package)}{module.removeprefix(package)}"
-    expected = f"{ROOT}{module} is now {ROOT}{new}; the old name will go with the next version"
+    expected = f"{ROOT}{module} is now {ROOT}{new}; the next version removes the old name"
     assert warned[-1:] == ([] if new == module else [expected])
     same = importlib.import_module(ROOT + new)
     assert all(getattr(old, name) is getattr(same, name) for name in names.split())

@@ -79,7 +79,7 @@ def _new_name(name: str) -> str | None:
 
 def _warn(text: str, *, stacklevel: int) -> None:
     warnings.warn(
-        f"{text}; the old name will go with the next version",
+        f"{text}; the next version removes the old name",
         DeprecationWarning,
         stacklevel=stacklevel + 1,
     )

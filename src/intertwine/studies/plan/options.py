@@ -1,4 +1,4 @@
-"""TODO."""
+"""Options of the plan study."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from intertwine.errors import InputError
 from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.lookup import PlanStudy
 from intertwine.studies.plan.page import summarise_plan
-from intertwine.studies.plan.report import COLUMNS, write_plan_report
+from intertwine.studies.plan.report import write_plan_report
+from intertwine.studies.plan.tables import DOMAIN
 
 FIGURES = ("options", "curve", "repair", "gallery")
 TABLES = (
@@ -105,7 +106,7 @@ def test_tables_hold_the_numbers_in_full(folder, result, name):
 def test_a_table_without_rows_has_its_heading(tmp_path):
     """A plan without proxy and store writes the table of domains with a heading alone."""
     write_plan_report(build_plan(proxy=False), tmp_path)
-    assert (tmp_path / "domain.csv").read_text() == ",".join(COLUMNS["domain"]) + "\n"
+    assert (tmp_path / "domain.csv").read_text() == ",".join(DOMAIN.columns) + "\n"
 
 
 def test_the_decision_and_its_reason_come_first(folder, result):
@@ -141,8 +142,8 @@ def test_each_decision_has_its_words_and_its_option(result, decision, said, opti
     """Each decision has a heading of its own and marks one option, in both panels alike."""
     page = summary({**result, "decision": decision})
     assert said in page.title
-    assert page.following
-    for panel in page.options:
+    assert page.more["following"]
+    for panel in page.charts["options"].content:
         assert [dot.name for dot in panel.dots if dot.chosen] == [option]
     named = [row[0].text for row in page.tables["options"].rows if "recommended" in row[0].text]
     assert len(named) == 1
@@ -151,7 +152,7 @@ def test_each_decision_has_its_words_and_its_option(result, decision, said, opti
 def test_a_decision_for_the_proxy_marks_its_maps(result):
     """When maps from the proxy are the better ones, it is they that are marked and forecast."""
     page = summary({**result, "fit": "proxy"})
-    chosen = [dot.name for dot in page.options[0].dots if dot.chosen]
+    chosen = [dot.name for dot in page.charts["options"].content[0].dots if dot.chosen]
     assert chosen == ["Convert the store, proxy maps"]
     assert page.tiles[0].value.text.startswith(f"{100 * 0.655 / 0.748:.1f}")
     assert "maps from proxy" in page.tiles[0].where
@@ -163,7 +164,7 @@ def test_a_decision_for_the_proxy_marks_its_maps(result):
 )
 def test_options_stand_where_their_rows_say(result, measure, panel):
     """Each option's dot is its own number in per cent, with the ceiling and do-nothing beside."""
-    found = summary(result).options[panel]
+    found = summary(result).charts["options"].content[panel]
     rows = [*result["pairs"], *result["baselines"]]
     assert sorted(dot.value for dot in found.dots) == sorted(100 * row[measure] for row in rows)
     value = {row["option"]: 100 * row[measure] for row in result["pairs"]}
@@ -182,7 +183,7 @@ def test_every_option_is_drawn(folder, result):
 
 def test_a_telephone_shows_whole_names(result):
     """On a telephone, too, no ordinary option's name is cut."""
-    panels = summary(result).options
+    panels = summary(result).charts["options"].content
     figure = options(panels, narrow=True)
     names = [text.get_text() for text in figure.axes[0].texts]
     assert {dot.name for dot in panels[0].dots} <= {name.replace("\n", " ") for name in names}
@@ -190,7 +191,7 @@ def test_a_telephone_shows_whole_names(result):
 
 def test_the_curve_runs_over_the_pairs(result):
     """Each panel holds one option's recall over its pairs, its interval, and what is accepted."""
-    convert, bridge = summary(result).curve
+    convert, bridge = summary(result).charts["curve"].content
     for panel, option in ((convert, "convert"), (bridge, "bridge")):
         rows = [row for row in result["curve"] if row["option"] == option]
         assert panel.median.points == [(r["n_pairs"], 100 * r["recall_at_10"]) for r in rows]
@@ -204,7 +205,7 @@ def test_without_labels_a_forecast_is_its_recall():
     for row in changed["pairs"]:
         row |= {"recall_at_10": {"convert": 0.5155, "reembed": 1 - 1e-16}.get(row["option"], 0.1)}
     page = summary(changed)
-    dot = next(dot for dot in page.options[0].dots if dot.chosen)
+    dot = next(dot for dot in page.charts["options"].content[0].dots if dot.chosen)
     assert page.tiles[0].value.text == f"{dot.text}\u202f%"
 
 
@@ -314,13 +315,15 @@ def test_one_page_goes_by_one_measure(result):
     assert all("nDCG@10" in spoken(tile.where) for tile in page.tiles)
     assert all("recall" not in spoken(tile.where) for tile in page.tiles)
     accepted = 100 * (0.058 + 0.8 * (0.748 - 0.058))
-    assert page.curve[0].title.endswith("nDCG@10, %")
-    assert page.curve[0].native.points[0][1] == pytest.approx(accepted)
-    (line,) = [x for _, kind, x in page.options[1].references if kind == "accept"]
+    assert page.charts["curve"].content[0].title.endswith("nDCG@10, %")
+    assert page.charts["curve"].content[0].native.points[0][1] == pytest.approx(accepted)
+    (line,) = [x for _, kind, x in page.charts["options"].content[1].references if kind == "accept"]
     assert line == pytest.approx(accepted)
     assert "nDCG@10" in page.facts["needed"]
     # Figures that show recall alone draw no line of what is accepted by the other measure.
-    assert [panel.native for panel in (*page.repair, *page.gallery)] == [None] * 4
+    assert [
+        panel.native for panel in (*page.charts["repair"].content, *page.charts["gallery"].content)
+    ] == [None] * 4
     share = (0.702 - 0.058) / (0.748 - 0.058)
     assert page.tiles[0].value.text.startswith(f"{100 * share:.1f}")
 
@@ -329,8 +332,8 @@ def test_labels_that_do_not_decide_leave_recall(result):
     """With labels by which nothing is told, all goes by recall, and nDCG stays in the table."""
     page = summary(weighed(result, "recall"))
     assert all("recall" in spoken(tile.where) for tile in page.tiles)
-    assert page.curve[0].title.endswith("recall@10, %")
-    assert page.curve[0].native.points[0][1] == 80
+    assert page.charts["curve"].content[0].title.endswith("recall@10, %")
+    assert page.charts["curve"].content[0].native.points[0][1] == 80
     assert any("nDCG" in column.title for column in page.tables["options"].columns)
 
 
@@ -341,7 +344,9 @@ def test_staying_has_its_words_and_its_option(result, tmp_path):
     changed["notes"] = ["Mind the copies.", *changed["notes"]]
     page = summary(changed)
     assert page.title == "Stay with the old model"
-    assert [dot.name for dot in page.options[0].dots if dot.chosen] == ["Stay with the old model"]
+    assert [dot.name for dot in page.charts["options"].content[0].dots if dot.chosen] == [
+        "Stay with the old model"
+    ]
     assert "bridge" in page.tiles[0].title
     html = write_plan_report(changed, tmp_path).read_text()
     assert html.count("Mind the copies.") == 1

@@ -8,6 +8,7 @@ from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.studies.plan.options import PlanOptions
 from intertwine.studies.plan.study import plan
+from intertwine.studies.plan.tables import TABLES
 from intertwine.vectors import open_vectors
 
 ROW = {"source", "target"}
@@ -87,6 +88,12 @@ def test_the_keys_are_those_of_the_contract(whole, plain):
     assert plain[1]["domain"] is None
     assert (plain[1]["n_proxy"], whole[1]["n_proxy"]) == (None, 150)
     assert whole[1]["inputs"] == {"pairs": ["pairs"], "proxy": ["proxy"], "store": "store.npy"}
+
+
+def test_rows_have_the_declared_fields():
+    """The fields that the report declares are those that the study's rows have."""
+    declared = {table.name: set(table.columns) for table in TABLES}
+    assert declared == {name: ROW | columns for name, columns in COLUMNS.items()}
 
 
 def test_every_option_has_its_row(whole, plain):

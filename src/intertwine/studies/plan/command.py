@@ -105,27 +105,16 @@ def plan(
 def _print(result: dict[str, Any]) -> None:
     """Print warnings, the options, a row each, the decision with its reason, and notes."""
     from rich.console import Console
-    from rich.table import Table
+
+    from intertwine.report.tables import terminal_table
+    from intertwine.studies.plan.tables import OPTIONS_TABLE
 
     console = Console()
     common.print_warnings(console, result)
-    labels = result["labels"]
-    table = Table(title=f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}")
-    for title in ("Option", "Maps of", "Recall@10, %", *(("nDCG@10, %",) if labels else ())):
-        table.add_column(title, justify="left" if title in {"Option", "Maps of"} else "right")
-    for row in [*result["pairs"], *result["baselines"]]:
-        cells = [_score(row, "recall_at_10", "ci")]
-        if labels:
-            cells.append(_score(row, "ndcg_at_10", "ndcg"))
-        table.add_row(row["option"], row.get("fit") or "", *cells)
-    console.print(table)
+    title = f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}"
+    rows = [*result["pairs"], *result["baselines"]]
+    without = () if result["labels"] else ("ndcg_at_10",)
+    console.print(terminal_table(OPTIONS_TABLE, rows, title, without=without, intervals=True))
     decided = f"{result['decision']}: {result['reason']}"
     console.print(decided, soft_wrap=True, highlight=False, markup=False)
     common.print_notes(console, result)
-
-
-def _score(row: dict[str, Any], key: str, ends: str) -> str:
-    low, high = row[f"{ends}_low"], row[f"{ends}_high"]
-    if row[key] is None:
-        return "–"
-    return f"{100 * row[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"

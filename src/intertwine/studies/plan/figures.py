@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import plain
 from intertwine.report.shapes import Dot, Line, OptionPanel, RatePanel
-from intertwine.studies.plan.lookup import (
+from intertwine.studies.plan.sentences import (
     BRIDGE,
     CONVERT,
     ENDS,
+    IN_TEXT,
     MAPPED,
+    MEASURES,
     NDCG,
     NOTHING,
+    OPTIONS,
     RECALL,
     REEMBED,
+    option_name,
+    percent,
     percents,
 )
-from intertwine.studies.plan.sentences import MEASURES, OPTIONS, SAID, option_name, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +95,7 @@ def _by_option(
     panels = [
         _panel(
             study,
-            f"{OPTIONS[name]}: {SAID[measure]}, %",
+            f"{OPTIONS[name]}: {IN_TEXT[measure]}, %",
             x_title,
             [(row[key], row) for row in found],
             measure,

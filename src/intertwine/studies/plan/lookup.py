@@ -3,66 +3,40 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from intertwine.report.numbers import decimals
-from intertwine.report.schema import Report, Row, checked
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-TABLES = (
-    "pairs",
-    "baselines",
-    "curve",
-    "candidates",
-    "rerank",
-    "backfill",
-    "thresholds",
-    "calibration",
-    "gallery",
+from intertwine.report.schema import Report, Row
+from intertwine.studies.plan.sentences import (
+    ENDS,
+    MAPPED,
+    MEAN,
+    NDCG,
+    NOTHING,
+    PAIRS,
+    PROXY,
+    RECALL,
+    REEMBED,
 )
-NEEDED = (
-    "study",
-    "source",
-    "target",
-    "n_pairs",
-    "k",
-    "decision",
-    "reason",
-    "accept",
-    "least",
-    "pairs_needed",
-    *TABLES,
-)
-CONVERT, BRIDGE, NOTHING, REEMBED, MEAN = "convert", "bridge", "nothing", "reembed", "mean"
-MAPPED = (CONVERT, BRIDGE)
-PAIRS, PROXY = "pairs", "proxy"
-RECALL, NDCG, PRECISION = "recall", "ndcg", "precision"
-ENDS = {
-    RECALL: ("recall_at_10", "ci_low", "ci_high"),
-    NDCG: ("ndcg_at_10", "ndcg_low", "ndcg_high"),
-    PRECISION: ("precision_at_10", "precision_low", "precision_high"),
-}
+from intertwine.studies.plan.tables import DOMAIN, TABLES
 
 
 class PlanStudy(Report):
     """A plan report's own numbers, with the look-ups that every part of it needs."""
 
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> PlanStudy:
-        """Check a report and bring it to what its JSON file holds.
-
-        Raises
-        ------
-        InputError
-            When it is of another study, lacks a part, or holds what JSON cannot.
-        """
-        return cls(checked(result, study="plan", needed=NEEDED))
-
-    def rows(self, table: str) -> list[Row]:
-        """Return the rows of a table; none where the study made none."""
-        return self[table] or []
+    study = "plan"
+    needed = (
+        "source",
+        "target",
+        "n_pairs",
+        "k",
+        "decision",
+        "reason",
+        "accept",
+        "least",
+        "pairs_needed",
+        *(table.name for table in TABLES if table is not DOMAIN),
+    )
+    tables = TABLES
 
     @cached_property
     def places(self) -> int:
@@ -87,7 +61,7 @@ class PlanStudy(Report):
         return next((row for row in rows if fit is None or row.get("fit") == fit), {})
 
     def recommended(self, row: Row) -> bool:
-        """Say whether a row is the option that the decision names, with the fit that it names."""
+        """Return whether a row is the option that the decision names, with the fit that it names."""
         name = option_of(self["decision"])
         named: bool = row.get("option") == name
         return named and (name not in MAPPED or row.get("fit") in {self["fit"], None})
@@ -150,8 +124,3 @@ class PlanStudy(Report):
 def option_of(decision: object) -> str:
     """Return the option that a decision names."""
     return str(decision).split("-", maxsplit=1)[0]
-
-
-def percents(row: Row, measure: str) -> tuple[float | None, ...]:
-    """Return a measure of a row and the ends of its interval, in per cent."""
-    return tuple(None if row.get(key) is None else 100 * row[key] for key in ENDS[measure])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intertwine.report.draw import rate_panels
 from intertwine.report.numbers import (
     count,
     number_of,
@@ -13,123 +13,67 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
+from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import METHODS
 from intertwine.report.shapes import Text, Tile
-from intertwine.studies.plan import tables
+from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.figures import (
     curve_panels,
     gallery_panels,
     option_panels,
+    ordered,
     repair_panels,
 )
-from intertwine.studies.plan.lookup import NDCG, NOTHING, PROXY, RECALL
 from intertwine.studies.plan.sentences import (
     DECISIONS,
     MEASURES,
     METRICS,
+    NDCG,
     NEXT,
+    NOTHING,
     OPTIONS,
+    PROXY,
+    RECALL,
     STAYING,
     percent,
     rate,
 )
+from intertwine.studies.plan.tables import page_tables
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
-    from intertwine.report.shapes import OptionPanel, RatePanel, Table
     from intertwine.studies.plan.lookup import PlanStudy
 
 
-@dataclass(frozen=True)
-class PlanPage:
-    """What the page shows, top to bottom.
-
-    Parameters
-    ----------
-    title, lede
-        The decision and its reason.
-    following
-        What is to be done next.
-    tiles, sizes
-        Headline numbers, and how much data there was.
-    options
-        Every option on one axis, one panel a measure.
-    curve, repair, gallery
-        Recall over the number of pairs, over repair, and over the size of the gallery; empty where
-        the study has no numbers.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    tables
-        The plain tables by name; `fits` and `domain` only where there is something to compare.
-    warnings
-        What puts the forecast in doubt.
-    notes
-        What else the study itself had to say.
-    made
-        How it was made: term and text.
-    """
-
-    title: str
-    lede: str
-    following: list[Text]
-    tiles: list[Tile]
-    sizes: str
-    options: list[OptionPanel]
-    curve: list[RatePanel]
-    repair: list[RatePanel]
-    gallery: list[RatePanel]
-    facts: dict[str, str]
-    tables: dict[str, Table]
-    warnings: list[str]
-    notes: list[str]
-    made: list[tuple[str, Text]]
-
-
-def summarise_plan(study: PlanStudy) -> PlanPage:
-    """Turn a plan report into what its page shows.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-
-    Returns
-    -------
-    page
-        Plain text and points; nothing in it is computed any further.
-    """
+def summarise_plan(study: PlanStudy) -> Page:
+    """Return what the page of a plan shows; nothing in it is computed any further."""
     decision = str(study["decision"])
-    return PlanPage(
+    panels = option_panels(study)
+    charts = {
+        "options": Chart("Every option on one axis", panels if panels[0].dots else [], options),
+        "curve": Chart("What is found over the number of pairs", curve_panels(study), rate_panels),
+        "repair": Chart(
+            "Recall over the depth of re-ranking and the share re-embedded",
+            repair_panels(study),
+            rate_panels,
+        ),
+        "gallery": Chart(
+            "Recall over the number of items in the gallery", gallery_panels(study), rate_panels
+        ),
+    }
+    return Page(
         title=DECISIONS.get(decision, decision),
         lede=str(study["reason"] or "The study gave no reason."),
-        following=NEXT.get(decision, []),
         tiles=_tiles(study),
         sizes=_sizes(study),
-        options=option_panels(study),
-        curve=curve_panels(study),
-        repair=repair_panels(study),
-        gallery=gallery_panels(study),
+        charts=charts,
+        tables=page_tables(study, ordered(study)),
         facts=_facts(study),
-        tables=_tables(study),
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
+        more={"following": NEXT.get(decision, [])},
     )
-
-
-def _tables(study: PlanStudy) -> dict[str, Table]:
-    compared = {"fits": tables.fits_table(study), "domain": tables.domain_table(study)}
-    return {
-        **{name: table for name, table in compared.items() if table is not None},
-        "options": tables.options_table(study),
-        "curve": tables.curve_table(study),
-        "rerank": tables.rerank_table(study),
-        "backfill": tables.backfill_table(study),
-        "thresholds": tables.thresholds_table(study),
-        "calibration": tables.calibration_table(study),
-        "candidates": tables.candidates_table(study),
-        "gallery": tables.gallery_table(study),
-    }
 
 
 def _tiles(study: PlanStudy) -> list[Tile]:
@@ -145,7 +89,6 @@ def _tiles(study: PlanStudy) -> list[Tile]:
             "Pairs needed",
             text_or_reason(count(study["pairs_needed"]), study["pairs_needed_reason"]),
             f"{reached}; there are {count(study['n_pairs'])}",
-            "",
         ),
     ]
 
@@ -161,7 +104,7 @@ def _tile(study: PlanStudy, title: str, row: Row) -> Tile:
     if row.get("fit") and PROXY in study.fits:
         where += f"; maps from {row['fit']}"
     text = text_or_reason(unit(share(study.kept(row), places)), row.get("reason"))
-    return Tile(title, text, where, "")
+    return Tile(title, text, where)
 
 
 def _sizes(study: PlanStudy) -> str:
@@ -187,9 +130,7 @@ def _facts(study: PlanStudy) -> dict[str, str]:
         "above": "" if study.quality == RECALL else ", what chance finds taken off both",
         "staying": STAYING[study.quality],
         "needed": _needed(study),
-        "made": " ".join(
-            filter(None, ("Made with Intertwine", study["version"], study["created"]))
-        ),
+        "made": study.stamp,
     }
 
 
@@ -230,7 +171,7 @@ def _made(study: PlanStudy) -> list[tuple[str, Text]]:
         ("Worth repairing from", Text(percent(study["least"]))),
         ("Confidence", Text(study.confidence)),
     ]
-    return [(term, text) for term, text in items if text.text]
+    return known(items)
 
 
 def _code(names: str | list[str] | None) -> Text:

@@ -1,4 +1,4 @@
-"""The plan in words: the decision, the names of options and measures, what is to be done next."""
+"""The plan in words: options, measures and decisions by name, and what is to be done next."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import interval, plain, scored, unit
 from intertwine.report.shapes import Text
-from intertwine.studies.plan.lookup import NDCG, PRECISION, PROXY, RECALL, percents
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
     from intertwine.studies.plan.lookup import PlanStudy
+
+CONVERT, BRIDGE, NOTHING, REEMBED, MEAN = "convert", "bridge", "nothing", "reembed", "mean"
+MAPPED = (CONVERT, BRIDGE)
+PAIRS, PROXY = "pairs", "proxy"
+RECALL, NDCG, PRECISION = "recall", "ndcg", "precision"
+# A measure's key in a row, and those of its interval's ends.
+ENDS = {
+    RECALL: ("recall_at_10", "ci_low", "ci_high"),
+    NDCG: ("ndcg_at_10", "ndcg_low", "ndcg_high"),
+    PRECISION: ("precision_at_10", "precision_low", "precision_high"),
+}
 
 DECISIONS = {
     "stay": "Stay with the old model",
@@ -66,7 +76,7 @@ STAYING = {
     RECALL: "Recall is held to the new model’s own neighbours, so it cannot say whether the old model "
     "alone finds more: that takes labels.",
 }
-SAID = {RECALL: "recall@10", NDCG: "nDCG@10"}
+IN_TEXT = {RECALL: "recall@10", NDCG: "nDCG@10"}
 METRICS = {"cosine": "cosine", "ip": "inner product", "l2": "Euclidean distance"}
 
 
@@ -81,6 +91,11 @@ def option_name(study: PlanStudy, row: Row) -> str:
     name = OPTIONS.get(row["option"], str(row["option"]))
     fit = row.get("fit")
     return f"{name}, {FITS[fit]} maps" if fit in FITS and PROXY in study.fits else name
+
+
+def percents(row: Row, measure: str) -> tuple[float | None, ...]:
+    """Return a measure of a row and the ends of its interval, in per cent."""
+    return tuple(None if row.get(key) is None else 100 * row[key] for key in ENDS[measure])
 
 
 def rate(row: Row, measure: str, places: int) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import Ridge
 from tests.conftest import save_folder
 
 if TYPE_CHECKING:
@@ -91,6 +90,7 @@ def naive_threshold(scores, same):
 
 def naive_open_set(faces: Faces, fit: str, source: str, target: str, *, alpha=1.0, free=False):
     """Return the accuracy of each fold, every map fitted from scratch by scikit-learn."""
+    from sklearn.linear_model import Ridge
 
     def unit(array):
         array = array.astype(np.float32).astype(np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -27,6 +29,29 @@ SHAPED = ("constant", "dead", "duplicated", "rank one", "far")
 CASES = (*SHAPES, *SHAPED)
 
 
+def covering(*factors, strength: int = 2) -> list[tuple]:
+    """Return few cases of a cross product in which any two factors' values all meet.
+
+    With strength 3 it is any three factors' values. The same factors always return the same cases.
+    """
+    factors = [list(values) for values in factors]
+    columns = list(combinations(range(len(factors)), strength))
+
+    def parts(row) -> set:
+        return {(at, *(row[column] for column in at)) for at in columns}
+
+    rows = list(product(*(range(len(values)) for values in factors)))
+    open_parts = {part for row in rows for part in parts(row)}
+    chosen = []
+    while open_parts:
+        best = max(rows, key=lambda row: len(parts(row) & open_parts))
+        open_parts -= parts(best)
+        chosen.append(best)
+    return [
+        tuple(values[at] for values, at in zip(factors, row, strict=True)) for row in sorted(chosen)
+    ]
+
+
 def make(case: str, seed: int = 0):
     """Return related (n, d) and (n, q) float64 features of a named kind."""
     n, d, q = SHAPES.get(case, SHAPES["tall"])
@@ -46,6 +71,15 @@ def make(case: str, seed: int = 0):
     elif case == "far":
         a, b = a + 1e4 * a.std(axis=0), b - 1e4 * b.std(axis=0)
     return a, b
+
+
+def array_in(library: str, array: np.ndarray):
+    """Return an array of "numpy" or "torch" over the same numbers."""
+    if library == "numpy":
+        return array
+    import torch
+
+    return torch.from_numpy(array)
 
 
 def moments_of(a, b, *, precision: str = "float64", **options) -> Moments:

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.dummy import DummyRegressor
 from tests.helpers import CASES, assert_close, make, moments_of
 
 from intertwine.errors import InputError
@@ -22,6 +21,8 @@ def test_identity_pads_or_cuts(d, q):
 @pytest.mark.parametrize("case", CASES)
 def test_mean_vector_answers_the_mean(case):
     """Whatever it is given it answers the target's mean, as scikit-learn's dummy does."""
+    from sklearn.dummy import DummyRegressor
+
     a, b = make(case)
     got = mean_vector(moments_of(a, b), "a", "b")
     expected = DummyRegressor().fit(a, b).predict(a).reshape(b.shape)

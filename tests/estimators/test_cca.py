@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
-from sklearn.cross_decomposition import CCA
 from tests.helpers import CASES, assert_close, augmented, make, moments_of
 
 from intertwine.errors import InputError
@@ -43,6 +42,8 @@ def test_correlations_are_those_of_the_svd_of_bases(case, precision):
 
 def test_the_shared_coordinates_are_scikit_learns():
     """The shared coordinates are scikit-learn's canonical variates, up to sign and scale."""
+    from sklearn.cross_decomposition import CCA
+
     a, b = make("tall")
     pair = fit(a, b, alpha=0.0, power=0.0, rank=3)
     expected = CCA(n_components=3, max_iter=20_000, tol=1e-14).fit(a, b).transform(a, b)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy.linalg import cho_factor, cho_solve
 from tests.helpers import CASES, assert_close, assert_same_map, make, moments_of
 
@@ -13,6 +12,8 @@ from intertwine.estimators.device_solve import Cholesky
 @pytest.fixture
 def device(monkeypatch):
     """Make a device name mean torch on the processor; return it and what was moved there."""
+    import torch
+
     moved = []
 
     def to_device(array, name):

@@ -6,6 +6,7 @@ from tests.helpers import (
     assert_same_map,
     augmented,
     coefficients,
+    covering,
     make,
     moments_of,
 )
@@ -44,10 +45,10 @@ def stacked(a, b, rank: int, alpha: float, intercept: str):
     return full @ vt.T @ vt
 
 
-@pytest.mark.parametrize("intercept", INTERCEPTS)
-@pytest.mark.parametrize("rank", [1, 2, 5])
-@pytest.mark.parametrize("oracle", [two_steps, stacked])
-@pytest.mark.parametrize("case", NEAR)
+@pytest.mark.parametrize(
+    ("case", "oracle", "rank", "intercept"),
+    covering(NEAR, [two_steps, stacked], [1, 2, 5], INTERCEPTS, strength=3),
+)
 def test_reduced_rank_is_its_definition(case, oracle, rank, intercept):
     """The map is the two-step definition, and the SVD of stacked least squares."""
     a, b = make(case)

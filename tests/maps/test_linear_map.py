@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
 from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
@@ -77,6 +76,8 @@ def test_chunks_and_layouts_change_nothing_that_counts():
 
 def test_apply_takes_tensors_and_lists():
     """A torch tensor and a nested list are features too."""
+    import torch
+
     features = RNG.standard_normal((4, 5))
     expected = MAP.apply(features)
     assert np.array_equal(MAP.apply(torch.from_numpy(features)), expected)

@@ -2,7 +2,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from sklearn.metrics import ndcg_score
 
 from intertwine.metrics.retrieval import (
     Lists,
@@ -109,6 +108,8 @@ def test_the_expectation_is_the_mean_over_all_orders():
 @pytest.mark.parametrize("levels", [None, 2])
 def test_ndcg_is_that_of_scikit_learn(levels):
     """DCG over that of the best order equals `ndcg_score`, which averages over ties too."""
+    from sklearn.metrics import ndcg_score
+
     k, rng = 10, np.random.default_rng(4)
     labels = rng.integers(0, 4, N)
     scores = scores_of(5, levels)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from intertwine.errors import InputError
 from intertwine.metrics.verification import auc, eer, roc, tar_at_far
@@ -54,6 +53,8 @@ def test_the_curve_is_what_counting_gives(levels, weighted):
 @pytest.mark.parametrize("levels", [None, 2])
 def test_scikit_learn_gives_the_same_curve_and_area(levels):
     """AUC and the steps of the ROC equal scikit-learn's with the same sample weights."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     scores, same = pairs(levels=levels, seed=2)
     weights = np.random.default_rng(3).random(len(scores))
     curve = roc(scores, same, weights)

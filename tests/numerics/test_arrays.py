@@ -3,8 +3,8 @@ import sys
 import array_api_compat
 import numpy as np
 import pytest
-import torch
 from scipy import sparse
+from tests.helpers import array_in
 
 from intertwine.errors import InputError
 from intertwine.numerics.arrays import (
@@ -34,18 +34,22 @@ def test_numpy_arrays_pass_unchanged():
     assert to_numpy(array) is array
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
 def test_torch_tensors_are_not_copied(dtype):
     """A torch tensor in host memory comes back as NumPy over the same memory."""
-    tensor = torch.ones((2, 3), dtype=dtype)
+    import torch
+
+    tensor = torch.ones((2, 3), dtype=getattr(torch, dtype))
     array = to_numpy(tensor)
     tensor[0, 0] = 5
     assert array[0, 0] == 5
-    assert str(array.dtype) == str(dtype).removeprefix("torch.")
+    assert str(array.dtype) == dtype
 
 
 def test_bfloat16_is_widened():
     """Bfloat16, which NumPy lacks, becomes float32 with the same values."""
+    import torch
+
     array = to_numpy(torch.tensor([1.5, -2.0], dtype=torch.bfloat16))
     assert array.dtype == np.float32
     assert array.tolist() == [1.5, -2.0]
@@ -53,6 +57,8 @@ def test_bfloat16_is_widened():
 
 def test_tensors_with_gradients_are_detached():
     """A tensor that carries a gradient is read all the same."""
+    import torch
+
     assert to_numpy(torch.ones(2, requires_grad=True)).tolist() == [1, 1]
 
 
@@ -157,6 +163,8 @@ def test_other_precisions_are_refused():
 
 def test_numbers_follow_another_array():
     """NumPy numbers become what another array is: of its library, a copy; NumPy stays itself."""
+    import torch
+
     array = np.arange(4.0)
     assert like(array, np.ones(2)) is array
     assert like(array, [1, 2]) is array
@@ -183,6 +191,8 @@ def test_unknown_devices_are_refused(device):
 @pytest.mark.parametrize(("device", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
 def test_absent_devices_are_refused(device, count, monkeypatch):
     """A device that torch does not see is no device."""
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(InputError, match=f"got device '{device}', but torch .* {count} CUDA"):
@@ -198,6 +208,8 @@ def test_a_device_without_torch_is_refused(monkeypatch):
 
 def test_tensors_reach_the_device(monkeypatch):
     """On a machine with devices the array is handed to torch with the device's name."""
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     asked = {}
@@ -206,13 +218,13 @@ def test_tensors_reach_the_device(monkeypatch):
     assert asked["device"] == "cuda:1"
 
 
-@pytest.mark.parametrize("library", [np, torch], ids=["numpy", "torch"])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_the_smallest_come_in_rising_order(library):
     """Selection gives the head of a sort, row by row, in every library."""
     rng = np.random.default_rng(0)
     numbers = np.stack([rng.permutation(50) for _ in range(6)])
     for count in (1, 7, 50):
-        got = to_numpy(smallest(library.asarray(numbers), count))
+        got = to_numpy(smallest(array_in(library, numbers), count))
         assert (got == np.sort(numbers, axis=1)[:, :count]).all()
 
 
@@ -242,6 +254,8 @@ def test_a_row_without_direction_is_named(rows, shown):
 
 def test_arrays_with_holes_are_refused():
     """Masked and sparse arrays are told from arrays that can be read, in one line each."""
+    import torch
+
     masked = np.ma.masked_array(np.eye(3), mask=np.eye(3))
     with pytest.raises(InputError, match=r"a: got a masked array with 3 masked numbers"):
         as_features(masked, name="a")

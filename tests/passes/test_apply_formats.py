@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
+from tests.helpers import covering
 from tests.kills import commands, contents
 from tests.vectors_data import load_table, load_vectors, save_vectors
 
@@ -30,9 +30,9 @@ def fitted(tmp_path_factory):
     return linear_map, path
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("output", FORMATS)
-@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize(
+    ("source", "output", "dtype"), covering(FORMATS, FORMATS, ["float16", "float32", "float64"])
+)
 def test_any_format_to_any_other(tmp_path, fitted, source, output, dtype):
     """What comes out is what the map makes of the rows; other columns travel, or are said lost."""
     rows = RNG.standard_normal((N, 12)).astype(dtype)
@@ -83,6 +83,8 @@ def test_a_bad_row_on_a_worker_is_named_here(tmp_path, fitted):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_a_device_gives_the_same_numbers(tmp_path, fitted, monkeypatch, dtype):
     """Products of tensors, as a GPU takes them, are those of NumPy."""
+    import torch
+
     asked = []
 
     def to_device(array, device):

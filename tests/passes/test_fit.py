@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
-from sklearn.linear_model import Ridge
 
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions
@@ -40,6 +39,8 @@ def test_writes_a_map_for_every_ordered_pair(folder, tmp_path):
 
 def test_each_map_is_scikit_learns_ridge(folder, tmp_path):
     """A map of a file is the one that scikit-learn fits on the same rows."""
+    from sklearn.linear_model import Ridge
+
     for entry in fit_to_files([folder], tmp_path, options=FitOptions(alpha=3.0))["maps"]:
         x = np.load(folder / f"{entry['source']}.npy").astype(np.float64)
         y = np.load(folder / f"{entry['target']}.npy").astype(np.float64)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, Ridge
 
 from intertwine.estimators import FitOptions
 from intertwine.features.rows import read_id_hashes
@@ -40,6 +39,8 @@ def fitted(folder, out, **options):
 @pytest.mark.parametrize("alpha", [0.5, 100.0, "gcv"])
 def test_r2_is_that_of_the_same_map_of_the_other_rows(related, tmp_path, alpha):
     """R² equals scikit-learn's ridge with the map's λ, fitted on the rows that are not held out."""
+    from sklearn.linear_model import Ridge
+
     a, b, folder = related
     (row,) = fitted(folder, tmp_path / "maps", alpha=alpha)["maps"]
     out = held_out(folder, len(a))
@@ -50,6 +51,8 @@ def test_r2_is_that_of_the_same_map_of_the_other_rows(related, tmp_path, alpha):
 
 def test_the_null_is_the_mean_over_shuffled_fit_rows(related, tmp_path):
     """By chance R² is what scikit-learn's ridge reaches on average when the target's rows are shuffled."""
+    from sklearn.linear_model import Ridge
+
     a, b, folder = related
     (row,) = fitted(folder, tmp_path / "maps", alpha=5.0)["maps"]
     out, rng, found = held_out(folder, len(a)), np.random.default_rng(0), []
@@ -88,6 +91,8 @@ def test_every_method_has_r2_above_its_null(related, tmp_path, options):
 @pytest.mark.parametrize("related", ["tall"], indirect=True)
 def test_least_squares_is_scored_as_such(related, tmp_path):
     """With λ = 0 R² is that of ordinary least squares."""
+    from sklearn.linear_model import LinearRegression
+
     a, b, folder = related
     (row,) = fitted(folder, tmp_path / "maps", method="least-squares")["maps"]
     out = held_out(folder, len(a))
@@ -166,6 +171,8 @@ def test_features_of_any_size(tmp_path, write_folder, scale):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_one_feature_of_another_scale(related, tmp_path, write_folder, column, precision):
     """R² is that of the map where one feature is much larger, or smaller, than the others."""
+    from sklearn.linear_model import Ridge
+
     a, b, _ = related
     a[:, 1] *= column
     ids = [f"row{i}" for i in range(len(a))]

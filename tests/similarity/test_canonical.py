@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy.linalg import inv, qr, sqrtm
-from sklearn.cross_decomposition import CCA
 from tests.helpers import CASES, SCALES, assert_close, make, moments_of, scaled_case
 
 from intertwine.errors import InputError
@@ -71,6 +70,8 @@ def test_canonical_correlations_are_those_of_a_qr(case, precision, tolerance):
 
 def test_canonical_correlations_are_scikit_learns():
     """Correlations are those of the scores that scikit-learn's CCA finds."""
+    from sklearn.cross_decomposition import CCA
+
     rng = np.random.default_rng(0)
     a = rng.standard_normal((200, 4)) @ rng.standard_normal((4, 4))
     b = a[:, :3] * [1, 2, 3] + rng.standard_normal((200, 3)) * [0.3, 2, 9]

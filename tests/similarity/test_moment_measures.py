@@ -2,7 +2,7 @@ from math import pi
 
 import numpy as np
 import pytest
-from tests.helpers import CASES, make, moments_of
+from tests.helpers import CASES, covering, make, moments_of
 
 from intertwine.moments.moments import Moments
 from intertwine.similarity import rotation_null
@@ -59,10 +59,10 @@ def assert_in_range(name: str, value: float, slack: float = 1e-12) -> None:
     assert value == pytest.approx(measure.clip(value), abs=slack), name
 
 
-@pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("case", DEGENERATE)
+@pytest.mark.parametrize(
+    ("case", "precision", "alpha", "quick"),
+    covering(DEGENERATE, PRECISIONS, [0.0, 1.0], [False, True]),
+)
 def test_every_measure_is_in_its_range_or_has_a_reason(case, precision, alpha, quick, monkeypatch):
     """Whatever the rows, each measure is a number in its range or a reason, never both or NaN."""
     monkeypatch.setattr(rotation_null, "MAX_DRAWS", 20)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.neighbors import NearestNeighbors
 from tests.helpers import CASES, make
 
 from intertwine.similarity.neighbours import mutual_knn
@@ -12,6 +11,8 @@ DISTINCT = [case for case in CASES if case != "two rows"]
 
 def neighbours(features, k):
     """Return scikit-learn's k nearest other rows of every row."""
+    from sklearn.neighbors import NearestNeighbors
+
     found = NearestNeighbors(n_neighbors=k).fit(features)
     return found.kneighbors(return_distance=False)
 

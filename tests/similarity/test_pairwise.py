@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.distance import cdist
 from tests.helpers import CASES, make
 
@@ -176,6 +175,8 @@ def test_unusable_features_are_refused():
 
 def test_two_spaces_must_have_the_same_rows_in_one_memory():
     """Other row counts, and arrays of two libraries, are named in the error."""
+    import torch
+
     a = RowView.of(np.eye(3), name="a")
     with pytest.raises(InputError, match="got 3 rows of a and 4 of b"):
         require_same_rows(a, RowView.of(np.eye(4), name="b"))

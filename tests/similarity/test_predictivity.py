@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
 from tests.helpers import CASES, make, moments_of
 
 from intertwine.errors import InputError, SpaceMismatchError
@@ -48,6 +46,8 @@ def test_r_squared_is_that_of_the_predictions(case, intercept):
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_r_squared_is_scikit_learns(precision, tolerance):
     """R² is scikit-learn's with targets weighted by their variance."""
+    from sklearn.metrics import r2_score
+
     a, b = make("tall")
     fitted = ridge(moments_of(a[:100], b[:100]), "a", ["b"])["b"]
     expected = r2_score(b[100:], fitted.apply(a[100:]), multioutput="variance_weighted")
@@ -126,6 +126,8 @@ def fold_of(a, b, seen, *, precision: str = "float64", **options):
 @pytest.mark.parametrize("case", UNSEEN)
 def test_unseen_rows_are_scored_as_by_scikit_learn(case):
     """Group by group the residual is that of scikit-learn's ridge with λ by an explicit GCV."""
+    from sklearn.linear_model import Ridge
+
     a, b = make(case)
     tolerance = 1e-6 if case == "far" else 1e-9
     order = np.random.default_rng(0).permutation(len(a))

@@ -2,7 +2,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from tests.helpers import make
 
 from intertwine.errors import InputError
@@ -62,6 +61,8 @@ def test_permuting_rows_together_changes_no_score():
 @pytest.mark.parametrize("keep", [True, False])
 def test_torch_tensors_give_numpys_numbers(keep):
     """The array library, and keeping the kernel, change no number beyond rounding."""
+    import torch
+
     a, b = make("tall")
     expected = estimates(a, b)
     tensors = [torch.from_numpy(x) for x in (a, b)]

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.lib import format as npy_format
+from tests.helpers import covering
 
 from intertwine.errors import FileFormatError, InputError, IntertwineError
 from intertwine.storage.npy import NpyFile, read_vector
@@ -29,23 +30,24 @@ class Tripwire:
         return (open, (str(self.path), "w"))
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f2", ">f4", ">f8"])
+CHOSEN = {
+    "all": range(37),
+    "middle": range(5, 20),
+    "last": range(36, 37),
+    "none": range(4, 4),
+    "ascending": np.array([3, 4, 5, 30]),
+    "any order": np.array([36, 0, 7, 7, 2, 3]),
+    "no rows": np.array([], np.int64),
+}
+
+
 @pytest.mark.parametrize(
-    "rows",
-    [
-        range(37),
-        range(5, 20),
-        range(36, 37),
-        range(4, 4),
-        np.array([3, 4, 5, 30]),
-        np.array([36, 0, 7, 7, 2, 3]),
-        np.array([], np.int64),
-    ],
-    ids=["all", "middle", "last", "none", "ascending", "any order", "no rows"],
+    ("rows", "size", "byte_order", "order"),
+    covering(CHOSEN, ["f2", "f4", "f8"], ["<", ">"], ["C", "F"]),
 )
-def test_reads_the_rows_that_numpy_reads(tmp_path, dtype, order, rows):
+def test_reads_the_rows_that_numpy_reads(tmp_path, rows, size, byte_order, order):
     """Any rows, in any order, of any float type, byte order and memory order are as NumPy reads."""
+    rows, dtype = CHOSEN[rows], byte_order + size
     array = np.asarray(RNG.standard_normal((37, 5)), dtype, order=order)
     np.save(tmp_path / "a.npy", array)
     read = NpyFile(tmp_path / "a.npy").read(rows)

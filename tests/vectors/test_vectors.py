@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
+from tests.helpers import covering
 from tests.vectors_data import load_table, load_vectors, save_vectors, table_of
 
 from intertwine.errors import FileFormatError, InputError
@@ -30,9 +31,9 @@ def test_every_format_is_read_by_rows(tmp_path, ending, dtype, fixed):
         np.testing.assert_array_equal(features, rows[start:stop])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("ending", FORMATS[1:])
-@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize(
+    ("source", "ending", "dtype"), covering(FORMATS, FORMATS[1:], ["float16", "float32", "float64"])
+)
 def test_every_format_is_written_beside_every_other(tmp_path, source, ending, dtype):
     """Rows written beside a file are those rows, and its other columns stay as they were."""
     given = save_vectors(tmp_path / f"given{source}", RNG.standard_normal((N, 3)))

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -60,6 +59,8 @@ def as_tar(files, folder):
 
 def as_dataset(files, folder):
     """Save images as a dataset."""
+    import datasets
+
     datasets.disable_progress_bars()
     datasets.Dataset(as_table(files)).save_to_disk(folder / "saved")
     return folder / "saved"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -122,6 +121,8 @@ class TestBytes:
 
 def test_dataset(tmp_path):
     """A saved dataset gives its images as they were saved, its labels and its classes."""
+    import datasets
+
     datasets.disable_progress_bars()
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), np.uint8)
     features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["z", "y"])}

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 
-import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +17,8 @@ from intertwine.inputs.tables.parquet_table import DatasetTable
 @pytest.fixture(scope="module")
 def dataset():
     """Return a dataset of images, classes and texts."""
+    import datasets
+
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (5, 4, 3), np.uint8)) for _ in range(9)]
     features = {
@@ -32,6 +33,8 @@ def dataset():
 @pytest.fixture
 def saved(dataset, tmp_path):
     """Return the folder it was saved to, in two files."""
+    import datasets
+
     datasets.disable_progress_bars()
     dataset.save_to_disk(tmp_path / "saved", num_shards=2)
     return tmp_path / "saved"
@@ -109,6 +112,7 @@ def test_missing_library(saved, monkeypatch):
 @pytest.mark.parametrize("offset", [10_000, -5])
 def test_offsets_that_lead_astray_are_refused(tmp_path, offset):
     """A damaged column is one line where it is read; the others are read all the same."""
+    import datasets
     import pyarrow as pa
 
     datasets.disable_progress_bars()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datasets
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -30,6 +29,8 @@ def test_parquet(tmp_path):
 
 def test_dataset(tmp_path):
     """A saved dataset is a table; one of several splits is refused with their folders."""
+    import datasets
+
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_dict({"x": ["a"]})
     datasets.DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datasets
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -39,6 +38,8 @@ def test_parquet(tmp_path):
 
 def test_dataset(tmp_path):
     """A saved dataset has columns of texts too."""
+    import datasets
+
     datasets.disable_progress_bars()
     data = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [-1, -1, -1]})
     data.save_to_disk(tmp_path / "saved")

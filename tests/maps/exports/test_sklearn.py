@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from intertwine.errors import InputError
 from intertwine.maps.exports.sklearn import MapTransformer
@@ -19,6 +16,10 @@ def test_a_step_maps_as_apply_does(linear_map, vectors):
 
 def test_a_pipeline_of_the_target_takes_vectors_of_the_source(linear_map, vectors):
     """Before a pipeline fitted on the target's vectors, the step lets it score the source's."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     labels = np.arange(20) % 3
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(
         linear_map.apply(vectors), labels

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from tests.helpers import assert_close
 from tests.sums import ROWS, add, assert_equals_naive, zeros
 
@@ -38,6 +37,8 @@ class OnProcessors(Products):
 
     def devices(self):
         """Return processors."""
+        import torch
+
         return [torch.device("cpu")] * self.count
 
 
@@ -126,6 +127,8 @@ def test_halves_reach_the_error_they_promise(halves, tolerance):
 @pytest.mark.parametrize("halves", [1, 2])
 def test_all_sums_are_of_the_same_rounded_rows(halves):
     """What fast adds up is, to float32's rounding, one and the same data in every sum."""
+    import torch
+
     products = Products("fast", fast_error=precisions.HALF_ERRORS[halves - 1])
     kept = {}
     for name, array in WIDE.items():
@@ -137,6 +140,8 @@ def test_all_sums_are_of_the_same_rounded_rows(halves):
 @pytest.mark.parametrize("halves", [1, 2, 3])
 def test_halves_add_up(halves):
     """The halves of a rounded number add up to it exactly."""
+    import torch
+
     z = rounded(torch.from_numpy(RNG.standard_normal((50, 40)).astype(np.float32)), halves)
     parts = split(z, halves)
     assert len(parts) == halves
@@ -194,6 +199,8 @@ def test_overflow_adds_nothing():
 @pytest.mark.parametrize("tensors", [False, True])
 def test_moments_on_a_device(monkeypatch, tensors):
     """Moments of a device take arrays and tensors alike, in any chunks, and are those of NumPy."""
+    import torch
+
     monkeypatch.setattr(Products, "require", lambda _: None)
     monkeypatch.setattr(Products, "devices", lambda _: [torch.device("cpu")])
     moments = Moments({"a": 33, "b": 20}, precision="float64", device="cuda")
@@ -209,6 +216,8 @@ def test_moments_on_a_device(monkeypatch, tensors):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_rows_on_a_device_are_named(monkeypatch, bad):
     """A tensor with NaN or infinity is refused, naming space and row."""
+    import torch
+
     monkeypatch.setattr(Products, "require", lambda _: None)
     moments = Moments({"a": 4}, precision="float64", device="cuda")
     rows = torch.ones((9, 4))

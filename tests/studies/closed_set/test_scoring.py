@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
@@ -139,6 +138,8 @@ def test_rows_that_are_not_finite_are_named(tmp_path, write_folder):
 
 def test_chunks_and_devices_change_no_count(stored, monkeypatch):
     """Scores of tensors, as a GPU takes them, and of small blocks of logits are the same counts."""
+    import torch
+
     feature_set, _, heads, labels = stored
     own = predict(feature_set, "a", heads["a"])
     classifiers = {

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from tests.helpers import covering
 from tests.studies import reference
 
 from intertwine.estimators import FitOptions
@@ -79,8 +80,11 @@ def percent(counts):
     return 100 * (counts["gained"] - counts["lost"]) / before if before else None
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("alpha", [1.0, "gcv", "gcv-per-target"])
+@pytest.mark.parametrize(
+    ("problem", "alpha", "precision"),
+    covering(KINDS, [1.0, "gcv", "gcv-per-target"], ["float64", "float32"]),
+    indirect=["problem"],
+)
 def test_equals_an_independent_study(problem, alpha, precision):
     """Accuracy, change, agreement, R² and λ of every pair are those of a naive second study."""
     folder, _, reference_at = problem

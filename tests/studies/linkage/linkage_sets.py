@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from sklearn.linear_model import Ridge
 
 # Labels and ids that cannot be taken for a number of the report.
 FIRST_LABEL = 7_318_046_001
@@ -110,6 +109,8 @@ class Naive:
 
     def bridge(self, fold, count, alpha):
         """Return a function from a probe to the gallery's space, by scikit-learn's ridge."""
+        from sklearn.linear_model import Ridge
+
         if not count:
             dim = self.templates.shape[1]
             return lambda row: np.concatenate([row, np.zeros(dim)])[:dim]

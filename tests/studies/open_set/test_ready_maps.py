@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
 
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions
@@ -22,6 +21,8 @@ def folder(write_folder, tmp_path):
 
 def test_rows_are_fitted_on_the_unit_sphere(folder):
     """Every map equals scikit-learn's ridge on rows scaled to norm 1."""
+    from sklearn.linear_model import Ridge
+
     feature_set, steps = FeatureSet.open(folder), []
     maps = fit_on_units(
         feature_set,

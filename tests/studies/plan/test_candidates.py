@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
 from tests.studies.plan.plan_pairs_made import read_pairs, write_models
 
 from intertwine.numerics.linalg import unit
@@ -56,6 +55,8 @@ def test_every_block_is_served_once_by_a_map_that_saw_neither_fold(pairs, n_fold
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 def test_scores_are_those_of_a_plain_loop(pairs, option, metric):
     """Each score equals that of scikit-learn's ridge, fitted on the pairs that are in neither fold."""
+    from sklearn.linear_model import Ridge
+
     sums, direction = FoldSums(pairs, 5), Direction(pairs, option, metric)
     (table,), cosines = cross_tables(direction, sums, [Candidate("ridge", 2.0)])
     held = {block: (f, g) for f, g, blocks in sums.left_out() for block in blocks}

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
 
 from intertwine.studies.plan.candidates import RIDGE_SHARES
 from intertwine.studies.plan.held_out import Smoother
@@ -34,6 +33,8 @@ def without(smoother, out, alpha, rows):
 @pytest.mark.parametrize("share", RIDGE_SHARES)
 def test_rows_left_out_are_predicted_as_by_a_fit_without_them(shape, share):
     """Every row, left out, fitted on or neither, is that of scikit-learn's ridge of the others."""
+    from sklearn.linear_model import Ridge
+
     x, y, first = rows_of(shape)
     smoother = Smoother.of(x, y, first)
     alpha = share * x[:first].var(axis=0).mean() * first
@@ -48,6 +49,8 @@ def test_rows_left_out_are_predicted_as_by_a_fit_without_them(shape, share):
 
 def test_nothing_left_out_is_the_fit_of_all():
     """Without any row left out the answer is scikit-learn's ridge of all."""
+    from sklearn.linear_model import Ridge
+
     x, y, first = rows_of("the first rows only")
     rows = np.array([50, 3])
     found = without(Smoother.of(x, y, first), np.arange(0), 0.7, rows)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.metrics import ndcg_score
 
 from intertwine.metrics.intervals import jackknife_error, t_factor
 from intertwine.studies.plan.measure import Estimate, Measure
@@ -17,6 +16,8 @@ def table(seed, n=N):
 
 def naive(native, scores, labels, kept):
     """Return recall, nDCG and precision among some items, query by query."""
+    from sklearn.metrics import ndcg_score
+
     native, scores, labels = native[np.ix_(kept, kept)], scores[np.ix_(kept, kept)], labels[kept]
     recall, ndcg, precision = [], [], []
     for query in range(len(kept)):

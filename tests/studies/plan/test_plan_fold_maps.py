@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
 from tests.studies.plan.plan_pairs_made import read_pairs, write_models
 
 from intertwine.studies.plan import scores as plan_fold_maps
@@ -78,6 +77,8 @@ def test_a_dead_feature_changes_nothing(pairs_of):
 @pytest.mark.parametrize("most", [0.0, 9.0])
 def test_mapped_rows_are_those_of_a_plain_fit(pairs_of, shape, option, first, most, monkeypatch):
     """Lengths and products with native rows are those of scikit-learn's ridge in full coordinates."""
+    from sklearn.linear_model import Ridge
+
     monkeypatch.setattr(plan_fold_maps, "MOST_LEFT_OUT", most)
     pairs, shares = pairs_of(*shape), (0.3, 40.0)
     direction = Direction(pairs, option, "ip")

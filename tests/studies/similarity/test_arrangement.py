@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import average, leaves_list
 from scipy.spatial.distance import pdist, squareform
-from sklearn.decomposition import PCA
 from tests.studies.similarity.similarity_cases import estimates_of
 
 from intertwine.studies.similarity.arrangement import GAPS, TOO_FEW, dendrogram, distances, plane
@@ -97,6 +96,8 @@ def test_points_on_a_line_lie_on_the_first_axis():
 
 def test_the_plane_is_that_of_principal_components():
     """Of Euclidean distances the coordinates are the points' two main components, but for signs."""
+    from sklearn.decomposition import PCA
+
     points = RNG.standard_normal((7, 5))
     row, components = plane(NAMES, table_of(points)), PCA(2).fit(points)
     expected = components.transform(points)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy.stats import t
-from sklearn.linear_model import Ridge
 from tests.studies.similarity.similarity_cases import groups_of, moments_of_rows, rows_of_groups
 
 from intertwine.estimators.gcv import SHARES
@@ -124,6 +123,8 @@ def test_intervals_are_those_of_features_without_each_group(case):
 
 def gcv_ridge(x, y):
     """Return λ of the grid that minimises n RSS / (n − df)², by fitting every one of them."""
+    from sklearn.linear_model import Ridge
+
     centred = x - x.mean(axis=0)
     scores = []
     alphas = SHARES * (centred**2).sum() / np.linalg.matrix_rank(centred)
@@ -137,6 +138,8 @@ def gcv_ridge(x, y):
 
 def test_r2_is_pooled_over_groups_that_maps_were_not_fitted_on(case):
     """R², its λ and its interval are those of an explicit loop of ridge fits over the groups."""
+    from sklearn.linear_model import Ridge
+
     features, found = case
     n = len(features["a"])
     groups = rows_of_groups(n)

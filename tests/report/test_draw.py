@@ -8,7 +8,7 @@ from intertwine.report import draw
 from intertwine.report.draw.colours import DARK, LIGHT, READABLE, cell_colour, contrast, ink_on
 from intertwine.report.draw.text import width, wrap, wrap_words
 from intertwine.report.shapes import Cell, Label, Matrix
-from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.lookup import ClosedSetStudy
 from intertwine.studies.closed_set.page import summarise_closed_set
 
 LONG = "tf_efficientnet_lite4.in1k-some-extremely-long-name_with_many_parts.v2.0.1"
@@ -18,15 +18,15 @@ SHADES = [k / 50 for k in range(-50, 51)]
 @pytest.fixture(scope="module")
 def page(make_report):
     """Return the summary of an ordinary report."""
-    return summarise_closed_set(Study.of(make_report()))
+    return summarise_closed_set(ClosedSetStudy.of(make_report()))
 
 
 def figures(page):
     """Return each figure, drawn anew."""
     return {
         "matrix": draw.matrix(page.matrix),
-        "curve": draw.curve(page.curve),
-        "narrow": draw.curve(page.curve, narrow=True),
+        "curve": draw.curve(page.charts["curve"].content),
+        "narrow": draw.curve(page.charts["curve"].content, narrow=True),
     }
 
 
@@ -61,7 +61,7 @@ def test_pyplot_is_never_imported(page):
 @pytest.mark.parametrize("n_networks", [2, 4, 12])
 def test_png_has_the_figures_shape(make_report, n_networks):
     """A PNG is as large as its figure, and wider for more networks."""
-    figure = draw.matrix(summarise_closed_set(Study.of(make_report(n_networks))).matrix)
+    figure = draw.matrix(summarise_closed_set(ClosedSetStudy.of(make_report(n_networks))).matrix)
     inches = figure.get_size_inches()
     assert png_size(draw.to_png(figure)) == pytest.approx(200 * inches, abs=1)
     assert bool(inches[0] > 10) is (n_networks == 12)
@@ -94,7 +94,7 @@ def test_nothing_leaves_the_matrix_figure(names):
 def test_intervals_fit_their_cells(make_report):
     """The widest interval that two decimals allow is narrower than a cell of twelve networks."""
     assert width("−99.85 to −99.79", 6.3) < 1.02
-    page = summarise_closed_set(Study.of(make_report(12, n_eval=50_000)))
+    page = summarise_closed_set(ClosedSetStudy.of(make_report(12, n_eval=50_000)))
     longest = max((c.interval for row in page.matrix.cells for c in row), key=len)
     assert width(longest, 6.3) < 1.02
 
@@ -104,7 +104,8 @@ def test_intervals_fit_their_cells(make_report):
 def test_nothing_leaves_the_curve_figure(make_report, narrow, n_fit):
     """Titles and names of the curve lie inside the figure, at the paper's scale too."""
     figure = draw.curve(
-        summarise_closed_set(Study.of(make_report(n_fit=n_fit))).curve, narrow=narrow
+        summarise_closed_set(ClosedSetStudy.of(make_report(n_fit=n_fit))).charts["curve"].content,
+        narrow=narrow,
     )
     figure.draw_without_rendering()
     axes = figure.axes[0]
@@ -117,8 +118,8 @@ def test_nothing_leaves_the_curve_figure(make_report, narrow, n_fit):
 
 def test_curve_of_nothing_is_drawn(make_report):
     """A curve without a point is an empty frame, not an error."""
-    page = summarise_closed_set(Study.of(make_report() | {"curve": [], "paper": None}))
-    assert draw.to_png(draw.curve(page.curve))
+    page = summarise_closed_set(ClosedSetStudy.of(make_report() | {"curve": [], "paper": None}))
+    assert draw.to_png(draw.curve(page.charts["curve"].content))
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
@@ -142,7 +143,7 @@ def test_ramps_deepen_without_a_turn(palette, sign):
 
 def test_page_svg_has_prefixed_ids_and_a_name(page):
     """A figure for the page has its own ids and says what it is."""
-    svg = draw.to_svg(draw.curve(page.curve, draw.SENTINELS))
+    svg = draw.to_svg(draw.curve(page.charts["curve"].content, draw.SENTINELS))
     element = draw.for_page(svg, prefix="a-", label='x < "y"')
     assert element.startswith("<svg viewBox=")
     assert 'aria-label="x &lt; &quot;y&quot;"' in element

@@ -7,7 +7,7 @@ import pytest
 from intertwine.report.render import latex_table
 from intertwine.report.render.latex import escape
 from intertwine.report.shapes import Cell, Label, Matrix
-from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.lookup import ClosedSetStudy
 from intertwine.studies.closed_set.page import summarise_closed_set
 
 DOCUMENT = r"""\documentclass{article}
@@ -21,7 +21,7 @@ DOCUMENT = r"""\documentclass{article}
 def table(make_report, n_networks, **options):
     """Return the LaTeX table of a report."""
     report = make_report(n_networks, **options)
-    return latex_table(summarise_closed_set(Study.of(report)).matrix, label="tab:a")
+    return latex_table(summarise_closed_set(ClosedSetStudy.of(report)).matrix, label="tab:a")
 
 
 def test_special_characters_are_escaped():

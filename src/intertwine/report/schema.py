@@ -38,7 +38,7 @@ class Kind:
     factor
         From a number as stored to the number as shown.
     limits
-        The smallest and the largest number.
+        The smallest and the largest number; None where any value may stand.
     places
         Decimals on the page, where they are not those of the study's percentages.
     terminal_places
@@ -48,7 +48,7 @@ class Kind:
     write: Callable[[Any, int], str]
     numeric: bool = True
     factor: float = 1
-    limits: tuple[float, float] = (-LARGEST, LARGEST)
+    limits: tuple[float, float] | None = (-LARGEST, LARGEST)
     places: int | None = None
     terminal_places: int = 1
 
@@ -70,6 +70,8 @@ KINDS = {
     "count": Kind(lambda value, _: numbers.count(None if value is None else round(value))),
     "penalty": Kind(lambda value, _: numbers.significant(value)),
     "chance": Kind(lambda value, _: numbers.chance(value), factor=100, limits=(0, 1)),
+    # What the makers of a network state of it, in whatever form.
+    "record": Kind(_text, limits=None),
 }
 
 
@@ -137,7 +139,7 @@ class Field:
         value = row.get(self.key)
         if self.kind == "name" and (not isinstance(value, str) or not value):
             raise InputError(f"{where} of this report: got {self.key}={value!r}, expected a name")
-        if kind.numeric:
+        if kind.numeric and kind.limits:
             for key in self.keys:
                 check_number(row.get(key), f"{where}.{key}", kind.limits)
 

@@ -35,10 +35,10 @@ from intertwine.studies.closed_set.sentences import is_fitted
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
-    from intertwine.studies.closed_set.lookup import Study
+    from intertwine.studies.closed_set.lookup import ClosedSetStudy
 
 
-def main_figure(study: Study) -> Matrix:
+def main_figure(study: ClosedSetStudy) -> Matrix:
     """Return the paper's Table 2: accuracy large, percent change small, red deepening with loss."""
     return Matrix(
         title="Accuracy (%) of one network’s features in another’s classifier",
@@ -52,7 +52,7 @@ def main_figure(study: Study) -> Matrix:
     )
 
 
-def _cell(study: Study, source: str, target: str) -> Cell:
+def _cell(study: ClosedSetStudy, source: str, target: str) -> Cell:
     row = study.pair.get((source, target))
     control = bool({source, target} & study.controls)
     if row is None:
@@ -75,7 +75,7 @@ def _cell(study: Study, source: str, target: str) -> Cell:
     )
 
 
-def _native_cell(study: Study, name: str, value: str) -> Cell:
+def _native_cell(study: ClosedSetStudy, name: str, value: str) -> Cell:
     row = study.native[name]
     places = study.places
     low, high = (None if row.get(k) is None else 100 * row[k] for k in ("ci_low", "ci_high"))
@@ -90,7 +90,7 @@ def _native_cell(study: Study, name: str, value: str) -> Cell:
     return Cell(value, "native", between, None, kind, tuple(detail))
 
 
-def _details(study: Study, row: Row) -> list[str]:
+def _details(study: ClosedSetStudy, row: Row) -> list[str]:
     source, target, places = row["source"], row["target"], study.places
     between = interval(row.get("ci_low"), row.get("ci_high"), places)
     own = {name: unit(share(study.own(name), places)) for name in (source, target)}
@@ -110,7 +110,7 @@ def _details(study: Study, row: Row) -> list[str]:
     return [*lines, f"{DASH} is undefined: {reason}"] if reason else lines
 
 
-def _figure_notes(study: Study) -> list[str]:
+def _figure_notes(study: ClosedSetStudy) -> list[str]:
     fitted = f", fitted on {number_of(study['n_fit'], 'row')} without labels"
     said = (
         f"Large: top-1 accuracy on {count(study['n_eval'])} evaluation rows. Below it: change "
@@ -121,7 +121,7 @@ def _figure_notes(study: Study) -> list[str]:
     return [said, *_undefined(study)]
 
 
-def _undefined(study: Study) -> list[str]:
+def _undefined(study: ClosedSetStudy) -> list[str]:
     """Return why cells show an en dash, each reason once."""
     reasons = [
         (study.pair.get((source, target)) or {}).get("reason") or "not measured"
@@ -135,7 +135,7 @@ def _undefined(study: Study) -> list[str]:
     ]
 
 
-def _shown(study: Study, source: str, target: str) -> list[float | None]:
+def _shown(study: ClosedSetStudy, source: str, target: str) -> list[float | None]:
     """Return the numbers that a cell shows."""
     row = study.pair.get((source, target), {})
     if source == target or source in study.controls:
@@ -143,13 +143,13 @@ def _shown(study: Study, source: str, target: str) -> list[float | None]:
     return [row.get("accuracy"), row.get("percent_change")]
 
 
-def chance(study: Study) -> str:
+def chance(study: ClosedSetStudy) -> str:
     """Return the accuracy of guessing, as a percentage that is not rounded to nothing."""
     value = study["chance"]
     return DASH if value is None else f"{100 * value:.3g}{THIN}%"
 
 
-def learning_curve_figure(study: Study) -> Curve:
+def learning_curve_figure(study: ClosedSetStudy) -> Curve:
     """Return percent change over the number of fit rows, with what to compare it with."""
     off = [r for r in study["curve"] if r["source"] != r["target"]]
     # What a control loses, relative to an accuracy that is itself chance, means nothing.
@@ -179,7 +179,7 @@ def learning_curve_figure(study: Study) -> Curve:
     )
 
 
-def by_size(study: Study) -> dict[int, list[float]]:
+def by_size(study: ClosedSetStudy) -> dict[int, list[float]]:
     """Return the defined changes of the counted pairs by number of fit rows, fewest first."""
     sizes: dict[int, list[float]] = {}
     for row in sorted(study.counted(study["curve"]), key=lambda row: int(row["n_fit"])):
@@ -194,7 +194,7 @@ def _points(rows: list[Row]) -> list[tuple[float, float]]:
     return sorted((float(r["n_fit"]), float(r["percent_change"])) for r in known)
 
 
-def _marks(study: Study) -> list[Mark]:
+def _marks(study: ClosedSetStudy) -> list[Mark]:
     marks = [Mark("no loss: the source’s own accuracy", 0.0)]
     owns = [own for own in (study.own(name) for name in study.networks) if own]
     typical = median(owns)

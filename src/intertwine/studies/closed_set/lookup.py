@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from intertwine.report.numbers import decimals
-from intertwine.report.schema import Report, Row, checked
+from intertwine.report.schema import Report, Row
 from intertwine.report.shapes import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-NEEDED = (
-    "study",
-    "n_fit",
-    "n_eval",
-    "chance",
-    "method",
-    "alpha",
-    "natives",
-    "pairs",
-    "analytic",
-    "baselines",
-    "contrast",
-    "curve",
-    "median_percent_change",
-    "worst_percent_change",
+from intertwine.studies.closed_set.tables import (
+    ANALYTIC,
+    BASELINES,
+    CONTRAST,
+    LEARNING_CURVE,
+    NATIVES,
+    PAIRS,
 )
 
 
-class Study(Report):
+class ClosedSetStudy(Report):
     """A closed-set report's own numbers, with the look-ups that every part of it needs."""
 
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> Study:
-        """Check a report and bring it to what its JSON file holds.
-
-        Raises
-        ------
-        InputError
-            When it is of another study, lacks a part, or holds what JSON cannot.
-        """
-        return cls(checked(result, study="closed-set", needed=NEEDED))
+    study = "closed-set"
+    needed = (
+        "n_fit",
+        "n_eval",
+        "chance",
+        "method",
+        "alpha",
+        "median_percent_change",
+        "worst_percent_change",
+    )
+    tables = (NATIVES, PAIRS, ANALYTIC, BASELINES, CONTRAST, LEARNING_CURVE)
 
     @cached_property
     def controls(self) -> frozenset[str]:
@@ -52,7 +40,7 @@ class Study(Report):
 
     @cached_property
     def natives(self) -> list[Row]:
-        """One row a network in the order given, the controls last."""
+        """One row a network in the order of the report, the controls last."""
         return sorted(self.result["natives"], key=lambda row: row["space"] in self.controls)
 
     @cached_property
@@ -71,17 +59,12 @@ class Study(Report):
         return [name for name in self.names if name not in self.controls]
 
     @cached_property
-    def pair(self) -> dict[tuple[str, str], Row]:
-        """The row of a pair, diagonal included."""
-        return {(row["source"], row["target"]): row for row in self.result["pairs"]}
-
-    @cached_property
     def places(self) -> int:
         """How many decimals the study's percentages deserve."""
         return decimals(self["n_eval"])
 
     def touches_control(self, row: Row) -> bool:
-        """Say whether a row's source or target is a control."""
+        """Return whether a row's source or target is a control."""
         return row["source"] in self.controls or row["target"] in self.controls
 
     def counted(self, rows: list[Row]) -> list[Row]:

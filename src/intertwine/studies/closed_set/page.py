@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intertwine.report import draw
 from intertwine.report.numbers import (
     THIN,
     count,
@@ -15,100 +15,47 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
+from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import INTERCEPTS
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.studies.closed_set import sentences, tables
-from intertwine.studies.closed_set import tables as analytic_tables
+from intertwine.studies.closed_set import page_tables as tables
+from intertwine.studies.closed_set import sentences
 from intertwine.studies.closed_set.figures import chance, learning_curve_figure, main_figure
 
 if TYPE_CHECKING:
-    from intertwine.report.shapes import Curve, Matrix, Table
-    from intertwine.studies.closed_set.lookup import Study
+    from intertwine.studies.closed_set.lookup import ClosedSetStudy
 
 
-@dataclass(frozen=True)
-class ClosedSetPage:
-    """What the page shows, top to bottom.
-
-    Parameters
-    ----------
-    title, lede
-        The question and the finding.
-    tiles, sizes
-        Headline numbers beside the paper's, and both studies' sizes.
-    matrix, example
-        The main figure, and one of its cells read aloud.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    tables
-        The plain tables by name.
-    curve
-        Percent change over the number of fit rows.
-    warnings
-        What puts the results in question.
-    notes
-        What the study itself had to say.
-    made
-        How it was made: term and text.
-    citation
-        The paper.
-    """
-
-    title: str
-    lede: str
-    tiles: list[Tile]
-    sizes: str
-    matrix: Matrix
-    example: str
-    facts: dict[str, str]
-    tables: dict[str, Table]
-    curve: Curve
-    warnings: list[str]
-    notes: list[str]
-    made: list[tuple[str, Text]]
-    citation: str
-
-
-def summarise_closed_set(study: Study) -> ClosedSetPage:
-    """Turn a closed-set report into what its page shows.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-
-    Returns
-    -------
-    page
-        Plain text, shades and points; nothing in it is computed any further.
-    """
-    return ClosedSetPage(
+def summarise_closed_set(study: ClosedSetStudy) -> Page:
+    """Return what the page of a closed-set report shows; nothing in it is computed any further."""
+    curve = learning_curve_figure(study)
+    return Page(
         title=sentences.title(study),
         lede=sentences.lede(study),
         tiles=_tiles(study),
         sizes=sentences.sizes_sentence(study),
         matrix=main_figure(study),
         example=sentences.worked_example(study),
-        facts=_facts(study),
+        charts={"curve": Chart(f"{curve.y_title}, over {curve.x_title}", curve, draw.curve)},
         tables={
             "natives": tables.natives_table(study),
             "pairs": tables.pairs_table(study),
             "curve": tables.learning_curve_table(study),
             "baselines": tables.baselines_summary(study),
             "baselines_all": tables.baselines_table(study),
-            "analytic": analytic_tables.analytic_summary(study),
-            "analytic_all": analytic_tables.analytic_table(study),
-            "contrast": analytic_tables.contrast_table(study),
+            "analytic": tables.analytic_summary(study),
+            "analytic_all": tables.analytic_table(study),
+            "contrast": tables.contrast_table(study),
         },
-        curve=learning_curve_figure(study),
+        facts=_facts(study),
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
-        citation=str((study["paper"] or {}).get("citation") or ""),
+        more={"citation": str((study["paper"] or {}).get("citation") or "")},
     )
 
 
-def _facts(study: Study) -> dict[str, str]:
+def _facts(study: ClosedSetStudy) -> dict[str, str]:
     return {
         "n_fit": count(study["n_fit"]),
         "n_eval": count(study["n_eval"]),
@@ -118,14 +65,12 @@ def _facts(study: Study) -> dict[str, str]:
         "method": sentences.method_sentence(study),
         "fitted": "yes" if sentences.is_fitted(study) else "",
         "correlation": sentences.correlation_sentence(study),
-        "made": " ".join(
-            filter(None, ("Made with Intertwine", study["version"], study["created"]))
-        ),
+        "made": study.stamp,
         "prior": str(study["prior"] or ""),
     }
 
 
-def _tiles(study: Study) -> list[Tile]:
+def _tiles(study: ClosedSetStudy) -> list[Tile]:
     paper = study["paper"] or {}
     n = len(study.counted(study["pairs"]))
     return [
@@ -150,11 +95,11 @@ def _theirs(value: float | None, places: int) -> str:
     return "" if value is None else unit(plain(value, places))
 
 
-def _change(study: Study, value: float | None) -> Text:
+def _change(study: ClosedSetStudy, value: float | None) -> Text:
     return text_or_reason(unit(signed(value, study.places)), "no pair has a defined change")
 
 
-def _worst(study: Study) -> str:
+def _worst(study: ClosedSetStudy) -> str:
     pair = study["worst_pair"] or {}
     if not pair.get("source"):
         return ""
@@ -164,7 +109,7 @@ def _worst(study: Study) -> str:
     return f"{name}; 95{THIN}% interval {between}" if between else name
 
 
-def _gains(study: Study) -> Tile:
+def _gains(study: ClosedSetStudy) -> Tile:
     gains, paper = study["gains"] or {}, study["paper"] or {}
     best, where = gains.get("best"), "pairs that beat the target’s own network"
     if best:
@@ -176,7 +121,7 @@ def _gains(study: Study) -> Tile:
     return Tile("Gains", text_or_reason(text, "not counted"), where, str(paper.get("gain") or ""))
 
 
-def _control(study: Study) -> Tile:
+def _control(study: ClosedSetStudy) -> Tile:
     best, paper = study["best_control_cell"] or {}, study["paper"] or {}
     level = paper.get("best_control_accuracy")
     there = "" if level is None else f"about {unit(share(level, 0))}"
@@ -188,7 +133,7 @@ def _control(study: Study) -> Tile:
     return Tile("Best cell with a control", value, where, there)
 
 
-def _made(study: Study) -> list[tuple[str, Text]]:
+def _made(study: ClosedSetStudy) -> list[tuple[str, Text]]:
     inputs = study["inputs"] or {}
     lists = {key: ", ".join(map(str, inputs.get(key) or ())) for key in ("fit", "eval")}
     intercept = str(study["intercept"])
@@ -210,4 +155,4 @@ def _made(study: Study) -> list[tuple[str, Text]]:
         ("Controls", Text(", ".join(sorted(study.controls)) or "none")),
         *encoders,
     ]
-    return [(term, text) for term, text in items if text.text]
+    return known(items)

@@ -8,10 +8,10 @@ from intertwine.report.numbers import count, number_of, plain, share, significan
 from intertwine.report.sentences import GCV, METHODS, UNFITTED
 
 if TYPE_CHECKING:
-    from intertwine.studies.closed_set.lookup import Study
+    from intertwine.studies.closed_set.lookup import ClosedSetStudy
 
 
-def method_sentence(study: Study) -> str:
+def method_sentence(study: ClosedSetStudy) -> str:
     """Return how the maps were fitted."""
     method = str(study["method"])
     said = METHODS.get(method, f"Method {method}")
@@ -20,12 +20,12 @@ def method_sentence(study: Study) -> str:
     return said
 
 
-def is_fitted(study: Study) -> bool:
+def is_fitted(study: ClosedSetStudy) -> bool:
     """Say whether the maps were fitted to both networks' features."""
     return study["method"] not in UNFITTED
 
 
-def penalty_sentence(study: Study) -> str:
+def penalty_sentence(study: ClosedSetStudy) -> str:
     """Return where λ came from and what it came to."""
     alpha = str(study["alpha"])
     if alpha not in {"gcv", "gcv-per-target"}:
@@ -40,13 +40,13 @@ def penalty_sentence(study: Study) -> str:
     return f"one for {each}, {GCV}{between}"
 
 
-def title(study: Study) -> str:
+def title(study: ClosedSetStudy) -> str:
     """Return the page's question."""
     n = len(study.networks)
     return f"How interchangeable are these {n} networks?" if n > 1 else "One network by itself"
 
 
-def lede(study: Study) -> str:
+def lede(study: ClosedSetStudy) -> str:
     """Return the finding in one or two sentences."""
     middle, worst = study["median_percent_change"], study["worst_percent_change"]
     n = len(study.counted(study["pairs"]))
@@ -69,11 +69,11 @@ def _verb(change: float) -> str:
     return "gain" if change > 0 else "lose"
 
 
-def _size(study: Study, change: float) -> str:
+def _size(study: ClosedSetStudy, change: float) -> str:
     return unit(plain(abs(change), study.places))
 
 
-def correlation_sentence(study: Study) -> str:
+def correlation_sentence(study: ClosedSetStudy) -> str:
     """Return whether the weakest networks lose most, as the paper found."""
     found = study["loss_and_source_accuracy"] or {}
     n, rho = found.get("n_networks"), found.get("spearman")
@@ -91,7 +91,7 @@ def correlation_sentence(study: Study) -> str:
     return f"{said} ({size}); below zero means that weaker sources lose more.{few}"
 
 
-def worked_example(study: Study) -> str:
+def worked_example(study: ClosedSetStudy) -> str:
     """Return the first pair of the table, read aloud."""
     for source in study.networks:
         for target in study.networks:
@@ -111,7 +111,7 @@ def worked_example(study: Study) -> str:
     return ""
 
 
-def sizes_sentence(study: Study) -> str:
+def sizes_sentence(study: ClosedSetStudy) -> str:
     """Return both studies' sizes side by side."""
     paper = study["paper"] or {}
     n = len(study.counted(study["pairs"]))
@@ -132,7 +132,7 @@ def sizes_sentence(study: Study) -> str:
     return f"{here} {there} {why}"
 
 
-def classes_sentence(study: Study) -> str:
+def classes_sentence(study: ClosedSetStudy) -> str:
     """Return how many classes there are and how many the evaluation rows hold."""
     text = count(study["n_classes"])
     seen = study["classes_in_eval"]

@@ -89,7 +89,7 @@ def test_a_head_of_weights_alone():
         ({"classes": np.arange(5)}, r"head: got classes of shape \(5,\), expected \(4,\)"),
         ({"weight": np.full((4, 3), np.nan)}, "head: NaN or infinite weights"),
         ({"bias": np.array([0, 0, 0, np.inf])}, "head: NaN or infinite weights"),
-        ({"classes": np.array([0, 1, 1, 2])}, "head: a class stands twice"),
+        ({"classes": np.array([0, 1, 1, 2])}, "head: a class repeats"),
     ],
 )
 def test_heads_that_cannot_be_are_refused(arguments, message, tmp_path):

@@ -124,7 +124,7 @@ class Head:
         if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
             raise InputError("head: NaN or infinite weights")
         if np.unique(self.classes).size != n_classes:
-            raise InputError("head: a class stands twice in classes")
+            raise InputError("head: a class repeats in classes")
 
     @property
     def dim(self) -> int:

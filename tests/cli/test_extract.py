@@ -48,7 +48,7 @@ def test_note_first(intertwine, arguments, tmp_path):
         (images / f"{row:04d}.png").rename(images / name / f"{row}.png")
     first = intertwine(*arguments).err.splitlines()[0]
     assert "no labels: 2 folders hold images (cat, dog)" in first
-    assert "because 0004.png lies beside them, as do 7 more" in first
+    assert "because 0004.png is next to them, as do 7 more" in first
     told = intertwine(*arguments, "--json").json()
     assert told["notes"] == told["warnings"] == [first.removeprefix("warning: ")]
 

@@ -48,7 +48,7 @@ def test_folders_joined_in_another_order_are_said(intertwine, tmp_path, write_fo
     write_folder(tmp_path / "x", {"x": rows}, ids=ids)
     write_folder(tmp_path / "y", {"y": rows[::-1] + 1}, ids=ids[::-1])
     arguments = ["fit", tmp_path / "x", tmp_path / "y", "--out", tmp_path / "maps"]
-    assert "stand in another order; joined by id" in intertwine(*arguments).err
+    assert "are in another order; joined by id" in intertwine(*arguments).err
     assert "joined by id" in intertwine(*arguments, "--json").json()["notes"][0]
 
 
@@ -134,7 +134,7 @@ def test_every_option_does_something(intertwine, study_folders, tmp_path, argume
         (["--method", "procrustes", "--intercept", "homogeneous"], "no homogeneous form"),
         (["--method", "cca", "--prior", "analytic"], "expected analytic, with ridge"),
         (["--prior", "magic"], "got prior 'magic'"),
-        (["--source", "z"], "got source 'z', expected one of ['a', 'b', 'c']"),
+        (["--source", "z"], "got source 'z', expected one of a, b, c"),
         (["--target", "z"], "got target 'z'"),
         (["--device", "cuda:99"], "got device 'cuda:99'"),
         (["--precision", "fast", "--fast-error", "0"], "got fast error 0.0"),

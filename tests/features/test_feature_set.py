@@ -67,7 +67,7 @@ def test_folders_are_joined_by_id_and_it_is_said(tmp_path, write_folder):
     rows = np.array([2, 5, 6, 28])
     np.testing.assert_array_equal(opened.read(["b"], rows)["b"], arrays["b"][rows])
     assert len(opened.notes) == 1
-    assert "two stand in another order; joined by id" in opened.notes[0]
+    assert "two are in another order; joined by id" in opened.notes[0]
 
 
 def test_folders_in_the_same_order_need_no_note(tmp_path, write_folder):
@@ -91,10 +91,10 @@ def test_folders_without_ids_are_joined_by_number_and_it_is_said(tmp_path, write
     [
         ({"ids": [*IDS[:-1], "stranger"]}, r"two.ids\.txt: lacks 1 id of .*one, .*'image29\.png'"),
         ({"ids": [*IDS, "stranger"], "n": 31}, r"one.ids\.txt: lacks 1 id of .*two.*'stranger'"),
-        ({"ids": [*IDS[:-1], IDS[0]]}, r"the id 'image0\.png' stands more than once"),
+        ({"ids": [*IDS[:-1], IDS[0]]}, r"the id 'image0\.png' repeats"),
         ({"ids": None}, r"only one of .* has ids\.txt"),
         ({"ids": IDS, "labels": np.arange(30)}, r"labels of .* differ, first at row 1"),
-        ({"ids": IDS, "names": ["a"]}, "space a stands in"),
+        ({"ids": IDS, "names": ["a"]}, "space a is in both"),
     ],
     ids=["missing", "extra", "duplicated", "no ids", "other labels", "same space"],
 )

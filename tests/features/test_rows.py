@@ -45,7 +45,7 @@ def test_refuses_another_number_of_ids_than_rows(tmp_path, count, n):
 
 def test_names_an_id_that_stands_twice(tmp_path):
     """A duplicated id is refused by name."""
-    with pytest.raises(InputError, match="the id 'b' stands more than once"):
+    with pytest.raises(InputError, match="the id 'b' repeats"):
         read_id_hashes(ids_file(tmp_path, ["a", "b", "c", "b"]), 4)
 
 

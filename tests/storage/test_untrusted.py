@@ -16,7 +16,7 @@ from intertwine.storage.files import read_header, read_json, sha256_file, write_
 from intertwine.storage.npy import NpyFile
 from intertwine.storage.row_ranges import RowRanges
 from intertwine.storage.untrusted import (
-    damage_is_told,
+    damage_as_error,
     parse_json,
     read_text,
     require_ordinary,
@@ -149,9 +149,9 @@ def test_what_has_the_shape_passes():
 def test_whatever_a_parser_raises_is_one_line(error):
     """Errors of parsers become one line that names the file; those of this program pass."""
     told = pytest.raises(FileFormatError, match=r"^f: damaged, expected a map \(.*\)$")
-    with told, damage_is_told(Path("f"), "a map"):
+    with told, damage_as_error(Path("f"), "a map"):
         raise error
-    with pytest.raises(InputError, match=r"^as it is$"), damage_is_told("f", "a map"):
+    with pytest.raises(InputError, match=r"^as it is$"), damage_as_error("f", "a map"):
         raise InputError("as it is")
 
 

@@ -20,14 +20,14 @@ import numpy as np
 from intertwine.errors import InputError
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
 from intertwine.features.writing.compaction import PENDING
-from intertwine.features.writing.journal import fold, journal_paths
+from intertwine.features.writing.journal import journal_paths, merge_journals
 from intertwine.features.writing.record import MANIFEST, SHAPE
 from intertwine.parallel.threads import prefetch
 from intertwine.spaces import Head, Space, check_space_name
 from intertwine.storage.files import read_json
 from intertwine.storage.npy import NpyFile, read_vector
 from intertwine.storage.row_ranges import RowRanges
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class FeatureSet:
     def _join(self, other: FeatureSet) -> None:
         repeated = sorted(set(self.spaces) & set(other.spaces))
         if repeated:
-            raise InputError(f"space {repeated[0]} stands in {self} and in {other}")
+            raise InputError(f"space {repeated[0]} is in both {self} and {other}")
         if self.has_ids != other.has_ids:
             raise InputError(f"only one of {self} and {other} has ids.txt; rows cannot be matched")
         order = None
@@ -180,11 +180,11 @@ class FeatureSet:
             if np.array_equal(order, np.arange(self.n)):
                 order = None
             else:
-                self.notes.append(f"rows of {other} stand in another order; joined by id")
+                self.notes.append(f"rows of {other} are in another order; joined by id")
         elif self.n != other.n:
             raise InputError(f"rows differ: {self} has {self.n}, {other} has {other.n}; give ids")
         else:
-            self.notes.append(f"{self} and {other} have no ids; rows taken to match by number")
+            self.notes.append(f"{self} and {other} have no ids; rows are matched by number")
         theirs = other.labels if order is None or other.labels is None else other.labels[order]
         if (
             self.labels is not None
@@ -284,8 +284,8 @@ def _read_facts(path: Path, n: int) -> dict[str, Any]:
         return {"spaces": {}}
     manifest = read_json(path / MANIFEST)
     require_shape(manifest, SHAPE, path / MANIFEST)
-    with damage_is_told(path / MANIFEST, "what intertwine extract writes"):
-        fold(manifest, journal_paths(path))
+    with damage_as_error(path / MANIFEST, "what intertwine extract writes"):
+        merge_journals(manifest, journal_paths(path))
         left = {
             name: sum(b - a for a, b in RowRanges(facts.get("complete", [[0, n]])).missing(n))
             for name, facts in manifest["spaces"].items()

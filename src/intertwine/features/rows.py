@@ -48,7 +48,7 @@ def read_id_hashes(path: Path, n_rows: int) -> Array:
     unique, counts = np.unique(hashes, return_counts=True)
     if len(unique) < n_rows:
         repeated = ids_of(path, set(unique[counts > 1].tolist()), limit=1)[0]
-        raise InputError(f"{path}: the id {repeated!r} stands more than once")
+        raise InputError(f"{path}: the id {repeated!r} repeats")
     return hashes
 
 

@@ -74,7 +74,7 @@ class RowList:
             raise InputError(
                 f"{self.path}: got rows {start}:{stop}, expected some of 0:{len(self)}"
             )
-        return self._take(range(start, stop))
+        return self._select(range(start, stop))
 
     def without(self, ids: Collection[str]) -> Self:
         """Return the list without some ids, in the same order; InputError if nothing remains."""
@@ -84,9 +84,9 @@ class RowList:
             raise InputError(
                 f"{self.path}: nothing is left without {len(self)} of {len(self)} rows"
             )
-        return self._take(remaining)
+        return self._select(remaining)
 
-    def _take(self, rows: Sequence[int]) -> Self:
+    def _select(self, rows: Sequence[int]) -> Self:
         index = np.asarray(rows, np.int64)
         return replace(
             self,

@@ -22,7 +22,7 @@ from intertwine.numerics.arrays import (
 from intertwine.numerics.linalg import unit
 from intertwine.spaces import SPACE, Space
 from intertwine.storage.files import read_header, read_tensors, write_tensors
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 
 if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
@@ -317,7 +317,7 @@ class LinearMap:
         scaled = read_header(path).get("kind") == OF_DIRECTIONS
         tensors, header = read_tensors(path, kind=OF_DIRECTIONS if scaled else PLAIN)
         require_shape(header, HEADER, path)
-        with damage_is_told(path, "a map"):
+        with damage_as_error(path, "a map"):
             return replace(cls.from_parts(tensors, header), unit_source=scaled)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.maps.linear_map import HEADER, LinearMap, date_text
 from intertwine.storage.files import read_header, read_tensors, write_tensors
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 
 if TYPE_CHECKING:
     import os
@@ -78,7 +78,7 @@ class MapPair:
             }
             return LinearMap.from_parts(arrays, header[name])
 
-        with damage_is_told(path, "a map pair"):
+        with damage_as_error(path, "a map pair"):
             return cls(side("source"), side("target"))
 
 

@@ -25,7 +25,7 @@ from intertwine.numerics.arrays import (
 from intertwine.parallel.threads import parallel_map
 from intertwine.spaces import SPACE, Space
 from intertwine.storage.files import read_tensors, write_tensors
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
@@ -415,7 +415,7 @@ class Moments:
                 )
             return tensor
 
-        with damage_is_told(path, "moments"):
+        with damage_as_error(path, "moments"):
             spaces = [Space.from_json(value) for value in header["spaces"]]
             moments = cls(
                 spaces,

@@ -122,7 +122,7 @@ def _result(future: Future[Result]) -> Result:
         raise
     except CancelledError as error:
         raise InputError(
-            "work was cancelled before it was done: the scheduler is gone, or the executor was shut "
+            "work was cancelled before it was done: the scheduler has ended, or the executor was shut "
             "down; start it and run the same again"
         ) from error
     except Exception as error:

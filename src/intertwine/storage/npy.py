@@ -182,8 +182,8 @@ class RowFile:
 
     def _failed(self, error: OSError) -> InputError:
         return InputError(
-            f"cannot write {self.path}: {error.strerror}; rows marked complete are kept, "
-            "the same command goes on from there"
+            f"cannot write {self.path}: {error.strerror}; rows marked complete remain, "
+            "the same command continues from there"
         )
 
     def close(self) -> None:

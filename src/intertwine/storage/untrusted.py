@@ -117,7 +117,7 @@ def _finite(text: str) -> float:
 
 
 @contextmanager
-def damage_is_told(path: str | os.PathLike[str], expected: str) -> Iterator[None]:
+def damage_as_error(path: str | os.PathLike[str], expected: str) -> Iterator[None]:
     """Turn what a parser raises over a damaged file into one line that names the file.
 
     Anything in `DAMAGE` becomes a FileFormatError that says what was `expected`; errors of this

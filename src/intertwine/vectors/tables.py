@@ -66,7 +66,7 @@ class TableVectors:
         self.dtype = np.dtype(DTYPES[_number_type(kind)])
         size = _list_size(kind, f"{path}: {self.column}")
         if size < 1 and not self.n_rows and not gaps:
-            raise InputError(f"{path}: got no rows, expected some to tell the dimension by")
+            raise InputError(f"{path}: got no rows, expected some that show the dimension")
         self.dim = size if size > 0 else self._first_length()
         if self.dim < 1 and not gaps:
             raise InputError(
@@ -282,7 +282,7 @@ class _Batches:
         for batch in self._file.iter_batches(DECODED_ROWS, row_groups=[group], columns=names):
             yield first, self._arrow.Table.from_batches([batch])
             first += batch.num_rows
-        raise FileFormatError(f"{self.path}: holds fewer rows than it says")
+        raise FileFormatError(f"{self.path}: holds fewer rows than its metadata states")
 
 
 def is_tensor(kind: Any) -> bool:

@@ -247,7 +247,7 @@ class TestRefused:
         (tmp_path / "a.npy").unlink()
         with (
             opened(tmp_path, (5, 10)) as writer,
-            pytest.raises(InputError, match=r"a\.npy: is gone, while rows of it are listed"),
+            pytest.raises(InputError, match=r"a\.npy: has disappeared, but rows of it are listed"),
         ):
             writer.add_space(RECORD)
         with opened(tmp_path) as writer:

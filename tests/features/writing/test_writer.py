@@ -228,7 +228,7 @@ class TestInput:
         ("ids", "message"),
         [
             (IDS[:9], "got 9 ids, expected 10"),
-            ([*IDS[:9], "id 3"], "the id 'id 3' stands more than once"),
+            ([*IDS[:9], "id 3"], "the id 'id 3' repeats"),
             ([*IDS[:9], ""], "row 9: got id ''"),
             ([*IDS[:9], "a\nb"], "expected text on one line"),
             ([*IDS[:9], "a\u2028b"], "expected text on one line"),
@@ -362,9 +362,7 @@ class TestDisk:
         half.write("a", 4, X[4:])
         with monkeypatch.context() as patch:
             patch.setattr(row_file.os, "fsync", fail)
-            with pytest.raises(
-                InputError, match="Input/output error; rows marked complete are kept"
-            ):
+            with pytest.raises(InputError, match="Input/output error; rows marked complete remain"):
                 half.commit()
         assert half.missing("a") == [(4, N)]
         half.commit()

@@ -117,7 +117,7 @@ class TestFolder:
 
     @pytest.mark.parametrize(
         ("stray", "where"),
-        [("montage.png", "montage.png lies beside them"), ("cat/x/2.png", "cat/x/2.png lies deep")],
+        [("montage.png", "montage.png is next to them"), ("cat/x/2.png", "cat/x/2.png is deep")],
     )
     def test_stray(self, tmp_path, stray, where):
         """One image that lies elsewhere than in a class is named beside the classes given up."""
@@ -264,7 +264,7 @@ class TestManifest:
             ("images/a.png cat\n", "line 1: got 'images/a.png cat', expected `file label`"),
             ("images/a.png -1\n", "with a label ≥ 0"),
             ("images/a.png 99999999999999999999\n", "with a label ≥ 0"),
-            ("\nimages/a.png 0\n./images/a.png 1\n", "line 3: images/a.png stands on line 2"),
+            ("\nimages/a.png 0\n./images/a.png 1\n", "line 3: images/a.png is on line 2"),
             ("\n \n", "lists no image"),
         ],
     )

@@ -60,7 +60,7 @@ class TestPaths:
         ("text", "message"),
         [
             ("path,x\na.png,0\n ,1\n", "row 1: column path is empty; repair it or"),
-            ("path\na.png\n./a.png\n", r"table\.csv: the id 'a.png' stands more than once"),
+            ("path\na.png\n./a.png\n", r"table\.csv: the id 'a.png' repeats"),
             ("id,path\n,a.png\n", "row 0: got id '', expected text on one line"),
             ("text\na\n", "got columns text, expected one of path, file, filename, image, image_"),
         ],

@@ -145,7 +145,7 @@ class TestFolders:
         assert (images.labels, images.classes, images.notes) == (None, None, ())
 
     @pytest.mark.parametrize(
-        ("stray", "where"), [("3", "lies beside them"), ("cat/new/3", "lies deeper")]
+        ("stray", "where"), [("3", "is next to them"), ("cat/new/3", "is deeper")]
     )
     def test_strays(self, listed, tmp_path, stray, where):
         """Where an image lies beside or below the folders they are no classes, and a note says so."""
@@ -153,7 +153,7 @@ class TestFolders:
         assert images.labels is None
         (note,) = images.notes
         assert note == (
-            f"{tmp_path / '0.tar'}: no labels: 2 folders hold images (cat, dog) but are not taken for "
+            f"{tmp_path / '0.tar'}: no labels: 2 folders hold images (cat, dog) but are not used as "
             f"classes, because {stray} {where}; move it away if they are classes"
         )
 
@@ -179,8 +179,8 @@ class TestImages:
                 r"2: got files ending in txt, expected one image; name",
             ),
             (["1.jpg"], Columns(content="png"), "1: got files ending in jpg, expected one image"),
-            (["1.jpg", "2.jpg", "1.cls"], Columns(), "files of 1 stand in two places"),
-            (["1.jpg", "1.JPG"], Columns(), r"0\.tar: 1\.JPG stands twice"),
+            (["1.jpg", "2.jpg", "1.cls"], Columns(), "files of 1 are in two places"),
+            (["1.jpg", "1.JPG"], Columns(), r"0\.tar: 1\.JPG repeats"),
             (["a\nb.jpg"], Columns(), r"0\.tar: row 0: got id 'a\\nb', expected text on one line"),
             (["1.jpg"], Columns(id="key"), "ids are the keys of the samples; name no id column"),
             (["README"], Columns(), "holds no image, expected files such as KEY.jpg"),
@@ -207,7 +207,7 @@ class TestImages:
         """A key may stand once in all tars together."""
         listed(("1.jpg", b""))
         listed(("1.jpg", b""), name="1.tar")
-        with pytest.raises(InputError, match=r"1\.tar: files of 1 stand in two places"):
+        with pytest.raises(InputError, match=r"1\.tar: files of 1 are in two places"):
             TarImages([tmp_path / "0.tar", tmp_path / "1.tar"], Columns())
 
     def test_damaged(self, listed, tmp_path):

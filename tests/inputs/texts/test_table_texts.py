@@ -71,6 +71,6 @@ def test_other_columns(tmp_path):
 
 
 def test_ids_twice(tmp_path):
-    """An id that stands twice is named with the table."""
-    with pytest.raises(InputError, match=r"table\.parquet: the id '7' stands more than once"):
+    """A repeated id is named with the table."""
+    with pytest.raises(InputError, match=r"table\.parquet: the id '7' repeats"):
         parquet_texts(tmp_path, {"text": ["a", "b"], "id": [7, 7]})

@@ -549,7 +549,7 @@ def test_a_row_group_with_fewer_rows_than_it_says_is_refused(tmp_path):
     path = save_vectors(tmp_path / "in.parquet", ROWS)
     vectors = TableVectors(path, None)
     vectors._batches.edges[-1] = N + 5
-    with pytest.raises(FileFormatError, match="holds fewer rows than it says"):
+    with pytest.raises(FileFormatError, match="holds fewer rows than its metadata states"):
         vectors.read(range(N - 5, N + 5))
 
 

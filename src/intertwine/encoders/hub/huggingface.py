@@ -29,7 +29,7 @@ from intertwine.encoders.torch.weights import load_strict, read_state
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     config = _auto(uri, "AutoConfig", "from_pretrained", folder)
     require_shape(config.architectures, ([str], None), folder / "config.json", "architectures")
     classifies = any(CLASSIFIER in name for name in config.architectures or ())
-    with damage_is_told(folder / PROCESSOR, "the settings of an image processor"):
+    with damage_as_error(folder / PROCESSOR, "the settings of an image processor"):
         prepared = _preprocessing(uri, folder)
     module, unused = _network(uri, folder, config, classifies=classifies)
     encoder = open_module(

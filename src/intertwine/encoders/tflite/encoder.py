@@ -32,7 +32,7 @@ from intertwine.encoders.tflite.graph import TfliteGraph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file
-from intertwine.storage.untrusted import damage_is_told
+from intertwine.storage.untrusted import damage_as_error
 from intertwine.wording import named
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
             "for the untrained control"
         )
     second = {uri.options.get("head")} - {None, "auto", "none"}
-    with damage_is_told(" or ".join([uri.path, *map(str, second)]), "a TensorFlow Lite network"):
+    with damage_as_error(" or ".join([uri.path, *map(str, second)]), "a TensorFlow Lite network"):
         return _opened(uri, execution)
 
 

@@ -14,7 +14,7 @@ from intertwine.errors import FileFormatError
 from intertwine.features.writing.record import MANIFEST, SHAPE, read_manifest
 from intertwine.storage.files import read_json
 from intertwine.storage.row_ranges import RowRanges
-from intertwine.storage.untrusted import damage_is_told, is_count, require_shape
+from intertwine.storage.untrusted import damage_as_error, is_count, require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,11 +51,11 @@ def read_journal(path: Path) -> dict[str, Any]:
     return dict(journal)
 
 
-def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
+def merge_journals(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
     """Merge journals into a manifest, in place."""
     for path in paths:
         journal = read_journal(path)
-        with damage_is_told(path, "a journal of intertwine extract"):
+        with damage_as_error(path, "a journal of intertwine extract"):
             for name, facts in journal["spaces"].items():
                 known = manifest["spaces"].setdefault(name, {**facts, "complete": []})
                 known["complete"] = RowRanges(known["complete"] + facts["complete"]).to_list()
@@ -63,8 +63,8 @@ def fold(manifest: dict[str, Any], paths: Iterable[Path]) -> None:
             manifest["bad"] = [*manifest.get("bad", ()), *journal["bad"]]
 
 
-def known(folder: Path) -> dict[str, Any]:
+def read_with_journals(folder: Path) -> dict[str, Any]:
     """Return the manifest of a set with what its journals add."""
     manifest = read_manifest(folder / MANIFEST)
-    fold(manifest, journal_paths(folder))
+    merge_journals(manifest, journal_paths(folder))
     return manifest

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
-from intertwine.features.writing.journal import journal_path, known, read_journal
+from intertwine.features.writing.journal import journal_path, read_journal, read_with_journals
 from intertwine.features.writing.record import MANIFEST, place_once
 from intertwine.storage.files import write_json
 from intertwine.storage.row_ranges import RowRanges
@@ -115,7 +115,7 @@ class FillLedger(Ledger):
     def facts(self, name: str) -> Mapping[str, Any] | None:
         """Return the record of a space, also one that another process has begun since."""
         if super().facts(name) is None:
-            self.manifest = known(self.folder)
+            self.manifest = read_with_journals(self.folder)
         return super().facts(name)
 
     def make(self, file: Path) -> Path:
@@ -130,7 +130,7 @@ class FillLedger(Ledger):
         if name in self._begun:
             temporary.unlink()
             raise InputError(
-                f"{file}: is gone, while rows of it are listed as complete; run the command "
+                f"{file}: has disappeared, but rows of it are listed as complete; run the command "
                 "without --fill, which makes it again"
             )
         self._own["spaces"][name] = {**facts, "complete": []}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.features.writing.compaction import PENDING, finish
-from intertwine.features.writing.journal import journal_paths, known
+from intertwine.features.writing.journal import journal_paths, read_with_journals
 from intertwine.features.writing.ledger import FillLedger, Ledger
 from intertwine.features.writing.record import FORMAT_VERSION, MANIFEST, create_once, read_manifest
 from intertwine.storage.files import json_bytes
@@ -63,7 +63,7 @@ def _open_whole(folder: Path, fresh: dict[str, Any], held: ExitStack) -> Ledger:
         _refuse_foreign(folder)
     for stale in folder.glob(".tmp-*"):
         stale.unlink(missing_ok=True)
-    manifest = known(folder) if begun else fresh
+    manifest = read_with_journals(folder) if begun else fresh
     _check_rows(folder, fresh, manifest)
     ledger = Ledger(folder, manifest, range(fresh["rows"]))
     journals = journal_paths(folder)
@@ -85,7 +85,7 @@ def _open_part(folder: Path, fresh: dict[str, Any], rows: range) -> FillLedger:
             if not (folder / MANIFEST).exists():
                 raise
         create_once(folder / MANIFEST, json_bytes(fresh))
-    manifest = known(folder)
+    manifest = read_with_journals(folder)
     if PENDING in manifest:
         raise InputError(
             f"{folder}: was left half-way through leaving images out; run the command without "

@@ -124,7 +124,7 @@ def ids_text(ids: Sequence[str], n: int, path: Path) -> bytes:
         if not is_line(value):
             raise InputError(f"{path}: row {row}: got id {value!r}, expected text on one line")
         if value in seen:
-            raise InputError(f"{path}: the id {value!r} stands more than once")
+            raise InputError(f"{path}: the id {value!r} repeats")
         seen.add(value)
     return "".join(f"{value}\n" for value in ids).encode()
 

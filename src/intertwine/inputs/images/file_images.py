@@ -134,11 +134,11 @@ def walk(path: Path) -> FileImages:
         raise InputError(
             f"{path}: holds no image, expected files ending in {_found_instead(files)}"
         )
-    notes = _other_images(path, files) + _broken_links(path, broken)
+    notes = _other_images_note(path, files) + _broken_links_note(path, broken)
     classes = class_folders(path, ids)
     if classes.labels is None:
         return FileImages("folder", root, ids, None, notes=notes + classes.notes)
-    notes += _without_images(root, classes.folders)
+    notes += _no_images_note(root, classes.folders)
     return FileImages("class-folders", root, ids, classes.labels, classes.classes, notes)
 
 
@@ -162,9 +162,7 @@ def read_manifest(manifest: Path, kind: str) -> FileImages:
             continue
         name, label = _parse_line(line, f"{manifest}: line {number}")
         if name in seen:
-            raise InputError(
-                f"{manifest}: line {number}: {name} stands on line {seen[name]} already"
-            )
+            raise InputError(f"{manifest}: line {number}: {name} is on line {seen[name]} already")
         seen[name] = number
         labels.append(label)
     if not seen:
@@ -191,7 +189,7 @@ def class_folders(path: Path, ids: Sequence[str]) -> ClassFolders:
     folders = sorted(set(tops))
     strays = [name for name in ids if name.count("/") != 1]
     if len(folders) < 2 or strays:
-        return ClassFolders(None, None, [], _given_up(path, ids, strays))
+        return ClassFolders(None, None, [], _no_classes_note(path, ids, strays))
     number = {name: label for label, name in enumerate(folders)}
     # Images in a folder whose name is no text have no ids either; extraction reports that.
     shown = [name if is_line(name) else shown_path(name) for name in folders]
@@ -236,8 +234,8 @@ def _files(root: Path, broken: list[str]) -> Iterator[str]:
                 real, links_here = os.path.realpath(entry.path), links + 1
             if links_here > MAX_LINKS:
                 raise InputError(
-                    f"{shown_path(entry.path)}: a link inside {MAX_LINKS} others; take links to "
-                    "folders that hold such links away"
+                    f"{shown_path(entry.path)}: a link inside {MAX_LINKS} others; remove links "
+                    "to folders that hold such links"
                 )
             # A link back to one of its parents holds nothing new.
             if real not in above:
@@ -275,7 +273,7 @@ def _found_instead(files: Sequence[str]) -> str:
     return " ".join(SUFFIXES) + hint
 
 
-def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
+def _other_images_note(path: Path, files: Sequence[str]) -> tuple[str, ...]:
     """Return a note about images of unsupported formats, if there are any."""
     others = [name for name in files if _suffix(name) in OTHER_SUFFIXES]
     if not others:
@@ -284,38 +282,38 @@ def _other_images(path: Path, files: Sequence[str]) -> tuple[str, ...]:
     shown = ", ".join(f"{count} {ending}" for ending, count in counts)
     many = f"{len(others)} files of formats that are not read are passed over ({shown}), such as"
     what = many if len(others) > 1 else "a file of a format that is not read is passed over:"
-    note = f"{path}: {what} {shown_path(others[0])}; convert to PNG or JPEG to take in"
+    note = f"{path}: {what} {shown_path(others[0])}; convert to PNG or JPEG to include"
     return (note,)
 
 
-def _broken_links(path: Path, broken: Sequence[str]) -> tuple[str, ...]:
+def _broken_links_note(path: Path, broken: Sequence[str]) -> tuple[str, ...]:
     """Return a note about links that may stand for a removed folder of images, if any."""
     if not broken:
         return ()
     more = f", as do {len(broken) - 1} more" if len(broken) > 1 else ""
     note = (
         f"{path}: the link {shown_path(min(broken))} leads nowhere{more}, so nothing of it is read; "
-        "mend it or take it away"
+        "repair or remove it"
     )
     return (note,)
 
 
-def _given_up(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[str, ...]:
+def _no_classes_note(path: Path, ids: Sequence[str], strays: Sequence[str]) -> tuple[str, ...]:
     """Return a note on the images because of which folders are not classes, if any."""
     folders = sorted({name.split("/")[0] for name in ids if name.count("/") == 1})
     if len(folders) < 2:
         return ()
-    where = "lies beside them" if "/" not in strays[0] else "lies deeper"
+    where = "is next to them" if "/" not in strays[0] else "is deeper"
     more = f", as do {len(strays) - 1} more" if len(strays) > 1 else ""
     shown = ", ".join(map(shown_path, folders[:SHOWN])) + (", …" if len(folders) > SHOWN else "")
     note = (
-        f"{path}: no labels: {len(folders)} folders hold images ({shown}) but are not taken for "
+        f"{path}: no labels: {len(folders)} folders hold images ({shown}) but are not used as "
         f"classes, because {shown_path(strays[0])} {where}{more}; move it away if they are classes"
     )
     return (note,)
 
 
-def _without_images(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
+def _no_images_note(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """Return a note about folders next to the classes that hold no image, if any."""
     known = set(folders)
     there = [entry for entry in _entries(root) if _is_folder(entry) and not entry.is_symlink()]

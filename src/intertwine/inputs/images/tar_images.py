@@ -136,8 +136,8 @@ def tar_shards(path: Path) -> list[Path]:
     for shard in shards:
         if not shard.name.lower().endswith(".tar"):
             raise InputError(
-                f"{shard}: compressed, expected a plain .tar, whose images are read where they "
-                "lie; decompress it"
+                f"{shard}: compressed, expected a plain .tar, whose images are read in "
+                "place; decompress it"
             )
     return shards
 
@@ -208,7 +208,7 @@ def _check_plain(path: Path) -> None:
     tool = next((tool for magic, tool in _MAGIC.items() if start.startswith(magic)), None)
     if tool is not None:
         raise FileFormatError(
-            f"{path}: compressed, expected a plain tar, whose images are read where they lie; "
+            f"{path}: compressed, expected a plain tar, whose images are read in place; "
             f"decompress it with {tool}"
         )
 
@@ -225,15 +225,15 @@ def _samples(shard: Path, seen: set[str]) -> Iterator[tuple[str, dict[str, Membe
     for key, group in groupby(matched, lambda pair: pair[0][1]):
         if key in seen:
             raise InputError(
-                f"{shard}: files of {key} stand in two places, expected the files of a sample side "
-                "by side and every key once"
+                f"{shard}: files of {key} are in two places, expected the files of a sample "
+                "next to each other and every key once"
             )
         seen.add(key)
         files: dict[str, Member] = {}
         for match, member in group:
             ending = match[2].lower()
             if ending in files:
-                raise InputError(f"{shard}: {member.name} stands twice")
+                raise InputError(f"{shard}: {member.name} repeats")
             files[ending] = member
         yield key, files
 

@@ -97,7 +97,7 @@ class TorchAccumulator:
         self._multiply()
         first, cross = self.first.cpu().numpy(), self.cross.cpu().numpy()
         for share in self.shares:
-            for tile, block in share.take():
+            for tile, block in share.drain():
                 self._add_tile(tile, block, first)
         for name, columns in self.columns.items():
             self.sums.first[name] += first[columns]
@@ -139,7 +139,7 @@ class TorchAccumulator:
             return
         on_units = self.products.precision == "fast" and not self.buffer.unshifted
         with matrix_units() if on_units else nullcontext():
-            rows = self.buffer.take()
+            rows = self.buffer.drain()
             for share in self.shares:
                 share.add(rows)
 
@@ -210,7 +210,7 @@ class RowBuffer:
         z = self.matrix[self.columns[name], self.closed : self.fill]
         return bool((z != z[:, :1]).any())
 
-    def take(self) -> Any:
+    def drain(self) -> Any:
         """Return the rows that wait, (D, rows), and empty the buffer."""
         rows = self.matrix[:, : self.closed]
         self.closed = self.fill = 0
@@ -281,7 +281,7 @@ class DeviceTiles:
             right = [part[self.columns[b]][j] for part in inputs]
             total.add_(product(left, right))
 
-    def take(self) -> Iterator[tuple[Tile, Array]]:
+    def drain(self) -> Iterator[tuple[Tile, Array]]:
         """Yield every total that is not in the sums already, and reset it to zero."""
         for tile, total in [] if self.in_place else self.totals:
             yield tile, total.cpu().numpy()

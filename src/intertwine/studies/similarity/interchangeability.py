@@ -11,7 +11,7 @@ from intertwine.errors import InputError
 from intertwine.metrics.rank_correlation import matrix_correlation
 from intertwine.report.schema import read_report
 from intertwine.similarity.measures import MEASURES
-from intertwine.storage.untrusted import damage_is_told, require_shape
+from intertwine.storage.untrusted import damage_as_error, require_shape
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +34,7 @@ def read_swaps(path: str | os.PathLike[str]) -> list[Row]:
     if value["study"] != "closed-set":
         raise InputError(f"{file}: got a report of the study {value['study']}, expected closed-set")
     require_shape(value, {"pairs": [ROW]}, file)
-    with damage_is_told(file, "a closed-set report"):
+    with damage_as_error(file, "a closed-set report"):
         controls = set(value.get("controls") or [])
         return [
             {key: row[key] for key in KEYS}

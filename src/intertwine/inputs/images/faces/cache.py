@@ -18,7 +18,7 @@ from intertwine.errors import Doubt, FileFormatError
 from intertwine.inputs.images.faces.detection import Face
 from intertwine.storage.cells import bare, guarded
 from intertwine.storage.files import cannot_write, no_links, write_bytes
-from intertwine.storage.untrusted import damage_is_told, is_count, require_ordinary
+from intertwine.storage.untrusted import damage_as_error, is_count, require_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,10 +62,10 @@ class FaceCache:
         if whole != data:
             write_bytes(self.path, whole)
         text = whole.decode(errors="replace") or _line(HEADER)
-        with damage_is_told(self.path, "a list of faces"):
-            self._take(csv.reader(io.StringIO(text)))
+        with damage_as_error(self.path, "a list of faces"):
+            self._read_rows(csv.reader(io.StringIO(text)))
 
-    def _take(self, rows: Iterator[list[str]]) -> None:
+    def _read_rows(self, rows: Iterator[list[str]]) -> None:
         """Store the faces of lines that this detector wrote."""
         if tuple(next(rows, ())) != HEADER:
             raise FileFormatError(

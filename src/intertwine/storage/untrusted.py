@@ -138,10 +138,9 @@ def require_shape(value: Any, shape: Any, path: str | os.PathLike[str], at: str 
     """Raise FileFormatError unless a value read from JSON has the shape of files of its kind.
 
     A shape is a type; a tuple of shapes, one of which must fit; a list of one shape, for lists of
-    it; or a dictionary of shapes by key, in which a key that ends in `?` is optional and `*` is
-    for any other. `int` is a count: whole, from 0 to 2^53; `float` any number; None is
-    null. Keys without a shape are not checked. `at` is where in the file the value is, for the
-    error.
+    it; or a dictionary of shapes by key, in which a key that ends in `?` is optional and `*` is for
+    any other. `int` is a count: whole, from 0 to 2^53; `float` any number; None is null. Keys
+    without a shape are not checked. `at` is where in the file the value is, for the error.
     """
     if isinstance(shape, tuple):
         if not any(_fits(value, each, path) for each in shape):

@@ -10,6 +10,7 @@ import numpy as np
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import bare_axes, empty_figure
 from intertwine.report.draw.text import wrap_words
 from intertwine.report.numbers import count, plain, signed
 
@@ -42,13 +43,11 @@ def curve(content: Curve, palette: Palette = LIGHT, *, narrow: bool = False) -> 
         With each pair's line as the group `pair-0`, `pair-1` … in the order given.
     """
     with settings():
-        figures = import_extra("matplotlib.figure", "report")
-        figure: Figure = figures.Figure(figsize=NARROW if narrow else WIDE, facecolor=palette.paper)
+        figure = empty_figure(NARROW if narrow else WIDE, palette)
         left = 0.105 if narrow else 0.062
         title = wrap_words(content.y_title, figure.get_figwidth() * (0.985 - left), TEXT)
         height = 0.79 - 0.045 * (len(title) - 1)
         axes = figure.add_axes((left, 0.125, 0.985 - left, height))
-        axes.set_facecolor("none")
         _scales(axes, content)
         _frame(axes, content, "\n".join(title), palette)
         _lines(axes, content, palette)
@@ -89,14 +88,9 @@ def _frame(axes: Any, content: Curve, y_title: str, palette: Palette) -> None:
     places = content.x_ticks or tuple(10**k for k in decades)
     places = tuple(place for place in places if first <= place <= last)
     axes.set_xticks(places, [count(place) for place in places])
-    axes.tick_params(which="major", labelsize=TEXT, labelcolor=palette.muted, length=0, pad=5)
+    bare_axes(axes, palette, TEXT, grid="y", pad=5, line=0.6)
     axes.tick_params(which="minor", color=palette.rule, length=3)
     axes.xaxis.set_minor_formatter(import_extra("matplotlib.ticker", "report").NullFormatter())
-    axes.grid(axis="y", color=palette.rule, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(palette.rule)
     axes.set_xlabel(content.x_title, fontsize=TEXT, color=palette.muted, labelpad=6)
     axes.set_title(y_title, fontsize=TEXT, color=palette.muted, loc="left", pad=8)
     axes.title.set_parse_math(False)

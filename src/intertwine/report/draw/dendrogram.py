@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import bare_axes, empty_figure
 from intertwine.report.draw.text import width, wrap, wrap_words
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ def dendrogram(content: Tree, palette: Palette = LIGHT, *, narrow: bool = False)
         As high as its leaves need.
     """
     with settings():
-        figures = import_extra("matplotlib.figure", "report")
         across, n = (NARROW if narrow else WIDE), len(content.labels)
         names = [
             wrap(label.name, 1.5 if narrow else 2.9, TEXT, lines=3 if narrow else 2)
@@ -50,10 +50,9 @@ def dendrogram(content: Tree, palette: Palette = LIGHT, *, narrow: bool = False)
         title = wrap_words(content.x_title, across - 2 * MARGIN, TEXT)
         foot = AXIS + len(title) * TEXT * LINE + MARGIN
         high = MARGIN + n * row + foot
-        figure: Figure = figures.Figure(figsize=(across, high), facecolor=palette.paper)
+        figure = empty_figure((across, high), palette)
         box = (left / across, foot / high, (across - left - 0.3) / across, n * row / high)
         axes = figure.add_axes(box)
-        axes.set_facecolor("none")
         _frame(axes, content, palette)
         _names(axes, content, names, palette)
         _branches(axes, content, palette)
@@ -70,12 +69,7 @@ def _frame(axes: Any, content: Tree, palette: Palette) -> None:
     axes.set_yticks([])
     ticker = import_extra("matplotlib.ticker", "report")
     axes.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.tick_params(labelsize=TEXT, labelcolor=palette.muted, length=0, pad=4)
-    axes.grid(axis="x", color=palette.rule, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(palette.rule)
+    bare_axes(axes, palette, TEXT, grid="x", pad=4, line=0.6)
 
 
 def _names(axes: Any, content: Tree, names: list[list[str]], palette: Palette) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette, cell_colour, ink_on
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import empty_figure, flow
 from intertwine.report.draw.text import width, wrap, wrap_words
 from intertwine.report.shapes import CONTROL, NATIVE
 
@@ -126,15 +127,10 @@ class _Sheet:
 
     def _place_swatches(self) -> list[tuple[float, int, Swatch]]:
         """Return x, line and swatch for the legend, flowing onto further lines when it must."""
-        placed = []
-        x, line = MARGIN, 0
-        for swatch in self.content.legend:
-            needed = 0.2 + 0.07 + width(swatch.text, NOTE) + 0.12
-            if x > MARGIN and x + needed > self.width - MARGIN:
-                x, line = MARGIN, line + 1
-            placed.append((x, line, swatch))
-            x += needed
-        return placed
+        legend = self.content.legend
+        widths = [0.2 + 0.07 + width(swatch.text, NOTE) + 0.12 for swatch in legend]
+        places = flow(widths, MARGIN, self.width - MARGIN)
+        return [(x, line, swatch) for (x, line), swatch in zip(places, legend, strict=True)]
 
     def draw(self) -> Figure:
         """Draw it all."""
@@ -165,8 +161,7 @@ class _Sheet:
         return max(len(lines) for lines in self.columns) * self.sizes.label * LINE
 
     def _canvas(self, height: float) -> tuple[Figure, Any]:
-        figures = import_extra("matplotlib.figure", "report")
-        figure = figures.Figure(figsize=(self.width, height), facecolor=self.palette.paper)
+        figure = empty_figure((self.width, height), self.palette)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, self.width)

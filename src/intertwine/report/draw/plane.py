@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import empty_figure
 from intertwine.report.draw.text import width, wrap
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ def plane(content: Plane, palette: Palette = LIGHT, *, narrow: bool = False) -> 
         Names stand beside their points; one that found no room nearby has a line to its point.
     """
     with settings():
-        figures = import_extra("matplotlib.figure", "report")
         size = NARROW if narrow else WIDE
-        figure: Figure = figures.Figure(figsize=size, facecolor=palette.paper)
+        figure = empty_figure(size, palette)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, size[0])

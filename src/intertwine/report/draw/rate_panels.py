@@ -10,6 +10,7 @@ import numpy as np
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import Grid, bare_axes, empty_figure
 from intertwine.report.draw.text import wrap_words
 from intertwine.report.numbers import count, plain
 
@@ -52,19 +53,24 @@ def rate_panels(
     with settings():
         across, columns = NARROW if narrow else WIDE
         columns = min(columns, len(panels))
-        room = (across - LEFT - RIGHT - (columns - 1) * GAP) / columns
-        side = min(room, LARGEST)
-        step = TOP + HEIGHT + FOOT
-        high = LEGEND + math.ceil(len(panels) / columns) * step
-        figures = import_extra("matplotlib.figure", "report")
-        figure: Figure = figures.Figure(figsize=(across, high), facecolor=palette.paper)
+        grid = Grid(
+            len(panels),
+            columns,
+            across,
+            left=LEFT,
+            right=RIGHT,
+            gap=GAP,
+            top=LEGEND,
+            heading=TOP,
+            axis=FOOT,
+            height=HEIGHT,
+            largest=LARGEST,
+        )
+        figure = empty_figure((across, grid.high), palette)
         _legend(figure, panels[0], palette)
         for i, panel in enumerate(panels):
-            row, column = divmod(i, columns)
-            left = LEFT + column * (side + GAP)
-            bottom = high - LEGEND - row * step - TOP - HEIGHT
-            axes = figure.add_axes((left / across, bottom / high, side / across, HEIGHT / high))
-            _frame(axes, panel, palette, side, first=column == 0)
+            axes = grid.add_axes(figure, i)
+            _frame(axes, panel, palette, grid.side, first=grid.is_first(i))
             _lines(axes, panel, palette, i)
         return figure
 
@@ -115,7 +121,6 @@ def _frame(axes: Any, panel: RatePanel, palette: Palette, side: float, *, first:
     for x in sorted(places, reverse=True):
         if not shown or places[shown[-1]] - places[x] >= _room(shown[-1], x):
             shown.append(x)
-    axes.set_facecolor("none")
     ends = sorted(places.values()) or [0.0]
     axes.set_xlim(ends[0] - 0.1, ends[-1] + 0.1)
     axes.set_ylim(0, 100)
@@ -124,12 +129,7 @@ def _frame(axes: Any, panel: RatePanel, palette: Palette, side: float, *, first:
     axes.set_yticks(
         ticks, [plain(float(tick), 0) for tick in ticks] if first else [""] * len(ticks)
     )
-    axes.tick_params(labelsize=SMALL, labelcolor=palette.muted, length=0, pad=3)
-    axes.grid(axis="y", color=palette.rule, linewidth=0.5)
-    axes.set_axisbelow(True)
-    for edge in ("top", "left", "right"):
-        axes.spines[edge].set_visible(False)
-    axes.spines["bottom"].set_color(palette.rule)
+    bare_axes(axes, palette, SMALL, grid="y")
     axes.set_xlabel(panel.x_title, fontsize=SMALL, color=palette.muted, labelpad=3)
     title = "\n".join(wrap_words(panel.title, side, TEXT))
     axes.set_title(title, fontsize=TEXT, color=palette.ink, loc="left", pad=6)

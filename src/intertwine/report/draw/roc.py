@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import ndtr, ndtri
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import Grid, bare_axes, empty_figure, flow
 from intertwine.report.draw.text import width, wrap
 from intertwine.report.numbers import significant
 from intertwine.report.rates import CHOSEN, MAPPED, SOURCE, TARGET
@@ -57,54 +59,46 @@ class _Sheet:
     def __init__(self, content: Rates, palette: Palette, *, narrow: bool) -> None:
         self.content, self.palette = content, palette
         self.width, columns = NARROW if narrow else WIDE
-        self.columns = min(columns, max(len(content.panels), 2))
-        room = self.width - LEFT - RIGHT - (self.columns - 1) * GAP
-        self.side = min(room / self.columns, LARGEST)
-        self.headings = [self._heading(panel) for panel in content.panels]
-        self.heading = (
-            max(len(a) * TEXT + len(b) * SMALL for a, b in self.headings) * LINE * 1.1 + 0.12
+        columns = min(columns, max(len(content.panels), 2))
+        widths = [0.45 + width(text, TEXT) for _, text in content.legend]
+        self.places = flow(widths, 0.1, self.width - RIGHT, gap=0.25)
+        grid = Grid(
+            len(content.panels),
+            columns,
+            self.width,
+            left=LEFT,
+            right=RIGHT,
+            gap=GAP,
+            top=0.2 * (2 + self.places[-1][1]) + 0.08,
+            heading=0,
+            axis=AXIS,
+            foot=FOOT,
+            largest=LARGEST,
         )
-        self.entries = self._place_legend()
-        self.top = 0.2 * (2 + self.entries[-1][1]) + 0.08
+        self.headings = [self._heading(panel, grid.side) for panel in content.panels]
+        lines = max(len(a) * TEXT + len(b) * SMALL for a, b in self.headings)
+        self.grid = replace(grid, heading=lines * LINE * 1.1 + 0.12)
 
-    def _heading(self, panel: RocPanel) -> tuple[list[str], list[str]]:
-        title = wrap(panel.title, self.side, TEXT, lines=2, bold=True)
-        lines = [line for said in panel.findings for line in wrap(said, self.side, SMALL, lines=2)]
+    def _heading(self, panel: RocPanel, room: float) -> tuple[list[str], list[str]]:
+        title = wrap(panel.title, room, TEXT, lines=2, bold=True)
+        lines = [line for text in panel.findings for line in wrap(text, room, SMALL, lines=2)]
         return title, lines
 
-    def _place_legend(self) -> list[tuple[float, int, str, str]]:
-        """Return x, line, kind and text of each entry, flowing onto further lines."""
-        placed: list[tuple[float, int, str, str]] = []
-        x, line = 0.1, 0
-        for kind, text in self.content.legend:
-            needed = 0.45 + width(text, TEXT)
-            if placed and x + needed > self.width - RIGHT:
-                x, line = 0.1, line + 1
-            placed.append((x, line, kind, text))
-            x += needed + 0.25
-        return placed
-
     def draw(self) -> Figure:
-        step = self.heading + self.side + AXIS
-        rows = math.ceil(len(self.content.panels) / self.columns)
-        high = self.top + rows * step + FOOT
-        figures = import_extra("matplotlib.figure", "report")
-        figure: Figure = figures.Figure(figsize=(self.width, high), facecolor=self.palette.paper)
+        """Draw it all."""
+        grid, high = self.grid, self.grid.high
+        figure = empty_figure((self.width, high), self.palette)
         self._legend(figure, high)
-        for i in range(len(self.content.panels)):
-            row, column = divmod(i, self.columns)
-            left = LEFT + column * (self.side + GAP)
-            bottom = high - self.top - row * step - self.heading - self.side
-            place = (left / self.width, bottom / high, self.side / self.width, self.side / high)
-            axes = figure.add_axes(place)
-            self._frame(axes, first=column == 0)
+        for i in range(grid.n):
+            axes = grid.add_axes(figure, i)
+            self._frame(axes, first=grid.is_first(i))
             self._lines(axes, i)
             self._title(axes, i)
-        said: dict[str, Any] = {"fontsize": TEXT, "color": self.palette.muted, "va": "center"}
-        figure.text(0.1 / self.width, 1 - (self.top - 0.1) / high, self.content.y_title, **said)
-        right = LEFT + self.columns * (self.side + GAP) - GAP
+        style: dict[str, Any] = {"fontsize": TEXT, "color": self.palette.muted, "va": "center"}
+        figure.text(0.1 / self.width, 1 - (grid.top - 0.1) / high, self.content.y_title, **style)
+        right = LEFT + grid.columns * (grid.side + GAP) - GAP
         place_x = (right / self.width, 0.16 / high)
-        figure.text(*place_x, self.content.x_title, ha="right", **said)
+        figure.text(*place_x, self.content.x_title, ha="right", **style)
         return figure
 
     def _style(self, kind: str) -> dict[str, Any]:
@@ -118,7 +112,7 @@ class _Sheet:
 
     def _legend(self, figure: Figure, high: float) -> None:
         lines = import_extra("matplotlib.lines", "report")
-        for x, line, kind, text in self.entries:
+        for (x, line), (kind, text) in zip(self.places, self.content.legend, strict=True):
             y = 1 - (0.14 + 0.2 * line) / high
             ends = [x / self.width, (x + 0.3) / self.width]
             figure.add_artist(lines.Line2D(ends, [y, y], **self._style(kind)))
@@ -127,7 +121,6 @@ class _Sheet:
 
     def _frame(self, axes: Any, *, first: bool) -> None:
         content, palette = self.content, self.palette
-        axes.set_facecolor("none")
         if content.deviate:
             axes.set_xscale("function", functions=(_deviate, ndtr))
             axes.set_yscale("function", functions=(_deviate, ndtr))
@@ -143,12 +136,7 @@ class _Sheet:
         axes.set_xticks(across, [significant(100 * tick) for tick in across])
         axes.set_yticks(up, [significant(100 * tick) for tick in up] if first else [""] * len(up))
         axes.minorticks_off()
-        axes.tick_params(labelsize=SMALL, labelcolor=palette.muted, length=0, pad=3)
-        axes.grid(color=palette.rule, linewidth=0.5)
-        axes.set_axisbelow(True)
-        for side in ("top", "left", "right"):
-            axes.spines[side].set_visible(False)
-        axes.spines["bottom"].set_color(palette.rule)
+        bare_axes(axes, palette, SMALL, grid="both")
 
     def _lines(self, axes: Any, index: int) -> None:
         content = self.content

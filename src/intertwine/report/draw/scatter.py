@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import Grid, bare_axes, empty_figure
 from intertwine.report.draw.text import wrap_words
 from intertwine.report.numbers import plain
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = (8.6, 4), (4.3, 2)  # width, panels in a row
 TEXT, SMALL = 8.5, 7.5
-LEFT, TOP, FOOT = 0.48, 0.36, 0.1
+LEFT, RIGHT, TOP, FOOT = 0.48, 0.12, 0.36, 0.1
 HEIGHT, HEADING, AXIS = 1.35, 0.52, 0.4  # of a panel, of what stands above it and below it
 GAP = 0.22
 
@@ -42,23 +42,29 @@ def scatter(content: Scatter, palette: Palette = LIGHT, *, narrow: bool = False)
         As high as its panels need. In every panel more similar is further right.
     """
     with settings():
-        figures = import_extra("matplotlib.figure", "report")
         across, columns = NARROW if narrow else WIDE
         columns = min(columns, max(len(content.panels), 2))
-        step = HEADING + HEIGHT + AXIS
-        high = TOP + math.ceil(len(content.panels) / columns) * step + FOOT
-        figure: Figure = figures.Figure(figsize=(across, high), facecolor=palette.paper)
-        wide = (across - LEFT - 0.12 - (columns - 1) * GAP) / columns
+        grid = Grid(
+            len(content.panels),
+            columns,
+            across,
+            left=LEFT,
+            right=RIGHT,
+            gap=GAP,
+            top=TOP,
+            heading=HEADING,
+            axis=AXIS,
+            foot=FOOT,
+            height=HEIGHT,
+        )
+        figure = empty_figure((across, grid.high), palette)
         style: dict[str, Any] = {"fontsize": TEXT, "color": palette.muted, "va": "center"}
-        figure.text(0.1 / across, 1 - 0.17 / high, content.y_title, **style)
+        figure.text(0.1 / across, 1 - 0.17 / grid.high, content.y_title, **style)
         changes = [y for panel in content.panels for _, y in panel.points]
         for i, panel in enumerate(content.panels):
-            row, column = divmod(i, columns)
-            left = LEFT + column * (wide + GAP)
-            bottom = high - TOP - row * step - HEADING - HEIGHT
-            axes = figure.add_axes((left / across, bottom / high, wide / across, HEIGHT / high))
-            _panel(axes, panel, palette, changes, first=column == 0)
-            _heading(axes, panel, wide, palette)
+            axes = grid.add_axes(figure, i)
+            _panel(axes, panel, palette, changes, first=grid.is_first(i))
+            _heading(axes, panel, grid.side, palette)
         return figure
 
 
@@ -71,7 +77,6 @@ def _limits(values: list[float]) -> tuple[float, float]:
 
 def _panel(axes: Any, panel: Panel, palette: Palette, changes: list[float], *, first: bool) -> None:
     ticker = import_extra("matplotlib.ticker", "report")
-    axes.set_facecolor("none")
     axes.set_ylim(*_limits(changes))
     ends = _limits([x for x, _ in panel.points])
     axes.set_xlim(*(reversed(ends) if panel.falling else ends))
@@ -79,13 +84,8 @@ def _panel(axes: Any, panel: Panel, palette: Palette, changes: list[float], *, f
     axes.yaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(ticker.FuncFormatter(_tick))
-    axes.tick_params(labelsize=SMALL, labelcolor=palette.muted, length=0, pad=3)
+    bare_axes(axes, palette, SMALL, grid="both")
     axes.tick_params(axis="y", labelleft=first)
-    axes.grid(color=palette.rule, linewidth=0.5)
-    axes.set_axisbelow(True)
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(palette.rule)
     if panel.points:
         style = {"color": palette.accent, "markersize": 4.2, "markeredgecolor": palette.paper}
         axes.plot(*zip(*panel.points, strict=True), "o", markeredgewidth=0.5, **style)

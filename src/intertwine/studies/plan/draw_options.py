@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import LIGHT, Palette
 from intertwine.report.draw.export import settings
+from intertwine.report.draw.frame import Grid, bare_axes, empty_figure, flow
 from intertwine.report.draw.text import width, wrap
 from intertwine.studies.plan.figures import ACCEPT, CEILING, WITHOUT
 
@@ -61,41 +62,31 @@ class _Sheet:
         widest = max(width(line, TEXT, bold=True) for lines in self.names for line in lines)
         self.left = widest + 0.25
         self.columns = 1 if narrow else len(panels)
-        self.legend = self._place_legend()
-
-    def _place_legend(self) -> list[tuple[float, int, str, str]]:
-        """Return x, line, kind and text of each reference, flowing onto further lines."""
-        placed, x, line = [], 0.1, 0
-        seen: dict[str, str] = {}
-        for panel in self.panels:
-            seen |= {kind: text for text, kind, _ in panel.references}
-        for kind, text in sorted(seen.items(), key=lambda item: KINDS.index(item[0])):
-            needed = 0.36 + width(text, SMALL) + 0.2
-            if x > 0.1 and x + needed > self.across:
-                x, line = 0.1, line + 1
-            placed.append((x, line, kind, text))
-            x += needed
-        return placed
+        seen = {kind: text for panel in panels for text, kind, _ in panel.references}
+        self.entries = sorted(seen.items(), key=lambda item: KINDS.index(item[0]))
+        widths = [0.36 + width(text, SMALL) + 0.2 for _, text in self.entries]
+        self.places = flow(widths, 0.1, self.across)
 
     def draw(self) -> Figure:
         """Draw it all."""
-        high = len(self.names) * ROW
-        lines = 1 + max((line for _, line, _, _ in self.legend), default=-1)
-        head = 0.08 + lines * 0.2
-        step = TOP + high + FOOT
-        total = head + -(-len(self.panels) // self.columns) * step
-        room = self.across - self.left - RIGHT - (self.columns - 1) * GAP
-        side = room / self.columns
-        figures = import_extra("matplotlib.figure", "report")
-        figure: Figure = figures.Figure(figsize=(self.across, total), facecolor=self.palette.paper)
-        self._legend(figure, total)
+        lines = 1 + max((line for _, line in self.places), default=-1)
+        grid = Grid(
+            len(self.panels),
+            self.columns,
+            self.across,
+            left=self.left,
+            right=RIGHT,
+            gap=GAP,
+            top=0.08 + lines * 0.2,
+            heading=TOP,
+            axis=FOOT,
+            height=len(self.names) * ROW,
+        )
+        figure = empty_figure((self.across, grid.high), self.palette)
+        self._legend(figure, grid.high)
         for i, panel in enumerate(self.panels):
-            row, column = divmod(i, self.columns)
-            left = self.left + column * (side + GAP)
-            bottom = total - head - row * step - TOP - high
-            box = (left / self.across, bottom / total, side / self.across, high / total)
-            axes = figure.add_axes(box)
-            self._frame(axes, panel, named=column == 0)
+            axes = grid.add_axes(figure, i)
+            self._frame(axes, panel, named=grid.is_first(i))
             for j, dot in enumerate(panel.dots):
                 self._dot(axes, dot, j, gid=f"option-{i}-{j}")
         return figure
@@ -110,7 +101,7 @@ class _Sheet:
 
     def _legend(self, figure: Any, total: float) -> None:
         lines = import_extra("matplotlib.lines", "report")
-        for x, line, kind, text in self.legend:
+        for (x, line), (kind, text) in zip(self.places, self.entries, strict=True):
             y = 1 - (0.14 + line * 0.2) / total
             ends = [x / self.across, (x + 0.28) / self.across]
             figure.add_artist(lines.Line2D(ends, [y, y], **self._styles()[kind]))
@@ -120,17 +111,11 @@ class _Sheet:
 
     def _frame(self, axes: Any, panel: OptionPanel, *, named: bool) -> None:
         palette = self.palette
-        axes.set_facecolor("none")
         axes.set_xlim(0, 100)
         axes.set_ylim(len(panel.dots) - 0.5, -0.5)
         axes.set_xticks(range(0, 101, 20))
         axes.set_yticks([])
-        axes.tick_params(labelsize=SMALL, labelcolor=palette.muted, length=0, pad=3)
-        axes.grid(axis="x", color=palette.rule, linewidth=0.5)
-        axes.set_axisbelow(True)
-        for edge in ("top", "left", "right"):
-            axes.spines[edge].set_visible(False)
-        axes.spines["bottom"].set_color(palette.rule)
+        bare_axes(axes, palette, SMALL, grid="x")
         axes.set_title(panel.title, fontsize=TEXT, color=palette.ink, loc="left", pad=6)
         axes.title.set_parse_math(False)
         for _, kind, x in panel.references:

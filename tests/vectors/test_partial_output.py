@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import InputError
-from intertwine.storage.npy import RowFile
+from intertwine.storage.npy import RowFile, make_array
 from intertwine.vectors import partial_output
 from intertwine.vectors.partial_output import PartialOutput
 
@@ -30,6 +30,16 @@ def test_nothing_is_left_of_what_was_discarded(tmp_path):
         made.add(0, 2)
         made.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_of_runs_killed_while_they_allocated_one_are_removed(tmp_path):
+    """The next run of the same output removes them, and leaves those of other outputs alone."""
+    stale, others = make_array(tmp_path / "out.parquet", (4, 2), "float32"), tmp_path / "out.npy"
+    kept = make_array(others, (4, 2), "float32")
+    with PartialOutput(tmp_path / "out.parquet", IDENTITY) as output:
+        assert not stale.exists()
+        output.discard()
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_rows_added_while_others_go_to_disk_are_recorded_too(tmp_path):

@@ -38,6 +38,8 @@ OF_SETS = ("ids.txt", "labels.npy", "feature_set.json")
 ENDS_OF_SETS = (".npy", ".head.safetensors")
 # Characters of a file's name that go into the names of its temporaries.
 LONGEST_NAME = 100
+# How the names of arrays end that are allocated at their whole size before any row is there.
+PART = ".part"
 
 
 @contextmanager
@@ -89,7 +91,7 @@ def remove_temporaries(path: Path) -> None:
     """Remove the temporary files of `path` that killed runs left."""
     prefix, suffix = _temporary_prefix(path), path.suffix
     # Exactly what mkstemp makes: `a` leaves alone what `a-b`, which may be in the making, has.
-    ours = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}" + re.escape(suffix))
+    ours = re.compile(re.escape(prefix) + rf"[a-z0-9_]{{8}}({re.escape(suffix)}|{re.escape(PART)})")
     for stale in path.parent.glob(f"{escape(prefix)}*"):
         if ours.fullmatch(stale.name):
             stale.unlink(missing_ok=True)

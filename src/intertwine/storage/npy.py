@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.storage.files import cannot_write, new_temporary, no_links
+from intertwine.storage.files import PART, cannot_write, new_temporary, no_links
 from intertwine.storage.untrusted import require_ordinary
 from intertwine.wording import counted
 
@@ -216,7 +216,7 @@ def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
     header = _header(shape, dtype)
     temporary = None
     try:
-        temporary, handle = new_temporary(path, ".part")
+        temporary, handle = new_temporary(path, PART)
         with os.fdopen(handle, "wb", buffering=0) as file:
             file.write(header)
             size = len(header) + shape[0] * shape[1] * np.dtype(dtype).itemsize

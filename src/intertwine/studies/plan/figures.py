@@ -10,15 +10,16 @@ from intertwine.studies.plan.sentences import (
     BRIDGE,
     CONVERT,
     ENDS,
+    FITS,
     IN_TEXT,
     MAPPED,
     MEASURES,
     NDCG,
     NOTHING,
     OPTIONS,
+    PROXY,
     RECALL,
     REEMBED,
-    option_name,
     percent,
     percents,
 )
@@ -66,7 +67,7 @@ def ordered(study: PlanStudy) -> list[Row]:
 def _dot(study: PlanStudy, row: Row, measure: str) -> Dot:
     value, low, high = percents(row, measure)
     return Dot(
-        name=option_name(study, row),
+        name=_option_name(study, row),
         text=plain(value, study.places),
         value=value,
         low=low,
@@ -74,6 +75,13 @@ def _dot(study: PlanStudy, row: Row, measure: str) -> Dot:
         chosen=study.recommended(row),
         hollow=row["option"] not in MAPPED,
     )
+
+
+def _option_name(study: PlanStudy, row: Row) -> str:
+    """Return an option's name, with its fit where there are two."""
+    name = OPTIONS.get(row["option"], str(row["option"]))
+    fit = row.get("fit")
+    return f"{name}, {FITS[fit]} maps" if fit in FITS and PROXY in study.fits else name
 
 
 def curve_panels(study: PlanStudy) -> list[RatePanel]:

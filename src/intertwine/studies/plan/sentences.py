@@ -9,7 +9,6 @@ from intertwine.report.shapes import Text
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
-    from intertwine.studies.plan.lookup import PlanStudy
 
 CONVERT, BRIDGE, NOTHING, REEMBED, MEAN = "convert", "bridge", "nothing", "reembed", "mean"
 MAPPED = (CONVERT, BRIDGE)
@@ -84,13 +83,6 @@ def percent(value: float | None) -> str:
     """Return a setting such as 0.8 as a percentage with no more decimals than it has."""
     text = plain(None if value is None else 100 * value, 1)
     return unit(text.removesuffix(".0"))
-
-
-def option_name(study: PlanStudy, row: Row) -> str:
-    """Return an option as figures name it: with its fit where there are two."""
-    name = OPTIONS.get(row["option"], str(row["option"]))
-    fit = row.get("fit")
-    return f"{name}, {FITS[fit]} maps" if fit in FITS and PROXY in study.fits else name
 
 
 def percents(row: Row, measure: str) -> tuple[float | None, ...]:

@@ -31,22 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that one pair of systems after another is searched with.
+    """The sets, people and options with which every pair of systems is searched.
 
-    Parameters
-    ----------
-    gallery, probe
-        The sets.
-    people
-        Who is who.
-    options
-        How maps are fitted.
-    resample
-        Bootstrap samples of people.
-    precision, device
-        Of the moments.
-    saved
-        Mapped conditions that a killed study had finished.
+    `saved` are the mapped conditions that a killed study had finished.
     """
 
     gallery: FeatureSet

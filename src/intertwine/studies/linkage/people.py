@@ -29,25 +29,15 @@ class People:
     """The people of a gallery and of the probes, numbered 0 … n−1, and the part each plays.
 
     People who are in both sets are split by a hash of their label into folds, and each fold into
-    two halves. The numbers stay inside the study: nothing that names a person leaves it.
+    two halves. The numbers stay inside the study: nothing that names a person leaves it, in `notes`
+    neither.
 
-    Parameters
-    ----------
-    gallery, probes
-        (n_templates,) and (n_probes,) the person of each row used.
-    template_rows, probe_rows
-        (n_templates,) and (n_probes,) ascending rows of the two sets: those used.
-    fold, half
-        (n_people,) of those who have probes; −1 for people of the gallery alone.
-    shared
-        People who are in both sets, in the order in which they become known.
-    first_probe, first_template
-        (n_people,) which of the probes and of the templates used a known person is known by; −1 where
-        there is none.
-    n_folds
-        Folds.
-    notes
-        Sentences a reader should know; they name nobody.
+    `gallery` (n_templates,) and `probes` (n_probes,) hold the person of each row used,
+    `template_rows` and `probe_rows` the ascending rows of the sets that are used. `fold` and `half`
+    (n_people,) are −1 for people of the gallery alone. `shared` are the people who are in both
+    sets, in the order in which they become known, and `first_probe` and `first_template`
+    (n_people,) the probe and the template used by which a known person is known, −1 where there is
+    none.
     """
 
     gallery: Array
@@ -83,13 +73,7 @@ class People:
 
     @classmethod
     def of(cls, gallery: FeatureSet, probe: FeatureSet, *, n_folds: int = FOLDS) -> People:
-        """Return the people of two sets by their labels.
-
-        Raises
-        ------
-        InputError
-            For sets without labels, too few people in both, or images that are in both.
-        """
+        """Return the people of two sets by their labels, none of their images in both."""
         enrolled_as, searched_as = _identities(gallery), _identities(probe)
         if n_folds < 2:
             raise InputError(f"got {counted(n_folds, 'fold')}, expected at least 2")

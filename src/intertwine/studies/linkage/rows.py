@@ -37,16 +37,7 @@ TAIL = (1 - CONFIDENCE) / 2
 class Resample:
     """How often each person's probes count in each bootstrap sample of people.
 
-    The gallery and the maps stay as they are; who is searched for is what was sampled.
-
-    Parameters
-    ----------
-    people
-        Who is who.
-    n_replicates
-        Bootstrap samples.
-    seed
-        Of the draws.
+    The gallery and the maps stay as they are; only the people who are searched for are sampled.
     """
 
     people: People
@@ -64,15 +55,7 @@ class Resample:
 
 
 def rate_row(found: Searches, resample: Resample) -> Row:
-    """Return the numbers of one condition, each with its interval and with what chance gives.
-
-    Parameters
-    ----------
-    found
-        What the searches gave.
-    resample
-        The bootstrap over people.
-    """
+    """Return the numbers of one condition, each with its interval and with what chance reaches."""
     enrolled = np.flatnonzero(found.enrolled)
     row: Row = {}
     for depth, rate in zip(DEPTHS, _rank_rates(found, resample, DEPTHS), strict=True):
@@ -108,16 +91,8 @@ def cmc_rows(found: Searches) -> list[Row]:
 def linkable_rows(pairs: Sequence[Row]) -> list[Row]:
     """Return how many known pairs make each gallery linkable: the question of the audit.
 
-    Parameters
-    ----------
-    pairs
-        The main table.
-
-    Returns
-    -------
-    rows
-        By source and target: the fewest known pairs with the low end of rank 1 above the high end
-        of chance, and with rank 1 at least half of what the target's own probes reach.
+    By source and target: the fewest known pairs with the low end of rank 1 above the high end of
+    chance, and with rank 1 at least half of what the target's own probes reach.
     """
     native = {row["target"]: row["rank1"] for row in pairs if row["condition"] == "native"}
     others = [row for row in pairs if row["condition"] != "native"]

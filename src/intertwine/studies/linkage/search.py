@@ -28,23 +28,15 @@ GRID = 2000
 
 @dataclass
 class Searches:
-    """What the searches of all folds gave, a row a probe or a person.
+    """What the searches of all folds found, by probe or by person.
 
-    Parameters
-    ----------
-    enrolled
-        (n_probes,) whether a probe's person is in the gallery; the others are impostors alone.
-    ranks
-        (n_probes,) rank of the own person in the whole gallery; 0 where not enrolled.
-    mate, correct
-        (n_probes,) best score while the other half of the fold is withheld, and whether it was the
-        own person's.
-    impostor
-        (n_probes,) best score while the own half of the fold is withheld, own person included.
-    mated, non_mated
-        (n_searched, GRID) counts by person of the scores against own templates and others'.
-    n_gallery, n_templates
-        People and templates searched among; the most of any fold.
+    By probe, (n_probes,): `enrolled`, whether its person is in the gallery (the others are
+    impostors alone); `ranks`, the rank of its own person in the whole gallery, 0 where not
+    enrolled; `mate` and `correct`, the best score while the other half of the fold is withheld, and
+    whether it was its own person's; `impostor`, the best score while its own half is withheld, its
+    own person included. By person, (n_searched, GRID): `mated` and `non_mated`, counts of the
+    scores against own templates and others'. `n_gallery` and `n_templates` are the people and
+    templates searched among, the most of any fold.
     """
 
     enrolled: Array
@@ -73,21 +65,10 @@ class Searches:
 
 
 def read_units(feature_set: FeatureSet, name: str, rows: Array | None = None) -> Array:
-    """Return rows of a space on the unit sphere, (k, d) float64.
+    """Return some or all rows of a space on the unit sphere, (k, d) float64.
 
-    Parameters
-    ----------
-    feature_set
-        The set.
-    name
-        The space.
-    rows
-        (k,) ascending row numbers; all rows when omitted.
-
-    Raises
-    ------
-    InputError
-        For NaN or infinite features, and for vectors of zero length, naming space and rows.
+    Features that are not finite and vectors of length zero raise an `InputError` that names the
+    rows.
     """
     chosen = np.arange(feature_set.n) if rows is None else rows
     features = feature_set.read([name], chosen)[name]
@@ -95,26 +76,11 @@ def read_units(feature_set: FeatureSet, name: str, rows: Array | None = None) ->
 
 
 def search(people: People, probes: Array, gallery: Array, bridge: Bridge, known: int) -> Searches:
-    """Search for every probe in the fold of its person.
+    """Search for every probe in the fold of its person, among unit rows of the gallery.
 
-    Known people's templates are left out of the gallery: their link is known, and a map fitted on
-    these very templates would draw every probe to them.
-
-    Parameters
-    ----------
-    people
-        Who is who.
-    probes, gallery
-        (n_probes, d_source) and (n_templates, d_target) unit rows.
-    bridge
-        Makes probes and templates of a fold comparable by cosine.
-    known
-        How many people are known.
-
-    Returns
-    -------
-    searches
-        Of all folds together.
+    Templates of the first `known` people are left out of the gallery: their link is known, and a
+    map fitted on these very templates would draw every probe to them. `bridge` makes probes and
+    templates of a fold comparable by cosine.
     """
     found = Searches.empty(people)
     for fold in range(people.n_folds):

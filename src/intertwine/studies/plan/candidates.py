@@ -28,15 +28,7 @@ RIDGE_SHARES = tuple(float(share) for share in np.logspace(-4, 1, 8).round(6))
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to fit a map.
-
-    Parameters
-    ----------
-    method
-        `ridge` or `procrustes`, the latter with a scale.
-    alpha
-        λ of ridge, in the sum form; None for procrustes.
-    """
+    """One way to fit a map: `ridge` with λ in the sum form, or `procrustes` with a scale, no λ."""
 
     method: str
     alpha: float | None = None
@@ -56,12 +48,7 @@ class Candidate:
 def candidates(moments: Moments, source: str) -> list[Candidate]:
     """Return the candidates of a direction: ridge along a grid of λ, and procrustes.
 
-    Parameters
-    ----------
-    moments
-        Of all pairs; λ stays as it is where fewer are fitted on.
-    source
-        The space that maps lead from.
+    The grid is that of the moments of all pairs, where fewer are fitted on too.
     """
     mean = float(moments.scatter_diagonal(source).mean())
     return [Candidate("ridge", share * mean) for share in RIDGE_SHARES] + [Candidate("procrustes")]

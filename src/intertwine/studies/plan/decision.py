@@ -30,18 +30,10 @@ GAP = 0.1
 
 @dataclass(frozen=True)
 class Decision:
-    """What the plan recommends.
+    """What the plan recommends, why, and what the recommended maps were fitted on.
 
-    Parameters
-    ----------
-    decision
-        `stay`, `bridge`, `convert`, `convert-and-backfill` or `reembed`.
-    reason
-        One or two sentences with the numbers.
-    fit
-        What the recommended maps were fitted on.
-    otherwise, otherwise_reason
-        With `stay`, what is recommended where the old model has to go, and why; else None.
+    `decision` is `stay`, `bridge`, `convert`, `convert-and-backfill` or `reembed`. With `stay`,
+    `otherwise` and `otherwise_reason` are for those whose old model has to go.
     """
 
     decision: str
@@ -60,18 +52,10 @@ class Decision:
 class Judge:
     """Weighs forecasts against what is asked for.
 
-    Parameters
-    ----------
-    measure
-        Counts what is found.
-    native
-        (n, n) scores of new queries with new vectors.
-    reembed, nothing
-        What re-embedding everything finds, and what is found without a map.
-    accept, least
-        Shares of the quality of re-embedding: enough, and worth repairing.
-    stay
-        What the old model alone finds; it is weighed by labels, and not at all when omitted.
+    `native` are the (n, n) scores of new queries with new vectors; `reembed`, `nothing` and `stay`
+    what re-embedding everything, no map, and the old model alone find. `accept` and `least` are
+    shares of the quality of re-embedding: enough, and worth repairing. Staying is weighed by
+    labels, and not at all where `stay` is None.
     """
 
     measure: Measure
@@ -126,14 +110,9 @@ class Judge:
         return max(of_option, key=lambda each: float(self.quality(each.gains)[0]))
 
     def decide(self, forecasts: Sequence[Forecast], store: dict[str, Any] | None) -> Decision:
-        """Return the decision.
+        """Return the decision from forecasts of both options with every fit.
 
-        Parameters
-        ----------
-        forecasts
-            Of both options, with every fit.
-        store
-            The row that says whether the store is of the pairs' domain, where that is known.
+        `store` is the row on whether the store is of the pairs' domain, where that is known.
         """
         convert, bridge = (self.best(forecasts, option) for option in (CONVERT, BRIDGE))
         elsewhere, strange = self._elsewhere(store), self.stranger(convert)
@@ -286,15 +265,7 @@ class Judge:
 
 
 def reranked(lists: Lists, native: Array) -> Lists:
-    """Return the same items in the order of other scores.
-
-    Parameters
-    ----------
-    lists
-        What was found.
-    native
-        (n, n) scores to order by.
-    """
+    """Return the same items in the order of other scores, (n, n)."""
     scores = np.take_along_axis(native, lists.items, axis=1)
     scores[lists.items < 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")
@@ -304,19 +275,7 @@ def reranked(lists: Lists, native: Array) -> Lists:
 
 
 def backfilled(tables: Tables, native: Array, order: Array, share: float) -> Tables:
-    """Return scores once a share of the items has been re-embedded.
-
-    Parameters
-    ----------
-    tables
-        Of converted items.
-    native
-        Of re-embedded ones.
-    order
-        (n,) the numbers of items, in which they are re-embedded.
-    share
-        Share of the items.
-    """
+    """Return scores of converted items after the first share in `order` has been re-embedded."""
     worst = order[: round(share * len(order))]
     changed = []
     for coefficient, table in tables:

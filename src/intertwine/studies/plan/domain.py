@@ -29,13 +29,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Domain:
-    """The rows that a map is fitted on, as their moments.
-
-    Parameters
-    ----------
-    mean, factor
-        μ, and the lower Cholesky factor of S/n + εI.
-    """
+    """The moments of rows that a map is fitted on: μ, and the lower Cholesky factor of S/n + εI."""
 
     mean: Array
     factor: Array

@@ -31,21 +31,10 @@ KINDS = (CEILING, ACCEPT, WITHOUT)  # in order of the legend
 def options(
     panels: Sequence[OptionPanel], palette: Palette = LIGHT, *, narrow: bool = False
 ) -> Figure:
-    """Draw every option by each measure.
+    """Draw every option by each measure; panels, at least one, have the same options.
 
-    Parameters
-    ----------
-    panels
-        One a measure, with the same options; at least one.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page: panels below each other.
-
-    Returns
-    -------
-    figure
-        With each option's dot as the group `option-0-0`, `option-0-1` … by panel.
+    Each option's dot is the group `option-0-0`, `option-0-1` … by panel. On a telephone (`narrow`)
+    panels stand below each other.
     """
     with settings():
         return _Sheet(panels, palette, narrow=narrow).draw()

@@ -35,15 +35,7 @@ DRAWS = 3
 
 
 class Whole:
-    """What all draws of folds share: all pairs that may be fitted on.
-
-    Parameters
-    ----------
-    pairs
-        The pairs.
-    first
-        How many of them may be fitted on, the first ones; all when omitted.
-    """
+    """What all draws of folds share: sums of all pairs, or of the `first`, that may be fitted on."""
 
     def __init__(self, pairs: Pairs, first: int | None = None) -> None:
         self.pairs, self.first = pairs, pairs.n if first is None else first
@@ -68,18 +60,8 @@ class Whole:
 class FoldSums:
     """Joint moments of pairs, with any two folds left out, by subtraction.
 
-    Parameters
-    ----------
-    pairs
-        The pairs, each in a fold that is drawn.
-    n_folds
-        Number of folds, at least 3.
-    first
-        How many of the pairs may be fitted on, the first ones; all when omitted.
-    seed
-        Of the draw of folds.
-    whole
-        What this draw shares with others; its own when omitted.
+    There are at least 3 folds. Only the `first` pairs may be fitted on, all when it is None;
+    `whole` is what this draw shares with others.
     """
 
     def __init__(
@@ -138,15 +120,6 @@ def drawn_folds(sizes: Array, n_folds: int, seed: Sequence[int]) -> Array:
     Large groups come first, n_folds at a time, each into a fold of its own, the largest into the
     smallest. Of groups of one pair any n_folds neighbours are in n_folds folds: the first pairs are
     balanced too.
-
-    Parameters
-    ----------
-    sizes
-        (n_groups,) pairs of each group.
-    n_folds
-        Number of folds.
-    seed
-        Of the draw.
     """
     draws = np.tile(np.arange(n_folds), (-(-len(sizes) // n_folds), 1))
     draws = np.random.default_rng(list(seed)).permuted(draws, axis=1)
@@ -176,32 +149,14 @@ def moments_of(pairs: Pairs, rows: Array | None = None) -> Moments:
 
 @dataclass(frozen=True)
 class Folds:
-    """Sums of the pairs in folds, and in half as many; where pairs are few, several draws of both.
-
-    Parameters
-    ----------
-    fine, coarse
-        A draw each.
-    """
+    """Sums of pairs in folds, and in half as many; where pairs are few, several draws of both."""
 
     fine: list[FoldSums]
     coarse: list[FoldSums]
 
     @classmethod
     def of(cls, pairs: Pairs, n_folds: int, *, seed: int = 0, first: int | None = None) -> Folds:
-        """Sum up the pairs.
-
-        Parameters
-        ----------
-        pairs
-            The pairs.
-        n_folds
-            Number of folds, at least 10.
-        seed
-            Of the draws.
-        first
-            How many of the pairs may be fitted on, the first ones, in one draw; all when omitted.
-        """
+        """Sum up the pairs in at least 10 folds; with `first`, of so many pairs in one draw."""
         draws = range(DRAWS if first is None and pairs.n <= FEW_PAIRS else 1)
         whole = Whole(pairs, first)
         fine, coarse = (

@@ -42,27 +42,12 @@ CURVE_SIZES = (25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000)
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of one option with maps of one fit.
+    """The forecast of one option with maps fitted on `pairs` or on a `proxy`.
 
-    Parameters
-    ----------
-    direction
-        The option.
-    fit
-        What maps were fitted on: `pairs` or `proxy`.
-    tables
-        Scores, with the coefficients that combine what they find.
-    gains
-        What they find.
-    candidate
-        The one to fit the final map with.
-    rows
-        The table of candidates.
-    final
-        The map that is recommended, fitted on all rows.
-    gained
-        Recall of the best candidate with lengths as they are, and with all vectors scaled to
-        length 1, where the latter is what is forecast.
+    `tables` are scores with the coefficients that combine what they find, `gains` what they find,
+    `candidate` the one to fit the final map with, `rows` the table of candidates, and `final` the
+    recommended map, fitted on all rows. `gained` is the recall of the best candidate with lengths
+    as they are, and with all vectors scaled to length 1, where the latter is what is forecast.
     """
 
     direction: Direction
@@ -86,20 +71,8 @@ def from_pairs(
     """Forecast an option with maps of the pairs themselves.
 
     For the queries of a fold the candidate is the one of the best recall among those of the other
-    folds, so that choosing makes no forecast too good.
-
-    Parameters
-    ----------
-    direction
-        The option.
-    folds
-        Sums of the pairs.
-    measure
-        Counts what is found.
-    progress
-        Called with (what, done, total).
-    scaled
-        The same with all vectors of length 1, taken where it surely finds more.
+    folds, so that choosing makes no forecast too good. `scaled` is the same with all vectors of
+    length 1; it is used where it surely finds more.
     """
     total = folds.fine[0].whole.moments
     chosen = candidates(total, direction.source)
@@ -139,10 +112,7 @@ def _final(direction: Direction, chosen: Candidate, total: Moments) -> LinearMap
 def surely_more(recalls: Array, others: Array) -> tuple[float, float] | None:
     """Return the recalls of the best candidates of two kinds, where the other finds surely more.
 
-    Parameters
-    ----------
-    recalls, others
-        (n_candidates, n) recall of every candidate and query.
+    Both arguments hold the recall of every candidate and query, (n_candidates, n).
     """
     one, other = (each[int(each.mean(axis=1).argmax())] for each in (recalls, others))
     gain = other - one
@@ -243,16 +213,7 @@ def curve_gains(
 ) -> list[tuple[int, Gains]]:
     """Return what the recommended candidate finds, fitted on nested subsets of the pairs.
 
-    Parameters
-    ----------
-    forecast
-        With all pairs, the last point.
-    measure
-        Counts what is found.
-    n_folds, seed
-        Number of folds, and the seed of their draw.
-    progress
-        Called with (what, done, total).
+    The forecast itself, with all pairs, is the last point.
     """
     direction = forecast.direction
     n = direction.pairs.n

@@ -46,17 +46,10 @@ FILE, COPIES, TIGHT, FEW = "file", "copies", "tight", "few"
 
 @dataclass(frozen=True)
 class Grouping:
-    """Pairs in groups.
+    """Pairs in groups: (n,) numbers from 0 in order of appearance, and how the groups are known.
 
-    Parameters
-    ----------
-    groups
-        (n,) numbers from 0 in order of appearance.
-    how
-        What tells the groups: a `file`, `copies`, or that they are `tight`; `few` where tight ones
-        are fewer than folds.
-    name
-        Of the file.
+    `how` is `file` (then with its name), `copies`, or `tight`; `few` where tight ones are fewer
+    than folds.
     """
 
     groups: Array
@@ -78,23 +71,10 @@ class Grouping:
 def grouped(
     pairs: Pairs, feature_set: FeatureSet, file: Path | None, metric: str, n_folds: int
 ) -> tuple[Pairs, Grouping | None]:
-    """Return the pairs with what belongs together, as a file says or as their vectors do.
+    """Return the pairs with what belongs together, by a file or by their vectors.
 
-    Parameters
-    ----------
-    pairs, feature_set
-        The pairs, and the set they come from.
-    file
-        The file; near copies are looked for when None.
-    metric
-        How vectors are compared.
-    n_folds
-        Number of folds; as many groups are needed.
-
-    Raises
-    ------
-    InputError
-        For a file that does not name each item of the set once, and fewer groups than folds.
+    Without a file near copies are looked for. A file that does not name each item of the set once,
+    and fewer groups than folds, raise an `InputError`.
     """
     if file is None:
         grouping, copies = found_groups(pairs, metric)
@@ -130,14 +110,11 @@ def read_groups(file: Path, feature_set: FeatureSet) -> Array:
     """Read which items of a set belong together, (n,) numbers.
 
     A group a line: the ids of its items, separated by tabs, or by spaces where no id and no line
-    has a tab or space of its own. A file whose first line is `id,group` or `group,id` is a table, an
-    item a line.
+    has a tab or space of its own. A file whose first line is `id,group` or `group,id` is a table,
+    an item a line.
 
-    Raises
-    ------
-    InputError
-        For a file that cannot be read, an id that the set lacks or that stands twice, and an item of
-        the set that stands in no group.
+    An id that the set lacks or that stands twice, and an item of the set that stands in no group,
+    raise an `InputError`.
     """
     ids = feature_set.ids()
     row_of = {name: row for row, name in enumerate(ids)}
@@ -278,10 +255,7 @@ def _relative(x: Array) -> Array:
 def tight_below(tree: Array) -> float | None:
     """Return the distance up to which items are joined to tight groups; None where there is no gap.
 
-    Parameters
-    ----------
-    tree
-        What `scipy.cluster.hierarchy.linkage` returns for single linkage.
+    `tree` is what `scipy.cluster.hierarchy.linkage` returns for single linkage.
     """
     heights = np.maximum(tree[:, 2], COPY)
     n = len(heights) + 1

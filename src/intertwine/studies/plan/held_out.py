@@ -29,16 +29,9 @@ if TYPE_CHECKING:
 class Smoother:
     """One factorisation that serves every λ and every set of rows left out.
 
-    Parameters
-    ----------
-    y
-        (n, d_target) targets of all rows.
-    first
-        How many of the rows are fitted on, the first ones.
-    values
-        (k,) squares of the singular values s of the centred rows fitted on, none that is rounding.
-    scores
-        (n, k) all rows in the directions of these, Us for those fitted on.
+    `y` holds the targets of all n rows, of which the `first` are fitted on. `values` (k,) are
+    squares of the singular values s of the centred rows fitted on, none that is rounding, and
+    `scores` (n, k) all rows in the directions of these, Us for those fitted on.
     """
 
     y: Array
@@ -66,23 +59,10 @@ class Smoother:
         return np.asarray(weighted @ self.scores[columns].T + 1 / self.first)
 
     def without(self, out: Array, alpha: float, fitted: Array, rows: Array) -> Array:
-        """Return what ridge of all rows fitted on but some gives.
+        """Return what ridge fitted without the rows `out` maps the `rows` asked for to, (k, d_target).
 
-        Parameters
-        ----------
-        out
-            The rows left out, ascending, of those fitted on.
-        alpha
-            λ, in the sum form.
-        fitted
-            What `fitted` returns for it.
-        rows
-            The rows asked for, k of them, left out or not.
-
-        Returns
-        -------
-        mapped
-            (k, d_target).
+        `out` is ascending and of rows fitted on; `fitted` is what the method `fitted` returns for
+        this λ.
         """
         if out.size == 0:
             return np.asarray(fitted[rows])

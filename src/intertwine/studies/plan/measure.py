@@ -34,13 +34,7 @@ DEPTH = 40
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval.
-
-    Parameters
-    ----------
-    value, low, high
-        The number and the ends of its 95 % interval.
-    """
+    """A number with the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -56,12 +50,8 @@ class Estimate:
 class Gains:
     """Means over queries, with everybody first and then without each group, (1 + groups,) each.
 
-    Parameters
-    ----------
-    recall
-        Share of the k true neighbours found.
-    ndcg, precision
-        By labels; None where there are none.
+    `recall` is the share of the k true neighbours found; `ndcg` and `precision` are by labels, None
+    where there are none.
     """
 
     recall: Array
@@ -76,22 +66,11 @@ class Gains:
 class Measure:
     """Counts what tables of scores find of the truth.
 
-    Parameters
-    ----------
-    native
-        (n, n) scores of new queries with new vectors, −inf for a query itself.
-    labels
-        (n,) or None. An item is relevant where its label is the query's; queries whose label has no
-        other member are left out, and so are those whose label is negative, which is nobody's.
-    k
-        Neighbours.
-    groups
-        (n,) numbers of groups that leave together, from 0; every item alone when omitted.
-
-    Attributes
-    ----------
-    unlabelled
-        Why nothing is counted by labels; None where it is.
+    `native` are the (n, n) scores of new queries with new vectors, −inf for a query itself. An item
+    is relevant where its label is the query's; queries whose label has no other member are left
+    out, and so are those whose label is negative, which is nobody's. `groups` (n,) are numbers,
+    from 0, of groups that leave together, every item alone when None. `unlabelled` is why nothing
+    is counted by labels, None where it is.
     """
 
     unlabelled: str | None
@@ -206,13 +185,7 @@ def alone(labels: Array) -> Array:
 
 
 def left_out_together(groups: Array) -> Array:
-    """Return the number of the part of 20 to 50 that each item leaves with, (n,), no group parted.
-
-    Parameters
-    ----------
-    groups
-        (n,) the number of each item's group, from 0.
-    """
+    """Return which part of 20 to 50 each item leaves with, (n,) numbers, no group parted."""
     sizes = np.bincount(groups)
     count = min(len(sizes), max(FEWEST_GROUPS, min(MOST_GROUPS, len(sizes) // GROUP_ITEMS)))
     before = np.cumsum(sizes) - sizes

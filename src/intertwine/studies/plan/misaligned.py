@@ -43,17 +43,10 @@ SHIFTED = 0.2
 
 @dataclass(frozen=True)
 class Misaligned:
-    """What looks misaligned.
+    """About how many rows look misaligned, and some of them by their number, the surest first.
 
-    Parameters
-    ----------
-    count
-        How many rows there are about.
-    rows
-        Some of them, numbers among the pairs, the surest first.
-    shift
-        How many rows further down the set the right partner of many of them stands; None where there
-        is no one such number.
+    `shift` is how many rows further down the set the right partner of many of them stands; None
+    where there is no one such number.
     """
 
     count: int
@@ -105,15 +98,10 @@ def left_out_one(x: Array, y: Array) -> Array:
 
 
 def share_nearer(scores: Array, groups: Array | None = None) -> Array:
-    """Return the share of others that are nearer than an item's own partner, (n,), of both sides' mean.
+    """Return the share of others nearer than an item's own partner, (n,), the mean of both sides.
 
-    Parameters
-    ----------
-    scores
-        (n, n), an item's own on the diagonal.
-    groups
-        (n,) near copies of one item, which are not counted among its others; None where there are
-        none.
+    An item's own score is on the diagonal. Near copies of one item, by `groups`, are not counted
+    among its others.
     """
     own = np.diag(scores)
     group = np.arange(len(scores)) if groups is None else groups

@@ -35,19 +35,7 @@ def warnings(
     wrong: Misaligned | None,
     rows: Sequence[Row],
 ) -> list[str]:
-    """Return what puts the forecast in doubt, worst first.
-
-    Parameters
-    ----------
-    work
-        What was worked out.
-    pairs
-        The set that the pairs come from.
-    grouping, wrong
-        Pairs that belong together, and rows that are no pairs, where there are any.
-    rows
-        The table of options.
-    """
+    """Return what puts the forecast in doubt, worst first; `rows` is the table of options."""
     found = []
     if wrong is not None:
         found.append(not_pairs(wrong, work.pairs, pairs))

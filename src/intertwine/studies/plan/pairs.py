@@ -34,25 +34,11 @@ LENGTHS_DIFFER = 0.25
 class Pairs:
     """Items through both models, in the order of a hash of their ids.
 
-    Parameters
-    ----------
-    source, target
-        The old space A and the new one B.
-    a, b
-        (n, d_source) and (n, d_target) float64.
-    labels
-        (n,) integers, or None.
-    ids
-        (n,) uint64 hashes of the ids; None where rows have none.
-    names
-        Names of the folders.
-    notes
-        Sentences a reader should know.
-    rows
-        (n,) the pairs' row numbers in the feature set; None where they come from no set.
-    groups
-        (n,) the number of each pair's group, from 0; pairs of one group are near copies, or pieces
-        of one document, and share a fold. None where every pair stands alone.
+    `a` (n, d_source) and `b` (n, d_target) are float64 vectors of the old space `source` and the
+    new one `target`; `ids` are (n,) uint64 hashes, None where rows have none, and `rows` the row
+    numbers in the feature set `names`, None where the pairs come from no set. `groups` holds the
+    number of each pair's group, from 0; pairs of one group are near copies, or pieces of one
+    document, and share a fold. It is None where every pair stands alone.
     """
 
     source: Space
@@ -105,28 +91,12 @@ class Pairs:
         rows: int,
         without: Pairs | None = None,
     ) -> Pairs:
-        """Read pairs.
+        """Read at most `rows` pairs, of a larger set a sample that a hash of the ids decides.
 
-        Parameters
-        ----------
-        feature_set
-            A set that holds both spaces.
-        source, target
-            Names of the old space and of the new one.
-        metric
-            `cosine`, `ip` or `l2`: a vector of length zero has no cosine.
-        rows
-            The most that are read; of a larger set a sample that a hash of the ids decides.
-        without
-            Pairs whose items are left out, by id.
-
-        Raises
-        ------
-        InputError
-            For spaces that are not there, one and the same, or constant, for fewer than 50 pairs,
-            NaN, infinity, and vectors of length zero where the metric is cosine.
-        SpaceMismatchError
-            Where a space is not that of the pairs to be left out.
+        `without` are pairs whose items are left out, by id. Spaces that are absent, one and the
+        same or constant, fewer than 50 pairs, numbers that are not finite, and, under cosine,
+        vectors of length zero raise an `InputError`; spaces that are not those of `without` a
+        `SpaceMismatchError`.
         """
         if source == target:
             raise InputError(f"got {source} as source and target, expected two different spaces")
@@ -171,11 +141,8 @@ def in_their_span(rows: Array) -> Array:
 def store_sample(store: VectorFile, source: Space, *, metric: str) -> Array:
     """Return up to 5,000 evenly spread vectors of a store, (m, d_source) float64.
 
-    Raises
-    ------
-    InputError
-        For vectors of another dimension than the source's, no vectors, NaN, infinity, and vectors
-        of length zero where the metric is cosine.
+    Vectors of another dimension than the source's, none at all, numbers that are not finite, and,
+    under cosine, vectors of length zero raise an `InputError`.
     """
     if store.dim != source.dim:
         raise InputError(

@@ -38,14 +38,7 @@ NAMES = {CONVERT: "converted", BRIDGE: "bridged"}
 def score_row(measure: Measure, gains: Gains, *, certain: bool = False) -> Row:
     """Return recall, nDCG and precision with their intervals.
 
-    Parameters
-    ----------
-    measure
-        What counted.
-    gains
-        What was found.
-    certain
-        Whether recall is what it is by definition, with no interval about it.
+    With `certain`, recall is what it is by definition, with no interval about it.
     """
     row: Row = {}
     ends = {"recall": ("ci_low", "ci_high")}

@@ -34,12 +34,7 @@ OPTIONS = (CONVERT, BRIDGE)
 def similarities(queries: Array, items: Array, metric: str) -> Array:
     """Return the scores of queries with items, larger is nearer, (n_queries, n_items) float32.
 
-    Parameters
-    ----------
-    queries, items
-        (n_queries, d) and (n_items, d).
-    metric
-        `cosine`, `ip` (the inner product) or `l2` (minus the squared distance).
+    The metric is `cosine`, `ip` (the inner product) or `l2` (minus the squared distance).
     """
     if metric == "l2":
         # In float64: of two large numbers that are nearly one, float32 leaves nothing.
@@ -62,18 +57,9 @@ def without_self(table: Array) -> Array:
 class Direction:
     """One of the two options that need a map.
 
-    Parameters
-    ----------
-    pairs
-        The pairs whose new vectors ask and whose old vectors lie in the store.
-    option
-        `convert`, where items are mapped to the new space, or `bridge`, where queries are mapped to
-        the old one.
-    metric
-        How vectors are compared.
-    unit_source
-        Whether the pairs' vectors that are mapped were scaled to length 1, which the final map then
-        does as well.
+    With `convert` items are mapped to the new space, with `bridge` queries to the old one. New
+    vectors of the pairs are the queries, old ones lie in the store. With `unit_source` the pairs'
+    vectors that are mapped were scaled to length 1, which the final map then does as well.
     """
 
     pairs: Pairs
@@ -126,12 +112,8 @@ class Direction:
     def scores(self, mapped: Array, others: Array) -> Array:
         """Return the scores of every query with every item, (n_queries, n_items).
 
-        Parameters
-        ----------
-        mapped
-            Mapped vectors: of the items where these are converted, of the queries where they are.
-        others
-            The pairs whose native vectors are on the other side.
+        Mapped are the vectors of the items where these are converted, else of the queries; `others`
+        are the pairs whose native vectors are on the other side.
         """
         if self.option == CONVERT:
             return similarities(self.native[others], mapped, self.metric)
@@ -157,24 +139,9 @@ def cross_tables(
 ) -> tuple[list[Array], Array]:
     """Return a table of scores for every candidate, each score by a map that saw neither item.
 
-    Parameters
-    ----------
-    direction
-        The option.
-    sums
-        Moments without any two folds.
-    chosen
-        The candidates.
-    n_rows
-        How many of the pairs are queries and items, the first ones; all when omitted.
-    step
-        Called after each two folds.
-
-    Returns
-    -------
-    tables, cosines
-        A table (n_rows, n_rows) float32 a candidate, −inf on the diagonal, and
-        (n_candidates, n_rows) the cosine of each mapped vector with the native one.
+    Tables are (n_rows, n_rows) float32, −inf on the diagonal, and beside them stand the cosines of
+    each mapped vector with the native one, (n_candidates, n_rows). Queries and items are the first
+    `n_rows` pairs, all when it is None; `step` is called after each two folds.
     """
     n = direction.pairs.n if n_rows is None else n_rows
     members = [np.flatnonzero(sums.fold[:n] == fold) for fold in range(sums.n_folds)]
@@ -228,17 +195,7 @@ LEAST_SHARE = 1e-8
 
 
 class FoldMaps:
-    """Maps of several candidates, each without any two folds.
-
-    Parameters
-    ----------
-    direction
-        The option.
-    sums
-        The folds.
-    chosen
-        The candidates.
-    """
+    """Maps of several candidates, each without any two folds."""
 
     def __init__(self, direction: Direction, sums: FoldSums, chosen: Sequence[Candidate]) -> None:
         self.sums, self.chosen = sums, chosen
@@ -254,19 +211,9 @@ class FoldMaps:
             sums.sum_up()
 
     def mapped(self, f: int, g: int, rows: Array) -> Iterator[Array]:
-        """Give some pairs' mapped vectors under every candidate, fitted without two folds.
+        """Yield some pairs' mapped vectors under every candidate, fitted without folds f and g.
 
-        Parameters
-        ----------
-        f, g
-            The folds.
-        rows
-            The pairs asked for, k of them.
-
-        Yields
-        ------
-        mapped
-            (k, d_target), in the coordinates of `compact`.
+        Each is (k, d_target), in the coordinates of `compact`.
         """
         where = self.compact
         if self.smoother is None:

@@ -98,9 +98,9 @@ def curve_table(study: PlanStudy) -> Table:
 def page_tables(study: PlanStudy, options: list[Row]) -> dict[str, Table]:
     """Return the tables of the page by name; `options` are the rows of every option, in order."""
     fits = compared_table(study)
-    plain_tables = (RERANK, BACKFILL, THRESHOLDS, CALIBRATION, CANDIDATES, GALLERY)
+    others = [RERANK, BACKFILL, THRESHOLDS, CALIBRATION, CANDIDATES, GALLERY]
     if study["domain"]:
-        plain_tables = (*plain_tables, DOMAIN)
+        others.append(DOMAIN)
     return {
         **({} if fits is None else {"fits": fits}),
         "options": options_table(study, options),
@@ -109,6 +109,6 @@ def page_tables(study: PlanStudy, options: list[Row]) -> dict[str, Table]:
             schema.name: page_table(
                 schema, study.rows(schema.name), study.places, confidence=study.confidence
             )
-            for schema in plain_tables
+            for schema in others
         },
     }

@@ -34,17 +34,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """What is worked out of the pairs, each thing once.
-
-    Parameters
-    ----------
-    pairs, proxy
-        The pairs, and others where there are any.
-    options
-        How the plan is made.
-    progress
-        Called with (what, done, total).
-    """
+    """What is worked out of the pairs, and of a proxy where there is one, each thing once."""
 
     def __init__(
         self, pairs: Pairs, proxy: Pairs | None, options: PlanOptions, progress: Progress

@@ -7,8 +7,8 @@ from scipy.stats import binom
 from intertwine.metrics.intervals import people_counts, percentile_interval
 from intertwine.metrics.ranking import tpir_at_fpir
 from intertwine.studies.linkage.rows import Resample, cmc_rows, linkable_rows, rate_row
-from intertwine.studies.linkage.schema import PAIRS
 from intertwine.studies.linkage.search import GRID, Searches
+from intertwine.studies.linkage.tables import PAIRS
 
 N_PEOPLE, N_REPLICATES = 11, 300
 

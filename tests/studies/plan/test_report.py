@@ -11,7 +11,7 @@ from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.lookup import PlanStudy
 from intertwine.studies.plan.page import summarise_plan
 from intertwine.studies.plan.report import write_plan_report
-from intertwine.studies.plan.schema import DOMAIN
+from intertwine.studies.plan.tables import DOMAIN
 
 FIGURES = ("options", "curve", "repair", "gallery")
 TABLES = (

@@ -7,8 +7,8 @@ from tests.studies.plan.plan_pairs_made import models, write_models
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.studies.plan.options import PlanOptions
-from intertwine.studies.plan.schema import TABLES
 from intertwine.studies.plan.study import plan
+from intertwine.studies.plan.tables import TABLES
 from intertwine.vectors import open_vectors
 
 ROW = {"source", "target"}

@@ -13,8 +13,8 @@ from intertwine.maps.map_pair import MapPair
 from intertwine.moments.moments import Moments
 from intertwine.storage.shelf import Checkpoints, run_key
 from intertwine.studies.linkage.rows import Resample, Row, cmc_rows, rate_row
-from intertwine.studies.linkage.schema import PAIRS
 from intertwine.studies.linkage.search import read_units, search
+from intertwine.studies.linkage.tables import PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -91,7 +91,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from intertwine.report.tables import terminal_table
-    from intertwine.studies.linkage.schema import PAIRS
+    from intertwine.studies.linkage.tables import PAIRS
 
     console = Console()
     common.print_warnings(console, result)

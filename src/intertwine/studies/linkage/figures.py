@@ -27,7 +27,7 @@ from intertwine.report.shapes import (
     RatePanel,
     Swatch,
 )
-from intertwine.studies.linkage.schema import TPIR
+from intertwine.studies.linkage.tables import TPIR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

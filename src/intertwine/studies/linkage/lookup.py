@@ -6,7 +6,7 @@ from functools import cached_property
 
 from intertwine.report.numbers import decimals, median, number_of
 from intertwine.report.schema import Report, Row
-from intertwine.studies.linkage.schema import CMC, LINKABLE, PAIRS
+from intertwine.studies.linkage.tables import CMC, LINKABLE, PAIRS
 
 
 class LinkageStudy(Report):

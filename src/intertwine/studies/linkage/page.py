@@ -18,7 +18,7 @@ from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import INTERCEPTS, METHODS
 from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
-from intertwine.studies.linkage.tables import linkable_table, pairs_table
+from intertwine.studies.linkage.page_tables import linkable_table, pairs_table
 
 if TYPE_CHECKING:
     from intertwine.studies.linkage.lookup import LinkageStudy

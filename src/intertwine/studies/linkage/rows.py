@@ -16,7 +16,7 @@ from intertwine.metrics.intervals import (
     people_counts,
     percentile_interval,
 )
-from intertwine.studies.linkage.schema import TPIR
+from intertwine.studies.linkage.tables import TPIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

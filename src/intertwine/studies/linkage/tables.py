@@ -1,34 +1,122 @@
-"""The linkage study's plain tables, as its page shows them."""
+"""The linkage study's tables, each declared once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.report.numbers import share, text_or_reason
-from intertwine.report.tables import page_table
-from intertwine.studies.linkage.schema import LINKABLE, PAIRS
+from intertwine.report.numbers import count
+from intertwine.report.schema import REASON, Field, TableSchema
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
-    from intertwine.report.shapes import Table, Text
-    from intertwine.studies.linkage.lookup import LinkageStudy
+
+TPIR = "tpir_at_fpir_1e-2"
 
 
-def linkable_table(study: LinkageStudy) -> Table:
-    """Return how many known pairs make each gallery linkable."""
-    natives = {row["target"]: study.native(row["target"]) or {} for row in study["linkable"]}
-    rows = [
-        {**row, "native": natives[row["target"]].get("rank1")} for row in study.rows("linkable")
-    ]
-
-    def rank1(row: Row, places: int) -> Text:
-        last = study.row.get((row["source"], row["target"], study.most), {})
-        return text_or_reason(share(last.get("rank1"), places), last.get("reason"))
-
-    most = study.pairs_text(study.most)
-    return page_table(LINKABLE, rows, study.places, show={"rank1": rank1}, most=most)
+def _known_pairs(row: Row, _: int) -> str:
+    return "" if row["condition"] == "native" else count(row["known_pairs"])
 
 
-def pairs_table(study: LinkageStudy) -> Table:
-    """Return every condition in numbers."""
-    return page_table(PAIRS, study.rows("pairs"), study.places, confidence=study.confidence)
+def _fewest(key: str, row: Row) -> str:
+    return "no map needed" if row[key] == 0 else count(row[key])
+
+
+SYSTEMS = (
+    Field("source", "name", "Probes of", short="Probes"),
+    Field("target", "name", "Gallery of", short="Gallery"),
+)
+CONDITION = (
+    *SYSTEMS,
+    Field("condition", "text", "Condition"),
+    Field("known_pairs", "count", "Known pairs", short="Known pairs", show=_known_pairs),
+)
+PAIRS = TableSchema(
+    "pairs",
+    "One row a pair of systems and condition.",
+    (
+        *CONDITION,
+        Field(
+            "rank1",
+            title="Rank 1, %",
+            note="with its {confidence} interval over people",
+            interval=True,
+            short="Rank 1",
+        ),
+        Field("rank5", title="Rank 5, %", interval=True),
+        Field("rank10", title="Rank 10, %", interval=True),
+        Field(
+            TPIR,
+            title="TPIR, %",
+            note="share of enrolled probes answered rightly at an FPIR of 1 %",
+            interval=True,
+            short="TPIR",
+        ),
+        Field(
+            "d_sys",
+            "number",
+            "D_sys",
+            note="0 unlinkable … 1 fully linkable",
+            interval=True,
+            short="D_sys",
+        ),
+        Field(
+            "d_sys_chance",
+            "number",
+            "Chance of D_sys",
+            note="with mated and non-mated permuted",
+            after="chance",
+        ),
+        Field("d_sys_chance_low", "number"),
+        Field("d_sys_chance_high", "number"),
+        Field(
+            "chance",
+            "chance",
+            "Chance of rank 1, %",
+            note="one over the people in the gallery",
+            short="Chance",
+        ),
+        Field("chance_low"),
+        Field("chance_high"),
+        Field(f"{TPIR}_chance"),
+        Field("n_gallery", "count", "People in gallery"),
+        Field("n_templates", "count"),
+        Field("n_probes", "count"),
+        Field("n_people", "count"),
+        Field("n_impostors", "count"),
+        REASON,
+    ),
+)
+CMC = TableSchema(
+    "cmc",
+    "One row a condition and rank.",
+    (*CONDITION, Field("rank", "count"), Field("rate"), Field("chance")),
+)
+LINKABLE = TableSchema(
+    "linkable",
+    "The fewest known pairs, of those tried, that make a withheld gallery linkable.",
+    (
+        *SYSTEMS,
+        Field(
+            "above_chance_from",
+            "count",
+            "Above chance from",
+            note="fewest known pairs whose interval of rank 1 clears chance",
+            show=lambda row, _: _fewest("above_chance_from", row),
+        ),
+        Field(
+            "half_of_native_from",
+            "count",
+            "Half of native from",
+            note="fewest known pairs that reach half of native rank 1",
+            show=lambda row, _: _fewest("half_of_native_from", row),
+        ),
+        Field("rank1", title="Rank 1, %", note="with {most}", derived=True),
+        Field(
+            "native",
+            title="Native rank 1, %",
+            note="probes of the gallery’s own system",
+            derived=True,
+        ),
+        REASON,
+    ),
+)

@@ -107,7 +107,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from intertwine.report.tables import terminal_table
-    from intertwine.studies.plan.schema import OPTIONS_TABLE
+    from intertwine.studies.plan.tables import OPTIONS_TABLE
 
     console = Console()
     common.print_warnings(console, result)

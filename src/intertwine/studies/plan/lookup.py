@@ -6,7 +6,6 @@ from functools import cached_property
 
 from intertwine.report.numbers import decimals
 from intertwine.report.schema import Report, Row
-from intertwine.studies.plan.schema import DOMAIN, TABLES
 from intertwine.studies.plan.sentences import (
     ENDS,
     MAPPED,
@@ -18,6 +17,7 @@ from intertwine.studies.plan.sentences import (
     RECALL,
     REEMBED,
 )
+from intertwine.studies.plan.tables import DOMAIN, TABLES
 
 
 class PlanStudy(Report):

@@ -24,6 +24,7 @@ from intertwine.studies.plan.figures import (
     ordered,
     repair_panels,
 )
+from intertwine.studies.plan.page_tables import page_tables
 from intertwine.studies.plan.sentences import (
     DECISIONS,
     MEASURES,
@@ -38,7 +39,6 @@ from intertwine.studies.plan.sentences import (
     percent,
     rate,
 )
-from intertwine.studies.plan.tables import page_tables
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row

@@ -36,6 +36,7 @@ def said(converted):
     return json.loads((converted / "said.json").read_text())
 
 
+@pytest.mark.slow
 class TestKeras:
     @pytest.mark.parametrize("arch", ARCHITECTURES)
     def test_outputs_equal(self, arch, converted):

@@ -32,6 +32,7 @@ def said(converted):
     return json.loads((converted / "said.json").read_text())
 
 
+@pytest.mark.slow
 class TestConverted:
     @pytest.mark.parametrize("size", [224, 97])
     def test_outputs_equal(self, size, converted):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.faces.arcface import ARCHITECTURES, architecture
 from intertwine.encoders.registry import open_encoder
-from intertwine.encoders.torch.keras_layers import ArcFaceOutput, SameConv2d
 from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.files import write_tensors
+
+torch = lazy("torch")
+ArcFaceOutput = lazy("intertwine.encoders.torch.keras_layers", "ArcFaceOutput")
+SameConv2d = lazy("intertwine.encoders.torch.keras_layers", "SameConv2d")
 
 RNG = np.random.default_rng(0)
 

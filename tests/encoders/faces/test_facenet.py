@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
+from tests.encoders.lazy import lazy
 
-from intertwine.encoders.faces.nets.inception_resnet_v1 import InceptionResnetV1
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import FileFormatError, InputError
+
+torch = lazy("torch")
+functional = lazy("torch.nn.functional")
+InceptionResnetV1 = lazy("intertwine.encoders.faces.nets.inception_resnet_v1", "InceptionResnetV1")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
 

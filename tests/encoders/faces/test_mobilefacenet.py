@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
+from tests.encoders.lazy import lazy
 
-from intertwine.encoders.faces.nets.mobilefacenet import MobileFaceNet
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import InputError
+
+torch = lazy("torch")
+functional = lazy("torch.nn.functional")
+MobileFaceNet = lazy("intertwine.encoders.faces.nets.mobilefacenet", "MobileFaceNet")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
 

@@ -7,15 +7,18 @@ import shutil
 import sys
 from functools import cache
 
-import huggingface_hub
 import numpy as np
 import pytest
-import torch
-import transformers
-from safetensors.torch import load_file, save_file
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import FileFormatError, InputError, MissingExtraError
+
+huggingface_hub = lazy("huggingface_hub")
+torch = lazy("torch")
+transformers = lazy("transformers")
+load_file = lazy("safetensors.torch", "load_file")
+save_file = lazy("safetensors.torch", "save_file")
 
 CLASSES = 7
 WIDTH = {

@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import transformers
 from PIL import Image
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.hub.image_processor import check_processor, processor_options
 from intertwine.encoders.torch.encoder import preprocessing
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 from intertwine.inputs.images.decode import decode, resize
+
+transformers = lazy("transformers")
 
 SQUARE = {"height": 64, "width": 64}
 SETTINGS = {

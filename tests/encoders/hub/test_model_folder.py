@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import huggingface_hub
 import pytest
-from transformers.utils import logging
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.hub.model_folder import attempt, model_folder
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
+
+huggingface_hub = lazy("huggingface_hub")
+logging = lazy("transformers.utils.logging")
 
 NEEDS = ("config.json", "model.safetensors")
 

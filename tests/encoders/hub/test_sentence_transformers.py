@@ -7,25 +7,31 @@ import os
 import shutil
 import sys
 
-import huggingface_hub
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import (
-    Pooling,
-    StaticEmbedding,
-    WeightedLayerPooling,
-)
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import FileFormatError, InputError, MissingExtraError
+
+huggingface_hub = lazy("huggingface_hub")
+torch = lazy("torch")
+load_file = lazy("safetensors.torch", "load_file")
+SentenceTransformer = lazy("sentence_transformers", "SentenceTransformer")
+Dense = lazy("sentence_transformers.base.modules", "Dense")
+Normalize = lazy("sentence_transformers.base.modules", "Normalize")
+Transformer = lazy("sentence_transformers.base.modules", "Transformer")
+Pooling = lazy("sentence_transformers.sentence_transformer.modules", "Pooling")
+StaticEmbedding = lazy("sentence_transformers.sentence_transformer.modules", "StaticEmbedding")
+WeightedLayerPooling = lazy(
+    "sentence_transformers.sentence_transformer.modules", "WeightedLayerPooling"
+)
+Tokenizer = lazy("tokenizers", "Tokenizer")
+WordLevel = lazy("tokenizers.models", "WordLevel")
+Whitespace = lazy("tokenizers.pre_tokenizers", "Whitespace")
+BertConfig = lazy("transformers", "BertConfig")
+BertModel = lazy("transformers", "BertModel")
+BertTokenizerFast = lazy("transformers", "BertTokenizerFast")
 
 WORDS = ["a", "cat", "dog", "sleeps", "runs", "on", "the", "red", "blue", "sofa", ":", "query"]
 rng = np.random.default_rng(0)

@@ -9,14 +9,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.execution import Execution
 from intertwine.encoders.inception_v2.encoder import open_uri
-from intertwine.encoders.inception_v2.net import InceptionV2, ShiftNorm, _halve
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.files import write_tensors
+
+torch = lazy("torch")
+InceptionV2 = lazy("intertwine.encoders.inception_v2.net", "InceptionV2")
+ShiftNorm = lazy("intertwine.encoders.inception_v2.net", "ShiftNorm")
+_halve = lazy("intertwine.encoders.inception_v2.net", "_halve")
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (2, 75, 75, 3), np.uint8)

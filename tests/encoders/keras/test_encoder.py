@@ -10,7 +10,7 @@ import urllib.error
 import h5py
 import numpy as np
 import pytest
-import torch
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.keras.applications import pixel_options
 from intertwine.encoders.keras.build import import_keras
@@ -18,6 +18,8 @@ from intertwine.encoders.preprocessing import Preprocessing
 from intertwine.encoders.registry import open_encoder
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import FileFormatError, InputError, MissingExtraError
+
+torch = lazy("torch")
 
 # Keras's own conversion to NumPy, which saving and predicting go through.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

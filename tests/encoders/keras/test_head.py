@@ -9,6 +9,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from tests.encoders.lazy import Lazy
 
 from intertwine.encoders.keras.build import import_keras
 from intertwine.encoders.keras.weights import copy_weights
@@ -18,8 +19,8 @@ from intertwine.errors import FileFormatError, InputError
 # Keras's own conversion to NumPy, which saving and predicting go through.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-keras = import_keras("test")
-layers = keras.layers
+keras = Lazy(lambda: import_keras("test"))
+layers = Lazy(lambda: keras.layers)
 
 
 def save(path, *tail, trunk="image", shape=(8, 8, 3)):
@@ -172,17 +173,21 @@ def test_impossible_options(two_heads, options, message):
 @pytest.mark.parametrize(
     "tail",
     [
-        pytest.param([layers.Conv2D(4, 1, activation="relu"), pool()], id="relu, then pool"),
-        pytest.param([layers.Conv2D(4, 1), layers.Softmax(), pool()], id="softmax, then pool"),
-        pytest.param([pool(), layers.Dense(4), layers.ReLU()], id="relu"),
-        pytest.param([pool(), layers.Dense(4, activation="tanh")], id="tanh inside"),
-        pytest.param([layers.Conv2D(4, 1), layers.Flatten()], id="flattened positions"),
-        pytest.param([pool()], id="none"),
+        pytest.param(
+            lambda: [layers.Conv2D(4, 1, activation="relu"), pool()], id="relu, then pool"
+        ),
+        pytest.param(
+            lambda: [layers.Conv2D(4, 1), layers.Softmax(), pool()], id="softmax, then pool"
+        ),
+        pytest.param(lambda: [pool(), layers.Dense(4), layers.ReLU()], id="relu"),
+        pytest.param(lambda: [pool(), layers.Dense(4, activation="tanh")], id="tanh inside"),
+        pytest.param(lambda: [layers.Conv2D(4, 1), layers.Flatten()], id="flattened positions"),
+        pytest.param(lambda: [pool()], id="none"),
     ],
 )
 def test_no_linear_head(tail, tmp_path):
     """A model whose output is no affine map of features has no head, and head=none is named."""
-    save(tmp_path / "net.keras", *tail)
+    save(tmp_path / "net.keras", *tail())
     with pytest.raises(InputError, match=r"has no linear head: .*give head=none"):
         open_encoder(f"keras:{tmp_path / 'net.keras'}")
 
@@ -248,18 +253,23 @@ def inflated(path, **settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "settings"),
+    ("name", "make", "settings"),
     [
-        ("net.keras", layers.Dense(2), {"units": 10**9}),
-        ("net.h5", layers.Dense(2), {"units": 10**9}),
-        ("net.keras", layers.Conv2D(2, 1), {"filters": 10**9}),
-        ("net.keras", layers.Conv2D(2, 1), {"kernel_size": [30_000, 30_000], "padding": "same"}),
-        ("net.keras", layers.Dense(2), {"units": 60}),
+        ("net.keras", lambda: layers.Dense(2), {"units": 10**9}),
+        ("net.h5", lambda: layers.Dense(2), {"units": 10**9}),
+        ("net.keras", lambda: layers.Conv2D(2, 1), {"filters": 10**9}),
+        (
+            "net.keras",
+            lambda: layers.Conv2D(2, 1),
+            {"kernel_size": [30_000, 30_000], "padding": "same"},
+        ),
+        ("net.keras", lambda: layers.Dense(2), {"units": 60}),
     ],
     ids=["units", "units in h5", "filters", "kernel", "a few"],
 )
-def test_larger_than_its_file(tmp_path, name, layer, settings):
+def test_larger_than_its_file(tmp_path, name, make, settings):
     """A model that describes more weights than it holds is refused before they are made."""
+    layer = make()
     save(tmp_path / name, pool() if isinstance(layer, layers.Dense) else layers.Identity(), layer)
     inflated(tmp_path / name, **settings)
     tracemalloc.start()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.faces.arcface import ARCHITECTURES, architecture
-from intertwine.encoders.faces.nets.inception_resnet_v1 import InceptionResnetV1
 from intertwine.encoders.presets.listing import list_encoders
 from intertwine.encoders.presets.presets import PRESETS, preset_uris, weights_folder
 from intertwine.encoders.registry import SCHEMES, open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.storage.files import write_tensors
+
+InceptionResnetV1 = lazy("intertwine.encoders.faces.nets.inception_resnet_v1", "InceptionResnetV1")
 
 ARCFACE = ("arcface_mobilenet_v2.safetensors", "arcface_resnet_50.safetensors")
 FACENET = ("20180408-102900-casia-webface.pt", "20180402-114759-vggface2.pt")

@@ -49,6 +49,7 @@ def softmax(logits):
     return shares / shares.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 class TestSplit:
     @pytest.mark.parametrize(
         "case",
@@ -115,6 +116,7 @@ class TestSplit:
         assert len(fingerprints) == 3
 
 
+@pytest.mark.slow
 class TestModule:
     def test_signatures(self, arrays, said):
         """A module of TensorFlow 1 gives features alone, or with its head, by the signature."""
@@ -123,6 +125,7 @@ class TestModule:
         np.testing.assert_array_equal(arrays["module classes/logits"], arrays["module/logits"])
 
 
+@pytest.mark.slow
 class TestRandom:
     def test_seed(self, arrays, said):
         """The seed decides the weights, and both are in the fingerprint."""
@@ -141,6 +144,7 @@ class TestRandom:
         assert arrays["random convolved/logits"].std() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -179,6 +183,7 @@ def test_input_error(case, message, said):
     assert "\n" not in said[case]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "message"),
     [

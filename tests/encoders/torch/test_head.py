@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from tests.encoders.lazy import Lazy, lazy
 
 from intertwine.encoders.torch.head import split_network
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 
-EXAMPLE = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-BATCH = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+torch = lazy("torch")
+nn = lazy("torch.nn")
 
 
-class Net(nn.Module):
-    """A convolution, whose maps (n, 8, 4, 4) other layers read in some way of the test's."""
+@cache
+def example():
+    """Return the images that networks are split with."""
+    return torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
-    def __init__(self, way, **layers):
-        super().__init__()
-        self.conv, self.way = nn.Conv2d(3, 8, 3), way
-        for name, layer in layers.items():
-            setattr(self, name, layer)
 
-    def maps(self, x):
-        """Return (n, 8, 4, 4)."""
-        return self.conv(x).relu()
+@cache
+def batch():
+    """Return other images."""
+    return torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 
-    def tokens(self, x):
-        """Return (n, 16, 8)."""
-        return self.maps(x).flatten(2).mT
 
-    def forward(self, x):
-        """Return what the test wants."""
-        return self.way(self, x)
+def _net():
+    """Return the class, once torch is imported."""
+
+    class Net(nn.Module):
+        """A convolution, whose maps (n, 8, 4, 4) other layers read in some way of the test's."""
+
+        def __init__(self, way, **layers):
+            super().__init__()
+            self.conv, self.way = nn.Conv2d(3, 8, 3), way
+            for name, layer in layers.items():
+                setattr(self, name, layer)
+
+        def maps(self, x):
+            """Return (n, 8, 4, 4)."""
+            return self.conv(x).relu()
+
+        def tokens(self, x):
+            """Return (n, 16, 8)."""
+            return self.maps(x).flatten(2).mT
+
+        def forward(self, x):
+            """Return what the test wants."""
+            return self.way(self, x)
+
+    return Net
+
+
+Net = Lazy(_net)
 
 
 def plain(way=lambda net, x: net.fc(net.tokens(x).mean(1))):
@@ -99,7 +120,7 @@ def _same_weights():
 def split(module, **options):
     """Split a network in eval mode as a URI with such options says."""
     uri = EncoderUri("torch", "net", options)
-    return split_network(module.eval(), uri, EXAMPLE)
+    return split_network(module.eval(), uri, example())
 
 
 @pytest.mark.parametrize(
@@ -118,9 +139,9 @@ def test_head(network, name, dim):
     """The head of the features is the network's own output, on images it was not split with."""
     module = network().eval()
     with torch.no_grad():
-        want = module(BATCH).numpy()
+        want = module(batch()).numpy()
         got = split(module)
-        features = got.forward(BATCH).numpy()
+        features = got.forward(batch()).numpy()
     assert (got.name, features.shape) == (name, (5, dim))
     np.testing.assert_allclose(got.head.logits(features), want, atol=1e-6 * np.abs(want).max())
 
@@ -135,33 +156,49 @@ def test_no_head(network):
 def test_call():
     """What runs the network may take the tensor out of a larger output."""
     uri = EncoderUri("torch", "net", {})
-    got = split_network(several().eval(), uri, EXAMPLE, call=lambda module, x: module(x)[0])
+    got = split_network(several().eval(), uri, example(), call=lambda module, x: module(x)[0])
     assert got.name == "fc"
     with pytest.raises(InputError, match="its output is a tuple, expected one tensor"):
         split(several())
 
 
-class Query(nn.Module):
-    """A pool by attention: a learned query goes into a linear layer as wide as the output."""
+def _query():
+    """Return the class, once torch is imported."""
 
-    def __init__(self, shape, width=8):
-        super().__init__()
-        self.latent = nn.Parameter(torch.randn(shape))
-        self.q, self.kv = nn.Linear(8, width), nn.Linear(8, width)
+    class Query(nn.Module):
+        """A pool by attention: a learned query goes into a linear layer as wide as the output."""
 
-    def forward(self, tokens):
-        """Return (n, width)."""
-        query = self.q(self.latent).reshape(1, 1, -1).expand(len(tokens), -1, -1)
-        keys = self.kv(tokens)
-        return nn.functional.scaled_dot_product_attention(query, keys, keys)[:, 0]
+        def __init__(self, shape, width=8):
+            super().__init__()
+            self.latent = nn.Parameter(torch.randn(shape))
+            self.q, self.kv = nn.Linear(8, width), nn.Linear(8, width)
+
+        def forward(self, tokens):
+            """Return (n, width)."""
+            query = self.q(self.latent).reshape(1, 1, -1).expand(len(tokens), -1, -1)
+            keys = self.kv(tokens)
+            return nn.functional.scaled_dot_product_attention(query, keys, keys)[:, 0]
+
+    return Query
 
 
-class Normed(nn.Linear):
-    """A linear layer by its class that divides by the length of what it reads."""
+Query = Lazy(_query)
 
-    def forward(self, x):
-        """Return cosines."""
-        return super().forward(nn.functional.normalize(x, dim=-1))
+
+def _normed():
+    """Return the class, once torch is imported."""
+
+    class Normed(nn.Linear):
+        """A linear layer by its class that divides by the length of what it reads."""
+
+        def forward(self, x):
+            """Return cosines."""
+            return super().forward(nn.functional.normalize(x, dim=-1))
+
+    return Normed
+
+
+Normed = Lazy(_normed)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8), (1, 8), (8,)])
@@ -169,7 +206,7 @@ def test_learned_query(shape):
     """A parameter that goes into a linear layer as wide as the output is no head, nor a crash."""
     net = Net(lambda net, x: net.pool(net.tokens(x)), pool=Query(shape)).eval()
     with pytest.raises(InputError, match=r"has no linear head.*give head=none"):
-        split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+        split_network(net, EncoderUri("timm", "x"), example())
 
 
 def test_head_after_a_learned_query():
@@ -179,9 +216,9 @@ def test_head_after_a_learned_query():
         return net.fc(net.pool(net.tokens(x)))
 
     net = Net(way, pool=Query((1, 1, 8), width=5), fc=nn.Linear(5, 5)).eval()
-    split = split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+    split = split_network(net, EncoderUri("timm", "x"), example())
     with torch.inference_mode():
-        features, logits = split.forward(BATCH), net(BATCH)
+        features, logits = split.forward(batch()), net(batch())
     assert split.name == "fc"
     np.testing.assert_allclose(split.head.logits(features.numpy()), logits.numpy(), atol=1e-5)
 
@@ -189,23 +226,23 @@ def test_head_after_a_learned_query():
 def test_layer_called_by_keyword():
     """A layer that is called by keyword is watched as well."""
     net = plain(lambda net, x: net.fc(input=net.tokens(x).mean(1))).eval()
-    split = split_network(net, EncoderUri("timm", "x"), EXAMPLE)
+    split = split_network(net, EncoderUri("timm", "x"), example())
     with torch.inference_mode():
-        assert split.forward(BATCH).shape == (5, 8)
+        assert split.forward(batch()).shape == (5, 8)
 
 
 def test_layer_that_does_more():
     """A layer asked for by name that is not its weights alone is no head."""
     net = Net(lambda net, x: net.fc(net.tokens(x).mean(1)).relu(), fc=Normed(8, 5)).eval()
     with pytest.raises(InputError, match="is not its weights and bias alone"):
-        split_network(net, EncoderUri("timm", "x", {"layer": "fc"}), EXAMPLE)
+        split_network(net, EncoderUri("timm", "x", {"layer": "fc"}), example())
 
 
 def test_layer_whose_rows_are_no_images():
     """A layer asked for by name must run on the images."""
     net = Net(lambda net, x: net.pool(net.tokens(x)), pool=Query((1, 1, 8))).eval()
     with pytest.raises(InputError, match=r"layer pool\.q makes \(1, 1, 8\) of 2 images"):
-        split_network(net, EncoderUri("timm", "x", {"layer": "pool.q"}), EXAMPLE)
+        split_network(net, EncoderUri("timm", "x", {"layer": "pool.q"}), example())
 
 
 class TestOptions:
@@ -214,22 +251,22 @@ class TestOptions:
         module = softmax().eval()
         got = split(module, head="none")
         assert (got.name, got.head) == ("output", None)
-        torch.testing.assert_close(got.forward(BATCH), module(BATCH))
+        torch.testing.assert_close(got.forward(batch()), module(batch()))
 
     def test_layer_without_head(self):
         """With layer= and head=none the features are what that layer puts out, pooled."""
         module = plain().eval()
         got = split(module, head="none", layer="conv", pool="mean")
-        torch.testing.assert_close(got.forward(BATCH), module.conv(BATCH).mean((2, 3)))
-        whole = split(module, head="none", layer="conv").forward(BATCH)
+        torch.testing.assert_close(got.forward(batch()), module.conv(batch()).mean((2, 3)))
+        whole = split(module, head="none", layer="conv").forward(batch())
         assert whole.shape == (5, 8, 4, 4)
 
     def test_layer_as_head(self):
         """A linear layer that is asked for is taken as the head, whatever follows it."""
         module = softmax().eval()
         got = split(module, layer="fc")
-        logits = got.head.logits(got.forward(BATCH).detach().numpy())
-        want = module(BATCH).log().detach().numpy()
+        logits = got.head.logits(got.forward(batch()).detach().numpy())
+        want = module(batch()).log().detach().numpy()
         np.testing.assert_allclose(
             logits - logits.mean(1, keepdims=True), want - want.mean(1, keepdims=True), atol=1e-5
         )
@@ -238,15 +275,15 @@ class TestOptions:
     def test_tokens(self, pool):
         """Tokens (n, t, d) are pooled by their mean or as the first of them."""
         module = tokens_then_pool().eval()
-        got = split(module, head="none", layer="fc", pool=pool).forward(BATCH)
-        tokens = module.fc(module.tokens(BATCH))
+        got = split(module, head="none", layer="fc", pool=pool).forward(batch())
+        tokens = module.fc(module.tokens(batch()))
         torch.testing.assert_close(got, tokens.mean(1) if pool == "mean" else tokens[:, 0])
 
     def test_vectors_need_no_pool(self):
         """Vectors are features as they are."""
         module = plain().eval()
-        got = split(module, head="none", pool="mean").forward(BATCH)
-        torch.testing.assert_close(got, module(BATCH))
+        got = split(module, head="none", pool="mean").forward(batch())
+        torch.testing.assert_close(got, module(batch()))
 
     @pytest.mark.parametrize(
         ("network", "options", "message"),
@@ -269,4 +306,4 @@ class TestOptions:
         """The first token of maps, which have none, is refused."""
         got = split(plain(), head="none", layer="conv", pool="first")
         with pytest.raises(InputError, match=r"got pool=first for an output of shape \(5, 8, 4, 4"):
-            got.forward(BATCH)
+            got.forward(batch())

@@ -7,10 +7,12 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-import torch
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import InputError
+
+torch = lazy("torch")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 NETWORK = """

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import nn
+from tests.encoders.lazy import Lazy, lazy
 
 from intertwine.encoders.execution import Execution
 from intertwine.encoders.torch.encoder import open_weights, preprocessing
@@ -14,21 +12,33 @@ from intertwine.encoders.torch.runner import TorchRunner
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 
+torch = lazy("torch")
+save_file = lazy("safetensors.torch", "save_file")
+nn = lazy("torch.nn")
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
 
 
-class Net(nn.Module):
-    """A small network whose batch normalisation and dropout show the mode it runs in."""
+def _net():
+    """Return the class, once torch is imported."""
 
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 3)
-        self.bn = nn.BatchNorm2d(6)
-        self.dropout = nn.Dropout()
+    class Net(nn.Module):
+        """A small network whose batch normalisation and dropout show the mode it runs in."""
 
-    def forward(self, x):
-        """Return (n, 6)."""
-        return self.dropout(self.bn(self.conv(x))).mean((2, 3))
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 6, 3)
+            self.bn = nn.BatchNorm2d(6)
+            self.dropout = nn.Dropout()
+
+        def forward(self, x):
+            """Return (n, 6)."""
+            return self.dropout(self.bn(self.conv(x))).mean((2, 3))
+
+    return Net
+
+
+Net = Lazy(_net)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.encoders.torch.encoder import preprocessing
@@ -13,6 +12,9 @@ from intertwine.encoders.torch.timm import defaults
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import FileFormatError, InputError
 from intertwine.inputs.images.decode import decode, resize
+
+torch = lazy("torch")
+save_file = lazy("safetensors.torch", "save_file")
 
 SMALL = "timm:resnet10t?crop=64"
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)

@@ -6,10 +6,12 @@ import gc
 
 import numpy as np
 import pytest
-import torch
+from tests.encoders.lazy import lazy
 
 from intertwine.encoders.registry import open_encoder
 from intertwine.errors import InputError
+
+torch = lazy("torch")
 
 # Small members by family, which is the module of timm that defines them. A number is an input size
 # below the network's own, where it takes one, so that all of them run in a minute or two.
@@ -88,6 +90,23 @@ FAMILIES = {
     "xception_aligned": "xception41:64",
     "xcit": "xcit_nano_12_p16_224:64",
 }
+# These run in a quick test, one a kind of head: a fully connected layer or a
+# 1×1 convolution behind a pool, behind a class token, behind a normalisation or inside an MLP; two
+# heads over one vector or over two. The others are slow.
+SOME = {
+    "cait_xxs24_224:64",
+    "convnext_atto:64",
+    "crossvit_9_240",
+    "deit_tiny_distilled_patch16_224:64",
+    "dla46_c:64",
+    "inception_next_atto:64",
+    "levit_128s",
+    "mobilenetv3_small_050:64",
+    "resnet10t:64",
+    "resnetv2_18:64",
+    "shvit_s1:64",
+    "vit_tiny_patch16_224:64",
+}
 NETWORKS = [(family, name) for family, names in FAMILIES.items() for name in names.split()]
 
 
@@ -133,7 +152,10 @@ def test_enough():
         assert timm.models.is_model_in_modules(name.partition(":")[0], [family])
 
 
-@pytest.mark.parametrize("name", [name for _, name in NETWORKS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for _, name in NETWORKS],
+)
 def test_head(name):
     """Features are finite vectors, and the head of them is the network's own output."""
     encoder = opened(name)

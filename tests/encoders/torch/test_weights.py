@@ -7,22 +7,32 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import nn
+from tests.encoders.lazy import Lazy, lazy
 
 from intertwine.encoders.torch.weights import load_strict, read_state
 from intertwine.errors import FileFormatError, MissingExtraError
 from intertwine.storage.files import write_tensors
 
+torch = lazy("torch")
+save_file = lazy("safetensors.torch", "save_file")
+nn = lazy("torch.nn")
 
-class Net(nn.Module):
-    """A small network."""
 
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 3)
-        self.bn = nn.BatchNorm2d(6)
+def _net():
+    """Return the class, once torch is imported."""
+
+    class Net(nn.Module):
+        """A small network."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 6, 3)
+            self.bn = nn.BatchNorm2d(6)
+
+    return Net
+
+
+Net = Lazy(_net)
 
 
 @pytest.fixture

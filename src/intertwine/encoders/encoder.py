@@ -140,13 +140,7 @@ class Accuracies(TypedDict):
 
 
 def accuracies(uri: EncoderUri) -> Accuracies:
-    """Return the options `reported_top1` and `paper_top1`, shares between 0 and 1.
-
-    Raises
-    ------
-    InputError
-        When one lies outside.
-    """
+    """Return the options `reported_top1` and `paper_top1`, shares between 0 and 1."""
     return Accuracies(
         reported_top1=_share(uri, "reported_top1"), paper_top1=_share(uri, "paper_top1")
     )
@@ -160,22 +154,7 @@ def _share(uri: EncoderUri, key: str) -> float | None:
 
 
 def probe_dim(features: Array, *, where: str, head: Head | None) -> int:
-    """Return the dimension of features of one image.
-
-    Parameters
-    ----------
-    features
-        (1, d) array, as the network made it.
-    where
-        What to call the network in an error.
-    head
-        Its head, if any.
-
-    Raises
-    ------
-    InputError
-        When the features are no vector, or not what the head reads.
-    """
+    """Return the dimension of the features (1, d) of one image, once they fit the head."""
     if features.ndim != 2 or features.shape[0] != 1:
         raise InputError(
             f"{where}: features have shape {features.shape} for one image, expected one vector; "
@@ -189,18 +168,9 @@ def probe_dim(features: Array, *, where: str, head: Head | None) -> int:
 
 
 def explains(head: Head, features: Array, logits: Array, *, slack: float = 0.0) -> bool:
-    """Return whether a head makes a network's own output of its features.
+    """Return whether a head makes a network's own logits (n, K) of its features (n, d).
 
-    Parameters
-    ----------
-    head
-        The head.
-    features
-        (n, d) array.
-    logits
-        (n, K) array, or one that has as many numbers an image.
-    slack
-        What they may differ by beyond `TOLERANCE`, as where the network rounds.
+    They may differ by `slack` beyond `TOLERANCE`, as where the network rounds.
     """
     own = logits.reshape(len(logits), -1)
     if features.shape != (len(own), head.dim) or own.shape[1] != head.n_classes:
@@ -229,13 +199,7 @@ def same_output(got: Array, own: Array, *, slack: float = 0.0) -> bool:
 
 
 def drop_background(head: Head | None, uri: EncoderUri) -> Head | None:
-    """Return the head without its class 0 when the URI says `background=drop`.
-
-    Raises
-    ------
-    InputError
-        When there is no head, or no other class.
-    """
+    """Return the head without its class 0 when the URI asks for `background=drop`."""
     if uri.choice("background", ("keep", "drop")) == "keep":
         return head
     if head is None or head.n_classes < 2:

@@ -14,25 +14,12 @@ DEVICES = "cpu, cuda, cuda:N or mps"
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how an encoder's network runs.
+    """Where and how an encoder's network runs."""
 
-    Parameters
-    ----------
-    threads
-        Threads on the CPU; the number of cores when omitted.
-    device
-        `cpu`, `cuda`, `cuda:N` or `mps`.
-    precision
-        `float32` or `bfloat16`, of the network's products.
-
-    Raises
-    ------
-    InputError
-        When a value is none of these.
-    """
-
+    # On the CPU; the number of cores when None.
     threads: int | None = None
     device: str = "cpu"
+    # Of the network's products.
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -53,13 +40,7 @@ class Execution:
         return self.threads or available_cores()
 
     def require_plain(self, where: str) -> None:
-        """Raise unless this is float32 on the CPU, all that some ecosystems' runners do.
-
-        Raises
-        ------
-        InputError
-            Naming what was asked for.
-        """
+        """Raise unless this is float32 on the CPU, all that some ecosystems' runners do."""
         if (self.device, self.precision) != ("cpu", "float32"):
             raise InputError(
                 f"{where}: got device {self.device} and precision {self.precision}, "

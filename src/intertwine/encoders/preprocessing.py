@@ -76,22 +76,9 @@ class Preprocessing:
     def from_uri(
         cls, uri: EncoderUri, *, fixed: tuple[int, int] | None, layout: str, dtype: str
     ) -> Preprocessing:
-        """Return the preprocessing that a URI's options ask for.
+        """Return the preprocessing that a URI's options ask for, of a network's input.
 
-        Parameters
-        ----------
-        uri
-            The encoder's URI.
-        fixed
-            The input size that the network fixes, if it does.
-        layout, dtype
-            As the network's input has them.
-
-        Raises
-        ------
-        InputError
-            When the input size is neither fixed nor given, or both and different, or an option
-            has an impossible value.
+        `fixed` is the input size that the network fixes, if it does; else the URI must.
         """
         where = uri.where
         size = uri.size("crop") or fixed

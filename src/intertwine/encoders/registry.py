@@ -20,33 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scheme:
-    """One ecosystem of networks.
+    """One ecosystem of networks."""
 
-    Parameters
-    ----------
-    module
-        The module with `open_uri(uri, execution)`.
-    summary
-        What it opens, in a line.
-    extra
-        The extra of this package that it needs.
-    options
-        The URI options it knows, beyond the common ones.
-    path_options
-        Those of them that may name a file.
-    opens
-        What stands after the colon: `file`, `folder`, `name` of a network, or `name or file`, where
-        a file or folder that is there is taken for one.
-    reads
-        `images`, or `texts`, which have no options of pixels.
-    """
-
+    # The module with `open_uri(uri, execution)`.
     module: str
     summary: str
     extra: str
+    # The URI options it knows, beyond the common ones, and those of them that may name a file.
     options: tuple[str, ...]
     path_options: tuple[str, ...] = ()
+    # What stands after the colon: `file`, `folder`, `name` of a network, or `name or file`, where a
+    # file or folder that is there is meant as one.
     opens: str = "file"
+    # `images`, or `texts`, which have no options of pixels.
     reads: str = "images"
 
     @property
@@ -153,14 +139,9 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def parse_uri(text: str) -> EncoderUri:
-    """Return a URI whose scheme, options and space name are known to be good.
+    """Return a URI whose scheme, options, files and space name are known to be good.
 
     Paths are made absolute, so that the URI means the same from any folder.
-
-    Raises
-    ------
-    InputError
-        For an unknown scheme or option, a file that is not there, or an impossible space name.
     """
     uri = EncoderUri.parse(text)
     scheme = SCHEMES.get(uri.scheme)

@@ -23,34 +23,17 @@ _PLAIN = "/,:._-+"
 
 @dataclass(frozen=True)
 class EncoderUri:
-    """Where an encoder comes from, and the options it is opened with.
-
-    Parameters
-    ----------
-    scheme
-        The ecosystem, such as `onnx`.
-    path
-        What it loads, usually a file.
-    options
-        Values by name, all text.
-    named
-        Whether `path` is the name of a network rather than a file or folder.
-    """
+    """Where an encoder comes from, and the options it is opened with."""
 
     scheme: str
+    # Usually of a file; with `named` the name of a network.
     path: str
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     named: bool = False
 
     @classmethod
     def parse(cls, text: str) -> EncoderUri:
-        """Return the URI that a text spells.
-
-        Raises
-        ------
-        InputError
-            When it has no scheme or path, or an option is not `key=value` or stands twice.
-        """
+        """Return the URI that a text spells."""
         scheme, colon, rest = text.partition(":")
         path, _, query = rest.partition("?")
         if not colon or not scheme or not path:
@@ -103,13 +86,7 @@ class EncoderUri:
         return replace(self, path=path, options=MappingProxyType(options))
 
     def choice(self, key: str, choices: Sequence[str]) -> str:
-        """Return an option that is one of a few words; the first is its default.
-
-        Raises
-        ------
-        InputError
-            For another word.
-        """
+        """Return an option that is one of a few words; the first is its default."""
         value = self.options.get(key, choices[0])
         if value not in choices:
             raise InputError(
@@ -121,11 +98,6 @@ class EncoderUri:
         """Return an option of one or `count` numbers as `count` numbers, or None when absent.
 
         Numbers may be fractions, as in `scale=1/255`.
-
-        Raises
-        ------
-        InputError
-            When they are not numbers, or not one or `count`.
         """
         value = self.options.get(key)
         if value is None:
@@ -140,13 +112,7 @@ class EncoderUri:
         return numbers * count if len(numbers) == 1 else numbers
 
     def size(self, key: str) -> tuple[int, int] | None:
-        """Return an option such as `224` or `224x192` (height x width), or None when absent.
-
-        Raises
-        ------
-        InputError
-            When it is not one or two positive integers.
-        """
+        """Return an option such as `224` or `224x192` (height x width), or None when absent."""
         value = self.options.get(key)
         if value is None:
             return None

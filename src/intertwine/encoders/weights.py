@@ -17,35 +17,15 @@ RANDOM = "random:"
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a URI asks for; its own when neither is set.
-
-    Parameters
-    ----------
-    file
-        A file of weights.
-    seed
-        Seed of fresh ones, the untrained control.
-    """
+    """Which weights a URI asks for; its own when neither is set."""
 
     file: Path | None = None
+    # Of fresh ones, the untrained control.
     seed: int | None = None
 
 
 def asked_weights(uri: EncoderUri, *, files: bool = True) -> Weights:
-    """Return which weights the option `weights` of a URI asks for.
-
-    Parameters
-    ----------
-    uri
-        The encoder's URI.
-    files
-        Whether the scheme reads weights from a file that this option names.
-
-    Raises
-    ------
-    InputError
-        When the value is no seed, or no file where files are read.
-    """
+    """Return which weights a URI's option `weights` asks for; with `files` it may name a file."""
     value = uri.options.get("weights")
     if value is None:
         return Weights()

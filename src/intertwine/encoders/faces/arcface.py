@@ -38,29 +38,13 @@ ARCHITECTURES = {
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open an ArcFace network; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When the architecture is not said, or an option has an impossible value.
-    FileFormatError
-        When the file does not hold this architecture's weights.
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Open an ArcFace network; see `intertwine.encoders.registry.open_encoder`."""
     make = architecture(_name(uri))
     return open_weights(uri, make, execution, defaults=DEFAULTS, fixed=SIZE)
 
 
 def architecture(name: str) -> Callable[[], Any]:
-    """Return the class of a network of `ARCHITECTURES`.
-
-    Raises
-    ------
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Return the class of a network of `ARCHITECTURES`."""
     import_extra("torch", EXTRA)
     kind, module = ARCHITECTURES[name]
     found = importlib.import_module(f"intertwine.encoders.faces.nets.{module}")

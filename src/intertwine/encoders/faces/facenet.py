@@ -29,17 +29,7 @@ DEFAULTS = {"face": "box:32", "crop": "160", "mean": "127.5", "std": "128"}
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a FaceNet network; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When an option has an impossible value.
-    FileFormatError
-        When the file does not hold this architecture's weights.
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Open a FaceNet network; see `intertwine.encoders.registry.open_encoder`."""
     import_extra("torch", EXTRA)
     from intertwine.encoders.faces.nets.inception_resnet_v1 import InceptionResnetV1
 

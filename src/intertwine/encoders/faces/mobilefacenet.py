@@ -31,17 +31,7 @@ DEFAULTS = {
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a MobileFaceNet network; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When an option has an impossible value.
-    FileFormatError
-        When the file does not hold this architecture's weights.
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Open a MobileFaceNet network; see `intertwine.encoders.registry.open_encoder`."""
     import_extra("torch", EXTRA)
     from intertwine.encoders.faces.nets.mobilefacenet import MobileFaceNet
 

@@ -55,15 +55,7 @@ PROJECTION = "WithProjection"
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open an image network of transformers; see `intertwine.encoders.registry.open_encoder`.
 
-    Raises
-    ------
-    InputError
-        When there is no such network, it lacks a file or a weight, its image processor does what
-        cannot be expressed, or it cannot be used as asked.
-    FileFormatError
-        When the file that `weights` names holds no weights of this network, or settings are damaged.
-    MissingExtraError
-        When transformers is not installed.
+    A network is refused where its image processor does what `Preprocessing` cannot express.
     """
     import_extra("torch", EXTRA)
     import_extra("transformers", EXTRA)
@@ -144,13 +136,9 @@ def _check_used(
 ) -> tuple[str, ...]:
     """Return a note about weights of the file that have no part in the network, if there are any.
 
-    A classifier of the class that the file is of makes its own logits all the same, whatever else
-    was left in the file.
-
-    Raises
-    ------
-    InputError
-        When they may be a part of the features, and nobody asked for these without them.
+    They are an error where they may be a part of the features, unless the URI asks for features
+    without them. A classifier of the class that the file is of makes its own logits all the same,
+    whatever else was left in the file.
     """
     if not unused:
         return ()

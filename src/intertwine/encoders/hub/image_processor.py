@@ -31,27 +31,10 @@ ADVICE = "give crop= and resize=squash or resize=centre:PIXELS"
 
 
 def processor_options(processor: Any, given: Collection[str], where: str) -> dict[str, str]:
-    """Return the options of `Preprocessing` that a processor's settings amount to.
+    """Return the settings of a transformers image processor as options of `Preprocessing`.
 
-    Parameters
-    ----------
-    processor
-        An image processor of transformers.
-    given
-        Options that the user gives, whose place in the settings is not looked at.
-    where
-        What to call the network in an error.
-
-    Returns
-    -------
-    options
-        Those of `crop`, `resize`, `interpolation`, `channels`, `scale`, `mean` and `std` that are
-        not given, and perhaps others of them.
-
-    Raises
-    ------
-    InputError
-        When the settings cannot be expressed so; it says which options to give.
+    Settings whose option is among `given`, those that the user sets, are not read. Settings that no
+    option can express are an error that names the options to set.
     """
     flipped = getattr(processor, "do_flip_channel_order", False)
     options = {"channels": "bgr" if flipped else "rgb", **_values(processor)}
@@ -127,21 +110,9 @@ def _pixels(size: Mapping[str, int]) -> str:
 
 
 def check_processor(processor: Any, preprocessing: Preprocessing, where: str) -> None:
-    """Compare a preprocessing with what a processor makes of a ramp.
+    """Raise where a preprocessing and the processor it was read from disagree on a ramp.
 
-    Parameters
-    ----------
-    processor
-        An image processor of transformers.
-    preprocessing
-        What its settings were read as, (3, h, w) float32.
-    where
-        What to call the network in an error.
-
-    Raises
-    ------
-    InputError
-        When they differ by more than three grey levels of 255.
+    They may differ by three grey levels of 255.
     """
     down, across = np.arange(HEIGHT) + 0.5, np.arange(WIDTH) + 0.5
     got = np.asarray(processor(_ramp(down, across), return_tensors="np")["pixel_values"])

@@ -31,24 +31,9 @@ def model_folder(
 ) -> Path:
     """Return the folder of files that a URI means, fetched first where it is a name.
 
-    Parameters
-    ----------
-    uri
-        The encoder's URI.
-    extra
-        The extra that installs what fetches.
-    needs
-        Files that it must hold.
-    takes
-        More files that are read; an error names them too.
-    owner
-        Whose repository a name without `/` is.
-
-    Raises
-    ------
-    InputError
-        When there is no such folder or repository, it cannot be reached, it lacks a file, or it holds
-        an adapter to a network, which would be left out.
+    It must hold the files of `needs`; those of `takes` are read as well. A name without `/` is a
+    repository of `owner`, and `extra` installs the library that fetches. A folder with an adapter
+    to a network is refused, since the adapter would be left out.
     """
     files = ", ".join([*needs, *takes])
     if not uri.named:
@@ -91,13 +76,7 @@ def _fetched(name: str, uri: EncoderUri, extra: str, files: str) -> Path:
 
 
 def attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what a function that reads a network gives, quietly.
-
-    Raises
-    ------
-    InputError
-        When it fails, with the first line of what it says.
-    """
+    """Call a function that reads a network, quietly; its failure is an error of one line."""
     try:
         with _quiet():
             return function(*arguments, **options)

@@ -54,15 +54,7 @@ PIECE = 32
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """Open a text network; see `intertwine.encoders.registry.open_encoder`.
 
-    Raises
-    ------
-    InputError
-        When there is no such network, it lacks a file or brings code of its own, or an option is
-        impossible.
-    FileFormatError
-        When a file of it is no JSON.
-    MissingExtraError
-        When sentence-transformers is not installed.
+    A network that brings code of its own is refused.
     """
     import_extra("sentence_transformers", EXTRA)
     folder = model_folder(uri, extra=EXTRA, needs=(MODULES,), takes=TAKEN, owner=OWNER)
@@ -92,19 +84,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 
 class TextRunner:
-    """Texts through a sentence-transformers network, a few at once.
-
-    Parameters
-    ----------
-    model
-        The network.
-    prompt
-        What every text begins with.
-    where
-        What to call it in an error.
-    execution
-        Where and how it runs.
-    """
+    """Texts, a prompt before each, through a sentence-transformers network, a few at once."""
 
     def __init__(self, model: Any, prompt: str, *, where: str, execution: Execution) -> None:
         torch: Any = import_extra("torch", EXTRA)
@@ -118,13 +98,7 @@ class TextRunner:
         )
 
     def __call__(self, texts: list[str]) -> Array:
-        """Return the features (n, d) of texts, the prompt before each.
-
-        Raises
-        ------
-        InputError
-            When the network cannot be run on them.
-        """
+        """Return the features (n, d) of texts, the prompt before each."""
         return self._thread.submit(self._run, texts).result()
 
     def _run(self, texts: list[str]) -> Array:

@@ -32,18 +32,7 @@ DEFAULTS = {"crop": "224", "mean": "127.5", "resize": "centre", "std": "127.5"}
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open an Inception-v2; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When there is no file and no random weights are asked for, or an option has an impossible
-        value.
-    FileFormatError
-        When the file does not hold this architecture's weights.
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Open an Inception-v2; see `intertwine.encoders.registry.open_encoder`."""
     import_extra("torch", EXTRA)
     from intertwine.encoders.inception_v2.net import InceptionV2
 

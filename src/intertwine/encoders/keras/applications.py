@@ -28,25 +28,7 @@ FETCH_TIMEOUT = 20.0
 
 
 def application(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
-    """Return a network of `keras.applications`, its output logits.
-
-    Parameters
-    ----------
-    keras
-        The library.
-    uri
-        The encoder's URI: name, `crop`, `alpha`.
-    asked
-        Which weights it is given.
-
-    Raises
-    ------
-    InputError
-        When there is no such network or option, the size is impossible, or the weights cannot be
-        fetched.
-    FileFormatError
-        When a file holds the weights of another architecture.
-    """
+    """Return a network of `keras.applications` that makes logits, by name, `crop` and `alpha`."""
     size = uri.size("crop")
     if asked.seed is not None:
         return _make(keras, uri, size=size, seed=asked.seed)

@@ -27,20 +27,7 @@ BACKEND = "torch"
 
 
 def import_keras(where: str) -> Any:
-    """Return Keras on its torch backend.
-
-    Parameters
-    ----------
-    where
-        What to call the encoder in an error.
-
-    Raises
-    ------
-    InputError
-        When Keras runs, or is set to run, on another backend.
-    MissingExtraError
-        When it is not installed.
-    """
+    """Return Keras on its torch backend; an error where it runs, or is set to run, on another."""
     asked = os.environ.setdefault("KERAS_BACKEND", BACKEND)
     loaded = sys.modules.get("keras")
     backend = asked if loaded is None else loaded.backend.backend()
@@ -53,23 +40,9 @@ def import_keras(where: str) -> Any:
 
 
 def saved_model(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
-    """Return the model in a file, which runs no code of its own.
+    """Return the model in a file, with the weights that are asked for in place of its own.
 
-    Parameters
-    ----------
-    keras
-        The library.
-    uri
-        The encoder's URI; its path is the file.
-    asked
-        Which weights it is given in place of its own.
-
-    Raises
-    ------
-    InputError
-        For `alpha`, which a saved model has no use of, and for a model without a graph.
-    FileFormatError
-        When the file is no saved model, holds code, or describes a larger one than it holds.
+    A file is refused that holds code, describes a larger model than it holds, or has no graph.
     """
     if "alpha" in uri.options:
         raise InputError(f"{uri.where}: got alpha, which is for networks by name; leave it out")
@@ -103,15 +76,7 @@ def one_line(error: BaseException) -> str:
 
 
 def alone(make: Callable[[], Any], seed: int = 0) -> Any:
-    """Return what a function makes with Keras, the same each time whatever was made before.
-
-    Parameters
-    ----------
-    make
-        Makes a model.
-    seed
-        Of its weights.
-    """
+    """Return what a function makes with Keras, the same each time whatever was made before."""
     # Keras holds its counters of layer names and its settings by thread.
     with _settings(seed), ThreadPoolExecutor(1) as pool:
         return pool.submit(make).result()

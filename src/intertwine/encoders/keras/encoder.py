@@ -45,18 +45,7 @@ OPEN_SIZE = "224"
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a Keras network; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When there is no such network, its weights cannot be fetched, or it cannot be split or run
-        as asked.
-    FileFormatError
-        When a file is no saved model, holds code, or holds the weights of another architecture.
-    MissingExtraError
-        When keras or torch is not installed.
-    """
+    """Open a Keras network; see `intertwine.encoders.registry.open_encoder`."""
     keras = import_keras(uri.where)
     asked = asked_weights(uri)
     if uri.named:

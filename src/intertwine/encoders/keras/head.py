@@ -54,28 +54,10 @@ class _Call:
 
 
 def split_model(keras: Any, model: Any, uri: EncoderUri, example: Array) -> Split:
-    """Split a Keras model at its head, or where the options `head` and `layer` say.
+    """Split a Keras model of one output at its head, or where the options `head` and `layer` name.
 
-    Parameters
-    ----------
-    keras
-        The library, on its torch backend.
-    model
-        The model, of one output. An activation inside its last layer is taken out.
-    uri
-        The encoder's URI.
-    example
-        (2, h, w, 3) array, an input to try it on.
-
-    Returns
-    -------
-    split
-        From (n, h, w, 3) to (n, d), unless the URI names a layer that puts out another shape.
-
-    Raises
-    ------
-    InputError
-        When it has several outputs, there is no such layer, or no linear head.
+    It is tried on `example` (2, h, w, 3). An activation inside its last layer is taken out.
+    Features are (n, d), unless the URI names a layer that puts out another shape.
     """
     if len(model.outputs) != 1:
         raise InputError(f"{uri.where}: has {counted(len(model.outputs), 'output')}, expected one")

@@ -37,21 +37,9 @@ _SHRUNK = 1032
 
 
 def check_size(keras: Any, path: str) -> None:
-    """Raise when the layers of a saved model have more weights than its file.
+    """Raise when the layers of a saved model, `.keras` or `.h5`, have more weights than its file.
 
-    A file that cannot be read so far is left to Keras, which says what is wrong with it.
-
-    Parameters
-    ----------
-    keras
-        The library.
-    path
-        A `.keras` file, or a whole model in `.h5`.
-
-    Raises
-    ------
-    FileFormatError
-        When they do.
+    A file that cannot be read so far is left to Keras, whose error names what is wrong with it.
     """
     try:
         with _opened(path) as (config, weights):

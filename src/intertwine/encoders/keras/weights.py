@@ -29,19 +29,8 @@ _PUBLISHED = (0.229, 0.224, 0.225)
 def load_weights(model: Any, path: Path, *, where: str) -> None:
     """Put a file's weights into a model, every one of them and nothing else.
 
-    Parameters
-    ----------
-    model
-        The architecture.
-    path
-        `.weights.h5`, `.keras`, or `.h5` as Keras 2 wrote it and as keras.applications fetches.
-    where
-        What to call the encoder in an error.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is no such file, or holds the weights of another architecture.
+    The file is `.weights.h5`, `.keras`, or `.h5` as Keras 2 wrote it and as keras.applications
+    fetches.
     """
     try:
         with _device(), warnings.catch_warnings():
@@ -82,12 +71,9 @@ def _count_stored(path: Path) -> int | None:
 
 
 def copy_weights(source: Any, target: Any, *, where: str) -> None:
-    """Give a network the weights of the same one at another input size.
+    """Copy a network's weights to the same network at another input size.
 
-    Raises
-    ------
-    InputError
-        When a weight depends on the input size, as in VGG.
+    A weight that depends on the input size, as in VGG, is an error.
     """
     pairs = list(zip(source.weights, target.weights, strict=True))
     for own, other in pairs:

@@ -57,17 +57,7 @@ _DTYPES = {1: "float32", 10: "float16", 11: "float64", 2: "uint8"}
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open an ONNX file as an encoder; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When the network cannot be split or run as asked.
-    FileFormatError
-        When the file is no ONNX model.
-    MissingExtraError
-        When onnx or onnxruntime is not installed.
-    """
+    """Open an ONNX file as an encoder; see `intertwine.encoders.registry.open_encoder`."""
     onnx = import_extra("onnx", "onnx")
     import_extra("onnxruntime", "onnx")
     from intertwine.encoders.onnx.graph import OnnxGraph
@@ -222,19 +212,7 @@ def _split(graph: OnnxGraph, uri: EncoderUri, output: str) -> tuple[str, OnnxLay
 
 
 class _Runner:
-    """Batches through a network up to some of its tensors.
-
-    Parameters
-    ----------
-    graph
-        The network.
-    outputs
-        Names of the tensors.
-    preprocessing
-        What makes its input.
-    threads
-        Of onnxruntime.
-    """
+    """Batches through a network up to some of its tensors."""
 
     def __init__(
         self,
@@ -278,13 +256,7 @@ class _Runner:
         return 0 if all(value.shape[:1] == (2,) for value in found) else 1
 
     def __call__(self, batch: Array) -> list[Array]:
-        """Return the tensors for a batch.
-
-        Raises
-        ------
-        InputError
-            When onnxruntime cannot run it.
-        """
+        """Return the tensors for a batch."""
         if self._step == 0:
             return self._run(batch)
         parts = [self._part(batch[i : i + self._step]) for i in range(0, len(batch), self._step)]

@@ -15,21 +15,13 @@ if TYPE_CHECKING:
 
 
 def list_encoders(weights: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-    """Return the schemes and presets.
+    """Return the schemes and presets, whose files lie in the folder of `weights_folder(weights)`.
 
-    Parameters
-    ----------
-    weights
-        Where the presets' files lie; see `intertwine.encoders.presets.presets.weights_folder`.
-
-    Returns
-    -------
-    facts
-        `schemes`: `scheme`, `opens`, `summary`, `extra`, `options`. `presets`: `preset` and `encoders`, each
-        with `name`, `summary`, `scheme`, `uri`, `dim`, `input_size`, `parameters`, `files`
-        (SHA-256, or null where any bytes will do, by name), `found` (the file there is, or null),
-        `fetched` (whether the network's own library fetches the weights, no file being there),
-        `source`, `licence`. `weights`: the folder.
+    `schemes`: `scheme`, `opens`, `summary`, `extra`, `options`. `presets`: `preset` and `encoders`,
+    each with `name`, `summary`, `scheme`, `uri`, `dim`, `input_size`, `parameters`, `files`
+    (SHA-256, or null where any bytes will do, by name), `found` (the file there is, or null),
+    `fetched` (whether the network's own library fetches the weights, no file being there),
+    `source`, `licence`. `weights`: the folder.
     """
     folder = weights_folder(weights)
     return {

@@ -15,46 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PresetEncoder:
-    """One network of a preset.
-
-    Parameters
-    ----------
-    name
-        Name of its space.
-    summary
-        Which network it is.
-    scheme
-        What opens it.
-    options
-        Options of its URI, its name left out.
-    dim
-        Dimension of its features.
-    input_size
-        Input height and width in pixels.
-    parameters
-        Number of its weights, the head's included.
-    files
-        File names that are looked for, the first found being taken; SHA-256, or None where any
-        bytes will do, by name. Empty for a network that needs none.
-    source
-        Where the weights come from.
-    licence
-        Licence of the weights.
-    network
-        What the scheme calls it. Its library then fetches the weights where no file is found; None
-        where the file itself is what the scheme opens.
-    """
+    """One network of a preset."""
 
     name: str
     summary: str
     scheme: str
+    # Of its URI, the name left out.
     options: Mapping[str, str]
     dim: int
+    # Height and width in pixels.
     input_size: tuple[int, int]
+    # Number of its weights, the head's included.
     parameters: int
+    # File names that are looked for, the first found being read: SHA-256, or None where any bytes
+    # will do, by name. Empty for a network that needs none.
     files: Mapping[str, str | None]
+    # Where the weights come from, and their licence.
     source: str
     licence: str
+    # What the scheme calls it. Its library then fetches the weights where no file is found; None
+    # where the file itself is what the scheme opens.
     network: str | None = None
 
     @property

@@ -24,11 +24,8 @@ PRESETS: dict[str, tuple[PresetEncoder, ...]] = {
 def weights_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     """Return where the files of presets are looked for.
 
-    Parameters
-    ----------
-    folder
-        The folder, if it was said; else the environment variable `INTERTWINE_WEIGHTS`, else
-        `intertwine/weights` in the user's cache folder.
+    It is the folder named, else that of the environment variable `INTERTWINE_WEIGHTS`, else
+    `intertwine/weights` in the user's cache folder.
     """
     if folder is not None:
         return Path(folder).expanduser()
@@ -39,20 +36,7 @@ def weights_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 
 
 def preset_uris(name: str, folder: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the encoder URIs of a preset.
-
-    Parameters
-    ----------
-    name
-        The preset.
-    folder
-        Where its files lie; see `weights_folder`.
-
-    Raises
-    ------
-    InputError
-        For an unknown preset, or a file that is missing or not the one the preset means.
-    """
+    """Return the encoder URIs of a preset, whose files are there and the ones that it means."""
     if name not in PRESETS:
         raise InputError(f"got preset {name!r}, expected one of {', '.join(PRESETS)}")
     where = weights_folder(folder)

@@ -57,17 +57,7 @@ _DTYPES = ("float32", "float16", "float64", "uint8")
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a SavedModel as an encoder; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When there is no SavedModel, or it cannot be split or run as asked.
-    FileFormatError
-        When TensorFlow cannot read it.
-    MissingExtraError
-        When TensorFlow is not installed.
-    """
+    """Open a SavedModel as an encoder; see `intertwine.encoders.registry.open_encoder`."""
     where, folder = uri.where, Path(uri.path)
     execution.require_plain(where)
     seed = asked_weights(uri, files=False).seed

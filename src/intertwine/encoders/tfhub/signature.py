@@ -25,51 +25,20 @@ _OUTPUTS = ("default", "logits")
 
 @dataclass(frozen=True)
 class Frozen:
-    """One function of images as a graph whose weights are constants.
-
-    Parameters
-    ----------
-    graph_def
-        The graph.
-    feed, output
-        Names of its input and its output tensor.
-    shape
-        Of its input, None where open; empty when it is not known at all.
-    dtype
-        Of its input.
-    parameters
-        Number of weights.
-    """
+    """One function of images as a graph whose weights are constants."""
 
     graph_def: Any
+    # Names of its input and its output tensor.
     feed: str
     output: str
+    # Of its input, None where open; empty when it is not known at all.
     shape: tuple[int | None, ...]
     dtype: str
     parameters: int
 
 
 def freeze(tf: Any, folder: Path, asked: str | None, where: str) -> Frozen:
-    """Return a function of a SavedModel.
-
-    Parameters
-    ----------
-    tf
-        TensorFlow.
-    folder
-        The SavedModel.
-    asked
-        `SIGNATURE` or `SIGNATURE:OUTPUT`, where several are there.
-    where
-        What to call it in an error.
-
-    Raises
-    ------
-    InputError
-        When there is no SavedModel, no such function, or a choice is open.
-    FileFormatError
-        When TensorFlow cannot read it.
-    """
+    """Return a function of a SavedModel, asked for as `SIGNATURE` or `SIGNATURE:OUTPUT`."""
     tags = _tags(folder, where)
     try:
         # No TF-Hub library is needed: its modules are SavedModels.

@@ -46,17 +46,7 @@ _INPUTS = ("FLOAT32", "INT8", "UINT8")
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a TensorFlow Lite file as an encoder; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When the network cannot be split or run as asked.
-    FileFormatError
-        When the file is no TensorFlow Lite model.
-    MissingExtraError
-        When ai-edge-litert is not installed.
-    """
+    """Open a TensorFlow Lite file; see `intertwine.encoders.registry.open_encoder`."""
     import_extra("ai_edge_litert.interpreter", "tflite")
     where = uri.where
     execution.require_plain(where)
@@ -261,15 +251,6 @@ class _Runner:
 
     Many files fix the number of images to one, and two interpreters of one thread are faster than
     one of two.
-
-    Parameters
-    ----------
-    stages
-        The files.
-    head_dim
-        Dimension that the head reads, or None.
-    threads
-        Number of interpreters.
     """
 
     def __init__(self, stages: list[_Stage], *, head_dim: int | None, threads: int) -> None:

@@ -49,27 +49,10 @@ def open_weights(
 ) -> Encoder:
     """Open a file of weights of a known architecture as an encoder without a head.
 
-    Parameters
-    ----------
-    uri
-        The encoder's URI; its path is the file. `weights=random:SEED` leaves the file unread.
-    make
-        Makes the architecture as a torch module, weights fresh.
-    execution
-        Where and how it runs.
-    defaults
-        Options of preprocessing that hold where the URI does not set them.
-    fixed
-        The input size that the architecture fixes, if it does.
-    dropped
-        Beginnings of names that the file may hold and that are left out.
-
-    Raises
-    ------
-    InputError
-        When an option has an impossible value.
-    FileFormatError
-        When the file does not hold the weights of this architecture.
+    `make` makes the architecture with fresh weights; with `weights=random:SEED` the file is not
+    read. `defaults` are options of preprocessing where the URI sets none, `fixed` the input size
+    that the architecture fixes, and `dropped` the beginnings of names in the file that are left
+    out.
     """
     prepared = preprocessing(uri, defaults=defaults, fixed=fixed)
     seed = asked_weights(uri, files=False).seed
@@ -121,29 +104,10 @@ def open_module(
     weights_sha256: str | None = None,
     workers: int | None = None,
 ) -> Encoder:
-    """Return a torch module as an encoder, split at its head or where the URI says.
+    """Return a torch module as an encoder, split at its head or where the URI asks.
 
-    Parameters
-    ----------
-    uri
-        The encoder's URI.
-    module
-        The network; `eval()` is called on it.
-    execution
-        Where and how it runs.
-    preprocessing
-        What its input is made by.
-    call
-        From the network and an input to its output, one tensor; calling it when omitted.
-    weights_sha256
-        SHA-256 of its weights; taken over all of them when omitted.
-    workers
-        Pieces of a batch that may run at once on the CPU; see `TorchRunner`.
-
-    Raises
-    ------
-    InputError
-        When it cannot be split or run as asked.
+    `eval()` is called on it. `call` makes the output, one tensor, of the network and an input.
+    Without `weights_sha256` all its weights are hashed; for `workers` see `TorchRunner`.
     """
     torch: Any = import_extra("torch", EXTRA)
     example = torch.from_numpy(preprocessing.apply(preprocessing.noise(2)))

@@ -36,19 +36,11 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Split:
-    """A network up to its features, and what comes after them.
+    """A network up to its features, and what comes after them."""
 
-    Parameters
-    ----------
-    name
-        Name of the layer or layers it is split at.
-    forward
-        From the network's input to its features, tensors both.
-    head
-        Its classifier, or None.
-    """
-
+    # Of the layer or layers it is split at.
     name: str
+    # From the network's input to its features, tensors both.
     forward: Callable[[Any], Any]
     head: Head | None
 
@@ -56,28 +48,11 @@ class Split:
 def split_network(
     module: Any, uri: EncoderUri, example: Any, *, call: Callable[[Any, Any], Any] | None = None
 ) -> Split:
-    """Split a torch network at its head, or where the options `head`, `layer` and `pool` say.
+    """Split a torch network at its head, or where the options `head`, `layer` and `pool` ask.
 
-    Parameters
-    ----------
-    module
-        The network, in eval mode.
-    uri
-        The encoder's URI.
-    example
-        (2, 3, h, w) tensor, an input to try it on.
-    call
-        From the network and an input to its output, one tensor; calling it when omitted.
-
-    Returns
-    -------
-    split
-        Its features are (n, d), unless the URI names a layer that puts out another shape.
-
-    Raises
-    ------
-    InputError
-        When there is no such layer, or no linear head.
+    The network is in eval mode and is tried on `example` (2, 3, h, w). `call` makes the output, one
+    tensor, of the network and an input. Features are (n, d), unless the URI names a layer that puts
+    out another shape.
     """
     call = call or _plain_call
     layer, pool = uri.options.get("layer"), uri.choice("pool", POOLS)

@@ -44,16 +44,7 @@ FUNCTION = "make"
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open what a function makes; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When the code cannot be run, makes no torch network or encoder, or the network cannot be
-        used as asked.
-    MissingExtraError
-        When torch is not installed.
-    """
+    """Open what a function makes; see `intertwine.encoders.registry.open_encoder`."""
     import_extra("torch", EXTRA)
     seed = asked_weights(uri, files=False).seed
     made, file = _made(uri, seed)

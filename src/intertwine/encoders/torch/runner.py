@@ -29,20 +29,8 @@ class TorchRunner:
 
     On the CPU a batch is cut into pieces of `PIECE` images, one thread each, so the features do not
     depend on the number of threads. On an accelerator it runs whole, with deterministic kernels.
-
-    Parameters
-    ----------
-    module
-        The network; `eval()` is called on it.
-    forward
-        From its input to its features; the module itself, or a part of what it does.
-    where
-        What to call it in an error.
-    execution
-        Where and how it runs.
-    workers
-        Pieces that run side by side on the CPU; as many as threads when omitted. With one, that one
-        has all threads.
+    `forward` may be a part of what the module does. `workers` pieces run in parallel on the CPU, as
+    many as threads by default; with one, that one has all threads.
     """
 
     def __init__(
@@ -70,13 +58,7 @@ class TorchRunner:
         )
 
     def __call__(self, batch: Array) -> Array:
-        """Return the features (n, d) of a batch (n, 3, h, w).
-
-        Raises
-        ------
-        InputError
-            When the network cannot be run on such images or gives no tensor.
-        """
+        """Return the features (n, d) of a batch (n, 3, h, w)."""
         step = self._piece or len(batch)
         pieces = [batch[start : start + step] for start in range(0, len(batch), step)]
         return np.concatenate(list(self._pool.map(self._run, pieces)))
@@ -102,13 +84,7 @@ class TorchRunner:
 
 
 def open_device(name: str, where: str) -> Any:
-    """Return a torch device that is there, its kernels set to be deterministic.
-
-    Raises
-    ------
-    InputError
-        When there is none of this name.
-    """
+    """Return a torch device that is there, its kernels set to be deterministic."""
     torch: Any = import_extra("torch", EXTRA)
     device = torch.device(name)
     there = {
@@ -127,21 +103,9 @@ def open_device(name: str, where: str) -> Any:
 
 
 def check_repeatable(encoder: Encoder, module: Any, *, where: str) -> None:
-    """Run a network twice on one image and raise when the features differ.
+    """Run a network twice on one image; raise when the features differ.
 
-    Parameters
-    ----------
-    encoder
-        The network as an encoder of images.
-    module
-        The torch module it runs.
-    where
-        What to call it in an error.
-
-    Raises
-    ------
-    InputError
-        When they differ, or the module is no longer in eval mode.
+    A module that is no longer in eval mode is an error as well.
     """
     image = cast("Preprocessing", encoder.preprocessing).noise(1)
     first, second = encoder.encode(image), encoder.encode(image)

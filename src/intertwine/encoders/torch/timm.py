@@ -41,18 +41,7 @@ LENIENT = ("dla",)
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a network of timm; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When there is no such network, its weights cannot be fetched, or it cannot be split or run
-        as asked.
-    FileFormatError
-        When the file holds no weights of this network.
-    MissingExtraError
-        When timm or torch is not installed.
-    """
+    """Open a network of timm; see `intertwine.encoders.registry.open_encoder`."""
     config = _config(uri)
     weights = asked_weights(uri)
     size = uri.size("crop") or config.input_size[1:]
@@ -84,15 +73,7 @@ def _config(uri: EncoderUri) -> Any:
 
 
 def defaults(config: Any, size: tuple[int, int]) -> dict[str, str]:
-    """Return timm's own preprocessing for evaluation as options of a URI.
-
-    Parameters
-    ----------
-    config
-        What timm says of the network, a `PretrainedCfg`.
-    size
-        Input height and width in pixels.
-    """
+    """Return timm's preprocessing for evaluation, in a `PretrainedCfg`, as options of a URI."""
     data: Any = import_extra("timm.data", EXTRA)
     facts = data.resolve_data_config({}, pretrained_cfg=config.to_dict())
     mode, share = facts["crop_mode"], facts["crop_pct"]

@@ -42,18 +42,7 @@ _OLD_NAME = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 
 def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
-    """Open a classifier of torchvision; see `intertwine.encoders.registry.open_encoder`.
-
-    Raises
-    ------
-    InputError
-        When there is no such classifier, its weights cannot be fetched, or it cannot be split or
-        run as asked.
-    FileFormatError
-        When the file does not hold this network's weights.
-    MissingExtraError
-        When torchvision or torch is not installed.
-    """
+    """Open a classifier of torchvision; see `intertwine.encoders.registry.open_encoder`."""
     models: Any = import_zoo(uri, "torchvision.models", EXTRA)
     known = models.list_models(module=models)
     if uri.path not in known:
@@ -75,14 +64,9 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 
 def defaults(transforms: Any, size: tuple[int, int] | None) -> dict[str, str]:
-    """Return torchvision's own preprocessing for evaluation as options of a URI.
+    """Return torchvision's `ImageClassification`, its preprocessing, as options of a URI.
 
-    Parameters
-    ----------
-    transforms
-        What torchvision puts before the network, an `ImageClassification`.
-    size
-        Input height and width in pixels; what torchvision says when None.
+    The input size is torchvision's own where none is given.
     """
     (crop,), (resize,) = transforms.crop_size, transforms.resize_size
     size = size or (crop, crop)

@@ -38,26 +38,10 @@ def is_linear(layer: Any) -> bool:
 def watch(
     layers: Mapping[str, Any], run: Callable[[], Any], where: str
 ) -> tuple[Any, dict[str, Ran]]:
-    """Run a network once and return its output, and those of its linear layers that ran just once.
+    """Run a network once; return its output, and what its layers read and made by name, in order.
 
-    Parameters
-    ----------
-    layers
-        The layers to watch, by name. What all of them read and put out is held in memory at once.
-    run
-        Runs the network on some input.
-    where
-        What to call it in an error.
-
-    Returns
-    -------
-    output, ran
-        What `run` returned, and by name, in the order in which they ran.
-
-    Raises
-    ------
-    InputError
-        When torch cannot run it.
+    Layers that did not run just once are left out. What all of them read and make is held in memory
+    at once.
     """
     ran: dict[str, Ran] = {}
     times: Counter[str] = Counter()
@@ -122,16 +106,8 @@ class _ReachedError(Exception):
 class RunUntil:
     """Runs a network until some of its layers have run, and no further.
 
-    Parameters
-    ----------
-    module
-        The network.
-    layers
-        Layers of it, in the order in which they run.
-    call
-        From the network and an input to its output.
-    inputs
-        Whether their inputs are wanted rather than their outputs.
+    The layers are listed in the order in which they run. It returns what they read with `inputs`,
+    else what they make.
     """
 
     def __init__(

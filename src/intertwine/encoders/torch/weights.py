@@ -31,13 +31,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the tensors of a file of weights by name; nothing in the file is run.
-
-    Raises
-    ------
-    FileFormatError
-        When it is no such file, or holds more than tensors.
-    """
+    """Return the tensors of a file of weights by name; nothing in the file is run."""
     torch: Any = import_extra("torch", EXTRA)
     require_ordinary(path)
     try:
@@ -76,10 +70,7 @@ def load_strict(
 ) -> None:
     """Put weights into a module, every one of them and nothing else.
 
-    Raises
-    ------
-    FileFormatError
-        When weights are missing, unknown or of another shape.
+    Those whose names begin as one of `dropped` are left out.
     """
     left_out = tuple(dropped)
     given = {
@@ -95,13 +86,7 @@ def load_strict(
 
 
 def check_state(module: Any, state: Mapping[str, Any], *, where: str) -> None:
-    """Check that named tensors or arrays are the weights of a module.
-
-    Raises
-    ------
-    FileFormatError
-        When weights are missing, unknown or of another shape.
-    """
+    """Check that named tensors or arrays are the weights of a module, each of its shape."""
     named = module.state_dict().items()
     wanted = {name: value for name, value in named if not name.endswith(_COUNTER)}
     missing = [name for name in wanted if name not in state]

@@ -24,23 +24,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def import_zoo(uri: EncoderUri, module: str, extra: str) -> ModuleType:
-    """Import a zoo's library, or say in a line why it cannot be.
+    """Import a zoo's library.
 
-    Parameters
-    ----------
-    uri
-        The encoder's URI.
-    module
-        Dotted name of the library's module.
-    extra
-        The extra of this package that installs it.
-
-    Raises
-    ------
-    InputError
-        When it is there but does not fit the torch that is there.
-    MissingExtraError
-        When it is not installed.
+    One that is not installed, or does not fit the torch that is there, is an error of one line.
     """
     try:
         return import_extra(module, extra)
@@ -63,14 +49,7 @@ def unknown_name(uri: EncoderUri, known: Iterable[str]) -> InputError:
 def cannot_fetch(uri: EncoderUri, file: str, reason: Exception) -> InputError:
     """Return the error that published weights could not be fetched, and what to do instead.
 
-    Parameters
-    ----------
-    uri
-        The encoder's URI.
-    file
-        What would have been fetched.
-    reason
-        Why it was not; only its type is told, since messages name addresses and retries.
+    Of the reason only the type is shown, since messages name addresses and retries.
     """
     return InputError(
         f"{uri.where}: its published weights, {file}, cannot be fetched "
@@ -80,14 +59,9 @@ def cannot_fetch(uri: EncoderUri, file: str, reason: Exception) -> InputError:
 
 @contextmanager
 def brief_hub(extra: str) -> Iterator[None]:
-    """Let the hub's cache answer at once, within, where the hub itself is out of reach.
+    """Make the hub's cache answer at once, inside this context, where the hub is out of reach.
 
-    Its library tries again and again for about a minute otherwise.
-
-    Parameters
-    ----------
-    extra
-        The extra of this package that brings the hub's library.
+    The hub's library tries again and again for about a minute otherwise.
     """
     constants: Any = import_extra("huggingface_hub.constants", extra)
     before = constants.HF_HUB_OFFLINE

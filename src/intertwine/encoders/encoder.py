@@ -41,7 +41,7 @@ class Encoder:
     dim
         Dimension d of its features.
     preprocessing
-        What its input is made by; its kind says whether images or texts are read.
+        What its input is made by; its kind shows whether images or texts are read.
     head
         Its own classifier, or None.
     weights_sha256
@@ -57,7 +57,7 @@ class Encoder:
     precision
         Of the network's products.
     notes
-        What whoever uses its features should know before anything else.
+        What a user of its features should know first.
     run
         From a preprocessed batch, or a list of texts, to (n, d) features.
     """
@@ -88,7 +88,7 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the weights' SHA-256, the preprocessing and where features are taken."""
+        """SHA-256 over the weights' SHA-256, the preprocessing and the place of the features."""
         facts: list[Any] = [self.weights_sha256, self.preprocessing.to_json(), self.split]
         if self.precision != "float32":
             # Left out otherwise, so that older fingerprints stay.
@@ -133,7 +133,7 @@ class Encoder:
 
 
 class Accuracies(TypedDict):
-    """What a URI says of a network's accuracy, as `Encoder` takes it."""
+    """A network's accuracies in a URI, as keywords of `Encoder`."""
 
     reported_top1: float | None
     paper_top1: float | None

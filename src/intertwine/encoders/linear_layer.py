@@ -131,7 +131,7 @@ def linear_ops(graph: Graph[T]) -> list[str]:
 
 
 def walk_back(graph: Graph[T], output: T) -> tuple[Node[T] | None, tuple[Node[T], ...]]:
-    """Return the node that ends the way back from an output, and what stands between, in order.
+    """Return the node that ends the way back from an output, and what lies between, in order.
 
     It is the last linear layer, or what cannot be crossed, or None at an input or a constant.
     """
@@ -292,7 +292,7 @@ def check_head(
 
 
 def _leads_to(graph: Graph[T], layer: LinearLayer[T], logits: Array, output: Array) -> bool:
-    """Return whether what stands after the logits makes the output of them."""
+    """Return whether the operations after the logits make the output of them."""
     values, slack = logits.astype(np.float64), 0.0
     for node in layer.after:
         followed = graph.follow(node, values)

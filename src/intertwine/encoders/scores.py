@@ -40,7 +40,7 @@ SCORES: dict[str, Callable[[Array], Array]] = {
 def leads_to(scores: Sequence[str], logits: Array, output: Array) -> bool:
     """Return whether functions by their names make an output of logits, both (n, …), over all classes.
 
-    Without functions there is nothing to compare: a mean or a shape may stand between the two.
+    Without functions there is nothing to compare: a mean or a shape may lie between the two.
     """
     if not scores:
         return True

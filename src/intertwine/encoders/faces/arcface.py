@@ -52,7 +52,7 @@ def architecture(name: str) -> Callable[[], Any]:
 
 
 def _name(uri: EncoderUri) -> str:
-    """Return the architecture that the URI or else the file says."""
+    """Return the architecture that the URI, or else the file, names."""
     said = _header(uri.path).get("architecture")
     if "arch" not in uri.options and said not in ARCHITECTURES:
         raise InputError(

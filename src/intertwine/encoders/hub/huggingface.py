@@ -45,10 +45,10 @@ EXTRA = "transformers"
 PROCESSOR = "preprocessor_config.json"
 # Where networks that read texts too may hold it, beside a tokenizer's settings.
 PROCESSORS = (PROCESSOR, "processor_config.json")
-# What must be said where no processor says it.
+# What the URI must set where there is no processor.
 NEEDED = ("crop", "mean", "std", "scale")
 CLASSIFIER = "ForImageClassification"
-# Classes that no Auto class gives, such as CLIPVisionModelWithProjection.
+# Classes that no Auto class opens, such as CLIPVisionModelWithProjection.
 PROJECTION = "WithProjection"
 
 
@@ -83,7 +83,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 
 def _auto(uri: EncoderUri, name: str, method: str, *arguments: Any, **options: Any) -> Any:
-    """Return what a method of one of transformers' Auto classes gives."""
+    """Return what a method of one of transformers' Auto classes returns."""
     transformers: Any = import_extra("transformers", EXTRA)
     return attempt(
         uri,
@@ -188,7 +188,7 @@ def _logits(module: Any, batch: Any) -> Any:
 
 
 def _pooling(uri: EncoderUri) -> Callable[[Any, Any], Any]:
-    """Return what gives a network's pooled output, or its last hidden state with `pool`."""
+    """Return the function to a network's pooled output, or its last hidden state with `pool`."""
     whole = "pool" in uri.options
 
     def run(module: Any, batch: Any) -> Any:

@@ -76,7 +76,7 @@ def _geometry(processor: Any, where: str) -> dict[str, str]:
 
 
 def _fraction(side: int, crop: Mapping[str, int], processor: Any) -> dict[str, str]:
-    """Return the options of a processor whose `crop_pct` says which share is cut out."""
+    """Return the options of a processor whose `crop_pct` is the share that is cut out."""
     if side >= WHOLE_FROM:
         return {"crop": _pixels(crop), "resize": "squash"}
     return {"crop": _pixels(crop), "resize": f"centre:{int(side / processor.crop_pct)}"}

@@ -1,4 +1,4 @@
-"""Folders of networks as transformers saves them: given by path, or fetched by name."""
+"""Folders of networks as transformers saves them: named by a path, or fetched by name."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any, **op
         with _quiet():
             return function(*arguments, **options)
     except Exception as error:
-        # Where a class cannot be imported, what failed underneath says why.
+        # Where a class cannot be imported, the error underneath explains why.
         cause = (isinstance(error, ImportError) and error.__cause__) or error
         first = str(cause).strip().partition("\n")[0]
         raise InputError(

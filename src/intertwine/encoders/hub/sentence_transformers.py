@@ -67,7 +67,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     _set_length(model, uri)
     prepared = TextPreprocessing(_prompt(model, uri), _limit(model))
     run = TextRunner(model, prepared.prompt, where=uri.where, execution=execution)
-    # As long as asked, so that a length the network cannot take shows now.
+    # As long as asked, so that a length beyond the network's shows now.
     probe = " ".join(["a"] * int(uri.options.get("max_tokens", 1)))
     return Encoder(
         name=uri.name,
@@ -161,7 +161,7 @@ def _prompt(model: Any, uri: EncoderUri) -> str:
 
 
 def _limit(model: Any) -> int | None:
-    """Return how many tokens a network takes; None without a limit, which a table of words gives as ∞."""
+    """Return how many tokens a network reads; None without a limit, ∞ in a table of words."""
     found = model.max_seq_length
     return None if found is None or found == float("inf") else int(found)
 
@@ -180,7 +180,7 @@ def _set_length(model: Any, uri: EncoderUri) -> None:
 
 
 def _redraw(model: Any, seed: int, uri: EncoderUri) -> None:
-    """Give a network fresh weights, each part as its own class starts with."""
+    """Draw a network's weights afresh, each part as its own class starts."""
     base = import_extra("transformers", EXTRA).PreTrainedModel
 
     def draw(part: Any) -> None:

@@ -142,7 +142,7 @@ def _halve(x: Tensor) -> Tensor:
 class InceptionV2(nn.Module):
     """From (n, 3, h, w) RGB, (pixel − 127.5) / 127.5, to logits (n, 1001), by 1024 features.
 
-    The features are the mean over all positions, which slim takes at 224×224.
+    The features are the mean over all positions, which slim computes at 224×224.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class InceptionV2(nn.Module):
         self.logits = nn.Linear(channels, CLASSES)
         for weight in self.parameters():
             if weight.ndim == 4:
-                # As slim does; torch's default lets the signal fade without trained statistics.
+                # As slim does; with torch's default the signal fades without trained statistics.
                 nn.init.kaiming_normal_(weight)
 
     def forward(self, x: Tensor) -> Tensor:

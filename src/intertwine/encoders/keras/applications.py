@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from intertwine.encoders.weights import Weights
     from intertwine.numerics.arrays import Array
 
-# Seconds without an answer after which weights are taken to be out of reach.
+# Seconds without an answer after which weights count as out of reach.
 FETCH_TIMEOUT = 20.0
 
 
@@ -40,7 +40,7 @@ def application(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
         own = _fetch(keras, uri)
     if size in {None, tuple(own.input_shape[1:3])}:
         return own
-    # Keras gives published weights to a network of their own size only.
+    # Keras loads published weights into a network of their own size only.
     resized = _make(keras, uri, size=size)
     copy_weights(own, resized, where=uri.where)
     mend_standardisation(keras, resized)
@@ -50,7 +50,7 @@ def application(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
 def pixel_options(keras: Any, uri: EncoderUri) -> dict[str, str]:
     """Return the options of preprocessing that do what a network's `preprocess_input` does.
 
-    It is an affine map of channels, so black and one pixel a channel tell all of it.
+    It is an affine map of channels, so black and one pixel a channel determine it.
     """
     prepare = importlib.import_module(_builder(keras, uri).__module__).preprocess_input
     # (4, 1, 1, 3): black, red, green, blue

@@ -71,7 +71,7 @@ def saved_model(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the beginning of what an error says, on one line."""
+    """Return the beginning of an error's message, on one line."""
     return re.sub(r"\s+", " ", str(error)).strip()[:300]
 
 

@@ -77,7 +77,7 @@ def _sha256(model: Any, uri: EncoderUri, asked: Weights) -> str:
 
 
 def _image(model: Any, uri: EncoderUri) -> tuple[str, tuple[int, int] | None]:
-    """Return where the channels stand in a model's input, and the size it fixes, if it does."""
+    """Return the axis order of a model's input, and the size it fixes, if it does."""
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     layouts = [
         layout

@@ -46,7 +46,7 @@ _SHAPES = (
 
 @dataclass(frozen=True)
 class _Call:
-    """One use of a layer in a graph: what it reads and what it puts out, symbolic."""
+    """One use of a layer in a graph: what it reads and what it makes, symbolic."""
 
     layer: Any
     inputs: list[Any]
@@ -57,7 +57,7 @@ def split_model(keras: Any, model: Any, uri: EncoderUri, example: Array) -> Spli
     """Split a Keras model of one output at its head, or where the options `head` and `layer` name.
 
     It is tried on `example` (2, h, w, 3). An activation inside its last layer is taken out.
-    Features are (n, d), unless the URI names a layer that puts out another shape.
+    Features are (n, d), unless the URI names a layer that makes another shape.
     """
     if len(model.outputs) != 1:
         raise InputError(f"{uri.where}: has {counted(len(model.outputs), 'output')}, expected one")
@@ -133,7 +133,7 @@ def _last_linear(keras: Any, model: Any, uri: EncoderUri) -> tuple[_Call, Any, l
     inside = _activation(call.layer)
     if inside != "linear" and (inside not in _SCORES or pooled):
         raise _no_head(call.layer, uri)
-    # Inside the layer they stand before all others, over its channels.
+    # Inside the layer they come before all others, over its channels.
     return call, logits, [_SCORES[inside], *scored] if scored and inside in _SCORES else scored
 
 

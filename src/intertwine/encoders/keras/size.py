@@ -90,7 +90,7 @@ def _elements(file: Any, path: str) -> int:
 
 
 def _widths(config: Any) -> Iterator[int]:
-    """Yield the widths that settings of layers name, however deep they stand."""
+    """Yield the widths that settings of layers name, at any depth."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key in _WIDTHS and type(value) is int:

@@ -89,7 +89,7 @@ def copy_weights(source: Any, target: Any, *, where: str) -> None:
 
 
 def mend_standardisation(keras: Any, model: Any) -> None:
-    """Give EfficientNet's published weights their meaning in a network made without them.
+    """Fit EfficientNet's published weights to a network made without them.
 
     Their file holds standard deviations where Keras expects variances. For `weights="imagenet"`
     Keras mends it with one more layer, which a network made otherwise lacks; here in the weights.

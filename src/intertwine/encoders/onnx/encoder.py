@@ -7,7 +7,7 @@ The whole file is run on two noise images, and a head that does not make its out
 head=none           no head; the features are the network's own output
 output=NAME         this output instead of the first one
 layer=NAME          split at this layer instead; with head=none, its output is the features
-layout=nchw|nhwc    where the channels stand, when the file does not show it
+layout=nchw|nhwc    order of the axes, when the file does not show it
 background=drop     leave out class 0 of the head
 weights=random:SEED the same architecture with fresh weights, head included
 """
@@ -181,7 +181,7 @@ def _preprocessing(graph: OnnxGraph, uri: EncoderUri) -> Preprocessing:
 
 
 def _layout(graph: OnnxGraph, shape: list[int], uri: EncoderUri) -> str:
-    """Return where the three channels stand in an input of a shape, 0 where it is open."""
+    """Return the axis order of an input of a shape, whose sides are 0 where they are open."""
     channels = {"nchw": shape[1], "nhwc": shape[3]}
     asked = uri.choice("layout", ("nchw", "nhwc")) if "layout" in uri.options else None
     shown = [layout for layout, count in channels.items() if count == 3]

@@ -23,7 +23,7 @@ def _accuracies(reported: float, paper: float) -> dict[str, str]:
 def _timm(
     name: str, network: str, checkpoint: str, dim: int, parameters: int, *figures: float
 ) -> PresetEncoder:
-    """Return a network of timm, its accuracies reported and measured by the paper given last."""
+    """Return a network of timm, last its accuracies, reported and measured by the paper."""
     return PresetEncoder(
         name,
         f"{name}, TF-slim",

@@ -1,1 +1,1 @@
-"""Encoders from TensorFlow SavedModels, as TensorFlow Hub has them."""
+"""Encoders from TensorFlow SavedModels, as TensorFlow Hub publishes them."""

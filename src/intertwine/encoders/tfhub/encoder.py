@@ -1,4 +1,4 @@
-"""Encoders from TensorFlow SavedModels, as TF-Hub and Kaggle Models give them, on the CPU.
+"""Encoders from TensorFlow SavedModels, as TF-Hub and Kaggle Models publish them, on the CPU.
 
 `tfhub:FOLDER?OPTIONS`, FOLDER with `saved_model.pb` and `variables/`, of TensorFlow 2 or a module
 of TensorFlow 1. A SavedModel is a program: open those that you trust. Its variables are frozen, and
@@ -101,7 +101,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 
 def _limit(tf: Any, threads: int | None) -> None:
-    """Set TensorFlow's threads, which it takes once in a process, before it first computes."""
+    """Set TensorFlow's threads, which are set once in a process, before it first computes."""
     if threads is None:
         return
     try:

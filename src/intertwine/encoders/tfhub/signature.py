@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODEL = "saved_model.pb"
 # Lies beside the graph of a module that TF-Hub made with TensorFlow 1.
 HUB_1 = "tfhub_module.pb"
-# Taken, in this order, when a choice is open.
+# Chosen, in this order, where the URI names none.
 _SIGNATURES = ("serving_default", "default")
 _OUTPUTS = ("default", "logits")
 
@@ -68,7 +68,7 @@ def freeze(tf: Any, folder: Path, asked: str | None, where: str) -> Frozen:
 
 
 def gist(error: Exception) -> str:
-    """Return the line of TensorFlow's many that says what is wrong."""
+    """Return the line of TensorFlow's many that describes what is wrong."""
     around = ("Graph execution error", "Detected at node", "<stack traces", " ", "\t")
     lines = [line for line in str(error).splitlines() if line and not line.startswith(around)]
     return lines[0] if lines else type(error).__name__
@@ -96,7 +96,7 @@ def _tags(folder: Path, where: str) -> list[str] | None:
     sets = [sorted(graph.meta_info_def.tags) for graph in model.meta_graphs]
     if len(sets) == 1:
         return None
-    # Beside a module's graph for inference, which has no tags, stands one for training.
+    # Beside a module's graph for inference, which has no tags, is one for training.
     wanted: list[str] = [] if (folder / HUB_1).is_file() else ["serve"]
     if wanted not in sets:
         raise FileFormatError(f"{path}: holds graphs tagged {sets}, expected one tagged {wanted}")
@@ -104,7 +104,7 @@ def _tags(folder: Path, where: str) -> list[str] | None:
 
 
 def _function(loaded: Any, asked: str, where: str) -> Any:
-    """Return the signature that is asked for or goes without saying, else what it calls."""
+    """Return the signature that is asked for or is the default, else what a call runs."""
     found = dict(loaded.signatures)
     choice = next((name for name in (asked, *_SIGNATURES) if name in found), None)
     if asked and choice != asked:
@@ -126,7 +126,7 @@ def _function(loaded: Any, asked: str, where: str) -> Any:
 
 
 def _position(function: Any, asked: str, where: str) -> int:
-    """Return which of a function's outputs is asked for or goes without saying."""
+    """Return which of a function's outputs is asked for or is the default."""
     structured = function.structured_outputs
     # TensorFlow lists the outputs of a signature sorted by their names.
     names: Sequence[str] = sorted(structured) if isinstance(structured, dict) else ()

@@ -119,7 +119,7 @@ def _one_line(error: Exception) -> str:
 
 
 class _Stage:
-    """One file: the output that was taken, the tensor that goes on, and the layer that is the head."""
+    """One file: its output, the tensor that the next stage reads, and the layer that is the head."""
 
     def __init__(self, path: str, graph: TfliteGraph, output: int) -> None:
         self.path, self.graph, self.output = path, graph, output
@@ -127,7 +127,7 @@ class _Stage:
         self.layer: TfliteLayer | None = None
 
     def split_at(self, layer: TfliteLayer) -> None:
-        """Take what a layer reads as the features, and the layer as the head."""
+        """Make what a layer reads the features, and the layer the head."""
         self.split, self.layer = layer.features, layer
 
     def interpreter(self) -> Any:
@@ -157,7 +157,7 @@ class _Stage:
         """Return some tensors of one image, as real numbers."""
         stored, start = self._stored(values), self.graph.inputs[0]
         shape = self.graph.shape_of(start)
-        # A file for several images at a time is given one as often.
+        # A file for several images at a time reads the same one as often.
         times = int(np.prod(shape)) // stored.size
         try:
             interpreter.set_tensor(start, np.tile(stored.reshape(-1), times).reshape(shape))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from intertwine.encoders.uri import EncoderUri
 
 
-# What networks call learned tokens that stand for no patch of the image.
+# What networks call learned tokens that belong to no patch of the image.
 _EXTRA_TOKENS = frozenset(
     {
         "class_embedding",
@@ -125,7 +125,7 @@ def open_module(
 
 
 def _notes(module: Any, uri: EncoderUri) -> tuple[str, ...]:
-    """Return a note where tokens that stand for no patch are averaged with those that do."""
+    """Return a note where tokens of no patch are averaged with those of patches."""
     if uri.options.get("pool") != "mean":
         return ()
     names = (name.rpartition(".")[2] for name, _ in module.named_parameters())

@@ -159,7 +159,7 @@ def _explains(names: Sequence[str], ran: Mapping[str, Ran], logits: Any) -> Head
 
 
 def _is_batch(layer: Any, value: Any) -> bool:
-    """Return whether what a linear layer reads or puts out has an axis of images."""
+    """Return whether what a linear layer reads or makes has an axis of images."""
     return bool(value.ndim == 4 if layer.weight.ndim == 4 else value.ndim >= 2)
 
 

@@ -14,7 +14,7 @@ POSITIONS = 4 * 4
 class SameConv2d(nn.Conv2d):
     """A square convolution with the padding that Keras calls `same`.
 
-    The output has ⌈size / stride⌉ positions; where the padding is odd the larger half stands on the
+    The output has ⌈size / stride⌉ positions; where the padding is odd the larger half lies on the
     right and below, so with stride 2 it differs from torch's symmetric padding.
     """
 

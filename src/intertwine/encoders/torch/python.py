@@ -61,7 +61,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         uri.replace(head=uri.options.get("head", "none")),
         made,
         execution,
-        # Nobody says that this forward may run twice at once.
+        # Whether this forward may run twice at once is not known.
         workers=1,
         preprocessing=preprocessing(uri, defaults={}),
         weights_sha256=sha256_module(made, {"file": file}),
@@ -116,7 +116,7 @@ def _attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any) -> 
 
 @contextmanager
 def _importing_beside(path: Path) -> Iterator[None]:
-    """Let a file import what lies beside it, as when Python runs it, and only while it does."""
+    """Put a file's folder on the import path, as when Python runs it, while it runs."""
     before = list(sys.path)
     sys.path.insert(0, str(path.parent))
     try:
@@ -126,7 +126,7 @@ def _importing_beside(path: Path) -> Iterator[None]:
 
 
 def _reset(made: Any, seed: int, uri: EncoderUri) -> None:
-    """Give every layer fresh weights, as its own class starts with."""
+    """Draw every layer's weights afresh, as its own class starts."""
     if isinstance(made, Encoder):
         raise InputError(f"{uri.where}: got weights=random of an Encoder, expected a torch module")
     owners = [part for part in made.modules() if list(part.parameters(recurse=False))]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from intertwine.encoders.execution import Execution
     from intertwine.encoders.uri import EncoderUri
 
-# What timm looks for in a hub repository when it says nothing else.
+# What timm looks for in a hub repository when its settings name no other file.
 HUB_FILE = "model.safetensors"
 # Families whose files timm itself loads without asking whether every weight is there.
 LENIENT = ("dla",)
@@ -46,7 +46,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     weights = asked_weights(uri)
     size = uri.size("crop") or config.input_size[1:]
     prepared = preprocessing(uri, defaults=defaults(config, size))
-    # Networks that fix their input take its size when they are made.
+    # Networks that fix their input get its size when they are made.
     resized = config.fixed_input_size and size != tuple(config.input_size[1:])
     module = _network(uri, config, weights, {"img_size": size} if resized else {})
     architecture = uri.path.partition(".")[0]
@@ -60,7 +60,7 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
 
 
 def _config(uri: EncoderUri) -> Any:
-    """Return what timm says of a network: its input, and where its weights are."""
+    """Return timm's settings of a network: its input, and where its weights are."""
     timm: Any = import_zoo(uri, "timm", EXTRA)
     models: Any = import_extra("timm.models", EXTRA)
     if not models.is_model(uri.path):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ran:
-    """A linear layer that ran, and what it read and put out, float32."""
+    """A linear layer that ran, and what it read and made, float32."""
 
     layer: Any
     input: Any
@@ -88,7 +88,7 @@ def run_alone(run: Callable[[], Any]) -> Any:
 
 
 def over_positions(layer: Any, value: Any) -> Any:
-    """Return what a linear layer reads or puts out as (n, d), its mean over positions.
+    """Return what a linear layer reads or makes as (n, d), its mean over positions.
 
     A convolution's is (n, d, h, w), a fully connected layer's (n, …, d).
     """
@@ -139,7 +139,7 @@ class RunUntil:
             raise _ReachedError
 
     def __call__(self, batch: Any) -> list[Any]:
-        """Return what the layers read or put out for a batch."""
+        """Return what the layers read or make for a batch."""
         self._seen.values = []
         try:
             self._call(self._module, batch)

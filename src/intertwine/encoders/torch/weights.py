@@ -79,7 +79,7 @@ def load_strict(
         if not name.startswith(left_out) and not name.endswith(_COUNTER)
     }
     check_state(module, given, where=where)
-    # MNASNet asks for the version of its layout, which only a module's own state tells.
+    # MNASNet asks for the version of its layout, which only a module's own state holds.
     whole = module.state_dict()
     whole.update(given)
     module.load_state_dict(whole)

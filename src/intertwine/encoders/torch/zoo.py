@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from intertwine.encoders.uri import EncoderUri
 
-# Seconds until a hub that does not answer is taken to be out of reach.
+# Seconds until a hub that does not answer counts as out of reach.
 PATIENCE = 5.0
 _PORTS = {"http": 80, "https": 443}
 

@@ -38,7 +38,14 @@ def opened(name):
     return open_encoder(with_options(uri, weights="random:0"))
 
 
-@pytest.mark.parametrize("name", PAPER)
+# Small ones of two schemes; the others are slow.
+SOME = ("Inception-v2", "MobileNet-v2-1.4-224")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in PAPER],
+)
 def test_network(name):
     """Dimension, crop, head and parameters are the paper's, and the architecture's own number."""
     dim, crop, millions, reported, measured = PAPER[name]

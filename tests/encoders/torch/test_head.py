@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
 from tests.encoders.lazy import Lazy, lazy
@@ -16,13 +14,11 @@ torch = lazy("torch")
 nn = lazy("torch.nn")
 
 
-@cache
 def example():
     """Return the images that networks are split with."""
     return torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-@cache
 def batch():
     """Return other images."""
     return torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))

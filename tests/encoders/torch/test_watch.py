@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import pytest
 from tests.encoders.lazy import Lazy, lazy
@@ -15,7 +14,6 @@ torch = lazy("torch")
 nn = lazy("torch.nn")
 
 
-@cache
 def batch():
     """Return two vectors."""
     return torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
@@ -97,7 +95,8 @@ class TestWatch:
 class TestOverPositions:
     def test_vectors(self):
         """Vectors are left alone."""
-        assert over_positions(nn.Linear(3, 2), batch()) is batch()
+        vectors = batch()
+        assert over_positions(nn.Linear(3, 2), vectors) is vectors
 
     def test_tokens(self):
         """A fully connected layer's channels are last, whatever stands between."""

@@ -46,7 +46,7 @@ class TestStrict:
         """Weights of a classifier that the scheme does not use are allowed, if it says so."""
         extended = {**state, "logits.weight": torch.zeros(2, 6)}
         load_strict(Net(), extended, where="n", dropped=("logits.",))
-        with pytest.raises(FileFormatError, match=r"0 weights missing, 1 weights unknown \(logits"):
+        with pytest.raises(FileFormatError, match=r"0 weights missing, 1 weight unknown \(logits"):
             load_strict(Net(), extended, where="n")
 
     def test_counter_may_be_absent(self, state):

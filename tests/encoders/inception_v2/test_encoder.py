@@ -113,7 +113,7 @@ def test_file(untrained, tmp_path):
     np.testing.assert_array_equal(encoder.encode(IMAGES), untrained.encode(IMAGES))
     del state["logits.bias"]
     write_tensors(path, state, kind="weights", header={})
-    with pytest.raises(FileFormatError, match=r"1 weights missing \(logits\.bias\)"):
+    with pytest.raises(FileFormatError, match=r"1 weight missing \(logits\.bias\)"):
         opened("background=drop", path, named=False)
 
 

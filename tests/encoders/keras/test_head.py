@@ -310,7 +310,7 @@ def test_no_images(tmp_path):
     """A model that reads no images is refused."""
     vector = keras.Input((7,))
     keras.Model(vector, layers.Dense(2)(vector)).save(tmp_path / "net.keras")
-    with pytest.raises(InputError, match=r"inputs have shapes \[\(None, 7\)\], expected one of"):
+    with pytest.raises(InputError, match=r"inputs have shapes \(None, 7\), expected one of"):
         open_encoder(f"keras:{tmp_path / 'net.keras'}")
 
 

@@ -46,7 +46,7 @@ class Audit:
     saved: Checkpoints | None = None
 
     def key(self, n_folds: int, n_replicates: int) -> str:
-        """Return what tells these sets and options from others."""
+        """Return a key of these sets and options, which no others have."""
         facts = [file_stamps(self.gallery), file_stamps(self.probe), n_folds, n_replicates]
         facts += [repr(self.options), self.precision, self.device]
         return run_key(facts, self.gallery.id_hashes, self.probe.id_hashes)
@@ -75,12 +75,12 @@ class Audit:
         if self.saved is None or not count:
             return self._condition(source, target, probes, templates, count)
         name = f"{source}--{target}-{count}"
-        found = self.saved.get(name)
-        if found is None:
-            found = self._condition(source, target, probes, templates, count)
-            if found[0]["reason"] is None:
-                self.saved.save(name, found)
-        row, curve = found
+        rows = self.saved.get(name)
+        if rows is None:
+            rows = self._condition(source, target, probes, templates, count)
+            if rows[0]["reason"] is None:
+                self.saved.save(name, rows)
+        row, curve = rows
         return row, curve
 
     def _condition(
@@ -97,17 +97,17 @@ class Audit:
         edges: list[str] = []
         try:
             bridge = self._bridge(source, target, probes, templates, count, edges)
-            found = search(self.people, probes, templates, bridge, count)
+            searches = search(self.people, probes, templates, bridge, count)
         except InputError as error:
             # Too few pairs for this method; more of them may do.
             return PAIRS.undefined(str(error), **key), []
         return (
             {
                 **key,
-                **rate_row(found, self.resample),
+                **rate_row(searches, self.resample),
                 **({"edge": edges[0]} if edges else {}),
             },
-            [{**key, **row} for row in cmc_rows(found)],
+            [{**key, **row} for row in cmc_rows(searches)],
         )
 
     def _bridge(
@@ -143,7 +143,7 @@ class Audit:
         theirs: Array,
         edges: list[str],
     ) -> tuple[Array, Array]:
-        """Return both sides after the map that known pairs give."""
+        """Return both sides after the map that is fitted on known pairs."""
         moments = Moments(spaces, precision=self.precision, device=self.device)
         moments.update(pairs)
         source, target = (space.name for space in spaces)

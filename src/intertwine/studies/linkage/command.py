@@ -10,7 +10,7 @@ import typer
 from intertwine.console import options as common
 from intertwine.wording import counted
 
-# Where a study that was killed finds what it had done.
+# Folder of the conditions that a killed study had finished.
 SCRATCH = ".conditions"
 
 

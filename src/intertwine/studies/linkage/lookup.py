@@ -56,8 +56,8 @@ class LinkageStudy(Report):
     def sized(self) -> Row:
         """A row that has the sizes, whichever."""
         rows = self.result["pairs"]
-        found: Row = next((row for row in rows if row["n_probes"]), rows[0])
-        return found
+        sized: Row = next((row for row in rows if row["n_probes"]), rows[0])
+        return sized
 
     @cached_property
     def places(self) -> int:

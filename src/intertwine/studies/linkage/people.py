@@ -54,12 +54,12 @@ class People:
 
     @cached_property
     def searched(self) -> Array:
-        """The people who have probes, ascending; all that is counted by person is counted of these."""
+        """The people who have probes, ascending; all counts by person are of these."""
         return np.flatnonzero(self.fold != NOBODY)
 
     @cached_property
     def place(self) -> Array:
-        """(n_probes,) where each probe's person stands in `searched`."""
+        """(n_probes,) where each probe's person is in `searched`."""
         return np.searchsorted(self.searched, self.probes)
 
     @property
@@ -121,7 +121,7 @@ def _identities(side: FeatureSet) -> Array:
 
 
 def _nameless(side: FeatureSet, what: str) -> list[str]:
-    """Return a doubt about the rows of which no label says who is shown, if there are any."""
+    """Return a doubt about the rows whose label names nobody, if there are any."""
     assert side.labels is not None  # noqa: S101 - checked before
     count = int((side.labels < 0).sum())
     if not count:

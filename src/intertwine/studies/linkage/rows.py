@@ -54,36 +54,36 @@ class Resample:
         return np.asarray(self.counts[:, self.people.place[chosen]])
 
 
-def rate_row(found: Searches, resample: Resample) -> Row:
+def rate_row(searches: Searches, resample: Resample) -> Row:
     """Return the numbers of one condition, each with its interval and with what chance reaches."""
-    enrolled = np.flatnonzero(found.enrolled)
+    enrolled = np.flatnonzero(searches.enrolled)
     row: Row = {}
-    for depth, rate in zip(DEPTHS, _rank_rates(found, resample, DEPTHS), strict=True):
+    for depth, rate in zip(DEPTHS, _rank_rates(searches, resample, DEPTHS), strict=True):
         row |= _with_ends(f"rank{depth}", *rate)
-    row |= _with_ends(TPIR, *_tpir(found, resample, enrolled))
-    row |= _d_sys(found, resample)
-    guess, n = 1 / found.n_gallery, len(enrolled)
+    row |= _with_ends(TPIR, *_tpir(searches, resample, enrolled))
+    row |= _d_sys(searches, resample)
+    guess, n = 1 / searches.n_gallery, len(enrolled)
     row |= {
         "chance": guess,
         "chance_low": float(binom.ppf(TAIL, n, guess)) / n,
         "chance_high": float(binom.ppf(1 - TAIL, n, guess)) / n,
         f"{TPIR}_chance": FPIR * guess,
-        "n_gallery": found.n_gallery,
-        "n_templates": found.n_templates,
+        "n_gallery": searches.n_gallery,
+        "n_templates": searches.n_templates,
         "n_probes": n,
         "n_people": len(resample.people.shared),
-        "n_impostors": len(found.enrolled),
+        "n_impostors": len(searches.enrolled),
         "reason": None,
     }
     return row
 
 
-def cmc_rows(found: Searches) -> list[Row]:
+def cmc_rows(searches: Searches) -> list[Row]:
     """Return the cumulative match characteristic at the ranks that are shown."""
-    shown = [rank for rank in CMC_RANKS if rank <= found.n_gallery]
-    rates = ranking.cmc(found.ranks[found.enrolled], shown[-1])
+    shown = [rank for rank in CMC_RANKS if rank <= searches.n_gallery]
+    rates = ranking.cmc(searches.ranks[searches.enrolled], shown[-1])
     return [
-        {"rank": rank, "rate": float(rates[rank - 1]), "chance": rank / found.n_gallery}
+        {"rank": rank, "rate": float(rates[rank - 1]), "chance": rank / searches.n_gallery}
         for rank in shown
     ]
 
@@ -98,13 +98,17 @@ def linkable_rows(pairs: Sequence[Row]) -> list[Row]:
     others = [row for row in pairs if row["condition"] != "native"]
     rows = []
     for source, target in dict.fromkeys((row["source"], row["target"]) for row in others):
-        mine = [row for row in others if (row["source"], row["target"]) == (source, target)]
-        known = [row for row in mine if row["rank1"] is not None]
+        rows_of_pair = [row for row in others if (row["source"], row["target"]) == (source, target)]
+        known = [row for row in rows_of_pair if row["rank1"] is not None]
         above = _fewest(row for row in known if (row["rank1_low"] or 0) > (row["chance_high"] or 0))
-        own = native.get(target)
-        half = None if own is None else _fewest(row for row in known if row["rank1"] >= own / 2)
+        native_rank1 = native.get(target)
+        half = (
+            None
+            if native_rank1 is None
+            else _fewest(row for row in known if row["rank1"] >= native_rank1 / 2)
+        )
         reasons = ["never above chance"] if above is None else []
-        if own is None:
+        if native_rank1 is None:
             reasons.append("the probe set does not hold the target's own space")
         elif half is None:
             reasons.append("never half of the target's own rank 1")
@@ -125,16 +129,16 @@ def _fewest(rows: Iterable[Row]) -> int | None:
 
 
 def _rank_rates(
-    found: Searches, resample: Resample, depths: Sequence[int]
+    searches: Searches, resample: Resample, depths: Sequence[int]
 ) -> list[tuple[float, tuple[float, float] | None]]:
     """Return the rate of each rank with its interval."""
-    people = resample.people.place[found.enrolled]
+    people = resample.people.place[searches.enrolled]
     n_people = len(resample.people.searched)
-    searches = np.bincount(people, minlength=n_people).astype(np.float64)
-    drawn = resample.counts @ searches  # (n_replicates,)
+    n_searches = np.bincount(people, minlength=n_people).astype(np.float64)
+    drawn = resample.counts @ n_searches  # (n_replicates,)
     rates = []
     for depth in depths:
-        hit = found.ranks[found.enrolled] <= depth
+        hit = searches.ranks[searches.enrolled] <= depth
         hits = resample.counts @ np.bincount(people, weights=hit, minlength=n_people)
         draws = hits[drawn > 0] / drawn[drawn > 0]
         rates.append((float(hit.mean()), bootstrap_interval(draws, resample.n_replicates)))
@@ -142,22 +146,22 @@ def _rank_rates(
 
 
 def _tpir(
-    found: Searches, resample: Resample, enrolled: Array
+    searches: Searches, resample: Resample, enrolled: Array
 ) -> tuple[float | None, tuple[float, float] | None]:
-    given = found.mate[enrolled], found.correct[enrolled], found.impostor
-    value = ranking.tpir_at_fpir(*given, FPIR)
-    weights = resample.weights(enrolled), resample.weights(np.arange(len(found.impostor)))
-    draws = ranking.tpir_at_fpir(*given, FPIR, weights)
+    scores = searches.mate[enrolled], searches.correct[enrolled], searches.impostor
+    value = ranking.tpir_at_fpir(*scores, FPIR)
+    weights = resample.weights(enrolled), resample.weights(np.arange(len(searches.impostor)))
+    draws = ranking.tpir_at_fpir(*scores, FPIR, weights)
     return float(value), bootstrap_interval(draws, resample.n_replicates)
 
 
-def _d_sys(found: Searches, resample: Resample) -> Row:
-    """Return D_sys, its interval, and what permuted scores give.
+def _d_sys(searches: Searches, resample: Resample) -> Row:
+    """Return D_sys, its interval, and D_sys of permuted scores.
 
     Noise in histograms raises D_sys, and a bootstrap sample has it twice over: its draws are moved
     to stand about the value itself.
     """
-    mated, non_mated = _histograms(found)  # (n_searched, n_bins)
+    mated, non_mated = _histograms(searches)  # (n_searched, n_bins)
     value = float(unlinkability.d_sys(mated.sum(axis=0), non_mated.sum(axis=0)))
     counts = resample.counts
     draws = unlinkability.d_sys(counts @ mated, counts @ non_mated)
@@ -169,14 +173,14 @@ def _d_sys(found: Searches, resample: Resample) -> Row:
     }
 
 
-def _histograms(found: Searches) -> tuple[Array, Array]:
+def _histograms(searches: Searches) -> tuple[Array, Array]:
     """Return histograms in about equal bins from the smallest score to the largest."""
-    used = np.flatnonzero(found.mated.sum(axis=0) + found.non_mated.sum(axis=0))
-    n_bins = unlinkability.n_bins(int(found.mated.sum()))
+    used = np.flatnonzero(searches.mated.sum(axis=0) + searches.non_mated.sum(axis=0))
+    n_bins = unlinkability.n_bins(int(searches.mated.sum()))
     edges = np.unique(np.linspace(used[0], used[-1] + 1, n_bins + 1).round().astype(np.int64))[:-1]
     mated, non_mated = (
         np.add.reduceat(grid, edges, axis=1).astype(np.float64)
-        for grid in (found.mated, found.non_mated)
+        for grid in (searches.mated, searches.non_mated)
     )
     return mated, non_mated
 

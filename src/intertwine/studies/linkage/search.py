@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.studies.linkage.people import People
 
-    # Of a fold: rotates probes and templates into one space, given both as unit rows.
+    # Of a fold: rotates unit rows of probes and templates into one space.
     Bridge = Callable[[int, Array, Array], tuple[Array, Array]]
 
 # Scores held at a time.
@@ -82,21 +82,21 @@ def search(people: People, probes: Array, gallery: Array, bridge: Bridge, known:
     map fitted on these very templates would draw every probe to them. `bridge` makes probes and
     templates of a fold comparable by cosine.
     """
-    found = Searches.empty(people)
+    searches = Searches.empty(people)
     for fold in range(people.n_folds):
         mine = np.flatnonzero(people.fold[people.probes] == fold)
-        kept = np.flatnonzero(~np.isin(people.gallery, people.known(fold, known)))
-        # A person's templates stand side by side, so that the best of them is one reduction.
-        kept = kept[np.argsort(people.gallery[kept], kind="stable")]
-        sources, targets = (_directions(x) for x in bridge(fold, probes[mine], gallery[kept]))
-        step = max(1, CHUNK_SCORES // len(kept))
+        templates = np.flatnonzero(~np.isin(people.gallery, people.known(fold, known)))
+        # A person's templates are adjacent, so that the best of them is one reduction.
+        templates = templates[np.argsort(people.gallery[templates], kind="stable")]
+        sources, targets = (_directions(x) for x in bridge(fold, probes[mine], gallery[templates]))
+        step = max(1, CHUNK_SCORES // len(templates))
         for start in range(0, len(mine), step):
-            scores = sources[start : start + step] @ targets.T  # (chunk, n_kept)
-            _count(found, people, mine[start : start + step], kept, scores)
-            _rank(found, people, mine[start : start + step], kept, scores)
-        found.n_templates = max(found.n_templates, len(kept))
-        found.n_gallery = max(found.n_gallery, len(np.unique(people.gallery[kept])))
-    return found
+            scores = sources[start : start + step] @ targets.T  # (chunk, n_templates)
+            _count(searches, people, mine[start : start + step], templates, scores)
+            _rank(searches, people, mine[start : start + step], templates, scores)
+        searches.n_templates = max(searches.n_templates, len(templates))
+        searches.n_gallery = max(searches.n_gallery, len(np.unique(people.gallery[templates])))
+    return searches
 
 
 def _directions(rows: Array) -> Array:
@@ -105,21 +105,25 @@ def _directions(rows: Array) -> Array:
     return np.asarray(np.divide(rows, norms, out=np.zeros(rows.shape), where=norms > 0))
 
 
-def _count(found: Searches, people: People, mine: Array, kept: Array, scores: Array) -> None:
+def _count(
+    searches: Searches, people: People, mine: Array, templates: Array, scores: Array
+) -> None:
     """Add scores to the histograms of the probes' people."""
     cells = np.clip((scores + 1) * (GRID / 2), 0, GRID - 1).astype(np.int64)
-    own = people.gallery[kept] == people.probes[mine][:, None]  # (chunk, n_kept)
+    is_own = people.gallery[templates] == people.probes[mine][:, None]  # (chunk, n_templates)
     persons = people.place[mine]
-    np.add.at(found.mated, (np.broadcast_to(persons[:, None], own.shape)[own], cells[own]), 1)
+    np.add.at(
+        searches.mated, (np.broadcast_to(persons[:, None], is_own.shape)[is_own], cells[is_own]), 1
+    )
     cells += GRID * np.arange(len(mine))[:, None]
-    counts = np.bincount(cells[~own], minlength=len(mine) * GRID).reshape(len(mine), GRID)
-    enrolled = found.enrolled[mine]
-    np.add.at(found.non_mated, persons[enrolled], counts[enrolled])
+    counts = np.bincount(cells[~is_own], minlength=len(mine) * GRID).reshape(len(mine), GRID)
+    enrolled = searches.enrolled[mine]
+    np.add.at(searches.non_mated, persons[enrolled], counts[enrolled])
 
 
-def _rank(found: Searches, people: People, mine: Array, kept: Array, scores: Array) -> None:
+def _rank(searches: Searches, people: People, mine: Array, templates: Array, scores: Array) -> None:
     """Note ranks and best scores of a chunk of probes, all of one fold."""
-    persons, starts = np.unique(people.gallery[kept], return_index=True)
+    persons, starts = np.unique(people.gallery[templates], return_index=True)
     best = np.maximum.reduceat(scores, starts, axis=1)  # (chunk, n_persons)
     own = np.searchsorted(persons, people.probes[mine])
     fold = people.fold[people.probes[mine[0]]]
@@ -127,12 +131,12 @@ def _rank(found: Searches, people: People, mine: Array, kept: Array, scores: Arr
         here = people.half[people.probes[mine]] == half
         rows, part = mine[here], best[here]
         columns = own[here]
-        mates = found.enrolled[rows]
-        found.ranks[rows[mates]] = ranks(part[mates], columns[mates])
+        mates = searches.enrolled[rows]
+        searches.ranks[rows[mates]] = ranks(part[mates], columns[mates])
         withheld = [
             (people.fold[persons] == fold) & (people.half[persons] == other) for other in (0, 1)
         ]
         among = np.where(withheld[1 - half], -np.inf, part)
-        found.mate[rows] = among.max(axis=1)
-        found.correct[rows[mates]] = ranks(among[mates], columns[mates]) == 1
-        found.impostor[rows] = np.where(withheld[half], -np.inf, part).max(axis=1)
+        searches.mate[rows] = among.max(axis=1)
+        searches.correct[rows[mates]] = ranks(among[mates], columns[mates]) == 1
+        searches.impostor[rows] = np.where(withheld[half], -np.inf, part).max(axis=1)

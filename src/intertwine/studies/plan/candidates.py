@@ -34,7 +34,7 @@ class Candidate:
     alpha: float | None = None
 
     def fit(self, moments: Moments, source: str, target: str) -> LinearMap:
-        """Return the map that these moments give."""
+        """Fit a map to moments."""
         if self.alpha is None:
             return procrustes(moments, source, [target], scale=True, partial=True)[target]
         return ridge(moments, source, [target], alpha=self.alpha)[target]

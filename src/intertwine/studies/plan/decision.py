@@ -24,7 +24,7 @@ from intertwine.studies.plan.measure import Estimate, Gains, Measure
 REEMBED, REPAIR, STAY = "reembed", "convert-and-backfill", "stay"
 RERANKED = 50
 BACKFILLED = 0.25
-# How far an option's recall may lie under its nDCG, or another's recall, before a reason says so.
+# How far an option's recall may lie under its nDCG, or another's recall, before a reason mentions it.
 GAP = 0.1
 
 
@@ -73,12 +73,12 @@ class Judge:
 
     @cached_property
     def name(self) -> str:
-        """What quality is: nDCG where labels tell the truth from chance, else recall."""
+        """What quality is: nDCG where labels part the truth from chance, else recall."""
         return "ndcg" if self.measure.tells(self.reembed) else "recall"
 
     @cached_property
     def weighs_staying(self) -> bool:
-        """Whether labels tell what either model finds from chance."""
+        """Whether labels part from chance what either model finds."""
         old = self.stay is not None and self.measure.tells(self.stay)
         return self.name == "ndcg" or old
 
@@ -100,9 +100,13 @@ class Judge:
         return np.asarray((own - chance) / (best - chance))
 
     def share_row(self, gains: Gains) -> dict[str, Any]:
-        """Return quality with its interval, as it stands in the report's rows."""
-        found = self._estimate(gains)
-        return {"quality": found.value, "quality_low": found.low, "quality_high": found.high}
+        """Return quality with its interval, as the report's rows hold it."""
+        estimate = self._estimate(gains)
+        return {
+            "quality": estimate.value,
+            "quality_low": estimate.low,
+            "quality_high": estimate.high,
+        }
 
     def best(self, forecasts: Sequence[Forecast], option: str) -> Forecast:
         """Return the forecast of an option, of the better fit."""
@@ -119,8 +123,8 @@ class Judge:
         if elsewhere is not None:
             return Decision(REEMBED, elsewhere, convert.fit)
         if strange is not None:
-            found = Decision(REEMBED, strange, convert.fit)
-            return self._weighed(found, "re-embedding everything", self.reembed)
+            reembed = Decision(REEMBED, strange, convert.fit)
+            return self._weighed(reembed, "re-embedding everything", self.reembed)
         return self._weighed(*self._moved(convert, bridge))
 
     def _moved(self, convert: Forecast, bridge: Forecast) -> tuple[Decision, str, Gains]:
@@ -229,9 +233,9 @@ class Judge:
             (f"re-embedding {self._percent(BACKFILLED)} of the items", self._backfilled(convert)),
         )
         for name, gains in repairs:
-            found = self._estimate(gains)
-            if found.low >= self.accept:
-                reason = f"{short}, but {name} as well reaches {self._share(found)}."
+            estimate = self._estimate(gains)
+            if estimate.low >= self.accept:
+                reason = f"{short}, but {name} as well reaches {self._share(estimate)}."
                 return Decision(REPAIR, reason, convert.fit), f"converting and {name}", gains
         reason = f"{short}; neither {repairs[0][0]} nor {repairs[1][0]} reaches it."
         return Decision(REEMBED, reason, convert.fit), again, self.reembed
@@ -252,11 +256,11 @@ class Judge:
     def _estimate(self, gains: Gains) -> Estimate:
         return self.measure.estimate(self.quality(gains))
 
-    def _share(self, found: Estimate) -> str:
+    def _share(self, estimate: Estimate) -> str:
         return (
-            f"{self._percent(found.value)} of the {self.said} of re-embedding"
+            f"{self._percent(estimate.value)} of the {self.said} of re-embedding"
             f"{', above chance' if self.name == 'ndcg' else ''} "
-            f"({max(100 * found.low, 0):.1f} to {self._percent(found.high)})"
+            f"({max(100 * estimate.low, 0):.1f} to {self._percent(estimate.high)})"
         )
 
     @staticmethod

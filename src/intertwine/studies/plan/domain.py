@@ -36,7 +36,7 @@ class Domain:
 
     @classmethod
     def of(cls, rows: Array) -> Domain:
-        """Take the moments of some rows, (n, d)."""
+        """Compute the moments of rows, (n, d)."""
         mean = rows.mean(axis=0)
         about = rows - mean
         covariance = about.T @ about / len(rows)
@@ -56,7 +56,7 @@ def least_known(rows: Array) -> Array:
 
 
 def compared(rows: Array, others: Array) -> dict[str, Any]:
-    """Return the ratio of other rows' mean leverage to that of held-out ones, and what it says.
+    """Return the ratio of other rows' mean leverage to that of held-out ones, and whether it is a shift.
 
     Both are taken under the moments of the same folds, so that few rows make neither larger.
     """

@@ -41,7 +41,7 @@ def options(
 
 
 class _Sheet:
-    """Where everything stands: measured first, then drawn."""
+    """The layout of the figure: measured first, then drawn."""
 
     def __init__(self, panels: Sequence[OptionPanel], palette: Palette, *, narrow: bool) -> None:
         self.panels, self.palette = panels, palette

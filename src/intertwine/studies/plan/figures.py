@@ -140,14 +140,14 @@ def _panel(
     measure: str = RECALL,
 ) -> RatePanel:
     """Return one line with the ends of its interval, doing nothing below it and what is accepted."""
-    found = sorted(rows, key=lambda each: each[0])
-    across = [float(found[0][0]), float(found[-1][0])] if found else []
+    ordered_rows = sorted(rows, key=lambda each: each[0])
+    across = [float(ordered_rows[0][0]), float(ordered_rows[-1][0])] if ordered_rows else []
 
     def level(rate: float | None) -> list[tuple[float, float]]:
         return [] if rate is None else [(x, 100 * rate) for x in across]
 
     value, low, high = (
-        [(float(x), 100 * row[key]) for x, row in found if row.get(key) is not None]
+        [(float(x), 100 * row[key]) for x, row in ordered_rows if row.get(key) is not None]
         for key in ENDS[measure]
     )
     enough = level(study.accepted(measure))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # With fewer, half as many folds leave out so much that the extrapolation goes astray: from 6 folds of
 # 1,000 pairs of 1,280 dimensions a forecast was 7 points too high, from 10 less than 2.
 MIN_FOLDS = 10
-# Of so few pairs folds are drawn several times: which maps share a fold tells in their forecast.
+# Of so few pairs folds are drawn several times: the forecast depends on which pairs share a fold.
 FEW_PAIRS = 1000
 DRAWS = 3
 

@@ -105,8 +105,8 @@ def from_pairs(
 
 def _final(direction: Direction, chosen: Candidate, total: Moments) -> LinearMap:
     """Return the map to keep, which scales its input where the pairs were scaled."""
-    found = chosen.final(total, direction.source, direction.target)
-    return replace(found, unit_source=True) if direction.unit_source else found
+    fitted = chosen.final(total, direction.source, direction.target)
+    return replace(fitted, unit_source=True) if direction.unit_source else fitted
 
 
 def surely_more(recalls: Array, others: Array) -> tuple[float, float] | None:

@@ -139,7 +139,7 @@ def read_groups(file: Path, feature_set: FeatureSet) -> Array:
 
 
 def _members(file: Path, *, spaced: bool) -> Iterator[tuple[int, int, str]]:
-    """Give the number of a line, of a group, and an id in it, one after the other."""
+    """Yield the number of a line, the number of its group, and an id in it."""
     text = read_text(file)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, line) for number, line in lines if line]
@@ -187,7 +187,7 @@ def found_groups(pairs: Pairs, metric: str) -> tuple[Grouping, Grouping]:
 
 
 def without_copies(proxy: Pairs, pairs: Pairs, metric: str) -> Pairs:
-    """Return a proxy without items that are near copies of pairs, which its maps must not have seen."""
+    """Return a proxy without items that are near copies of pairs: its maps must not see them."""
     sides = [(proxy.a, pairs.a), (proxy.b, pairs.b)]
     if metric == "cosine":
         sides = [(unit(others), unit(own)) for others, own in sides]
@@ -218,13 +218,13 @@ def without_copies(proxy: Pairs, pairs: Pairs, metric: str) -> Pairs:
 
 def _farthest(sides: Sequence[tuple[Array, Array]]) -> Array:
     """Return how far rows of others are from own ones, in the space where it is more."""
-    found = []
+    distances = []
     for others, own in sides:
         mean = own.mean(axis=0)
         x, y = others - mean, own - mean
         squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * (x @ y.T)
-        found.append(squares / (2 * (y**2).sum() / len(y)))
-    return np.asarray(np.maximum(*found))
+        distances.append(squares / (2 * (y**2).sum() / len(y)))
+    return np.asarray(np.maximum(*distances))
 
 
 def apart(pairs: Pairs, metric: str) -> Array:
@@ -235,14 +235,14 @@ def apart(pairs: Pairs, metric: str) -> Array:
     within = pairs.compact
     both = [_relative(unit(x) if metric == "cosine" else x) for x in (within.a, within.b)]
     n = pairs.n
-    found = np.zeros((n, n), np.float32)
+    squares = np.zeros((n, n), np.float32)
     for start in range(0, n, BLOCK):
         rows = slice(start, start + BLOCK)
         for x in both:
             length = (x**2).sum(axis=1)
             products = length[rows, None] + length - 2 * (x[rows] @ x.T)
-            np.maximum(found[rows], products, out=found[rows])
-    return np.asarray(squareform(found, checks=False))
+            np.maximum(squares[rows], products, out=squares[rows])
+    return np.asarray(squareform(squares, checks=False))
 
 
 def _relative(x: Array) -> Array:

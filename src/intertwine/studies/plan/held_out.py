@@ -44,11 +44,11 @@ class Smoother:
         """Factor the first rows of x, (n, d_source)."""
         centred = x - x[:first].mean(axis=0)
         _, values, vt = svd(centred[:first])
-        kept = values > max(first, x.shape[1]) * np.finfo(np.float64).eps * values.max(initial=0)
-        return cls(y, first, values[kept] ** 2, centred @ vt[kept].T)
+        sure = values > max(first, x.shape[1]) * np.finfo(np.float64).eps * values.max(initial=0)
+        return cls(y, first, values[sure] ** 2, centred @ vt[sure].T)
 
     def fitted(self, alpha: float) -> Array:
-        """Return what ridge of all rows fitted on gives, (n, d_target)."""
+        """Return what ridge of all rows fitted on maps all rows to, (n, d_target)."""
         mean = self.y[: self.first].mean(axis=0)
         right = self.scores[: self.first].T @ (self.y[: self.first] - mean)
         return np.asarray(self.scores @ (right / (self.values + alpha)[:, None]) + mean)
@@ -70,10 +70,10 @@ class Smoother:
         left[np.diag_indices_from(left)] += 1
         factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
         errors = cho_solve(factor, self.y[out] - fitted[out], check_finite=False)
-        found = self.y[rows]
+        mapped = self.y[rows]
         among = np.isin(rows, out)
-        found[among] -= errors[np.searchsorted(out, rows[among])]
+        mapped[among] -= errors[np.searchsorted(out, rows[among])]
         others = rows[~among]
         if others.size:
-            found[~among] = fitted[others] - self.hat(alpha, others, out) @ errors
-        return np.asarray(found)
+            mapped[~among] = fitted[others] - self.hat(alpha, others, out) @ errors
+        return np.asarray(mapped)

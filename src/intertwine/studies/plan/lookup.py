@@ -45,15 +45,15 @@ class PlanStudy(Report):
 
     @cached_property
     def quality(self) -> str:
-        """What decides: nDCG where labels tell the truth from chance, else recall."""
+        """What decides: nDCG where labels part the truth from chance, else recall."""
         named = self["quality"]
         return named if named in {NDCG, RECALL} else NDCG if self["labels"] else RECALL
 
     @cached_property
     def fits(self) -> list[str]:
         """What maps were fitted on: `pairs`, `proxy` or both, in order."""
-        found = {row.get("fit") for row in self.rows("pairs") if row["option"] in MAPPED}
-        return [fit for fit in (PAIRS, PROXY) if fit in found]
+        fits = {row.get("fit") for row in self.rows("pairs") if row["option"] in MAPPED}
+        return [fit for fit in (PAIRS, PROXY) if fit in fits]
 
     def option(self, name: str, fit: str | None = None) -> Row:
         """Return the row of an option, of one fit or of the first; empty when there is none."""

@@ -149,14 +149,14 @@ class Measure:
         return Gains(recall, np.array(ndcg), np.array(precision))
 
     def tells(self, found: Gains) -> bool:
-        """Return whether labels tell what is found from chance: by twice the half width at least."""
+        """Return whether what is found by labels beats chance by twice the half width at least."""
         if found.ndcg is None:
             return False
         above = self.estimate(found.ndcg - np.asarray(self.of_chance().ndcg))
         return above.low > max(above.value / 2, ROUNDING)
 
     def estimate(self, values: Array) -> Estimate:
-        """Return the first of the values with the interval that the others give."""
+        """Return the first of the values, with its jackknife interval from the others."""
         score, without = float(values[0]), values[1:]
         half = t_factor(len(without)) * jackknife_error(score, without, self.sizes)
         return Estimate(score, score - half, score + half)

@@ -34,7 +34,7 @@ NEAR, FAR = 0.05, 0.25
 FEWEST, LEAST_SHARE = 3, 0.01
 # From here on the two spaces have nothing in common, or all rows are misaligned.
 MOST_SHARE = 0.7
-# An even spread of no pairs is given up where the rows seen are less likely than this.
+# An even spread of no pairs is ruled out where the rows seen are less likely than this.
 DOUBT = 0.01
 NAMED = 5
 # By chance hardly two of many rows find their best partner as many rows away.
@@ -84,8 +84,8 @@ def left_out_one(x: Array, y: Array) -> Array:
     """Return what ridge of all other rows makes of each row of x, (n, d_target); λ has least error."""
     centred = x - x.mean(axis=0)
     values, vectors = eigh(centred.T @ centred)
-    kept = values > len(x) * np.finfo(np.float64).eps * values[-1]
-    smoother = Smoother(y, len(x), values[kept], centred @ vectors[:, kept])
+    sure = values > len(x) * np.finfo(np.float64).eps * values[-1]
+    smoother = Smoother(y, len(x), values[sure], centred @ vectors[:, sure])
     best, least = y, np.inf
     for share in RIDGE_SHARES:
         alpha = share * float(values.sum()) / x.shape[1]
@@ -103,18 +103,18 @@ def share_nearer(scores: Array, groups: Array | None = None) -> Array:
     An item's own score is on the diagonal. Near copies of one item, by `groups`, are not counted
     among its others.
     """
-    own = np.diag(scores)
+    own_scores = np.diag(scores)
     group = np.arange(len(scores)) if groups is None else groups
     nearer, others = np.zeros(len(scores)), len(scores) - np.bincount(group)[group]
     for each in (scores, scores.T):
-        for row, mine in enumerate(own):
+        for row, mine in enumerate(own_scores):
             beyond = each[row] >= mine
             nearer[row] += beyond.sum() - beyond[group == group[row]].sum()
     return np.asarray(nearer / (2 * np.maximum(others, 1)))
 
 
 def _spread_evenly(nearer: Array) -> bool:
-    """Return whether the rows that are far off are spread as rows of no pairs are, and stand apart."""
+    """Return whether the rows that are far off are spread as rows of no pairs are, and set apart."""
     off, far, beyond_half = (int((nearer > edge).sum()) for edge in (NEAR, FAR, 0.5))
     # Of rows that are no pairs so many lie below each edge.
     below, between = far * NEAR / (1 - FAR), off - far - far * (FAR - NEAR) / (1 - FAR)

@@ -36,42 +36,42 @@ def warnings(
     rows: Sequence[Row],
 ) -> list[str]:
     """Return what puts the forecast in doubt, worst first; `rows` is the table of options."""
-    found = []
+    doubts = []
     if wrong is not None:
-        found.append(not_pairs(wrong, work.pairs, pairs))
+        doubts.append(not_pairs(wrong, work.pairs, pairs))
     elif work.judge.stranger(work.judge.best(work.forecasts, CONVERT)) is not None:
         names = f"{work.pairs.source.name}.npy and {work.pairs.target.name}.npy"
-        found.append(
+        doubts.append(
             f"a map between the two spaces finds nothing: are the rows of {names} the same items in the "
             "same order?"
         )
     if grouping is not None and _is_doubt(grouping):
-        found.append(in_groups(grouping, work.pairs, rows))
+        doubts.append(in_groups(grouping, work.pairs, rows))
     bare = float(work.nothing.recall[0])
     if bare >= max(work.options.least, *(float(each.gains.recall[0]) for each in work.forecasts)):
-        found.append(
+        doubts.append(
             f"no map is needed: new queries find {100 * bare:.1f} % of the true neighbours among the "
             "old vectors as they are, no less than through a map; are both spaces one model's?"
         )
     if work.measure.labels is not None and work.judge.name == "recall":
-        found.append(labels_unused(work))
-    return found
+        doubts.append(labels_unused(work))
+    return doubts
 
 
 def notes(
     work: Work, decision: Decision, grouping: Grouping | None, rows: Sequence[Row]
 ) -> list[str]:
-    """Return what else there is to say."""
+    """Return the notes that put nothing in doubt."""
     pairs, proxy = work.pairs, work.proxy
-    found = [*pairs.notes, *(() if proxy is None else proxy.notes)]
+    remarks = [*pairs.notes, *(() if proxy is None else proxy.notes)]
     if grouping is not None and not _is_doubt(grouping):
-        found.append(in_groups(grouping, pairs, rows))
-    found.append(
+        remarks.append(in_groups(grouping, pairs, rows))
+    remarks.append(
         f"the forecast is for a gallery of {pairs.n} items: a larger store holds more that is near, "
         "and less of what is nearest is found"
     )
     if pairs.n < max(pairs.source.dim, pairs.target.dim):
-        found.append(
+        remarks.append(
             f"{pairs.n} pairs are fewer than the dimensions of a space: recall rises steeply with their "
             "number there, and the forecast, which leaves some out, may be a point or two too high"
         )
@@ -81,36 +81,36 @@ def notes(
         if each.fit == "pairs" and each.direction.rescale
     ]
     if rescaled:
-        found.append(
+        remarks.append(
             f"vectors mapped to {' and '.join(rescaled)} are scaled to length 1, as the native ones are"
         )
     for each in work.forecasts:
         if each.gained is not None:
             before, after = (100 * recall for recall in each.gained)
-            found.append(
+            remarks.append(
                 f"maps to {each.direction.option}, of the {each.fit}: lengths, which a cosine leaves "
                 f"out, vary; vectors scaled to length 1 first find more (held-out recall@10 "
                 f"{after:.1f} in place of {before:.1f} %), and the saved map scales what it maps"
             )
-    found += filter(None, map(_edge, work.forecasts))
+    remarks += filter(None, map(_edge, work.forecasts))
     nameless = 0 if work.measure.labels is None else int((work.measure.labels < 0).sum())
     if nameless:
-        found.append(
+        remarks.append(
             f"{nameless} of {pairs.n} items have a negative label, which says that theirs is not known: by "
             "labels they are neither asked for nor found"
         )
     if work.measure.labels is None:
         if pairs.labels is not None:
-            found.append(f"labels are not used: {work.measure.unlabelled}")
-        found.append(
+            remarks.append(f"labels are not used: {work.measure.unlabelled}")
+        remarks.append(
             "without labels nothing says whether the new model finds more than the old one: staying "
             "with the old one is not weighed"
         )
     if decision.decision == STAY:
-        found.append(
+        remarks.append(
             f"if the old model has to go: {decision.otherwise}: {decision.otherwise_reason}"
         )
-    return found
+    return remarks
 
 
 def _edge(forecast: Forecast) -> str | None:
@@ -163,7 +163,7 @@ def in_groups(grouping: Grouping, pairs: Pairs, rows: Sequence[Row]) -> str:
     where = (
         f"{counted(grouping.n, 'group')} of which the largest has {sizes.max()} of {pairs.n} pairs"
     )
-    found = {
+    counts = {
         FILE: f"{grouping.name}: {where}",
         TIGHT: f"{grouping.grouped} of {pairs.n} pairs lie close together with nothing between, as "
         f"pieces of one document do ({where})",
@@ -172,14 +172,14 @@ def in_groups(grouping: Grouping, pairs: Pairs, rows: Sequence[Row]) -> str:
     )
     more = "" if grouping.how == FILE else "; --groups FILE says otherwise"
     return (
-        f"{found}: no fold parts a group, so the forecast (converting: recall@10 {value:.1f} %, "
+        f"{counts}: no fold parts a group, so the forecast (converting: recall@10 {value:.1f} %, "
         f"{low:.1f} to {high:.1f}) is for items of other groups, such as fresh documents, and would be "
         f"too low for further copies of these{more}"
     )
 
 
 def labels_unused(work: Work) -> str:
-    """Return a sentence on labels by which the truth is hardly told from chance."""
+    """Return a sentence on labels by which the truth hardly differs from chance."""
     top, chance = (
         100 * float(np.asarray(each.ndcg)[0]) for each in (work.reembed, work.judge.chance)
     )

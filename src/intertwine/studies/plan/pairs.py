@@ -161,7 +161,7 @@ def store_sample(store: VectorFile, source: Space, *, metric: str) -> Array:
 
 
 def _others(feature_set: FeatureSet, pairs: Pairs, notes: list[str]) -> Array:
-    """Return the rows that are not among the pairs; without ids they cannot be told."""
+    """Return the rows that are not among the pairs; without ids they are not known."""
     rows = np.arange(feature_set.n)
     if pairs.ids is None or not feature_set.has_ids:
         notes.append(

@@ -49,18 +49,18 @@ def score_row(measure: Measure, gains: Gains, *, certain: bool = False) -> Row:
         if values is None:
             row |= dict.fromkeys(keys)
             continue
-        found = measure.estimate(values).clipped()
+        estimate = measure.estimate(values).clipped()
         if certain and name == "recall":
-            found = Estimate(float(values[0]), float(values[0]), float(values[0]))
-        row |= dict(zip(keys, (found.value, found.low, found.high), strict=True))
+            estimate = Estimate(float(values[0]), float(values[0]), float(values[0]))
+        row |= dict(zip(keys, (estimate.value, estimate.low, estimate.high), strict=True))
     row["reason"] = measure.unlabelled
     return row
 
 
 def recall_row(measure: Measure, values: Array) -> Row:
     """Return recall with its interval."""
-    found = measure.estimate(values).clipped()
-    return {"recall_at_10": found.value, "ci_low": found.low, "ci_high": found.high}
+    estimate = measure.estimate(values).clipped()
+    return {"recall_at_10": estimate.value, "ci_low": estimate.low, "ci_high": estimate.high}
 
 
 def curve_rows(judge: Judge, curves: Mapping[str, Sequence[tuple[int, Gains]]]) -> list[Row]:
@@ -82,15 +82,15 @@ def _ndcg_row(measure: Measure, values: Array | None) -> Row:
     keys = ("ndcg_at_10", "ndcg_low", "ndcg_high")
     if values is None:
         return dict.fromkeys(keys)
-    found = measure.estimate(values).clipped()
-    return dict(zip(keys, (found.value, found.low, found.high), strict=True))
+    estimate = measure.estimate(values).clipped()
+    return dict(zip(keys, (estimate.value, estimate.low, estimate.high), strict=True))
 
 
 def rerank_rows(measure: Measure, tables: Tables) -> list[Row]:
     """Return how many of the ten nearest are among the first converted items of each depth."""
     depth = min(max(RERANK_LIST, max(DEPTHS) + int(measure.sizes.max())), measure.n - 1)
-    found = [share * measure.among_first(listed(table, depth), DEPTHS) for share, table in tables]
-    values = np.sum(found, axis=0)
+    recalls = [share * measure.among_first(listed(table, depth), DEPTHS) for share, table in tables]
+    values = np.sum(recalls, axis=0)
     return [
         {"depth": each, **recall_row(measure, values[place])} for place, each in enumerate(DEPTHS)
     ]
@@ -133,8 +133,8 @@ def gallery_rows(native: Array, forecasts: Iterable[Forecast]) -> list[Row]:
             values = []
             for part in np.array_split(np.arange(n), parts):
                 inside = np.ix_(part, part)
-                found = [c * plain_recall(native[inside], t[inside]) for c, t in forecast.tables]
-                values.append(float(np.sum(found, axis=0).mean()))
+                recalls = [c * plain_recall(native[inside], t[inside]) for c, t in forecast.tables]
+                values.append(float(np.sum(recalls, axis=0).mean()))
             recall = min(max(float(np.mean(values)), 0.0), 1.0)
             option = forecast.direction.option
             rows.append({"n_items": n // parts, "option": option, "recall_at_10": recall})

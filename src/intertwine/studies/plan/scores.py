@@ -102,11 +102,11 @@ class Direction:
         return self.pairs.b if self.option == CONVERT else self.pairs.a
 
     def rescaled(self, found: Array) -> Array:
-        """Return what a map gives, scaled where mapped vectors are."""
+        """Return mapped vectors, scaled to length 1 where they have to be."""
         return unit(found) if self.rescale else found
 
     def mapped(self, fitted: LinearMap, rows: Array) -> Array:
-        """Return some pairs' vectors as the map gives them, (k, d_target)."""
+        """Return some pairs' vectors as the map returns them, (k, d_target)."""
         return self.rescaled(fitted.apply(self.vectors[rows]))
 
     def scores(self, mapped: Array, others: Array) -> Array:
@@ -202,11 +202,11 @@ class FoldMaps:
         self.compact = replace(direction, pairs=direction.pairs.compact)
         alphas = [each.alpha for each in chosen if each.alpha is not None]
         self.smoother = self._smoother(alphas)
-        # What ridge of all pairs gives, for each λ.
+        # Vectors mapped by ridge of all pairs, for each λ.
         self.fitted: dict[float, Array] = {}
         if self.smoother is not None:
-            found = parallel_map(self.smoother.fitted, alphas)
-            self.fitted = dict(zip(alphas, found, strict=True))
+            fitted = parallel_map(self.smoother.fitted, alphas)
+            self.fitted = dict(zip(alphas, fitted, strict=True))
         if len(self.fitted) < len(chosen):
             sums.sum_up()
 
@@ -227,8 +227,8 @@ class FoldMaps:
                 fitted = each.fit(self.sums.without(f, g), where.source, where.target)
                 yield where.mapped(fitted, rows)
             else:
-                kept = self.fitted[each.alpha]
-                yield where.rescaled(self.smoother.without(out, each.alpha, kept, rows))
+                of_all = self.fitted[each.alpha]
+                yield where.rescaled(self.smoother.without(out, each.alpha, of_all, rows))
 
     def _smoother(self, alphas: list[float]) -> Smoother | None:
         """Return ridge in closed form, or None where moments are quicker or more exact."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanResult:
-    """The result of the plan study: the object that `report.json` holds, and the maps it tells of.
+    """The result of the plan study: the object that `report.json` holds, and the recommended maps.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _sizes(pairs: Pairs, proxy: Pairs | None, options: PlanOptions) -> dict[str,
 
 
 def _store_row(domain: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | None:
-    """Return the row that says most against the store being of the pairs' domain."""
+    """Return the row that speaks most against the store being of the pairs' domain."""
     both = {"store", "pairs"}
     rows = [dict(row) for row in domain or () if {row["of"], row["under"]} == both]
     return max(rows, key=lambda row: float(row["ratio"]), default=None)

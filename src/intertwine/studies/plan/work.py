@@ -65,17 +65,17 @@ class Work:
         folds = Folds.of(self.pairs, **how)
         directions = [Direction(self.pairs, option, self.options.metric) for option in OPTIONS]
         scaled = self._scaled_folds(self.pairs)
-        found = []
+        forecasts = []
         for each in directions:
             both = None if scaled is None else (each.scaled(scaled.fine[0].pairs), scaled)
-            found.append(from_pairs(each, folds, measure, progress, scaled=both))
+            forecasts.append(from_pairs(each, folds, measure, progress, scaled=both))
         if self.proxy is not None:
             other, more = Folds.of(self.proxy, **how), self._scaled_folds(self.proxy)
-            found += [
+            forecasts += [
                 from_proxy(each, self.proxy, other, measure, progress, scaled=more)
                 for each in directions
             ]
-        return found
+        return forecasts
 
     def _scaled_folds(self, pairs: Pairs) -> Folds | None:
         """Return folds of the same pairs with vectors of length 1, where lengths differ and mean nothing."""
@@ -87,12 +87,12 @@ class Work:
         """Return the rows of every table but `domain`."""
         measure, options = self.measure, self.options
         convert, bridge = (self.judge.best(self.forecasts, option) for option in OPTIONS)
-        own = {each.direction.option: each for each in self.forecasts if each.fit == "pairs"}
+        of_pairs = {each.direction.option: each for each in self.forecasts if each.fit == "pairs"}
         curves = {
             option: curve_gains(
                 each, measure, n_folds=options.n_folds, seed=options.seed, progress=self.progress
             )
-            for option, each in own.items()
+            for option, each in of_pairs.items()
         }
         single = {each.direction.option: each.tables[0][1] for each in (convert, bridge)}
         return {
@@ -113,8 +113,8 @@ class Work:
 
     def _option_rows(self) -> list[Row]:
         """Return a row an option; `n_pairs` are those fitted on, or without a fit those looked at."""
-        own = self.pairs.n
-        fitted = {"pairs": own, "proxy": own if self.proxy is None else self.proxy.n}
+        n_pairs = self.pairs.n
+        fitted = {"pairs": n_pairs, "proxy": n_pairs if self.proxy is None else self.proxy.n}
         rows = [
             {
                 "option": each.direction.option,
@@ -132,7 +132,7 @@ class Work:
         for option, gains in others:
             certain = option in {"reembed", "mean"}
             row = self._score_row(gains, certain=certain)
-            rows.append({"option": option, "fit": None, "n_pairs": own, **row})
+            rows.append({"option": option, "fit": None, "n_pairs": n_pairs, **row})
         return rows
 
     def _score_row(self, gains: Gains, *, certain: bool = False) -> Row:
@@ -153,13 +153,13 @@ class Work:
         return {"method": candidate.method, "alpha": candidate.alpha}
 
     def maps(self, decision: Decision) -> dict[str, LinearMap]:
-        """Return the final maps, which say what they were chosen by."""
-        found = {}
+        """Return the final maps, with what they were chosen by in their facts."""
+        maps = {}
         for option in OPTIONS:
             each = self.chosen(decision, option)
             row = tables.recall_row(self.measure, each.gains.recall)
             unit = Direction(self.pairs, option, self.options.metric).unit
             facts = {**row, "n_pairs": self.pairs.n, "unit": unit}
             alpha = each.candidate.alpha
-            found[option] = each.final.with_info(alpha=alpha, plan=facts)
-        return found
+            maps[option] = each.final.with_info(alpha=alpha, plan=facts)
+        return maps

@@ -8,6 +8,7 @@ import numpy as np
 
 from intertwine.estimators.ridge import ridge
 from intertwine.features.feature_set import FeatureSet
+from intertwine.moments.accumulators import Products
 from intertwine.moments.accumulators.precisions import HALF_ERRORS
 from intertwine.passes.moments.joint import add_rows, empty_moments
 
@@ -35,7 +36,7 @@ def exactness(fit: str, evaluation: str, alpha: float = 300.0) -> dict[str, Any]
 
 
 def _moments(rows: FeatureSet, names: list[str], precision: str, error: float) -> Moments:
-    moments = empty_moments(rows, names, precision=precision, fast_error=error)
+    moments = empty_moments(rows, names, Products(precision, fast_error=error))
     add_rows(moments, rows)
     return moments
 

@@ -3,6 +3,7 @@ import pytest
 
 from intertwine.estimators import FitOptions
 from intertwine.features.rows import read_id_hashes
+from intertwine.moments.accumulators import Products
 from intertwine.passes.fit import fit_to_files
 from intertwine.passes.moments.file import moments_to_file
 
@@ -136,7 +137,7 @@ def test_shuffled_rows_are_asked_about(tmp_path, networks, method, precision):
     np.save(tmp_path / "set" / "b.npy", rows[np.random.default_rng(0).permutation(200)])
     options = FitOptions(method=method)
     found = fit_to_files(
-        [tmp_path / "set"], tmp_path / "maps", options=options, precision=precision
+        [tmp_path / "set"], tmp_path / "maps", options=options, products=Products(precision)
     )
     pairs = ["a → b", "b → a", "b → c", "c → b"]
     assert [doubt.split(" explains nothing")[0] for doubt in found["warnings"]] == pairs
@@ -178,7 +179,7 @@ def test_one_feature_of_another_scale(related, tmp_path, write_folder, column, p
     ids = [f"row{i}" for i in range(len(a))]
     folder = write_folder(tmp_path / "scaled", {"a": a, "b": b}, ids=ids)
     options = FitOptions(alpha=1.0)
-    found = fit_to_files([folder], tmp_path / "maps", options=options, precision=precision)
+    found = fit_to_files([folder], tmp_path / "maps", options=options, products=Products(precision))
     out = held_out(folder, len(a))
     predicted = Ridge(alpha=1.0, solver="svd").fit(a[~out], b[~out]).predict(a[out])
     assert found["maps"][0]["r2"] == pytest.approx(r2(predicted, b[out]), abs=1e-3)

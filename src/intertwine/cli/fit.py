@@ -40,7 +40,7 @@ def fit(
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
-    common.check_device(device, precision, fast_error)
+    products = common.products(precision, device, fast_error)
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = fit_to_files(
             feature_set,
@@ -48,9 +48,7 @@ def fit(
             options=options,
             source=source,
             target=target,
-            precision=precision.value,
-            fast_error=fast_error,
-            device=device,
+            products=products,
             workers=pool,
             every=checkpoint,
             progress=progress,

@@ -35,16 +35,14 @@ def moments(
     from intertwine.passes.moments.file import moments_to_file
 
     chosen = None if rows is None else common.row_range(rows)
-    common.check_device(device, precision, fast_error)
+    products = common.products(precision, device, fast_error)
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = moments_to_file(
             feature_set,
             out,
             rows=chosen,
             names=space,
-            precision=precision.value,
-            fast_error=fast_error,
-            device=device,
+            products=products,
             workers=pool,
             every=checkpoint,
             progress=lambda done, total: progress("joint moments", done, total),

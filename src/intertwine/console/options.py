@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from intertwine.estimators import FitOptions
+    from intertwine.moments.accumulators import Products
 
 
 FAST_ERROR = 2.0**-8
@@ -184,9 +185,16 @@ def check_device(
     machine.
     """
     if device != "cpu" or precision is Precision.fast or fast_error != FAST_ERROR:
-        from intertwine.moments.accumulators import Products
+        products(precision, device, fast_error)
 
-        Products(precision.value, device, fast_error).require()
+
+def products(precision: Precision, device: str, fast_error: float) -> Products:
+    """Return how products are computed, or raise before long work where this machine cannot."""
+    from intertwine.moments.accumulators import Products
+
+    chosen = Products(precision.value, device, fast_error)
+    chosen.require()
+    return chosen
 
 
 def row_range(text: str, *, option: str = "--rows") -> tuple[int, int]:

@@ -13,6 +13,7 @@ from tests.helpers import assert_close
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.moments.accumulators import Products
 from intertwine.moments.accumulators.grid import BLOCK_ROWS
 from intertwine.moments.moments import Moments
 from intertwine.parallel.workers import Workers, open_workers
@@ -86,9 +87,9 @@ def test_workers_change_no_byte(folder, precision):
 def test_a_block_is_bit_equal_wherever_it_is_taken(folder, precision):
     """The products of one block of rows are the same bytes in a worker and here."""
     feature_set = FeatureSet.open(folder)
-    empty = empty_moments(feature_set, list(DIMS), precision=precision)
+    empty = empty_moments(feature_set, list(DIMS), Products(precision))
     part = Part.of(feature_set, empty, range(BLOCK_ROWS, 2 * BLOCK_ROWS), BLOCK_ROWS)
-    here = empty_moments(feature_set, list(DIMS), precision=precision, first_row=BLOCK_ROWS)
+    here = empty_moments(feature_set, list(DIMS), Products(precision), first_row=BLOCK_ROWS)
     here.update(feature_set.read(list(DIMS), part.rows))
     with open_workers(1, None) as workers:
         assert numbers(next(workers.run(Part.moments, [part]))[1]) == numbers(here)
@@ -203,7 +204,7 @@ def test_what_a_killed_run_kept_is_used_only_by_the_same_run(folder, tmp_path, m
     assert (tmp_path / "else").read_bytes() == out.read_bytes()
     folder_left.mkdir()
     left.write_bytes(b"no moments")
-    assert moments_to_file([folder], out, precision="float32")["resumed"] == 0
+    assert moments_to_file([folder], out, products=Products("float32"))["resumed"] == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["else", "out"]
 
 

@@ -8,6 +8,7 @@ from tests.helpers import assert_close
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.features.rows import row_number_hashes
+from intertwine.moments.accumulators import Products
 from intertwine.moments.moments import Moments
 from intertwine.passes.moments import groups as passes
 from intertwine.passes.moments.groups import grouped_moments, load_groups, row_groups
@@ -173,7 +174,7 @@ def test_progress_is_told_in_rows_of_the_whole(stored, tmp_path):
 @pytest.mark.usefixtures("place")
 def test_float32_reaches_the_parts(stored, tmp_path):
     """The precision asked for is that of the total and of every part."""
-    groups = grouped_moments(stored, ["a", "b"], precision="float32", scratch=tmp_path)
+    groups = grouped_moments(stored, ["a", "b"], products=Products("float32"), scratch=tmp_path)
     assert groups.total.precision == groups.part(3).precision == "float32"
     assert list(groups.total.spaces) == ["a", "b"]
 
@@ -254,7 +255,7 @@ def test_groups_of_other_rows_are_not_used(halfway, stored, tmp_path, change):
     elif change == "spaces":
         asked = ["a", "b"]
     elif change == "precision":
-        options = {"precision": "float32"}
+        options = {"products": Products("float32")}
     else:
         options = {"n_groups": 25}
     groups = grouped_moments(opened, asked, scratch=scratch, **options)

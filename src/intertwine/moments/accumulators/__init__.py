@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from intertwine.moments.accumulators.accumulator import Accumulator, open_accumulator
-from intertwine.moments.accumulators.precisions import DEFAULT_FAST_ERROR, Products
+from intertwine.moments.accumulators.precisions import AUTO, DEFAULT_FAST_ERROR, Products
 
-__all__ = ["DEFAULT_FAST_ERROR", "Accumulator", "Products", "open_accumulator"]
+__all__ = ["AUTO", "DEFAULT_FAST_ERROR", "Accumulator", "Products", "open_accumulator"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.numerics.arrays import to_device
+from intertwine.numerics.arrays import resolve_precision, to_device
 
 # Largest relative rounding of a number stored as one, two or three bfloat16 halves.
 HALF_ERRORS = (2.0**-8, 2.0**-16, 2.0**-24)
@@ -20,14 +20,14 @@ DEFAULT_FAST_ERROR = HALF_ERRORS[0]
 class Products:
     """How products of features are computed.
 
-    `precision` is `float64`, `float32`, or `fast`: 16-bit inputs on matrix units, float32
-    accumulators. `device` is `cpu`, `cuda` (every GPU there is) or `cuda:N`. `fast_error` is the
+    `precision` is `float64`, `float32`, `fast`: 16-bit inputs on matrix units, float32
+    accumulators, or `auto` until it is resolved. `device` is `cpu`, `cuda` (every GPU there is) or `cuda:N`. `fast_error` is the
     largest relative rounding of a feature, as a difference from the origin, that `fast` may make:
     it chooses between one, two and three bfloat16 halves; InputError for one that three halves do
     not reach.
     """
 
-    precision: str
+    precision: str = "auto"
     device: str = "cpu"
     fast_error: float = DEFAULT_FAST_ERROR
 
@@ -37,6 +37,10 @@ class Products:
                 f"got fast error {self.fast_error}, expected at least {HALF_ERRORS[-1]:.1e}, which "
                 "three halves reach; use float32 or float64"
             )
+
+    def resolved(self, *, dim: int, n_rows: int | None) -> Products:
+        """Return these products with the precision that `auto` is for this size of data."""
+        return replace(self, precision=resolve_precision(self.precision, dim=dim, n_rows=n_rows))
 
     def require(self) -> None:
         """Raise InputError where this machine lacks the device or the matrix units."""
@@ -68,6 +72,10 @@ class Products:
         if self.device == "cuda":
             return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
         return [torch.device(self.device)]
+
+
+# What a command computes that was asked for nothing else.
+AUTO = Products()
 
 
 def require_matrix_units() -> None:

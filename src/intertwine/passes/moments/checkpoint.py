@@ -1,4 +1,4 @@
-"""Moments in the making, saved now and then, so that a killed run goes on from there."""
+"""Unfinished moments, saved now and then, so that a run after a kill resumes from there."""
 
 from __future__ import annotations
 
@@ -19,21 +19,16 @@ EVERY_SECONDS = 30.0
 # Saving takes at most this share of the time.
 SHARE = 0.02
 # Moments are saved at these rows only: there no device holds sums that have not been brought in, and
-# a run that goes on adds the same numbers in the same order as one that was never stopped.
+# a run that resumes adds the same numbers in the same order as one that was never stopped.
 GRID_ROWS = 4 * BLOCK_ROWS
 
 
 class MomentsCheckpoint:
-    """The moments so far, and workers' parts, in a folder beside an output.
+    """The moments so far, and workers' parts, in a folder beside an unfinished output.
 
-    Parameters
-    ----------
-    output
-        The file or folder in the making.
-    facts
-        JSON-ready: what makes this run this run. What another run of this output left is removed.
-    every
-        Seconds between two times, more where saving is costly; 0 saves at every row of the grid.
+    The facts, JSON-ready, identify the run; what another run of this output left is removed.
+    `every` is the number of seconds between two times, more where saving is costly; 0 saves at
+    every row of the grid.
     """
 
     def __init__(self, output: Path, facts: Any, *, every: float = EVERY_SECONDS) -> None:
@@ -50,7 +45,7 @@ class MomentsCheckpoint:
         return self.parts.at("moments").load("so-far", Moments.load)
 
     def save(self, moments: Moments, *, whole: bool = False) -> None:
-        """Save moments, if it is time and they are whole or stand at a row of the grid."""
+        """Save moments, if it is time and they are whole or end at a row of the grid."""
         now = time.monotonic()
         pause = max(self.every, self._cost / SHARE) if self.every else 0
         if now - self._saved < pause or not (whole or moments.next_row % GRID_ROWS == 0):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine._moved import renamed
 from intertwine.errors import FileFormatError, InputError
 from intertwine.features.feature_set import FeatureSet, file_stamps
-from intertwine.moments.accumulators import DEFAULT_FAST_ERROR
+from intertwine.moments.accumulators import AUTO
 from intertwine.moments.blocks import joined
 from intertwine.moments.moments import Moments
 from intertwine.passes.moments.checkpoint import EVERY_SECONDS, MomentsCheckpoint
@@ -21,8 +21,56 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from intertwine.moments.accumulators import Products
+    from intertwine.parallel.progress import RowProgress
     from intertwine.parallel.workers import Workers
     from intertwine.storage.shelf import Checkpoints
+
+
+@renamed(say="progress")
+def moments_to_file(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    rows: tuple[int, int] | None = None,
+    names: Sequence[str] | None = None,
+    products: Products = AUTO,
+    workers: Workers | None = None,
+    every: float = EVERY_SECONDS,
+    progress: RowProgress | None = None,
+) -> dict[str, Any]:
+    """Write the joint moments of some rows of a feature set as a file; return a summary.
+
+    The same call resumes where a killed one stopped, and writes the same bytes. `rows` (start,
+    stop) and `names` are all when omitted; every part of a set has the same origin, so that parts
+    merge without a rounding. Other parameters are those of `resumable_moments`. The summary, JSON-ready,
+    has out, n, rows, spaces, precision and resumed.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise InputError(f"got {out}, a folder, expected a file to write")
+    require_apart(out, *map(Path, paths))
+    check_writable(out.parent)
+    feature_set = FeatureSet.open(*paths)
+    start, stop = rows or (0, feature_set.n)
+    if not 0 <= start < stop <= feature_set.n:
+        raise InputError(
+            f"got rows {start}:{stop}, expected some of 0:{feature_set.n}, the rows of {feature_set}"
+        )
+    with one_run(out):
+        moments, resumed, done = resumable_moments(
+            feature_set,
+            names or list(feature_set.spaces),
+            out,
+            rows=range(start, stop),
+            products=products,
+            workers=workers,
+            every=every,
+            progress=progress,
+        )
+        moments.save(out)
+        done()
+    return summary_of(moments, out) | {"resumed": resumed}
 
 
 def resumable_moments(
@@ -31,28 +79,19 @@ def resumable_moments(
     output: Path,
     *,
     rows: range | None = None,
-    precision: str = "auto",
-    device: str = "cpu",
-    fast_error: float = DEFAULT_FAST_ERROR,
+    products: Products = AUTO,
     workers: Workers | None = None,
     every: float = EVERY_SECONDS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: RowProgress | None = None,
 ) -> tuple[Moments, int, Callable[[], None]]:
     """Return the moments of some rows, the rows that an earlier run had done, and a clean-up.
 
     `output` is the unfinished file or folder, beside which the checkpoints lie; call the clean-up,
-    which removes them, when they are no longer needed. Other parameters are those of
-    `joint_moments`; `every` is the number of seconds between two checkpoints.
+    which removes them, when they are no longer needed. `every` is the number of seconds between two
+    checkpoints; other parameters are those of `joint_moments`.
     """
     rows = range(feature_set.n) if rows is None else rows
-    moments = empty_moments(
-        feature_set,
-        names,
-        precision=precision,
-        device=device,
-        fast_error=fast_error,
-        first_row=rows.start,
-    )
+    moments = empty_moments(feature_set, names, products, first_row=rows.start)
     facts = [file_stamps(feature_set), list(names), [rows.start, rows.stop], repr(moments.products)]
     checkpoint = MomentsCheckpoint(output, [*facts, workers is not None], every=every)
     if workers is not None:
@@ -80,46 +119,13 @@ def resumable_moments(
     return moments, resumed, checkpoint.remove
 
 
-@renamed(say="progress")
-def moments_to_file(
-    paths: Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
-    *,
-    rows: tuple[int, int] | None = None,
-    names: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Write the joint moments of some rows of a feature set as a file; return a summary.
-
-    The same call resumes where a killed one stopped, and writes the same bytes. `rows` (start,
-    stop) and `names` are all when omitted; every part of a set has the same origin, so that parts
-    merge without a rounding. `options` are those of `resumable_moments`. The summary, JSON-ready,
-    has out, n, rows, spaces, precision and resumed.
-    """
-    out = Path(out)
-    if out.is_dir():
-        raise InputError(f"got {out}, a folder, expected a file to write")
-    require_apart(out, *map(Path, paths))
-    check_writable(out.parent)
-    feature_set = FeatureSet.open(*paths)
-    start, stop = rows or (0, feature_set.n)
-    if not 0 <= start < stop <= feature_set.n:
-        raise InputError(
-            f"got rows {start}:{stop}, expected some of 0:{feature_set.n}, the rows of {feature_set}"
-        )
-    with one_run(out):
-        moments, resumed, done = resumable_moments(
-            feature_set,
-            names or list(feature_set.spaces),
-            out,
-            rows=range(start, stop),
-            progress=progress,
-            **options,
-        )
-        moments.save(out)
-        done()
-    return summary_of(moments, out) | {"resumed": resumed}
+def _rows_in(parts: Checkpoints) -> int:
+    """Return about how many rows an earlier run's parts hold, without reading them."""
+    n_rows = 0
+    for file in parts.files():
+        with suppress(FileFormatError):
+            n_rows += int(read_header(file)["n"])
+    return n_rows
 
 
 def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
@@ -133,21 +139,12 @@ def summary_of(moments: Moments, out: Path) -> dict[str, Any]:
     }
 
 
-def _rows_in(parts: Checkpoints) -> int:
-    """Return about how many rows an earlier run's parts hold, without reading them."""
-    n_rows = 0
-    for file in parts.files():
-        with suppress(FileFormatError):
-            n_rows += int(read_header(file)["n"])
-    return n_rows
-
-
 @renamed(say="progress")
 def merge_files(
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: RowProgress | None = None,
 ) -> dict[str, Any]:
     """Write the moments of all rows of several files of moments; return a JSON-ready summary.
 
@@ -165,7 +162,7 @@ def merge_files(
 
 
 def _merge(
-    paths: Sequence[str | os.PathLike[str]], out: Path, progress: Callable[[int, int], None] | None
+    paths: Sequence[str | os.PathLike[str]], out: Path, progress: RowProgress | None
 ) -> dict[str, Any]:
     listed = sorted((_order(Path(path)), Path(path)) for path in paths)
     _refuse_shared(listed)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from intertwine.errors import InputError
 from intertwine.features.feature_set import file_stamps
 from intertwine.features.rows import nested_subsets
+from intertwine.moments.accumulators import AUTO
 from intertwine.moments.moments import Moments
 from intertwine.passes.moments.joint import add_rows, empty_moments
 from intertwine.storage.shelf import Checkpoints, run_key
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.moments.accumulators import Products
     from intertwine.numerics.arrays import Array
+    from intertwine.parallel.progress import RowProgress
     from intertwine.parallel.workers import Workers
 
 GROUPS = 20
@@ -32,6 +35,84 @@ GROUPS = 20
 # a group has no more rows than this, made again when wanted, which is quicker than a file.
 IN_MEMORY_BYTES = 1 << 30
 REMADE_ROWS = 1024
+
+
+def grouped_moments(
+    feature_set: FeatureSet,
+    names: Sequence[str],
+    *,
+    n_groups: int = GROUPS,
+    products: Products = AUTO,
+    workers: Workers | None = None,
+    scratch: Path,
+    progress: RowProgress | None = None,
+) -> MomentGroups:
+    """Return the joint moments of random row groups, at least two.
+
+    Every row is read once, or twice where groups are computed again. Groups that are too large to
+    keep in memory go into the folder `scratch`, where the run after a kill finds its finished
+    groups; remove it when the work is done. `workers` share the parts of a group.
+    """
+    if n_groups < 2:
+        raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
+    empty = empty_moments(feature_set, names, products)
+    subsets = row_groups(feature_set.id_hashes, n_groups)
+    saved = Checkpoints(scratch, _key(feature_set, empty, len(subsets)), "group")
+    groups = MomentGroups(empty.copy(), key=saved.key)
+    large = 4 * empty.dim * (empty.dim + 1) * len(subsets) > IN_MEMORY_BYTES
+    saved.clear()
+    done = 0
+
+    def make(subset: Array, report: RowProgress | None = None) -> Moments:
+        part = empty.copy()
+        add_rows(part, feature_set, subset, workers=workers, progress=report)
+        return part
+
+    def report(rows: int, _: int) -> None:
+        if progress:
+            progress(done + rows, feature_set.n)
+
+    for number, subset in enumerate(subsets):
+        if not large:
+            groups.add(make(subset, report))
+        elif len(subset) <= REMADE_ROWS:
+            groups.add_made(make(subset, report), partial(make, subset))
+        else:
+            path = saved.path(f"{number:03d}")
+            part = saved.load(f"{number:03d}", Moments.load)
+            if part is None:
+                part = make(subset, report)
+                part.save(path)
+            groups.add(part, path=path)
+        done += len(subset)
+        report(0, 0)
+    return groups
+
+
+def row_groups(hashes: Array, n_groups: int) -> list[Array]:
+    """Return ascending row numbers of disjoint random groups, as the hashes (n,) of the ids decide.
+
+    Sizes differ by at most one; there are at most as many groups as rows.
+    """
+    n_rows = len(hashes)
+    n_groups = min(n_groups, n_rows)
+    edges = [n_rows * (k + 1) // n_groups for k in range(n_groups)]
+    return nested_subsets(hashes, edges)
+
+
+def load_groups(paths: Sequence[Path]) -> MomentGroups:
+    """Return moments from files: of all rows from one file, of row groups from several.
+
+    Several files are taken as random groups of disjoint rows, which nothing in them can show.
+    """
+    first = Moments.load(paths[0])
+    if len(paths) == 1:
+        return MomentGroups(first)
+    groups = MomentGroups(Moments(first.spaces.values(), precision=first.precision))
+    groups.add(first, path=paths[0])
+    for path in paths[1:]:
+        groups.add(Moments.load(path), path=path)
+    return groups
 
 
 @dataclass
@@ -65,87 +146,8 @@ class MomentGroups:
         return len(self.sizes)
 
 
-def row_groups(hashes: Array, n_groups: int) -> list[Array]:
-    """Return ascending row numbers of disjoint random groups, as the hashes (n,) of the ids decide.
-
-    Sizes differ by at most one; there are at most as many groups as rows.
-    """
-    n_rows = len(hashes)
-    n_groups = min(n_groups, n_rows)
-    edges = [n_rows * (k + 1) // n_groups for k in range(n_groups)]
-    return nested_subsets(hashes, edges)
-
-
-def grouped_moments(
-    feature_set: FeatureSet,
-    names: Sequence[str],
-    *,
-    n_groups: int = GROUPS,
-    precision: str = "auto",
-    device: str = "cpu",
-    workers: Workers | None = None,
-    scratch: Path,
-    progress: Callable[[int, int], None] | None = None,
-) -> MomentGroups:
-    """Return the joint moments of random row groups, at least two.
-
-    Every row is read once, or twice where groups are computed again. Groups that are too large to
-    keep in memory go into the folder `scratch`, where the run after a kill finds its finished
-    groups; remove it when the work is done. `workers` share the parts of a group.
-    """
-    if n_groups < 2:
-        raise InputError(f"got {counted(n_groups, 'row group')}, expected at least 2")
-    empty = empty_moments(feature_set, names, precision=precision, device=device)
-    subsets = row_groups(feature_set.id_hashes, n_groups)
-    saved = Checkpoints(scratch, _key(feature_set, empty, len(subsets)), "group")
-    groups = MomentGroups(empty.copy(), key=saved.key)
-    large = 4 * empty.dim * (empty.dim + 1) * len(subsets) > IN_MEMORY_BYTES
-    saved.clear()
-    done = 0
-
-    def make(subset: Array, report: Callable[[int, int], None] | None = None) -> Moments:
-        part = empty.copy()
-        add_rows(part, feature_set, subset, workers=workers, progress=report)
-        return part
-
-    def report(rows: int, _: int) -> None:
-        if progress:
-            progress(done + rows, feature_set.n)
-
-    for number, subset in enumerate(subsets):
-        if not large:
-            groups.add(make(subset, report))
-        elif len(subset) <= REMADE_ROWS:
-            groups.add_made(make(subset, report), partial(make, subset))
-        else:
-            path = saved.path(f"{number:03d}")
-            part = saved.load(f"{number:03d}", Moments.load)
-            if part is None:
-                part = make(subset, report)
-                part.save(path)
-            groups.add(part, path=path)
-        done += len(subset)
-        report(0, 0)
-    return groups
-
-
 def _key(feature_set: FeatureSet, empty: Moments, n_groups: int) -> str:
     """Return what distinguishes a set, its rows, spaces, precision and groups from others."""
     spaces = [space.to_json() for space in empty.spaces.values()]
     facts = [file_stamps(feature_set), spaces, empty.precision, feature_set.n, n_groups]
     return run_key(facts, feature_set.id_hashes)
-
-
-def load_groups(paths: Sequence[Path]) -> MomentGroups:
-    """Return moments from files: of all rows from one file, of row groups from several.
-
-    Several files are taken as random groups of disjoint rows, which nothing in them can show.
-    """
-    first = Moments.load(paths[0])
-    if len(paths) == 1:
-        return MomentGroups(first)
-    groups = MomentGroups(Moments(first.spaces.values(), precision=first.precision))
-    groups.add(first, path=paths[0])
-    for path in paths[1:]:
-        groups.add(Moments.load(path), path=path)
-    return groups

@@ -78,12 +78,7 @@ class Part:
     def moments(self) -> Moments:
         """Read the rows and return their moments."""
         moments = Moments(
-            self.spaces,
-            precision=self.products.precision,
-            origin=self.origin,
-            first_row=self.offset,
-            device=self.products.device,
-            fast_error=self.products.fast_error,
+            self.spaces, origin=self.origin, first_row=self.offset, **vars(self.products)
         )
         feature_set = FeatureSet.open(*self.paths)
         for numbers, chunk in chunks_with_extra(

@@ -12,8 +12,8 @@ import numpy as np
 from intertwine.errors import Doubt
 from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
 from intertwine.maps.map_pair import MapPair
+from intertwine.moments.accumulators import Products
 from intertwine.moments.moments import Moments
-from intertwine.numerics.arrays import resolve_precision
 from intertwine.parallel.threads import parallel_map
 from intertwine.passes.held_out import MOST_ROWS, UNFITTED, RidgeCheck, order_question
 from intertwine.passes.moments.joint import add_rows, empty_moments
@@ -224,16 +224,13 @@ class CrossEvaluation:
 def _moments(data: ClosedSetData, precision: str, device: str) -> Moments:
     """Return empty moments of the sets' spaces and of the fresh one, about the fit set's origin."""
     spaces = [data.fit.spaces[name] for name in data.names]
-    dim = sum(space.dim for space in spaces)
-    chosen = resolve_precision(precision, dim=dim, n_rows=data.fit.n)
-    empty = empty_moments(data.fit, data.names, precision=chosen, device=device)
+    empty = empty_moments(data.fit, data.names, Products(precision, device))
     origin = empty.origin
     origin[fresh.NAME] = np.zeros(data.n_classes)
     return Moments(
         [*spaces, fresh.fresh_space(data.n_classes)],
-        precision=chosen,
-        device=device,
         origin=origin,
+        **vars(empty.products),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE
+from intertwine.moments.accumulators import Products
 from intertwine.passes.moments.groups import GROUPS, grouped_moments
 from intertwine.similarity.canonical import VARIANCE, check_variance
 from intertwine.similarity.measures import MEASURES
@@ -169,8 +170,7 @@ def similarity(
         feature_set,
         names,
         n_groups=options.groups,
-        precision=precision,
-        device=device,
+        products=Products(precision, device),
         workers=workers,
         scratch=scratch,
         progress=lambda done, total: progress("moments", done, total),

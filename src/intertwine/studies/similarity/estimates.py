@@ -168,7 +168,7 @@ def moment_estimates(
     replicates = []
     for group in range(len(groups)):
         name = f"{run_key(repr(options))[:8]}-{group:03d}"
-        replicate = saved and saved.get(name, Replicate.from_json)
+        replicate = None if saved is None else saved.get(name, Replicate.from_json)
         if replicate is None:
             replicate = _replicate(groups, group, pairs, known)
             if saved is not None:

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager, suppress
 from itertools import islice
 
+from intertwine.stores import open_target
 from intertwine.stores.store import require_ours
 
 # The command, which shows lines of progress without waiting for a slow moment.
@@ -15,7 +16,7 @@ AT_ONCE = "from intertwine.cli import main, progress; progress.PLAIN_SECONDS = 0
 
 def begin(source, text, mark):
     """Return a target beside a store, which stands from then on."""
-    target = source.target(text, mark)
+    target = open_target(source, text, mark)
     if target.exists():
         require_ours(target.mark(), mark, target.name)
     else:

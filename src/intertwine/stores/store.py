@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from intertwine.maps.linear_map import LinearMap
     from intertwine.numerics.arrays import Array
+    from intertwine.stores.address import Address
 
     Metric = Literal["cosine", "ip", "l2"]
     # Maps the vectors of a batch, a row of NaN where an item has none.
@@ -106,6 +107,7 @@ class Store(Protocol):
     None where the store does not say.
     """
 
+    address: Address
     name: str
     dim: int
     metric: Metric | None
@@ -127,9 +129,6 @@ class Store(Protocol):
 
     def mark(self) -> MigrationRecord | None:
         """Return what a migration noted of these vectors."""
-
-    def target(self, text: str, mark: MigrationRecord) -> Target:
-        """Return the place beside this store that another address names; it need not exist yet."""
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -16,7 +16,7 @@ from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate import run as module
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 
 RNG = np.random.default_rng(0)
 N, D, E, LATENT = 1500, 64, 72, 12
@@ -123,7 +123,9 @@ def test_a_plan_says_whether_new_vectors_are_unit_vectors(items, fitted, tmp_pat
 def test_native_vectors_are_kept(items, fitted, spaces):
     """An item that the new model embedded before its turn came keeps that vector."""
     source = open_store(items[0])
-    target = source.target(items[1], MigrationRecord.of(fitted[0], module.sha256_file(fitted[1])))
+    target = open_target(
+        source, items[1], MigrationRecord.of(fitted[0], module.sha256_file(fitted[1]))
+    )
     target.create()
     target.close()
     source.close()

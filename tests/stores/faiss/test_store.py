@@ -13,7 +13,7 @@ import pytest
 from tests.stores.rows.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.stores import open_store
+from intertwine.stores import open_store, open_target
 from intertwine.stores.faiss import index as faiss_build
 from intertwine.stores.faiss import index as faiss_read
 from intertwine.stores.rows import switch as file_switch
@@ -282,9 +282,9 @@ def test_indexes_that_cannot_be_used(tmp_path):
         open_store(f"faiss:{tmp_path / 'l1.index'}")
     address = save(tmp_path / "pq.index", "PQ4x4")
     with pytest.raises(InputError, match=r"cannot tell how to build IndexPQ anew.*factory=STRING"):
-        open_store(address).target(text, MARK)
+        open_target(open_store(address), text, MARK)
     with pytest.raises(InputError, match="which FAISS refuses"):
-        open_store(address).target(f"{text}?factory=Nothing", MARK)
+        open_target(open_store(address), f"{text}?factory=Nothing", MARK)
     with pytest.raises(InputError, match="has no item 77777 to begin behind"):
         list(open_store(save(tmp_path / "ids.index", "IDMap,Flat")).batches(5, 77777))
     few = save(tmp_path / "few.index", rows=ROWS[:3])
@@ -325,7 +325,7 @@ def test_addresses_that_are_no_store(address, tmp_path, text, message):
 def test_addresses_that_are_no_target(address, tmp_path, text, message):
     """Each is refused in one line."""
     with pytest.raises(InputError, match=message) as raised:
-        open_store(address).target(text.format(f=tmp_path), MARK)
+        open_target(open_store(address), text.format(f=tmp_path), MARK)
     assert "\n" not in str(raised.value)
 
 

@@ -16,7 +16,7 @@ from tests.vectors_data import load_table, load_vectors, save_vectors
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.rows import switch as file_switch
 from intertwine.stores.store import require_ours
 from intertwine.vectors.tables import TableVectors
@@ -199,7 +199,7 @@ def test_a_finished_target_is_a_store(many, tmp_path):
         assert store.sample(50).ids == open_store(many).sample(50).ids
         assert [i for batch in store.batches(90, 10) for i in batch.ids] == list(range(11, N))
     assert [path.name for path in stores[1].paths] == [f"part-{i}.parquet" for i in range(3)]
-    again = target.target(f"parquet:{tmp_path / 'third'}", MARK)
+    again = open_target(target.whole(), f"parquet:{tmp_path / 'third'}", MARK)
     assert again.source.dim == NEW
 
 
@@ -435,7 +435,7 @@ def test_files_on_another_disk_are_copied(tmp_path, monkeypatch):
 def test_somebody_elses_files_and_maps_are_left_alone(one, tmp_path, scheme):
     """A file without our note, or with another map's, is refused."""
     path = save_vectors(tmp_path / f"theirs{SUFFIXES[scheme]}", ROWS[:, :NEW].copy())
-    target = open_store(one).target(f"{scheme}:{path}", MARK)
+    target = open_target(open_store(one), f"{scheme}:{path}", MARK)
     assert target.exists()
     with pytest.raises(InputError, match="not made by a migration"):
         require_ours(target.mark(), MARK, target.name)
@@ -499,7 +499,7 @@ def test_addresses_that_are_no_target(many, tmp_path, text, message):
     (tmp_path / "file").write_text("")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=message) as raised:
-        open_store(many.replace("#", "?metric=l2#")).target(text.format(f=tmp_path), MARK)
+        open_target(open_store(many.replace("#", "?metric=l2#")), text.format(f=tmp_path), MARK)
     assert "\n" not in str(raised.value)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -510,9 +510,9 @@ def test_one_file_may_go_into_a_folder_but_not_under_another_ending(tmp_path):
     migrate(f"parquet:{path}", f"parquet:{tmp_path / 'new'}/")
     assert load_vectors(tmp_path / "new/in.parquet").shape == (N, NEW)
     with pytest.raises(InputError, match=r"name that ends in .parquet"):
-        open_store(f"parquet:{path}").target(f"parquet:{tmp_path / 'x.feather'}", MARK)
+        open_target(open_store(f"parquet:{path}"), f"parquet:{tmp_path / 'x.feather'}", MARK)
     with pytest.raises(InputError, match="is the source itself"):
-        open_store(f"parquet:{path}").target(f"parquet:{path}", MARK)
+        open_target(open_store(f"parquet:{path}"), f"parquet:{path}", MARK)
 
 
 def test_numbers_that_do_not_fit_are_refused(tmp_path):

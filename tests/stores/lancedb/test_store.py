@@ -13,7 +13,7 @@ from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.lancedb import folder as lancedb_folder
 from intertwine.stores.lancedb import switch as lancedb_switch
 from intertwine.stores.lancedb import target as lancedb_target
@@ -167,7 +167,7 @@ def test_a_migration_brings_every_row(tmp_path, dtype):
 def test_native_rows_stay(folder):
     """Rows that somebody else put into the target are not written over, whenever they come."""
     source = open_store(f"lancedb:{folder}#items")
-    target = source.target(f"lancedb:{folder}#new", MARK)
+    target = open_target(source, f"lancedb:{folder}#new", MARK)
     target.create()
     other = lancedb.connect(folder, read_consistency_interval=timedelta(0)).open_table("new")
 
@@ -198,7 +198,7 @@ def test_an_interrupted_migration_goes_on(folder, monkeypatch):
     text = f"lancedb:{folder}#new"
     target = migrate(open_store(f"lancedb:{folder}#items"), text, rounds=3)
     assert target.table.count_rows() == 450
-    again = open_store(f"lancedb:{folder}#items").target(text, MARK)
+    again = open_target(open_store(f"lancedb:{folder}#items"), text, MARK)
     assert [len(batch.ids) for batch in again.pending(150)] == [150, 100]
     migrate(open_store(f"lancedb:{folder}#items"), text)
     assert again.table.count_rows() == N
@@ -209,7 +209,7 @@ def test_an_interrupted_migration_goes_on(folder, monkeypatch):
 def test_a_kill_before_the_index_of_ids(folder):
     """A target whose index of ids was never made gets it when the migration goes on."""
     source = open_store(f"lancedb:{folder}#items")
-    target = source.target(f"lancedb:{folder}#new", MARK)
+    target = open_target(source, f"lancedb:{folder}#new", MARK)
     target.database.create_table("new", schema=target.columns.schema)
     next(target.pending(10))
     assert [index.columns for index in target.table.list_indices()] == [["id"]]
@@ -234,7 +234,7 @@ def test_indexes_are_the_sources(folder, kind):
     assert index == {**own, ("id",): "BTree"}
     assert open_store(f"lancedb:{folder}#new").metric == "ip"
     with pytest.raises(InputError, match="got metric l2 for the target and ip"):
-        source.target(f"lancedb:{folder}?metric=l2#other", MARK)
+        open_target(source, f"lancedb:{folder}?metric=l2#other", MARK)
 
 
 def test_a_switch_and_back(folder, vectors):
@@ -258,7 +258,7 @@ def test_a_switch_and_back(folder, vectors):
     assert source.mark() == MARK.switched(str(version))
     np.testing.assert_allclose(source.read(["it's 3"])[0], vectors[1] @ MATRIX, rtol=1e-5)
     assert rows(folder, "items") == before
-    again = source.target(text, MARK)
+    again = open_target(source, text, MARK)
     assert again.mark() == source.mark()
     assert again.switched()
     assert list(again.pending(10)) == []
@@ -345,7 +345,7 @@ def test_another_column_and_id(tmp_path):
         open_store(f"lancedb:{tmp_path}#items")
     source = open_store(f"lancedb:{tmp_path}?vector=other&id=Key+No#items")
     mark = MigrationRecord("cd" * 32, Space("old", 5), Space("new", 3))
-    target = source.target(f"lancedb:{tmp_path}#new", mark)
+    target = open_target(source, f"lancedb:{tmp_path}#new", mark)
     target.create()
     for batch in target.pending(400):
         target.write(batch, batch.vectors[:, :3])
@@ -367,7 +367,7 @@ def test_lists_of_one_length_are_vectors(tmp_path):
     assert store.dim == 2
     assert np.array_equal(store.read([3]), [[3, 4]])
     mark = MigrationRecord("cd" * 32, Space("old", 2), Space("new", 3))
-    target = store.target(f"lancedb:{tmp_path}#new", mark)
+    target = open_target(store, f"lancedb:{tmp_path}#new", mark)
     target.create()
     for batch in target.pending(2):
         target.write(batch, np.repeat(batch.vectors[:, :1], 3, axis=1))
@@ -384,15 +384,15 @@ def test_twin_ids_are_refused(tmp_path, monkeypatch, at_once):
     monkeypatch.setattr(lancedb_folder, "IDS_AT_ONCE", at_once)
     ids = list(range(-2, N - 2))
     make(tmp_path, "good", ids=pa.array(ids))
-    open_store(f"lancedb:{tmp_path}#good").target(f"lancedb:{tmp_path}#new", MARK)
+    open_target(open_store(f"lancedb:{tmp_path}#good"), f"lancedb:{tmp_path}#new", MARK)
     make(tmp_path, "twins", ids=pa.array([*ids[:-1], 5]))
     store = open_store(f"lancedb:{tmp_path}#twins")
     with pytest.raises(InputError, match="id 5 stands in 2 rows"):
-        store.target(f"lancedb:{tmp_path}#new", MARK)
+        open_target(store, f"lancedb:{tmp_path}#new", MARK)
     make(tmp_path, "nulls", ids=pa.array([*ids[:-1], None]))
     store = open_store(f"lancedb:{tmp_path}#nulls")
     with pytest.raises(InputError, match="null in some rows"):
-        store.target(f"lancedb:{tmp_path}#new", MARK)
+        open_target(store, f"lancedb:{tmp_path}#new", MARK)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_wrong_addresses(folder, text, message):
 def test_wrong_targets(folder, text, message):
     """A target is another table of the same folder with the same columns."""
     with pytest.raises(InputError, match=message):
-        open_store(f"lancedb:{folder}#items").target(text.format(folder), MARK)
+        open_target(open_store(f"lancedb:{folder}#items"), text.format(folder), MARK)
 
 
 def test_what_is_not_ours_is_left(folder):
@@ -439,7 +439,7 @@ def test_what_is_not_ours_is_left(folder):
     with pytest.raises(InputError, match="was not made by a migration"):
         migrate(source, f"lancedb:{folder}#theirs")
     with pytest.raises(InputError, match="was not made by a migration"):
-        source.target(f"lancedb:{folder}#theirs", MARK).drop()
+        open_target(source, f"lancedb:{folder}#theirs", MARK).drop()
     migrate(source, f"lancedb:{folder}#new")
     with pytest.raises(InputError, match="vectors of another map"):
         migrate(
@@ -450,6 +450,6 @@ def test_what_is_not_ours_is_left(folder):
     with pytest.raises(InputError, match=r"^LanceDB: .*dim") as caught:
         source.search(np.zeros((1, 3), np.float32), 1)
     assert "\n" not in str(caught.value)
-    batch = next(source.target(f"lancedb:{folder}#other", MARK).source.batches(5))
+    batch = next(open_target(source, f"lancedb:{folder}#other", MARK).source.batches(5))
     with pytest.raises(InputError, match="do not fit a column of type float"):
         migrate(source, f"lancedb:{folder}#new").write(batch, np.full((5, Q), np.inf))

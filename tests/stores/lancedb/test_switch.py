@@ -17,7 +17,7 @@ from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.storage.files import sha256_file
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.lancedb import carry as lancedb_carry
 from intertwine.stores.lancedb import switch as lancedb_switch
 from intertwine.stores.origins import ORIGIN
@@ -69,7 +69,7 @@ class Place:
     def begin(self):
         """Return the target itself."""
         mark = MigrationRecord.of(self.map, sha256_file(self.file))
-        return open_store(self.source).target(self.target, mark)
+        return open_target(open_store(self.source), self.target, mark)
 
     def bodies(self, name="items"):
         """Return the text of every row by its id."""

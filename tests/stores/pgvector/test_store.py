@@ -8,7 +8,7 @@ from tests.postgres import address, fill, server
 
 from intertwine.errors import InputError, SpaceMismatchError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.store import require_ours
 
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ class Opened:
 
     def target(self, source, text, mark):
         """Name a target beside a store."""
-        return self._stack.enter_context(closing(source.target(text, mark)))
+        return self._stack.enter_context(closing(open_target(source, text, mark)))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.postgres import address, fill, server
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.pgvector import locks
 
 RNG = np.random.default_rng(0)
@@ -58,12 +58,12 @@ class Table:
     def target(self, column="new", mark=MARK, source="emb"):
         """Open the column beside the source, closed at the end of the test."""
         store = self._stack.enter_context(closing(open_store(self.address(source))))
-        return self._stack.enter_context(closing(store.target(self.address(column), mark)))
+        return self._stack.enter_context(closing(open_target(store, self.address(column), mark)))
 
     def of(self, source, column, mark=MARK):
         """Open a column by its address beside another, closed at the end of the test."""
         store = self._stack.enter_context(closing(open_store(source)))
-        return self._stack.enter_context(closing(store.target(column, mark)))
+        return self._stack.enter_context(closing(open_target(store, column, mark)))
 
     def old(self, column="emb"):
         """Return a column's vectors by id, None where there is none."""

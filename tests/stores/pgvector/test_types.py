@@ -10,7 +10,7 @@ from tests.stores.migration import migrate
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 
 RNG = np.random.default_rng(3)
 N, D, E = 60, 4, 6
@@ -136,7 +136,7 @@ def opened():
             store = stack.enter_context(closing(open_store(text)))
             if target is None:
                 return store
-            return store, stack.enter_context(closing(store.target(target, MARK)))
+            return store, stack.enter_context(closing(open_target(store, target, MARK)))
 
         yield opening
 
@@ -564,7 +564,7 @@ def test_more_dimensions_than_pgvector_has_are_refused_at_once(database, opened)
     store = opened(address(uri, "items", "emb"))
     wide = MigrationRecord("cd" * 32, Space("a", D), Space("b", 16_001))
     with pytest.raises(InputError, match="got 16,001 dimensions, expected at most 16,000"):
-        store.target(address(uri, "items", "new"), wide)
+        open_target(store, address(uri, "items", "new"), wide)
     connection.execute("UPDATE items SET emb = array_fill(1::real, ARRAY[16001])")
     with pytest.raises(InputError, match="got 16,001 dimensions, expected at most 16,000"):
         opened(address(uri, "items", "emb"))

@@ -23,7 +23,7 @@ from intertwine.errors import InputError
 from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 
 N, D, E = 600, 12, 20
 RNG = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_settings_and_indexes_are_the_sources(server, fitted):
 def test_what_comes_meanwhile_is_kept(server, fitted, monkeypatch):
     """A point that gets into the target between the look and the write is not written over."""
     with closing(open_store(f"{server.url}/items")) as source:
-        target = source.target(f"{server.url}/new", MARK)
+        target = open_target(source, f"{server.url}/new", MARK)
         target.create()
         batch = next(target.pending(10))
         native = models.PointStruct(id=IDS[4], vector=np.eye(E)[0].tolist())

@@ -15,7 +15,7 @@ from tests.stores import migration
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.address import Address
 from intertwine.stores.qdrant import target as qdrant_target
 from intertwine.stores.qdrant.collection import find_collection, one_line
@@ -178,7 +178,7 @@ def test_a_migration_brings_every_point(distance):
 def test_native_points_stay(opened):
     """Points that somebody else put into the target are not written over, whenever they come."""
     source = opened()
-    target = source.target(NEW, MARK)
+    target = open_target(source, NEW, MARK)
     target.create()
 
     def put(item):
@@ -232,7 +232,7 @@ def test_an_interrupted_migration_goes_on(folder, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             target.write(batch, batch.vectors @ MATRIX)
     with closing(open_store(f"qdrant:{folder}#live")) as source:
-        target = source.target(text, MARK)
+        target = open_target(source, text, MARK)
         left = FEW - 20 - sum(cut)
         assert [len(b.ids) for b in target.pending(15)] == [15, 15, left - 30]
         migrate(source, text)
@@ -242,7 +242,7 @@ def test_an_interrupted_migration_goes_on(folder, monkeypatch):
         target.switch(convert)
     with closing(open_store(f"qdrant:{folder}#live")) as source:
         assert (source.dim, source.count()) == (Q, FEW - 1)
-        source.target(text, MARK).rollback()
+        open_target(source, text, MARK).rollback()
     with closing(open_store(f"qdrant:{folder}#live")) as source:
         assert (source.dim, source.count()) == (D, FEW - 1)
 
@@ -274,7 +274,7 @@ def test_other_vectors_travel(tmp_path):
         assert source.count() == 2
         assert source.sample(5).ids
         with pytest.raises(InputError, match="another vector than the source's, 'image'"):
-            source.target(f"{text}?vector=text#new", MARK)
+            open_target(source, f"{text}?vector=text#new", MARK)
         target = migrate(source, f"{text}#new")
         expected = VECTORS[:3] @ MATRIX
         expected[1] = np.nan
@@ -309,7 +309,7 @@ def test_a_switch_and_back(opened):
     live = find_collection(source.client, "live", None, "live")
     fresh = QdrantStore(source.address, source.client, live, ())
     assert (fresh.dim, fresh.count(), fresh.mark()) == (Q, N - 1, MARK.switched("items"))
-    again = fresh.target(text, MARK)
+    again = open_target(fresh, text, MARK)
     assert again.switched()
     again.switch(convert)
     again.rollback()
@@ -347,7 +347,7 @@ def test_what_is_not_ours_is_left(opened):
     with pytest.raises(InputError, match="was not made by a migration"):
         migrate(source, "qdrant::memory:#theirs")
     with pytest.raises(InputError, match="was not made by a migration"):
-        source.target("qdrant::memory:#theirs", MARK).drop()
+        open_target(source, "qdrant::memory:#theirs", MARK).drop()
     target = migrate(source, NEW)
     with pytest.raises(InputError, match="vectors of another map"):
         migrate(
@@ -374,7 +374,7 @@ def test_what_is_not_ours_is_left(opened):
 def test_wrong_targets(opened, name, text, message):
     """A target is another collection in the same place."""
     with pytest.raises(InputError, match=message):
-        opened(name).target(text.format(":memory:"), MARK)
+        open_target(opened(name), text.format(":memory:"), MARK)
 
 
 @pytest.fixture(scope="module")
@@ -454,7 +454,7 @@ def test_a_folder_in_use(folder):
 
 def test_settings_of_a_server(opened, monkeypatch):
     """On a server the target gets the source's settings and payload indexes, and an old server is refused."""
-    target = opened().target(NEW, MARK)
+    target = open_target(opened(), NEW, MARK)
     calls, ask = [], target.ask
     known = target.source.client.get_collection("items")
     quantization = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type="int8"))

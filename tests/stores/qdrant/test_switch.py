@@ -15,7 +15,7 @@ from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.storage.files import sha256_file
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.qdrant import lease as qdrant_lease
 from intertwine.stores.qdrant import switch as qdrant_switch
 from intertwine.stores.qdrant import target as qdrant_target
@@ -335,7 +335,7 @@ def test_aliases_of_others(place):
         [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name="search"))]
     )
     with closing(open_store(place.source)) as source:
-        target = source.target(place.target, qdrant_target_mark(place))
+        target = open_target(source, place.target, qdrant_target_mark(place))
         params = models.VectorParams(size=D, distance=models.Distance.DOT)
         place.client.create_collection("elsewhere", vectors_config={"image": params})
         place.alias("live", "elsewhere")
@@ -353,7 +353,7 @@ def test_a_source_that_is_emptied(place):
     """A source that lost all its points is one line, and the target keeps what it has."""
     place.migrate()
     with closing(open_store(place.source)) as source:
-        target = source.target(place.target, qdrant_target_mark(place))
+        target = open_target(source, place.target, qdrant_target_mark(place))
         place.client.delete("items", list(range(N)))
         with pytest.raises(InputError, match="holds no points any more; nothing was removed"):
             target.switch(lambda batch: place.map.apply(batch.vectors))
@@ -378,7 +378,9 @@ def test_a_run_of_another_machine(place, monkeypatch, tmp_path):
     """What holds the lock file of another machine is known by its note, until that runs out."""
     place.migrate()
     with closing(open_store(place.source)) as source:
-        target, other = (source.target(place.target, qdrant_target_mark(place)) for _ in range(2))
+        target, other = (
+            open_target(source, place.target, qdrant_target_mark(place)) for _ in range(2)
+        )
         monkeypatch.setattr(qdrant_target, "gettempdir", lambda: str(tmp_path))
         with monkeypatch.context() as patch:
             patch.setattr(qdrant_lease.platform, "node", lambda: "elsewhere")

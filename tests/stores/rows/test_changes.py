@@ -14,7 +14,7 @@ from tests.vectors_data import load_vectors, save_vectors
 
 from intertwine.errors import InputError
 from intertwine.spaces import Space
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.rows import switch as file_switch
 
 N = 300
@@ -70,7 +70,7 @@ NAMES = ["replaced", "in place", "replaced, old times", "in place, old times"]
 
 def roll_back(source, text, **options):
     """Roll back as the pass does, and return the notes."""
-    return open_store(source, before_switch=True).target(text, MARK).rollback(**options)
+    return open_target(open_store(source, before_switch=True), text, MARK).rollback(**options)
 
 
 @pytest.mark.parametrize("write", WAYS, ids=NAMES)
@@ -361,7 +361,7 @@ def test_a_dataset_is_not_rolled_back_by_half(switched, force):
     with pytest.raises(
         InputError, match=r"b\.parquet\.before-switch.* is gone; nothing was rolled"
     ):
-        store.target(text, MARK).rollback(force=force)
+        open_target(store, text, MARK).rollback(force=force)
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -384,7 +384,7 @@ def test_a_way_back_says_what_it_lacks(tmp_path, lost, message):
     (tmp_path / lost).unlink()
     store = open_store(source, before_switch=True)
     with pytest.raises(InputError, match=message):
-        store.target(text, MARK).rollback()
+        open_target(store, text, MARK).rollback()
 
 
 @pytest.mark.parametrize("restored", [True, False])
@@ -438,7 +438,7 @@ def test_a_second_migration_says_how_to_go_on_and_that_works(switched, tmp_path,
         kept[3 - left].unlink()
     second(source, text)
     np.testing.assert_allclose(open_store(source).read(range(N)), -new, rtol=1e-6)
-    assert open_store(source, before_switch=True).target(text, NEXT).rollback() == []
+    assert open_target(open_store(source, before_switch=True), text, NEXT).rollback() == []
     np.testing.assert_array_equal(open_store(source).read(range(N)), new)
     assert open_store(source).mark().target == MARK.target
 
@@ -483,7 +483,7 @@ def test_other_content_in_as_many_rows_is_not_told_by_their_number(switched):
     rewrite(paths[1], ROWS[:20, :NEW])
     store = open_store(source, before_switch=True)
     with pytest.raises(InputError, match="20 rows now, as many as were switched in, but with"):
-        store.target(text, MARK).rollback()
+        open_target(store, text, MARK).rollback()
 
 
 @pytest.mark.parametrize(
@@ -494,9 +494,9 @@ def test_files_that_describe_a_dataset_are_named_before_a_switch(tmp_path, name)
     save_many(tmp_path / "data")
     source, text = f"parquet:{tmp_path / 'data'}", f"parquet:{tmp_path / 'new'}"
     store = open_store(source)
-    assert store.target(text, MARK).require_ready() == []
+    assert open_target(store, text, MARK).require_ready() == []
     (tmp_path / "data" / name).write_bytes(b"")
-    (warning,) = store.target(text, MARK).require_ready()
+    (warning,) = open_target(store, text, MARK).require_ready()
     assert warning.startswith(f"{tmp_path / 'data' / name} says what the files beside it hold")
 
 
@@ -600,7 +600,7 @@ def test_a_rollback_does_not_mind_what_became_of_the_target(switched):
     source, text, _ = switched
     path = open_store(text).paths[1]
     replace(path, NATIVE[:20])
-    target = open_store(source, before_switch=True).target(text, MARK)
+    target = open_target(open_store(source, before_switch=True), text, MARK)
     assert target.rollback() == []
-    assert open_store(source).target(text, MARK).count() == N - 20
+    assert open_target(open_store(source), text, MARK).count() == N - 20
     np.testing.assert_array_equal(load_vectors(path), NATIVE[:20])

@@ -22,7 +22,7 @@ from intertwine.passes.migrate.batches import BatchMapper, written
 from intertwine.passes.migrate.check import MOST_NATIVE, Natives, ReadBack, check_migration
 from intertwine.storage.files import sha256_file
 from intertwine.storage.untrusted import printable
-from intertwine.stores import MigrationRecord, open_store
+from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.store import NamedTarget, require_ours
 from intertwine.wording import counted
 
@@ -124,7 +124,7 @@ def migrate(
     mark = MigrationRecord.of(linear_map, sha256_file(map_file))
     with (
         closing(open_store(source, before_switch=options.rollback)) as store,
-        closing(store.target(target, mark)) as place,
+        closing(open_target(store, target, mark)) as place,
     ):
         run = _Run(store, place, linear_map, mark, options, progress or (lambda *_: None))
         with nullcontext() if options.dry_run else place.lock():

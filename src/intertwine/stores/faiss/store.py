@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.faiss.target import FaissTarget
-    from intertwine.stores.store import Metric, MigrationRecord
+    from intertwine.stores.store import Metric
 
 EXTRA = "faiss"
 
@@ -202,15 +201,3 @@ class FaissStore(RowStore):
         except RuntimeError as error:
             raise InputError(f"{self.name}: {reason_of(error)}") from None
         return [[item for item in each if item >= 0] for each in found.tolist()]
-
-    def target(self, text: str, mark: MigrationRecord) -> FaissTarget:
-        """Return another file, whose index is to be of the same kind or of `?factory=STRING`.
-
-        Raises
-        ------
-        InputError
-            For the source itself, a folder that cannot be written, and a kind that cannot be told.
-        """
-        from intertwine.stores.faiss.target import target_of
-
-        return target_of(self, text, mark)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.lancedb.target import LanceTarget
     from intertwine.stores.store import Metric
 
 METRIC_OF: dict[str, Metric] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
@@ -217,15 +216,3 @@ class LanceStore:
         """Return what the metadata of the vectors' field say of a migration."""
         with one_line():
             return MigrationRecord.from_text(replace(self.columns, schema=self.table.schema).note)
-
-    def target(self, text: str, mark: MigrationRecord) -> LanceTarget:
-        """Return another table of the same folder.
-
-        Raises
-        ------
-        InputError
-            For another kind of store, another folder, the table itself, and ids that stand twice.
-        """
-        from intertwine.stores.lancedb.target import target_of
-
-        return target_of(self, text, mark)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.pgvector.target import PgvectorTarget
 
 OPTIONS = ("table", "column", "id", "metric", "type")
 # Unless the address says otherwise.
@@ -248,18 +247,6 @@ class PgvectorStore:
         )
         # What a person said of the column stands above the mark.
         return MigrationRecord.from_text((rows[0][0] or "").rpartition("\n")[2]) if rows else None
-
-    def target(self, text: str, mark: MigrationRecord) -> PgvectorTarget:
-        """Return another column of the same table.
-
-        Raises
-        ------
-        InputError
-            For another kind of store, another database or table, and the column itself.
-        """
-        from intertwine.stores.pgvector.target import target_of
-
-        return target_of(self, text, mark)
 
 
 # How many batches, or blocks of 8 KiB, a statement reads: few enough that it soon lets rows that are

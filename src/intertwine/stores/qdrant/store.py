@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.extras import import_extra
-from intertwine.stores.files.store import exact_search
+from intertwine.stores.exact_search import exact_search
 from intertwine.stores.qdrant.collection import (
     EXTRA,
     NOTE,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.qdrant.target import QdrantTarget
 
 # Ids of one request.
 PAGE = 1000
@@ -210,18 +209,6 @@ class QdrantStore:
         """Return what the collection's metadata say of a migration."""
         config = self.ask("get_collection", self.collection.name).config
         return MigrationRecord.from_text((config.metadata or {}).get(NOTE))
-
-    def target(self, text: str, mark: MigrationRecord) -> QdrantTarget:
-        """Return another collection of the same server or folder.
-
-        Raises
-        ------
-        InputError
-            For another kind of store, another server or folder, and the collection itself.
-        """
-        from intertwine.stores.qdrant.target import target_of
-
-        return target_of(self, text, mark)
 
 
 def _hash(item: Any) -> bytes:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
-    from intertwine.stores.store import Metric, MigrationRecord, Target
+    from intertwine.stores.store import Metric, MigrationRecord
 
 # A sample is this many runs of rows, so that not all of a large file is read for it.
 SAMPLE_RUNS = 16
@@ -101,10 +101,6 @@ class RowStore(ABC):
     @abstractmethod
     def search(self, queries: Array, k: int) -> list[list[Any]]:
         """Return the nearest items of each query."""
-
-    @abstractmethod
-    def target(self, text: str, mark: MigrationRecord) -> Target:
-        """Return the place that another address names."""
 
     def _require_notes(self) -> None:
         """Raise where a file among others that were switched lacks the note of that."""

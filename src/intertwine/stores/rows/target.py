@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
     from intertwine.stores.rows.store import RowStore
-    from intertwine.stores.store import Batch, MigrationRecord, Store, Target
+    from intertwine.stores.store import Batch, MigrationRecord, Store
 
 
 class FinishedOnly(ABC):
@@ -57,10 +57,6 @@ class FinishedOnly(ABC):
     def search(self, queries: Array, k: int) -> list[list[Any]]:
         """Return the nearest items of each query among the finished files."""
         return self.whole().search(queries, k)
-
-    def target(self, text: str, mark: MigrationRecord) -> Target:
-        """Return the place beside the finished files that another address names."""
-        return self.whole().target(text, mark)
 
 
 class RowTarget(SwitchedFiles, FinishedOnly):

@@ -15,8 +15,8 @@ from intertwine.errors import InputError
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.lancedb import folder as lancedb_folder
+from intertwine.stores.lancedb import new_table
 from intertwine.stores.lancedb import switch as lancedb_switch
-from intertwine.stores.lancedb import target as lancedb_target
 from intertwine.stores.origins import ORIGIN
 
 N, D, Q = 700, 16, 12
@@ -193,8 +193,8 @@ def test_native_rows_stay(folder):
 
 def test_an_interrupted_migration_goes_on(folder, monkeypatch):
     """What is left of a migration is done by the next one, in batches that are full, and nothing twice."""
-    monkeypatch.setattr(lancedb_target, "INDEX_EVERY", 1)
-    monkeypatch.setattr(lancedb_target, "TIDY_EVERY", 2)
+    monkeypatch.setattr(new_table, "INDEX_EVERY", 1)
+    monkeypatch.setattr(new_table, "TIDY_EVERY", 2)
     text = f"lancedb:{folder}#new"
     target = migrate(open_store(f"lancedb:{folder}#items"), text, rounds=3)
     assert target.table.count_rows() == 450

@@ -17,6 +17,7 @@ from intertwine.errors import InputError
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.address import Address
+from intertwine.stores.qdrant import new_collection
 from intertwine.stores.qdrant import target as qdrant_target
 from intertwine.stores.qdrant.collection import find_collection, one_line
 from intertwine.stores.qdrant.store import QdrantStore
@@ -214,7 +215,7 @@ def test_a_point_that_comes_between_look_and_write_stays(opened, monkeypatch):
 
 def test_an_interrupted_migration_goes_on(folder, monkeypatch):
     """In a folder too, what a kill cut short is done by the next migration, nothing twice, and can be switched to."""
-    monkeypatch.setattr(qdrant_target, "LARGEST_REQUEST", 300)
+    monkeypatch.setattr(new_collection, "LARGEST_REQUEST", 300)
     text, cut = f"qdrant:{folder}#new", []
     with closing(open_store(f"qdrant:{folder}#live")) as source:
         assert source.count() == FEW - 1

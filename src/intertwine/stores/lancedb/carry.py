@@ -8,84 +8,31 @@ from typing import TYPE_CHECKING, Any
 from intertwine.extras import import_extra
 from intertwine.stores.lancedb.arrow import EXTRA, one_line
 from intertwine.stores.lancedb.digests import digests, origins_of
-from intertwine.stores.lancedb.folder import PAGE, where_ids
-from intertwine.stores.origins import KEPT, Origin
+from intertwine.stores.lancedb.folder import PAGE
+from intertwine.stores.origins import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intertwine.stores.lancedb.target import LanceTarget
+    from intertwine.stores.lancedb.new_table import NewTable
 
 
-def put_under_name(
-    target: LanceTarget, rows: Any, now: Sequence[Origin], known: dict[Any, Origin | None]
-) -> None:
-    """Write rows to the source's table, but for those that were changed or removed there once more.
-
-    Parameters
-    ----------
-    target
-        The target that the table stands for, or stood for.
-    rows
-        With the vectors that they should have there.
-    now
-        What these rows are made of.
-    known
-        What the target noted of the rows as they were written there first.
-    """
-    source = target.source
-    ids = rows[target.columns.id].to_pylist()
-    there = _rests(target, ids)
-    fresh, old = [], []
-    for item, origin in zip(ids, now, strict=True):
-        before = known.get(item) or target.streamed.get(item)
-        fresh.append(before is None and item not in there)
-        old.append(before is not None and there.get(item) in {before.rest, origin.rest})
-    arrow = import_extra("pyarrow", EXTRA)
-    with one_line():
-        data = rows.select(source.table.schema.names).cast(source.table.schema)
-        for chosen, insert in ((fresh, True), (old, False)):
-            some = data.filter(arrow.array(chosen))
-            if len(some):
-                merge = source.table.merge_insert(target.columns.id)
-                merge = (
-                    merge.when_not_matched_insert_all()
-                    if insert
-                    else merge.when_matched_update_all()
-                )
-                merge.execute(some, on_bad_vectors="null")
-
-
-def _rests(target: LanceTarget, ids: Sequence[Any]) -> dict[Any, str]:
-    """Return digests of what some rows hold under the source's name beside their vectors."""
-    names = [*target.others, target.columns.vector]
-    return {
-        item: origin.rest
-        for page in target.source.find(ids, names)
-        for item, origin in zip(
-            page[target.columns.id].to_pylist(),
-            origins_of(page, target.columns.vector, target.others),
-            strict=True,
-        )
-    }
-
-
-def remove(target: LanceTarget, pinned: Any) -> None:
+def remove(target: NewTable, pinned: Any) -> None:
     """Remove what a version of the source has not any more from the target, and from under the name."""
     lost = [item for ids in list(target.gone(pinned)) for item in ids]
     for first in range(0, len(lost), PAGE):
         some = lost[first : first + PAGE]
         if target.carrying:
-            known, there = target.noted(some), _rests(target, some)
+            known, there = target.noted(some), target.rests(some)
             same = [i for i in some if (o := known.get(i)) and there.get(i) == o.rest]
             if same:
                 with one_line():
-                    target.source.table.delete(where_ids(target, same))
+                    target.source.table.delete(target.source.where_ids(same))
         target.remove(some)
     target.carried.removed |= dict.fromkeys(lost)
 
 
-def remove_streamed(target: LanceTarget, pinned: Any) -> None:
+def remove_streamed(target: NewTable, pinned: Any) -> None:
     """Remove rows from under the name that were written there last and had gone by then."""
     ids = list(target.streamed)
     found = target.source.find(ids, [target.columns.id], pinned)
@@ -93,10 +40,10 @@ def remove_streamed(target: LanceTarget, pinned: Any) -> None:
     lost = [item for item in ids if item not in there]
     if lost:
         with one_line():
-            target.source.table.delete(where_ids(target, lost))
+            target.source.table.delete(target.source.where_ids(lost))
 
 
-def old_rows(target: LanceTarget, ids: Sequence[Any], old: Any) -> tuple[Any, list[int | None]]:
+def old_rows(target: NewTable, ids: Sequence[Any], old: Any) -> tuple[Any, list[int | None]]:
     """Return rows of an old version that have some ids, and where among them each id stands."""
     found = import_extra("pyarrow", EXTRA).concat_tables(
         list(target.source.find(ids, old.schema.names, old))
@@ -105,7 +52,7 @@ def old_rows(target: LanceTarget, ids: Sequence[Any], old: Any) -> tuple[Any, li
     return found, [places.get(item) for item in ids]
 
 
-def with_old(target: LanceTarget, page: Any, old: Any, found: Any, places: list[int | None]) -> Any:
+def with_old(target: NewTable, page: Any, old: Any, found: Any, places: list[int | None]) -> Any:
     """Return a page with the old vectors of its rows, null where there is none."""
     arrow, vector = import_extra("pyarrow", EXTRA), target.columns.vector
     column = found[vector].combine_chunks().take(arrow.array(places, arrow.int64()))
@@ -113,13 +60,13 @@ def with_old(target: LanceTarget, page: Any, old: Any, found: Any, places: list[
     return page.set_column(where, old.schema.field(vector).with_nullable(True), column)
 
 
-def absorb(target: LanceTarget, pinned: Any, old: Any, start: int = 0) -> None:
+def absorb(target: NewTable, pinned: Any, old: Any, start: int = 0) -> None:
     """Bring a target to rows of the source that it stands for, new vectors and all."""
     for found in target.source.pages(target.names, PAGE, start, pinned):
         _absorb_page(target, found.select(target.names), old)
 
 
-def _absorb_page(target: LanceTarget, page: Any, old: Any) -> None:
+def _absorb_page(target: NewTable, page: Any, old: Any) -> None:
     """Bring rows of a target to those of a page, and note which have come or changed since the switch."""
     columns, ids = target.columns, page[target.columns.id].to_pylist()
     found, places = old_rows(target, ids, old)
@@ -137,11 +84,11 @@ def _absorb_page(target: LanceTarget, page: Any, old: Any) -> None:
         mask = import_extra("pyarrow", EXTRA).array(chosen)
         if target.carrying:
             some = [origin for origin, kept in zip(now, chosen, strict=True) if kept]
-            put_under_name(target, back.filter(mask), some, known)
+            target.put_under_name(back.filter(mask), some, known)
         _replace_rows(target, target.rows(page, page[columns.vector], notes).filter(mask))
 
 
-def _count(target: LanceTarget, page: Any, found: Any, places: list[int | None]) -> None:
+def _count(target: NewTable, page: Any, found: Any, places: list[int | None]) -> None:
     """Note which rows of a page are not among old ones, or not as they were, their vectors aside."""
     vector, carried = target.columns.vector, target.carried
     both = [name for name in target.others if name in found.schema.names]
@@ -155,7 +102,7 @@ def _count(target: LanceTarget, page: Any, found: Any, places: list[int | None])
             carried.edited[item] = None
 
 
-def _replace_rows(target: LanceTarget, data: Any) -> None:
+def _replace_rows(target: NewTable, data: Any) -> None:
     """Write rows to the target, whoever wrote what is there: it stood under the name meanwhile."""
     with one_line():
         merge = target.table.merge_insert(target.columns.id)

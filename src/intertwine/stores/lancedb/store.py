@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,20 @@ from intertwine.stores.lancedb.arrow import (
     one_line,
     to_array,
 )
-from intertwine.stores.lancedb.folder import PAGE, connect, quoted, tables_of, where_ids
+from intertwine.stores.lancedb.folder import (
+    PAGE,
+    connect,
+    id_numbers,
+    id_rounds,
+    literal,
+    quoted,
+    tables_of,
+)
 from intertwine.stores.lancedb.indexes import DISTANCES
 from intertwine.stores.store import Batch, MigrationRecord, check_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
@@ -184,7 +193,7 @@ class LanceStore:
         for first in range(0, len(ids), QUESTION):
             with one_line():
                 table = pinned or self.table
-                query = table.search().where(where_ids(self, ids[first : first + QUESTION]))
+                query = table.search().where(self.where_ids(ids[first : first + QUESTION]))
                 page = query.select(list(names)).limit(table.count_rows()).to_arrow()
             yield page
 
@@ -216,3 +225,66 @@ class LanceStore:
         """Return what the metadata of the vectors' field say of a migration."""
         with one_line():
             return MigrationRecord.from_text(replace(self.columns, schema=self.table.schema).note)
+
+    def where_ids(self, ids: Sequence[Any]) -> str:
+        """Return the condition that a row has one of some ids."""
+        kind = int if self.columns.ids_are_numbers else str
+        return f"{quoted(self.columns.id)} IN ({', '.join(literal(kind(item)) for item in ids)})"
+
+    def sorted_ids(self, pinned: Any, turn: int, rounds: int) -> Array:
+        """Return the numbers of a table's ids, sorted, those of one round.
+
+        Raises
+        ------
+        InputError
+            Where an id is null.
+        """
+        name, kept = self.columns.id, [np.empty(0, np.int64)]
+        for page in self.pages([name], PAGE, 0, pinned):
+            if page[name].null_count:
+                raise InputError(f"{self.name}: id {name!r} is null in some rows, expected none")
+            numbers = id_numbers(page[name].to_pylist())
+            kept.append(numbers[numbers % rounds == turn])
+        return np.sort(np.concatenate(kept))
+
+    def absent(self, ids_of: Callable[[], Iterator[list[Any]]], pinned: Any) -> Iterator[list[Any]]:
+        """Yield those of some ids that a version of a table does not have."""
+        rounds = id_rounds(pinned)
+        for turn in range(rounds):
+            there = self.sorted_ids(pinned, turn, rounds)
+            for ids in ids_of():
+                numbers = id_numbers(ids)
+                lost = (numbers % rounds == turn) & ~np.isin(numbers, there)
+                if lost.any():
+                    yield [item for item, is_lost in zip(ids, lost, strict=True) if is_lost]
+
+    def pages_of_ids(self, pinned: Any) -> Iterator[list[Any]]:
+        """Yield the ids of a version of a table."""
+        for page in self.pages([self.columns.id], PAGE, 0, pinned):
+            yield page[self.columns.id].to_pylist()
+
+    def require_distinct(self, pinned: Any = None) -> None:
+        """Raise when an id stands twice, or is missing, in a table.
+
+        Raises
+        ------
+        InputError
+            Naming one.
+        """
+        name, pinned = self.columns.id, pinned or self.pinned()
+        rounds = id_rounds(pinned)
+        for turn in range(rounds):
+            numbers = self.sorted_ids(pinned, turn, rounds)
+            suspects = np.unique(numbers[1:][numbers[1:] == numbers[:-1]])[:100]
+            if len(suspects):
+                found: Counter[Any] = Counter()
+                for page in self.pages([name], PAGE, 0, pinned):
+                    ids = page[name].to_pylist()
+                    there = np.isin(id_numbers(ids), suspects)
+                    found.update(item for item, twin in zip(ids, there, strict=True) if twin)
+                item, times = found.most_common(1)[0]
+                if times > 1:
+                    raise InputError(
+                        f"{self.name}: id {item!r} stands in {times} rows, expected a column that tells "
+                        "rows apart; name it: id=COLUMN"
+                    )

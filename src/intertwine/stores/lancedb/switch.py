@@ -22,17 +22,16 @@ from intertwine.stores.lancedb import carry as lancedb_carry
 from intertwine.stores.lancedb.arrow import EMBEDDING, EXTRA, NOTE, one_line
 from intertwine.stores.lancedb.carry import old_rows, with_old
 from intertwine.stores.lancedb.digests import origins_of
-from intertwine.stores.lancedb.folder import PAGE, absent, pages_of_ids
+from intertwine.stores.lancedb.folder import PAGE
 from intertwine.stores.lancedb.indexes import build
 from intertwine.stores.lancedb.store import LanceStore
-from intertwine.stores.lancedb.target import require_distinct
 from intertwine.stores.store import MigrationRecord, require_ours
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from intertwine.stores.lancedb.target import LanceTarget
+    from intertwine.stores.lancedb.new_table import NewTable
     from intertwine.stores.store import Batch, Convert
 
 # Begin the names of tags: of a version with old vectors, and of one that a change began from.
@@ -60,7 +59,7 @@ class Flip:
     back: bool
 
 
-def switch(target: LanceTarget, convert: Convert) -> list[str]:
+def switch(target: NewTable, convert: Convert) -> list[str]:
     """Make the source's name stand for a target's rows; return notes.
 
     Indexes are rebuilt after that; until then searches look at all rows.
@@ -81,7 +80,7 @@ def switch(target: LanceTarget, convert: Convert) -> list[str]:
         written, removed = written + wrote, removed + lost
         if wrote + lost <= FEW:
             break
-    require_distinct(target.source, pinned)
+    target.source.require_distinct(pinned)
     columns = replace(target.source.columns, schema=pinned.schema)
     schema = columns.noted(target.dim, target.made.switched(str(pinned.version)).to_text())
     with one_line():
@@ -110,9 +109,7 @@ def _said_late(written: int, removed: int) -> list[str]:
     return [f"{late} converted at the switch itself, {gone} removed"]
 
 
-def _flip(
-    target: LanceTarget, pinned: Any, schema: Any, pages: Callable[[], Iterator[Any]]
-) -> None:
+def _flip(target: NewTable, pinned: Any, schema: Any, pages: Callable[[], Iterator[Any]]) -> None:
     """Write pages as the next version of the source's table, in one commit, a page in memory at a time."""
     arrow = import_extra("pyarrow", EXTRA)
 
@@ -132,7 +129,7 @@ def _flip(
         )
 
 
-def _newest(target: LanceTarget) -> Iterator[Any]:
+def _newest(target: NewTable) -> Iterator[Any]:
     """Yield rows that came to the end of the source's table while the other rows were written.
 
     What else changed meanwhile is carried over afterwards. A row that is missing until then cannot be
@@ -160,7 +157,7 @@ def last_page(pinned: Any) -> int:
         return max(0, int(pinned.count_rows()) - PAGE)
 
 
-def unfinished(target: LanceTarget) -> Flip | None:
+def unfinished(target: NewTable) -> Flip | None:
     """Return the change of this target's that was not completed, if there is one."""
     table = target.source.table
     with one_line():
@@ -181,23 +178,23 @@ def unfinished(target: LanceTarget) -> Flip | None:
     return None
 
 
-def _is_ours(note: str | None, target: LanceTarget) -> bool:
+def _is_ours(note: str | None, target: NewTable) -> bool:
     mark = MigrationRecord.from_text(note)
     return mark is not None and mark.after_switch_of(target.made)
 
 
-def _note(target: LanceTarget, version: int) -> str | None:
+def _note(target: NewTable, version: int) -> str | None:
     """Return the note that a version of the source bears."""
     schema = _version(target, version).schema
     return replace(target.source.columns, schema=schema).note
 
 
-def _version(target: LanceTarget, version: int) -> Any:
+def _version(target: NewTable, version: int) -> Any:
     with one_line():
         return target.database.open_table(target.source.address.part, version=version)
 
 
-def _last_like(target: LanceTarget, begun: int, latest: int) -> int:
+def _last_like(target: NewTable, begun: int, latest: int) -> int:
     """Return the last version that bears the note of the first; they all do up to there."""
     note = _note(target, begun)
     while latest - begun > 1:
@@ -209,7 +206,7 @@ def _last_like(target: LanceTarget, begun: int, latest: int) -> int:
     return begun
 
 
-def carry_unfinished(target: LanceTarget, size: int) -> Iterator[Batch]:
+def carry_unfinished(target: NewTable, size: int) -> Iterator[Batch]:
     """Complete a change that was not completed; yield rows that have to be converted and written for it."""
     flip = unfinished(target)
     if flip is None:
@@ -233,7 +230,7 @@ def carry_unfinished(target: LanceTarget, size: int) -> Iterator[Batch]:
 
 
 @contextmanager
-def _carrying(target: LanceTarget) -> Iterator[None]:
+def _carrying(target: NewTable) -> Iterator[None]:
     """Have what the target writes written under the source's name too."""
     target.carrying = True
     try:
@@ -242,7 +239,7 @@ def _carrying(target: LanceTarget) -> Iterator[None]:
         target.carrying = False
 
 
-def _complete(target: LanceTarget, flip: Flip) -> None:
+def _complete(target: NewTable, flip: Flip) -> None:
     """Tag the version that keeps the old vectors, or let go of it, and note that all is done."""
     tags = target.source.table.tags
     with one_line():
@@ -254,7 +251,7 @@ def _complete(target: LanceTarget, flip: Flip) -> None:
         tags.delete(f"{UNDERWAY}{flip.begun}")
 
 
-def _tags_from(target: LanceTarget, version: int) -> list[str]:
+def _tags_from(target: NewTable, version: int) -> list[str]:
     """Return the tags of kept versions from one on, the oldest first."""
     names = target.source.table.tags.list()
     numbers = (
@@ -263,13 +260,13 @@ def _tags_from(target: LanceTarget, version: int) -> list[str]:
     return [f"{KEEPS}{number}" for number in sorted(numbers) if number >= version]
 
 
-def _kept_text(target: LanceTarget, version: int) -> int:
+def _kept_text(target: NewTable, version: int) -> int:
     """Return the version that a switched one says it keeps the old vectors in."""
     mark = MigrationRecord.from_text(_note(target, version))
     return int(mark.kept) if mark and mark.kept else version
 
 
-def _kept(target: LanceTarget, version: int) -> Any:
+def _kept(target: NewTable, version: int) -> Any:
     """Return the table as it was before the switch that a version came of.
 
     Raises
@@ -289,7 +286,7 @@ def _kept(target: LanceTarget, version: int) -> Any:
         ) from None
 
 
-def rollback(target: LanceTarget) -> list[str]:
+def rollback(target: NewTable) -> list[str]:
     """Make the source's name stand for the old vectors again; return notes.
 
     Rows are those of now, with all that was added, edited and deleted since the switch; only their
@@ -321,7 +318,7 @@ def rollback(target: LanceTarget) -> list[str]:
     _require_last(target, pinned, old)
     _require_target(target)
     lancedb_carry.absorb(target, pinned, old)
-    for ids in absent(target.source, partial(pages_of_ids, target.source, old), pinned):
+    for ids in target.source.absent(partial(target.source.pages_of_ids, old), pinned):
         target.carried.removed |= dict.fromkeys(ids)
     lancedb_carry.remove(target, pinned)
     if pinned.schema.names == old.schema.names and not target.carried.any:
@@ -335,7 +332,7 @@ def rollback(target: LanceTarget) -> list[str]:
     return target.carried.notes(target.source.name, target.name)
 
 
-def _require_last(target: LanceTarget, pinned: Any, old: Any) -> None:
+def _require_last(target: NewTable, pinned: Any, old: Any) -> None:
     """Raise where another column was switched after this one, to vectors that old rows cannot hold."""
     kept = {field.name: field.type for field in old.schema if field.name != target.columns.vector}
     for field in pinned.schema:
@@ -347,7 +344,7 @@ def _require_last(target: LanceTarget, pinned: Any, old: Any) -> None:
             )
 
 
-def _require_target(target: LanceTarget) -> None:
+def _require_target(target: NewTable) -> None:
     """Make the target where it is not there any more, or has other columns than the source has now."""
     if target.exists():
         require_ours(LanceStore.mark(target), target.made, target.name)
@@ -358,7 +355,7 @@ def _require_target(target: LanceTarget) -> None:
     target.create()
 
 
-def _schema_back(target: LanceTarget, pinned: Any, old: Any) -> Any:
+def _schema_back(target: NewTable, pinned: Any, old: Any) -> Any:
     """Return the source's schema of now with the old column of vectors."""
     vector, schema = target.columns.vector, pinned.schema
     column = old.schema.field(vector).with_nullable(True)
@@ -368,7 +365,7 @@ def _schema_back(target: LanceTarget, pinned: Any, old: Any) -> Any:
     return schema.set(schema.get_field_index(vector), column).with_metadata(metadata)
 
 
-def _pages_back(target: LanceTarget, pinned: Any, old: Any) -> Iterator[Any]:
+def _pages_back(target: NewTable, pinned: Any, old: Any) -> Iterator[Any]:
     """Yield the source's rows with their old vectors, those too that come meanwhile."""
     pages = target.source.pages(target.names, PAGE, 0, pinned)
     for page in chain(pages, _newest(target)):

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.storage.untrusted import printable
-from intertwine.stores.pgvector.attributes import Table, attributes_of, find_table, only_catalog
+from intertwine.stores.pgvector.catalog import TREE, Table, attributes_of, find_table, only_catalog
 from intertwine.stores.pgvector.key import Key, find_key
-from intertwine.stores.pgvector.names import TREE
 from intertwine.stores.pgvector.wire import ARRAYS, EXTRA, KINDS, Extension, find_extension
 
 if TYPE_CHECKING:
-    from intertwine.stores.pgvector.attributes import Attribute
+    from intertwine.stores.pgvector.catalog import Attribute
     from intertwine.stores.store import Metric
 
 # pgvector's longest vector; arrays are searched as such.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.extras import import_extra
+from intertwine.stores.pgvector.catalog import TREE, fitting
 from intertwine.stores.pgvector.locks import patiently
-from intertwine.stores.pgvector.names import TREE, fitting
 from intertwine.stores.pgvector.wire import EXTRA, one_line
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from intertwine.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from intertwine.stores.pgvector.attributes import Attribute, Table
+    from intertwine.stores.pgvector.catalog import Attribute, Table
 
 # Types that psycopg reads and writes in binary with nothing lost, and as what they travel. Ids of
 # all others travel as text, which the server reads and writes.

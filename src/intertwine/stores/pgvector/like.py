@@ -1,11 +1,12 @@
-"""What a new column takes over from an old one: storage, statistics, and who may read and write it."""
+"""What a new column takes over from an old one: storage, statistics, privileges, NOT NULL."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector.names import TREE
+from intertwine.stores.pgvector.catalog import TREE, fitting
+from intertwine.stores.pgvector.locks import patiently
 from intertwine.stores.pgvector.wire import EXTRA
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
 COMPRESSION = {"p": "pglz", "l": "lz4"}
+# Ends the name of the constraint by which NULL is refused.
+PROMISE = "_not_null_intertwine"
 # Rows that are not moved out of line must fit a block of 8 KiB.
 LARGEST_PLAIN = 7000
 
@@ -76,3 +79,36 @@ def grant_alike(store: PgvectorStore, old: str, new: str) -> None:
 def _role(name: str | None) -> Any:
     sql = import_extra("psycopg.sql", EXTRA)
     return sql.SQL("PUBLIC") if name is None else sql.Identifier(name)
+
+
+# NOT NULL of a large table is set without a look through all rows while everybody waits.
+def promise_not_null(store: PgvectorStore, column: str) -> None:
+    """Refuse NULL from now on, and look at the rows that are there later."""
+    store.query(
+        "ALTER TABLE {t} ADD CONSTRAINT {k} CHECK ({n} IS NOT NULL) NOT VALID",
+        k=fitting(column, PROMISE),
+        n=column,
+    )
+
+
+def withdraw_not_null(store: PgvectorStore, column: str) -> None:
+    """Take NULL again in a column, whether its promise was kept yet or not."""
+    store.query("ALTER TABLE {t} ALTER COLUMN {n} DROP NOT NULL", n=column)
+    store.query("ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {k}", k=fitting(column, PROMISE))
+
+
+def set_not_null(store: PgvectorStore, column: str) -> None:
+    """Look at the rows, beside readers and writers, and set NOT NULL; nothing without a promise."""
+    name = fitting(column, PROMISE)
+    found = store.query(
+        "SELECT 1 FROM pg_constraint WHERE conrelid = %s AND conname = %s", store.column.oid, name
+    )
+    if found:
+        store.query("ALTER TABLE {t} VALIDATE CONSTRAINT {k}", k=name)
+        patiently(store, lambda: _set_now(store, column, name))
+
+
+def _set_now(store: PgvectorStore, column: str, name: str) -> None:
+    # The server knows from the constraint that it need not look again.
+    store.query("ALTER TABLE {t} ALTER COLUMN {n} SET NOT NULL", n=column)
+    store.query("ALTER TABLE {t} DROP CONSTRAINT {k}", k=name)

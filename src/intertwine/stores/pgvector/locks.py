@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector.names import TREE
+from intertwine.stores.pgvector.catalog import TREE
 from intertwine.stores.pgvector.wire import EXTRA, connect, one_line
 
 if TYPE_CHECKING:

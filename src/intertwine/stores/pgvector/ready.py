@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.storage.untrusted import printable
+from intertwine.stores.pgvector.catalog import TREE
 from intertwine.stores.pgvector.indexes import LIMITS
-from intertwine.stores.pgvector.names import TREE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

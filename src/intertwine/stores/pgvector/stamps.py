@@ -14,7 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from intertwine.extras import import_extra
-from intertwine.stores.pgvector.names import fitting
+from intertwine.stores.pgvector.catalog import fitting
 from intertwine.stores.pgvector.wire import EXTRA, to_sent
 
 if TYPE_CHECKING:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.storage.untrusted import printable
-from intertwine.stores.pgvector.kept import KEPT, Kept
-from intertwine.stores.pgvector.like import grant_alike
+from intertwine.stores.pgvector.catalog import free
+from intertwine.stores.pgvector.like import (
+    grant_alike,
+    promise_not_null,
+    set_not_null,
+    withdraw_not_null,
+)
 from intertwine.stores.pgvector.locks import patiently
-from intertwine.stores.pgvector.names import free
-from intertwine.stores.pgvector.not_null import keep, promise, withdraw
+from intertwine.stores.pgvector.new_column import BEFORE, Kept
 from intertwine.stores.pgvector.ready import Readiness
 from intertwine.stores.pgvector.store import by_block
 from intertwine.stores.pgvector.wire import EXTRA
@@ -21,7 +25,7 @@ from intertwine.wording import counted
 if TYPE_CHECKING:
     from intertwine.stores.pgvector.column import Column
     from intertwine.stores.pgvector.indexes import TableIndex
-    from intertwine.stores.pgvector.target import PgvectorTarget
+    from intertwine.stores.pgvector.new_column import NewColumn
     from intertwine.stores.store import Convert
 
 BATCH = 2000
@@ -49,7 +53,7 @@ class CaughtUp:
     since: str | None = None
 
 
-def switch_over(target: PgvectorTarget, convert: Convert) -> list[str]:
+def switch_over(target: NewColumn, convert: Convert) -> list[str]:
     """Convert what is pending, and make the source's name stand for the new vectors.
 
     Raises
@@ -61,7 +65,7 @@ def switch_over(target: PgvectorTarget, convert: Convert) -> list[str]:
     notes = _unmatched(target)
     last = patiently(target, lambda: _switch(target, convert, caught_up))
     target.stand(target.source.column.name, last.old)
-    keep(target, target.source.column.name)
+    set_not_null(target, target.source.column.name)
     converted = caught_up.converted + last.converted
     if converted:
         came = f"{counted(converted, 'row')} came or changed while the migration ended"
@@ -74,7 +78,7 @@ def switch_over(target: PgvectorTarget, convert: Convert) -> list[str]:
     return notes
 
 
-def _catch_up(target: PgvectorTarget, convert: Convert) -> CaughtUp:
+def _catch_up(target: NewColumn, convert: Convert) -> CaughtUp:
     """Convert what came during the checks, beside writers, until little is left."""
     done = CaughtUp()
     for _ in range(LOOKS):
@@ -99,7 +103,7 @@ class _Last:
     old: Column
 
 
-def _switch(target: PgvectorTarget, convert: Convert, caught_up: CaughtUp) -> _Last:
+def _switch(target: NewColumn, convert: Convert, caught_up: CaughtUp) -> _Last:
     """Do the rest while writers wait, and exchange the names while readers do."""
     _require_unchanged(target)
     condition = _changed_since(target, caught_up.since)
@@ -112,7 +116,7 @@ def _switch(target: PgvectorTarget, convert: Convert, caught_up: CaughtUp) -> _L
     return _Last(converted, removed, old)
 
 
-def _require_unchanged(target: PgvectorTarget) -> None:
+def _require_unchanged(target: NewColumn) -> None:
     """Raise where a name stands for another column than when this run began, or harm was done since."""
     now = target.numbers()
     found = target.column_mark(target.column.name)
@@ -123,7 +127,7 @@ def _require_unchanged(target: PgvectorTarget) -> None:
         raise InputError(f"{target.source.name}: {warnings[0]}, or pass --force to go on anyway")
 
 
-def _changed_since(target: PgvectorTarget, since: str | None) -> str:
+def _changed_since(target: NewColumn, since: str | None) -> str:
     """Return which rows are pending, of those that a look before did not see already.
 
     A row without a vector is always looked at; whether an old vector has changed is asked only of rows
@@ -135,7 +139,7 @@ def _changed_since(target: PgvectorTarget, since: str | None) -> str:
     return f"{{old}} IS NOT NULL AND ({{new}} IS NULL OR ({recent} AND {{changed}} AND {{known}}))"
 
 
-def _convert_rest(target: PgvectorTarget, convert: Convert, condition: str) -> int:
+def _convert_rest(target: NewColumn, convert: Convert, condition: str) -> int:
     """Convert what is pending on the target's own connection; return how many rows took a vector."""
     old = target.old_store(target.connection)
     # Read to the end first: a connection does one thing at a time.
@@ -143,7 +147,7 @@ def _convert_rest(target: PgvectorTarget, convert: Convert, condition: str) -> i
     return sum(target.write_on(target.connection, batch, convert(batch)) for batch in batches)
 
 
-def _remove(target: PgvectorTarget) -> int:
+def _remove(target: NewColumn) -> int:
     """Remove vectors that a migration made of old ones that have been removed since."""
     if not target.stamped():
         return 0
@@ -155,7 +159,7 @@ def _remove(target: PgvectorTarget) -> int:
     return len(rows)
 
 
-def _require_nothing_pending(target: PgvectorTarget, condition: str) -> None:
+def _require_nothing_pending(target: NewColumn, condition: str) -> None:
     """Raise where rows have an old vector and no new one still."""
     rows = target.query(
         f"SELECT {{id_text}} FROM {{t}} WHERE {condition} ORDER BY 1 LIMIT 1",  # noqa: S608 - ours
@@ -172,7 +176,7 @@ def _require_nothing_pending(target: PgvectorTarget, condition: str) -> None:
         )
 
 
-def _unmatched(target: PgvectorTarget) -> list[str]:
+def _unmatched(target: NewColumn) -> list[str]:
     """Return notes of the old column's indexes that the new one has nothing like."""
     return [
         f"index {printable(index.name)} stays with the old vectors, and the new ones have none like it"
@@ -181,13 +185,13 @@ def _unmatched(target: PgvectorTarget) -> list[str]:
     ]
 
 
-def _exchange(target: PgvectorTarget, indexes: list[tuple[TableIndex, TableIndex]]) -> Column:
+def _exchange(target: NewColumn, indexes: list[tuple[TableIndex, TableIndex]]) -> Column:
     """Exchange names, and what binds columns by their number; return the old column."""
     name, numbers = target.source.column.name, target.numbers()
-    before = free(name, KEPT, numbers)
+    before = free(name, BEFORE, numbers)
     not_null = _is_not_null(target, name)
     if not_null:
-        withdraw(target, name)
+        withdraw_not_null(target, name)
     comment = _words(target, name)
     kept = Kept(
         target.column.name,
@@ -199,13 +203,13 @@ def _exchange(target: PgvectorTarget, indexes: list[tuple[TableIndex, TableIndex
     )
     _rename(target, {name: before, target.column.name: name})
     if not_null:
-        promise(target, name)
+        promise_not_null(target, name)
     grant_alike(target, before, name)
     _comment(target, name, comment + target.made.switched(kept.to_text()).to_text())
     return replace(target.old, name=before)
 
 
-def _is_not_null(target: PgvectorTarget, column: str) -> bool:
+def _is_not_null(target: NewColumn, column: str) -> bool:
     rows = target.query(
         "SELECT attnotnull FROM pg_attribute WHERE attrelid = %s AND attname = %s",
         target.column.oid,
@@ -214,7 +218,7 @@ def _is_not_null(target: PgvectorTarget, column: str) -> bool:
     return bool(rows[0][0])
 
 
-def _words(target: PgvectorTarget, column: str) -> str:
+def _words(target: NewColumn, column: str) -> str:
     """Return what a person said of a column in its comment, with the end of its line."""
     rows = target.query(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute "
@@ -226,24 +230,24 @@ def _words(target: PgvectorTarget, column: str) -> str:
     return "\n".join([*lines, ""]) if any(lines) else ""
 
 
-def _rename(target: PgvectorTarget, names: dict[str, str]) -> None:
+def _rename(target: NewColumn, names: dict[str, str]) -> None:
     for before, after in names.items():
         target.query("ALTER TABLE {t} RENAME COLUMN {x} TO {y}", x=before, y=after)
 
 
-def _comment(target: PgvectorTarget, column: str, text: str) -> None:
+def _comment(target: NewColumn, column: str, text: str) -> None:
     sql = import_extra("psycopg.sql", EXTRA)
     target.query("COMMENT ON COLUMN {t}.{n} IS {text}", n=column, text=sql.Literal(text))
 
 
 def _rename_indexes(
-    target: PgvectorTarget, pairs: list[tuple[TableIndex, TableIndex]]
+    target: NewColumn, pairs: list[tuple[TableIndex, TableIndex]]
 ) -> dict[str, str]:
     """Name the new column's indexes as the old one's were; return what those are called now."""
     taken = {name for (name,) in target.query("SELECT relname FROM pg_class")}
     kept = {}
     for index, own in pairs:
-        before = free(index.name, KEPT, taken)
+        before = free(index.name, BEFORE, taken)
         taken.add(before)
         _rename_index(target, index.schema, index.name, before)
         _rename_index(target, index.schema, own.name, index.name)
@@ -251,11 +255,11 @@ def _rename_indexes(
     return kept
 
 
-def _rename_index(target: PgvectorTarget, schema: str, before: str, after: str) -> None:
+def _rename_index(target: NewColumn, schema: str, before: str, after: str) -> None:
     target.query("ALTER INDEX {x} RENAME TO {y}", x=(schema, before), y=after)
 
 
-def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
+def roll_back(target: NewColumn, kept: Kept) -> list[str]:
     """Make the source's name stand for the old vectors again.
 
     Returns
@@ -273,11 +277,11 @@ def roll_back(target: PgvectorTarget, kept: Kept) -> list[str]:
         patiently(target, lambda: _stamp_others(target), target.connection)
     lacking = patiently(target, lambda: _roll_back(target, kept, old.name))
     target.stand(kept.column, replace(old, name=target.source.column.name))
-    keep(target, target.source.column.name)
+    set_not_null(target, target.source.column.name)
     return [*lacking, *(_unknown(target) if lost else _edited(target))]
 
 
-def require_told(target: PgvectorTarget) -> None:
+def require_told(target: NewColumn) -> None:
     """Raise where rows lack a new vector and the column that tells why is gone since the switch.
 
     Raises
@@ -295,7 +299,7 @@ def require_told(target: PgvectorTarget) -> None:
         )
 
 
-def _unknown(target: PgvectorTarget) -> list[str]:
+def _unknown(target: NewColumn) -> list[str]:
     """Return notes of what cannot be told of rows, as the column of stamps is gone, and of what can."""
     said = (
         f"column {printable(target.stamp)}, which said what was converted, is gone: which new vectors "
@@ -312,7 +316,7 @@ def _unknown(target: PgvectorTarget) -> list[str]:
     return notes
 
 
-def _stamp_others(target: PgvectorTarget) -> None:
+def _stamp_others(target: NewColumn) -> None:
     """Note beside which old vectors those stand that somebody else wrote."""
     target.query(
         "UPDATE {t} SET {stamp_name} = {seen} "
@@ -321,7 +325,7 @@ def _stamp_others(target: PgvectorTarget) -> None:
     )
 
 
-def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
+def _roll_back(target: NewColumn, kept: Kept, before: str) -> list[str]:
     """Exchange the names back; return notes of rows without an old vector."""
     name = target.source.column.name
     if kept.column in target.numbers():
@@ -333,10 +337,10 @@ def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
     nulls = target.query("SELECT 1 FROM {t} WHERE {b} IS NULL LIMIT 1", b=before)
     target.query("LOCK TABLE {t} IN ACCESS EXCLUSIVE MODE")
     if kept.not_null:
-        withdraw(target, name)
+        withdraw_not_null(target, name)
     _rename(target, {name: kept.column, before: name})
     if kept.not_null and not nulls:
-        promise(target, name)
+        promise_not_null(target, name)
     elif kept.not_null:
         notes.append(f"{name} is not NOT NULL any more, as some rows have no old vector")
     _comment(target, kept.column, target.made.switched(None).to_text())
@@ -344,7 +348,7 @@ def _roll_back(target: PgvectorTarget, kept: Kept, before: str) -> list[str]:
     return notes
 
 
-def _restore_indexes(target: PgvectorTarget, kept: Kept) -> None:
+def _restore_indexes(target: NewColumn, kept: Kept) -> None:
     """Exchange the names of indexes back, of those that are still there under their names."""
     rows = target.query(
         "SELECT n.nspname, i.relname FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace "
@@ -358,7 +362,7 @@ def _restore_indexes(target: PgvectorTarget, kept: Kept) -> None:
             _rename_index(target, there[before], before, name)
 
 
-def _lacking(target: PgvectorTarget, name: str, before: str, kept: Kept) -> list[str]:
+def _lacking(target: NewColumn, name: str, before: str, kept: Kept) -> list[str]:
     """Return a note of rows that have a new vector and no old one, if there are any."""
     condition = "{n} IS NOT NULL AND {b} IS NULL"
     count, ids = _counted(target, condition, n=name, b=before)
@@ -376,7 +380,7 @@ def _lacking(target: PgvectorTarget, name: str, before: str, kept: Kept) -> list
     return [said]
 
 
-def _edited(target: PgvectorTarget) -> list[str]:
+def _edited(target: NewColumn) -> list[str]:
     """Return notes of rows whose new vector was replaced or removed after it was written."""
     if not target.stamped():
         return []
@@ -400,7 +404,7 @@ def _edited(target: PgvectorTarget) -> list[str]:
     return notes
 
 
-def _counted(target: PgvectorTarget, condition: str, **names: Any) -> tuple[int, str]:
+def _counted(target: NewColumn, condition: str, **names: Any) -> tuple[int, str]:
     """Return how many rows meet a condition, and some of their ids."""
     count = target.query(f"SELECT count(*) FROM {{t}} WHERE {condition}", **names)[0][0]  # noqa: S608 - ours
     if not count:

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from queue import Empty, LifoQueue
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
-from intertwine.extras import import_extra
 from intertwine.storage.untrusted import printable
-from intertwine.stores.pgvector.binary_copy import send
-from intertwine.stores.pgvector.column import asked_kind, find_column, kind_of, require_dimension
-from intertwine.stores.pgvector.indexes import Carrying, IndexBuilder, indexes_of
-from intertwine.stores.pgvector.kept import Kept
-from intertwine.stores.pgvector.like import make_alike
-from intertwine.stores.pgvector.locks import one_migration, patiently
-from intertwine.stores.pgvector.names import LONGEST_NAME
-from intertwine.stores.pgvector.not_null import keep
+from intertwine.stores.pgvector.catalog import LONGEST_NAME
+from intertwine.stores.pgvector.indexes import IndexBuilder
+from intertwine.stores.pgvector.like import set_not_null
+from intertwine.stores.pgvector.locks import one_migration
+from intertwine.stores.pgvector.new_column import NewColumn
 from intertwine.stores.pgvector.ready import Readiness
-from intertwine.stores.pgvector.stamps import SIGNATURE, conditions, stamp_name, stamp_note, stamps
-from intertwine.stores.pgvector.store import PgvectorStore, by_block
+from intertwine.stores.pgvector.store import by_block
 from intertwine.stores.pgvector.switch import require_told, roll_back, switch_over
-from intertwine.stores.pgvector.wire import EXTRA, connect, one_line, to_sent
-from intertwine.stores.store import HALF, SINGLE, common_metric
-from intertwine.wording import counted
+from intertwine.stores.pgvector.wire import connect
+from intertwine.stores.store import common_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-    from intertwine.numerics.arrays import Array
-    from intertwine.stores.address import Address
-    from intertwine.stores.pgvector.column import Column
+    from intertwine.stores.pgvector.indexes import IndexBuilder
+    from intertwine.stores.pgvector.store import PgvectorStore
     from intertwine.stores.store import Batch, Convert, MigrationRecord
 
 WRITERS = 2
-# Until the end of a transaction, so that nothing is left behind on a pooler's connection.
-SETTINGS = (
-    # Rows of a batch are looked up by their ids: the other ways read the whole table for each.
-    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
-)
-# A batch that a crash of the server loses is pending again; the switch waits for the disk.
-UNHURRIED = "SET LOCAL synchronous_commit = off"
 
 
 def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> PgvectorTarget:
@@ -82,26 +64,7 @@ def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> Pgvect
         raise
 
 
-def _kind(source: PgvectorStore, connection: Any, name: str, address: Address) -> str:
-    """Return the type of a target: what it has, or is asked for, or the source's.
-
-    Raises
-    ------
-    InputError
-        Where it is of another type than is asked for.
-    """
-    asked = asked_kind(address.options.get("type"), source.column.extension, address.shown)
-    with one_line(source.address.secrets):
-        found = kind_of(connection, source.column, name)
-    if asked and found and asked != found:
-        raise InputError(
-            f"{address.shown}: column {name!r} is there already and of type {found}, not {asked}; leave "
-            "type= out, or name another column"
-        )
-    return found or asked or source.column.kind
-
-
-class PgvectorTarget(PgvectorStore):
+class PgvectorTarget(NewColumn):
     """A column that a migration makes in the source's table.
 
     What somebody else put into it is kept. After the switch the columns' names are exchanged: the new
@@ -123,78 +86,6 @@ class PgvectorTarget(PgvectorStore):
     reads_beside_writes = True
     writers = WRITERS
 
-    def __init__(
-        self, source: PgvectorStore, address: Address, connection: Any, made: MigrationRecord
-    ) -> None:
-        name = address.take("column")
-        require_dimension(made.target.dim, address.shown)
-        kind = _kind(source, connection, name, address)
-        column = replace(source.column, name=name, kind=kind, dim=made.target.dim, metric=None)
-        self.source, self.made = source, made
-        super().__init__(address, connection, column)
-        self._free: LifoQueue[Any] = LifoQueue()
-        self._writing: list[Any] = []
-        self._adding = threading.Lock()
-        self._pieces: dict[str, Any] = {}
-        self.metric = self.metric or source.metric
-        self.forced = False
-        self._fires: bool | None = None
-        self.old, self.gone = source.column, False
-        self.old_number = self.numbers()[self.old.name]
-        kept = self.kept()
-        if kept is not None:
-            self.column = replace(self.column, kind=source.column.kind)
-            # Where the old vectors were dropped, nothing is pending any more, and nothing goes back.
-            old = self._before(kept)
-            self.stand(source.column.name, old or source.column)
-            self.gone = old is None
-        self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
-
-    def stand(self, name: str, old: Column) -> None:
-        """Go on under another name, with the old vectors in another column."""
-        self.column, self.old = replace(self.column, name=name), old
-        self._pieces = {}
-
-    def kept(self) -> Kept | None:
-        """Return what the switch to this target noted; None when the source's name is not ours."""
-        found = self.column_mark(self.source.column.name)
-        kept = found and Kept.from_text(found.kept, self.source.column.name)
-        return kept if kept and kept.column == self.address.take("column") else None
-
-    def find_before(self, kept: Kept) -> Column:
-        """Return the column of the old vectors after a switch, whatever it is called now.
-
-        Raises
-        ------
-        InputError
-            Where it is gone.
-        """
-        found = self._before(kept)
-        if found is None:
-            raise InputError(
-                f"{self.source.name}: stands for new vectors, and column {printable(kept.before)}, which "
-                "kept the old ones, is gone"
-            )
-        return found
-
-    def _before(self, kept: Kept) -> Column | None:
-        rows = self.query(
-            "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 "
-            "AND NOT attisdropped AND (attnum = %s OR attname = %s) ORDER BY attnum = %s DESC",
-            self.column.oid,
-            kept.number,
-            kept.before,
-            kept.number,
-        )
-        for (name,) in rows:
-            key = self.address.options.get("id")
-            # A table that was restored from a dump numbers its columns otherwise.
-            with suppress(InputError):
-                found = find_column(self.connection, self.column.qualified, name, key, name)
-                if found.dim == self.made.source.dim:
-                    return found
-        return None
-
     def lock(self) -> AbstractContextManager[None]:
         """Hold both columns for one run, by locks of the server's; not where rows are hidden."""
         Readiness(self.source).require_table()
@@ -211,135 +102,9 @@ class PgvectorTarget(PgvectorStore):
         published = ready.published((self.address.take("column"), self.stamp))
         return [*(f"by --force: {warning}" for warning in warnings), *published]
 
-    @property
-    def fires(self) -> bool:
-        """Whether an update of a row sets something off."""
-        if self._fires is None:
-            # Not on the connection that the source is read by.
-            self._fires = bool(Readiness(self).fired())
-        return self._fires
-
-    def require_fits(self, batch: Batch, vectors: Array) -> None:
-        """Raise where numbers do not fit the column's type."""
-        del batch
-        to_sent(vectors, self.column.kind)
-
-    def written_here(self, ids: Sequence[Any]) -> Array:
-        """Return whether a migration wrote each item's vector, and nobody has replaced it."""
-        ours = np.zeros(len(ids), bool)
-        if self.stamped():
-            rows = self.query(
-                "SELECT b.i FROM unnest({sent_arrays}) WITH ORDINALITY AS b({sent_names}, i) "
-                "JOIN {t} ON {same} WHERE {ours}",
-                *self.column.key.by_column(ids),
-                **self.pieces(),
-            )
-            ours[[row[0] - 1 for row in rows]] = True
-        return ours
-
     def missing(self) -> int:
         """Return how many rows have no vector in the column of the source's name."""
         return int(self.source.query("SELECT count(*) FROM {t} WHERE {c} IS NULL")[0][0])
-
-    def exists(self) -> bool:
-        """Whether the table has such a column, or the switch has given it the source's name."""
-        return self.column.name in self.numbers()
-
-    def numbers(self) -> dict[str, int]:
-        """Return the numbers of the table's columns by name."""
-        return dict(
-            self.query(
-                "SELECT attname, attnum::int4 FROM pg_attribute "
-                "WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped",
-                self.column.oid,
-            )
-        )
-
-    def create(self) -> None:
-        """Add the column, empty, with its mark as a comment, and one of stamps beside it."""
-        patiently(self, self._create)
-
-    def _create(self) -> None:
-        sql = import_extra("psycopg.sql", EXTRA)
-        self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=self.column.declared)
-        note = sql.Literal(self.made.to_text())
-        self.query("COMMENT ON COLUMN {t}.{c} IS {note}", note=note)
-        make_alike(self, self.old, self.column)
-        if not self.stamped():
-            self._add_stamps()
-
-    @property
-    def stamp(self) -> str:
-        """The name of the column of stamps."""
-        return stamp_name(self.address.take("column"))
-
-    def stamped(self) -> bool:
-        """Whether there is a column of stamps.
-
-        Raises
-        ------
-        InputError
-            Where another column has its name.
-        """
-        if "first" in self._pieces:
-            return True
-        rows = self.query(
-            "SELECT col_description(attrelid, attnum) FROM pg_attribute "
-            "WHERE attrelid = %s AND attname = %s AND NOT attisdropped",
-            self.column.oid,
-            self.stamp,
-        )
-        if rows and not (rows[0][0] or "").startswith(SIGNATURE):
-            raise InputError(
-                f"{self.name}: the table has a column {self.stamp}, which the migration needs for what "
-                "it notes; rename that one, or name another target"
-            )
-        return bool(rows)
-
-    def _add_stamps(self) -> None:
-        sql = import_extra("psycopg.sql", EXTRA)
-        self.query("ALTER TABLE {t} ADD COLUMN {stamp} bytea", stamp=self.stamp)
-        note = sql.Literal(stamp_note(self.address.take("column")))
-        self.query("COMMENT ON COLUMN {t}.{stamp} IS {note}", stamp=self.stamp, note=note)
-
-    def pieces(self) -> dict[str, Any]:
-        """Return the three columns, and conditions on them, by the names that statements use."""
-        if "first" not in self._pieces:
-            sql = import_extra("psycopg.sql", EXTRA)
-            names = {"old": self.old.name, "new": self.column.name, "stamp": self.stamp}
-            table = self.column.table
-            places = {key: sql.Identifier(*table, name) for key, name in names.items()}
-            self._pieces = {**places, **{f"{key}_name": name for key, name in names.items()}}
-            if self.stamped():
-                sends = [self._sender(self.old.name), self._sender(self.column.name)]
-                self._pieces |= conditions(list(places.values()), sends)
-        return self._pieces
-
-    def _sender(self, column: str) -> str:
-        """Return the function that writes vectors of a column in binary, as SQL."""
-        rows = self.query(
-            "SELECT typsend::regproc::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-            "WHERE a.attrelid = %s AND a.attname = %s",
-            self.column.oid,
-            column,
-        )
-        return str(rows[0][0])
-
-    def pending_condition(self) -> str:
-        """Return which rows have an old vector and no new one, or one of an older old vector.
-
-        After a switch a row whose vector has been removed is not converted again.
-        """
-        lacks = "{old} IS NOT NULL AND {new} IS NULL"
-        if not self.stamped():
-            return lacks
-        if self.switched():
-            return lacks + " AND {stamp} IS NULL"
-        return "{old} IS NOT NULL AND ({new} IS NULL OR ({changed} AND {known}))"
-
-    def old_store(self, connection: Any) -> PgvectorStore:
-        """Return the old vectors, read by some connection."""
-        return PgvectorStore(self.source.address, connection, self.old)
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Yield what is to be converted, in the order that costs least."""
@@ -352,90 +117,6 @@ class PgvectorTarget(PgvectorStore):
         old = self.old_store(self.source.connection)
         return by_block(old, self.pending_condition(), size, **self.pieces())
 
-    def write(self, batch: Batch, vectors: Array) -> int:
-        """Fill the new column of some rows in one transaction, where nobody else has filled it."""
-        with self._adding:
-            if not self.stamped():
-                patiently(self, self._add_stamps)
-        with self._lent() as connection:
-
-            def work() -> int:
-                connection.execute(UNHURRIED)
-                return self.write_on(connection, batch, vectors)
-
-            return patiently(self, work, connection)
-
-    def write_on(self, connection: Any, batch: Batch, vectors: Array) -> int:
-        """Write vectors and stamps in a connection's transaction; return how many rows took one."""
-        marks = stamps(batch.vectors, vectors, (self.old.kind, self.column.kind))
-        connection.execute(SETTINGS)
-        connection.execute(
-            self.sql(
-                "CREATE TEMPORARY TABLE intertwine_batch ({sent_columns}, v {v}, s bytea)",
-                v=self.column.type,
-            ),
-            (),
-        )
-        with (
-            connection.cursor() as cursor,
-            cursor.copy("COPY pg_temp.intertwine_batch FROM STDIN (FORMAT BINARY)") as copy,
-        ):
-            send(copy, self.column, batch.ids, vectors, marks)
-        update = self.sql(
-            "UPDATE {t} SET {new_name} = b.v, {stamp_name} = b.s FROM pg_temp.intertwine_batch b "
-            "WHERE {same} AND b.v IS NOT NULL AND ({new} IS NULL OR ("
-            "{stamp} IS NOT NULL AND {first} <> substr(b.s, 1, 8) AND {known}))",
-            **self.pieces(),
-        )
-        wrote = int(connection.execute(update, ()).rowcount)
-        if self.fires:
-            self._require_as_sent(connection)
-        connection.execute("DROP TABLE pg_temp.intertwine_batch")
-        return wrote
-
-    def _require_as_sent(self, connection: Any) -> None:
-        """Raise where vectors are others than were sent."""
-        text = (
-            "SELECT count(*) FROM {t} JOIN pg_temp.intertwine_batch b ON {same} WHERE {stamp} = b.s"
-        )
-        found = connection.execute(
-            self.sql(text + " AND substr(b.s, 9, 8) <> {now}", **self.pieces()), ()
-        ).fetchone()
-        if found[0]:
-            raise InputError(
-                f"{self.name}: {counted(found[0], 'vector is another', 'vectors are others')} in the table than sent: a trigger or "
-                "a rule changes them; nothing of this batch was written"
-            )
-
-    @contextmanager
-    def _lent(self) -> Iterator[Any]:
-        """Lend a connection to write on; there are as many as threads that write."""
-        try:
-            connection = self._free.get_nowait()
-        except Empty:
-            connection = connect(self.uri, self.address.secrets)
-            self._writing.append(connection)
-        try:
-            yield connection
-        finally:
-            self._free.put(connection)
-
-    def close(self) -> None:
-        """Close all connections but the source's."""
-        for connection in self._writing:
-            connection.close()
-        super().close()
-
-    def index_builder(self) -> IndexBuilder:
-        """Return what builds the old column's indexes on the new one."""
-        names = [
-            self.query("SELECT quote_ident(%s)", name)[0][0]
-            for name in (self.old.name, self.column.name)
-        ]
-        dims, kinds = (self.old.dim, self.dim), (self.old.kind, self.column.kind)
-        carrying = Carrying(names[0], names[1], dims, kinds)
-        return IndexBuilder(self, carrying, indexes_of(self, self.old.name))
-
     def finish(self) -> list[str]:
         """Build the indexes that the old column has, beside readers and writers."""
         if self.gone:
@@ -443,7 +124,7 @@ class PgvectorTarget(PgvectorStore):
         builder = self.index_builder()
         if self.switched():
             builder.clear()
-            keep(self, self.column.name)
+            set_not_null(self, self.column.name)
             return []
         return builder.build() or self._without_indexes(builder)
 
@@ -451,10 +132,6 @@ class PgvectorTarget(PgvectorStore):
     def _without_indexes(builder: IndexBuilder) -> list[str]:
         none = not builder.sources
         return ["the source has no index of pgvector's; built none"] if none else []
-
-    def switched(self) -> bool:
-        """Whether the source's name bears our mark, and what it says is kept."""
-        return self.kept() is not None
 
     def switch(self, convert: Convert) -> list[str]:
         """Convert what is pending and exchange the columns' names, in one transaction."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.errors import InputError
 from intertwine.stores.carried import Carried
 from intertwine.stores.origins import KEPT
-from intertwine.stores.qdrant.collection import aliases_of, find_collection, one_line
+from intertwine.stores.qdrant.collection import find_collection, one_line
 from intertwine.stores.qdrant.ledger import Entry, delete, look_at, origin_of, vectors_of
 from intertwine.stores.qdrant.store import PAGE, QdrantStore
 from intertwine.wording import counted
@@ -24,7 +24,7 @@ from intertwine.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from intertwine.stores.qdrant.target import QdrantTarget
+    from intertwine.stores.qdrant.new_collection import NewCollection
     from intertwine.stores.store import Batch, Convert
 
 FORWARD, BACK = "forward", "back"
@@ -61,30 +61,7 @@ class CarriedPoints(Carried):
         return [left, *found]
 
 
-def stands_for(target: QdrantTarget) -> str | None:
-    """Return the collection that the source's alias stands for now."""
-    with one_line(target.secrets, target.address.shown):
-        return aliases_of(target.client).get(target.source.collection.alias or "")
-
-
-def alias_of(target: QdrantTarget) -> str:
-    """Return the alias that is switched.
-
-    Raises
-    ------
-    InputError
-        Where the source was not addressed by one.
-    """
-    alias = target.source.collection.alias
-    if alias is None:
-        raise InputError(
-            f"{target.source.name} is a collection, whose name cannot stand for another; create an "
-            "alias of it, let your programs use that, and give the alias as the source"
-        )
-    return alias
-
-
-def switch(target: QdrantTarget, convert: Convert) -> list[str]:
+def switch(target: NewCollection, convert: Convert) -> list[str]:
     """Let the source's alias stand for a target, in one step for all readers; return notes.
 
     Raises
@@ -93,7 +70,7 @@ def switch(target: QdrantTarget, convert: Convert) -> list[str]:
         Where the source was not addressed by an alias, that was moved by somebody else meanwhile, or
         points cannot be written.
     """
-    alias_of(target)
+    target.alias_of()
     for batch in carry_unfinished(target, PAGE):
         target.write(batch, convert(batch))
     if target.switched():
@@ -118,7 +95,7 @@ def switch(target: QdrantTarget, convert: Convert) -> list[str]:
     return [f"{late} converted at the switch itself, {gone} removed"]
 
 
-def _move(target: QdrantTarget, before: str, collection: str) -> None:
+def _move(target: NewCollection, before: str, collection: str) -> None:
     """Let the alias stand for another collection, in one request.
 
     Raises
@@ -126,8 +103,8 @@ def _move(target: QdrantTarget, before: str, collection: str) -> None:
     InputError
         Where it does not stand for what it should any more.
     """
-    models, alias = target.models, alias_of(target)
-    found = stands_for(target)
+    models, alias = target.models, target.alias_of()
+    found = target.stands_for()
     if found != before:
         raise InputError(
             f"{target.source.name}: the alias stands for {found!r} now and not for {before!r} any more: "
@@ -142,7 +119,7 @@ def _move(target: QdrantTarget, before: str, collection: str) -> None:
     target.ask("update_collection_aliases", steps)
 
 
-def carry_unfinished(target: QdrantTarget, size: int) -> Iterator[Batch]:
+def carry_unfinished(target: NewCollection, size: int) -> Iterator[Batch]:
     """Complete a step that was not completed; yield points that have to be converted and written for it."""
     step, switched = target.step(), target.switched()
     if step == FORWARD and not switched:
@@ -160,7 +137,7 @@ def carry_unfinished(target: QdrantTarget, size: int) -> Iterator[Batch]:
 
 
 @contextmanager
-def _live(target: QdrantTarget) -> Iterator[None]:
+def _live(target: NewCollection) -> Iterator[None]:
     """Have the target know that the alias stands for it, so that what is not there was deleted."""
     target.live = True
     try:
@@ -169,7 +146,7 @@ def _live(target: QdrantTarget) -> Iterator[None]:
         target.live = False
 
 
-def _old(target: QdrantTarget) -> QdrantStore:
+def _old(target: NewCollection) -> QdrantStore:
     """Return the collection that the alias stood for before the switch.
 
     Raises
@@ -186,7 +163,7 @@ def _old(target: QdrantTarget) -> QdrantStore:
     return QdrantStore(target.source.address, target.client, found, target.secrets)
 
 
-def rollback(target: QdrantTarget, *, force: bool) -> list[str]:
+def rollback(target: NewCollection, *, force: bool) -> list[str]:
     """Let the alias stand for the old collection again; return notes. Open the source again to read it.
 
     What was added, edited and deleted under the alias since the switch is so in the old collection too;
@@ -198,7 +175,7 @@ def rollback(target: QdrantTarget, *, force: bool) -> list[str]:
         Where nothing is switched over, the old collection is gone, or it takes no points without a
         vector, unless that is forced.
     """
-    alias_of(target)
+    target.alias_of()
     step, carried = target.step(), CarriedPoints()
     if step == FORWARD and target.switched():
         raise InputError(
@@ -223,7 +200,7 @@ def rollback(target: QdrantTarget, *, force: bool) -> list[str]:
 
 
 def _merge(
-    target: QdrantTarget, old: QdrantStore, carried: CarriedPoints, *, late: bool, force: bool
+    target: NewCollection, old: QdrantStore, carried: CarriedPoints, *, late: bool, force: bool
 ) -> None:
     """Bring what changed under the alias since the switch to the old collection.
 
@@ -260,7 +237,7 @@ def _merge(
         carried.removed |= dict.fromkeys(gone)
 
 
-def _is_base(entry: Entry | None, record: Any, target: QdrantTarget) -> bool:
+def _is_base(entry: Entry | None, record: Any, target: NewCollection) -> bool:
     """Whether a point of the old collection is as it was when both were the same."""
     return entry is not None and entry.origin.same_source(
         origin_of(record, target.collection.vector)
@@ -268,7 +245,7 @@ def _is_base(entry: Entry | None, record: Any, target: QdrantTarget) -> bool:
 
 
 def _merge_page(
-    target: QdrantTarget,
+    target: NewCollection,
     old: QdrantStore,
     page: list[Any],
     carried: CarriedPoints,
@@ -305,7 +282,7 @@ def _by_id(store: QdrantStore, ids: list[Any]) -> dict[str, Any]:
 
 
 def _add(
-    target: QdrantTarget,
+    target: NewCollection,
     old: QdrantStore,
     records: list[Any],
     carried: CarriedPoints,
@@ -339,7 +316,7 @@ def _add(
 
 
 def _note_both(
-    target: QdrantTarget, page: list[Any], entries: dict[str, Entry], there: dict[str, Any]
+    target: NewCollection, page: list[Any], entries: dict[str, Entry], there: dict[str, Any]
 ) -> None:
     """Note how points are in both collections, where that is not noted already."""
     vector, changed = target.collection.vector, {}

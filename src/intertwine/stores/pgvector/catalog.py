@@ -1,12 +1,22 @@
-"""The columns of a table of PostgreSQL, with their types looked up by number, not by name."""
+"""Tables of PostgreSQL with their parts and columns, whose types are looked up by number, and names."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+LONGEST_NAME = 63
+# The table whose number is put in, its partitions, and what inherits from it.
+TREE = """tree(oid) AS (
+    SELECT %s::oid
+    UNION SELECT h.inhrelid FROM pg_inherits h JOIN tree ON h.inhparent = tree.oid
+)"""
 # A domain is resolved to what it is made of: that is what travels.
 _ATTRIBUTES = """
 SELECT a.attname, a.attnum, a.attnotnull, format_type(a.atttypid, a.atttypmod), base.oid,
@@ -124,3 +134,22 @@ def attributes_of(connection: Any, oid: int) -> dict[str, Attribute]:
 def only_catalog(connection: Any) -> None:
     """Make the server write other names than its own with their schema, until the transaction ends."""
     connection.execute("SET LOCAL search_path = pg_catalog")
+
+
+def fitting(name: str, ending: str = "") -> str:
+    """Return a name with an ending, cut to what PostgreSQL takes."""
+    data = name.encode()
+    most = LONGEST_NAME - len(ending.encode())
+    if len(data) <= most:
+        return name + ending
+    mark = "_" + hashlib.sha256(data).hexdigest()[:8]
+    return data[: most - len(mark)].decode(errors="ignore") + mark + ending
+
+
+def free(name: str, ending: str, taken: Collection[str]) -> str:
+    """Return a name with an ending, or a number behind it, that is not taken."""
+    found, number = fitting(name, ending), 1
+    while found in taken:
+        number += 1
+        found = fitting(name, f"{ending}_{number}")
+    return found

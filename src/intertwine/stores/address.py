@@ -32,20 +32,10 @@ _LOOKS_SECRET = re.compile(r"/?[^/:@]*:.*@", re.DOTALL)
 
 @dataclass(frozen=True)
 class Address:
-    """An address of a store.
+    """An address of a store, taken apart.
 
-    Parameters
-    ----------
-    scheme
-        The kind of store.
-    place
-        Where it is: a path, or `//user:password@host/…`.
-    options
-        Values by name.
-    part
-        What stands behind `#`, or nothing.
-    before
-        Whether files are to be shown as they were before a switch, as a rollback needs them.
+    Its place is a path or `//user:password@host/…`, its part what stands behind `#`. `before` opens
+    files as they were before a switch, as a rollback needs them.
     """
 
     scheme: str
@@ -58,11 +48,8 @@ class Address:
     def parse(cls, text: str) -> Address:
         """Return the address that a text spells.
 
-        Raises
-        ------
-        InputError
-            Where there is no scheme or place, or a password may be read in two ways; the text, which
-            may hold one, is not shown.
+        Where there is no scheme or place, or a password may be read in two ways, the error does not
+        show the text.
         """
         scheme, colon, rest = text.partition(":")
         _require_safe(scheme, rest)
@@ -80,12 +67,9 @@ class Address:
         return cls(scheme, place, options, unquote(part))
 
     def beside(self, text: str) -> Address:
-        """Return the address of a target in this kind of store.
+        """Return the address of a target, which must be in this kind of store.
 
-        Raises
-        ------
-        InputError
-            For another kind: payload would get lost on the way.
+        Payload would get lost on the way to another.
         """
         other = Address.parse(text)
         if other.scheme != self.scheme:
@@ -96,26 +80,14 @@ class Address:
         return other
 
     def take(self, name: str, default: str | None = None) -> str:
-        """Return an option, and require it unless there is a default.
-
-        Raises
-        ------
-        InputError
-            Where it is missing.
-        """
+        """Return an option, which must be there unless there is a default."""
         value = self.options.get(name, default)
         if not value:
             raise InputError(f"{self.shown}: has no {name}; add {name}=…")
         return value
 
     def only(self, *names: str) -> None:
-        """Raise when there is an option beside some.
-
-        Raises
-        ------
-        InputError
-            Naming it.
-        """
+        """Raise when there is an option other than some."""
         unknown = [name for name in self.options if name not in names]
         if unknown:
             raise InputError(
@@ -161,13 +133,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
 
 
 def _require_safe(scheme: str, rest: str) -> None:
-    """Raise where a secret stands, or may stand, where a library would take it for something else.
-
-    Raises
-    ------
-    InputError
-        With nothing of the address but its scheme.
-    """
+    """Raise where a library may take a secret for something else; the error shows only the scheme."""
     if scheme.lower() in POSTGRES:
         raise InputError(f"got a {scheme}:// address; write pgvector:// in place of {scheme}://")
     if not rest or not _SCHEME.fullmatch(scheme):

@@ -1,4 +1,4 @@
-"""Items that a way back carries along in a store, and what is said of them."""
+"""Items that a rollback carries along in a store, and the notes of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,10 @@ NAMED = 3
 
 @dataclass
 class Carried:
-    """Items that were carried along on the way back.
+    """Items that were added, edited or removed since the switch and carried along by a rollback.
 
-    Parameters
-    ----------
-    kind
-        What the store calls them, such as `rows`.
-    spell
-        Returns an id as it stands in a note.
-    added, edited, removed
-        Since the switch; added ones have no old vector.
+    Added ones have no old vector. `kind` is what the store calls items, such as `rows`, and `spell`
+    returns an id as a note shows it.
     """
 
     kind: str
@@ -35,7 +29,7 @@ class Carried:
 
     @property
     def any(self) -> bool:
-        """Whether there are some."""
+        """Whether there are any."""
         return bool(self.added or self.edited or self.removed)
 
     def named(self, items: Iterable[Any]) -> str:
@@ -43,7 +37,7 @@ class Carried:
         return ", ".join(self.spell(item) for item in islice(items, NAMED))
 
     def notes(self, old: str, new: str) -> list[str]:
-        """Return what to say of them, by the names of the old place and the new one."""
+        """Return notes of them, by the names of the old place and the new one."""
         found = []
         if self.added:
             are = "is" if len(self.added) == 1 else "are"

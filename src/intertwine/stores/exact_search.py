@@ -16,23 +16,11 @@ if TYPE_CHECKING:
 def exact_search(
     blocks: Iterable[tuple[int, Array]], queries: Array, k: int, metric: Metric
 ) -> list[list[int]]:
-    """Return the rows nearest to each query, best first.
+    """Return the rows nearest to each of (q, d) queries, k of them, best first.
 
-    Parameters
-    ----------
-    blocks
-        (number of the first row, (b, d) vectors), in the order of the rows.
-    queries
-        (q, d).
-    k
-        Rows a query.
-    metric
-        By the cosine or the inner product, the larger the nearer; or by the distance.
-
-    Returns
-    -------
-    rows
-        As many lists as queries; of equally near rows those of lower number come first.
+    Of equally near rows those of lower number come first. Blocks are (number of the first row, (b,
+    d) vectors), in the order of the rows. Nearness is by the cosine, the inner product or the
+    distance.
     """
     scores = np.empty((len(queries), 0))
     rows = np.empty((len(queries), 0), np.int64)
@@ -48,7 +36,7 @@ def exact_search(
 
 
 def _scores(queries: Array, vectors: Array, metric: Metric) -> Array:
-    """Return (q, b) scores, the larger the nearer; the smallest for what is no vector."""
+    """Return (q, b) scores, the larger the nearer; -inf for a row of NaN."""
     scores = queries @ vectors.T
     if metric == "cosine":
         lengths = np.linalg.norm(vectors, axis=1)

@@ -1,4 +1,4 @@
-"""What a migration notes at each item that it writes: from which content of the source it was made."""
+"""A note at each item that a migration writes: from which content of the source it was made."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ MAPPED, KEPT = "mapped", "kept"
 
 @dataclass(frozen=True)
 class Origin:
-    """What an item of a target was made from; items without such a note were written by others.
+    """Digests of what an item of a target was made from; items without one were written by others.
 
-    Parameters
-    ----------
-    old
-        Digest of the source's vector.
-    rest
-        Digest of everything else in the source.
-    new
-        Digest of the vector as it was written; another one there now means that somebody changed it.
-    how
-        `mapped` or `kept`.
+    `old` is of the source's vector, `rest` of everything else there, `new` of the vector as it was
+    written: another one there now means that somebody changed it. `how` is `mapped` or `kept`.
     """
 
     old: str

@@ -71,16 +71,16 @@ class MigrationRecord:
 
     @classmethod
     def of(cls, linear_map: LinearMap, map_sha256: str) -> MigrationRecord:
-        """Return the mark of what a map makes."""
+        """Return the record of what a map makes."""
         return cls(map_sha256, linear_map.source, linear_map.target)
 
     def to_text(self) -> str:
-        """Return the mark as a line of text."""
+        """Return the record as a line of text."""
         return SIGNATURE + json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str | None) -> MigrationRecord | None:
-        """Return the mark that a text holds; None for any other text."""
+        """Return the record that a text holds; None for any other text."""
         if not text or not text.startswith(SIGNATURE):
             return None
         try:
@@ -92,11 +92,11 @@ class MigrationRecord:
             return None
 
     def after_switch_of(self, made: MigrationRecord) -> bool:
-        """Whether this is the mark that a migration's own became by its switch."""
+        """Whether this is what the record of a migration became by its switch."""
         return self.kept is not None and self.switched(None) == made
 
     def switched(self, kept: str | None) -> MigrationRecord:
-        """Return the mark after a switch, or before it with None."""
+        """Return the record after a switch, or before it with None."""
         return replace(self, kept=kept)
 
 
@@ -116,7 +116,7 @@ class Store(Protocol):
         """Return the number of items that have a vector."""
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give all items that have a vector, in one order, beginning behind an id."""
+        """Yield all items that have a vector, in one order, beginning behind an id."""
 
     def sample(self, size: int) -> Batch:
         """Return some items, spread over the store."""
@@ -128,10 +128,10 @@ class Store(Protocol):
         """Return the ids that the store's own search finds for each query, best first."""
 
     def mark(self) -> MigrationRecord | None:
-        """Return what a migration noted of these vectors."""
+        """Return what a migration noted of these vectors; None where no migration made them."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 @runtime_checkable
@@ -186,7 +186,7 @@ class Target(Store, Protocol):
         """Whether there is something of that name."""
 
     def create(self) -> None:
-        """Make the place, marked, with no vectors in it."""
+        """Make the place, with its record, and no vectors in it."""
 
     def pending(self, size: int) -> Iterator[Batch]:
         """Yield the source's items that are not here, and those written here that have changed since.
@@ -206,7 +206,7 @@ class Target(Store, Protocol):
         """
 
     def written_here(self, ids: Sequence[Any]) -> Array:
-        """Return (len(ids),) whether a migration wrote the item's vector, rather than somebody else."""
+        """Return (len(ids),) whether a migration wrote the item's vector, rather than others."""
 
     def missing(self) -> int:
         """Return how many items of the name that stands for these vectors have none."""
@@ -257,12 +257,9 @@ class NamedTarget(Protocol):
 
 
 def require_ours(found: MigrationRecord | None, mark: MigrationRecord, name: str) -> None:
-    """Raise when what stands at a target is not of this very migration.
+    """Raise when what is at a target is not of this very migration.
 
-    Raises
-    ------
-    InputError
-        When it is nobody's or another map's: vectors of two spaces are never mixed.
+    Vectors of two spaces are never mixed.
     """
     if found is None:
         raise InputError(
@@ -278,26 +275,14 @@ def require_ours(found: MigrationRecord | None, mark: MigrationRecord, name: str
 
 
 def check_metric(metric: str | None, name: str) -> Metric | None:
-    """Return a metric that was asked for.
-
-    Raises
-    ------
-    InputError
-        When it is none of the known ones.
-    """
+    """Return a metric that was asked for, which must be a known one or None."""
     if metric not in {None, *METRICS}:
         raise InputError(f"{name}: got metric {metric!r}, expected one of {', '.join(METRICS)}")
     return metric  # type: ignore[return-value] # it is one of the three
 
 
 def common_metric(asked: str | None, source: Metric | None, name: str) -> Metric | None:
-    """Return the metric of a target: what was asked for, or the source's.
-
-    Raises
-    ------
-    InputError
-        For an unknown one, and where the two differ.
-    """
+    """Return the metric of a target: what was asked for, or the source's; the two must not differ."""
     metric = check_metric(asked, name)
     if metric and source and metric != source:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a migration does with one batch: map it, and write it."""
+"""Mapping and writing one batch of a migration."""
 
 from __future__ import annotations
 
@@ -25,19 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchMapper:
-    """Maps batches of a store.
-
-    Parameters
-    ----------
-    linear_map
-        The map.
-    name
-        What to call the store.
-    metric
-        What it searches by.
-    unit
-        Whether mapped vectors are scaled to length 1.
-    """
+    """Maps batches of a store, and scales new vectors to length 1 where `unit` is set."""
 
     linear_map: LinearMap
     name: str
@@ -47,19 +35,15 @@ class BatchMapper:
     _ready: dict[np.dtype[Any], ReadyMap] = field(default_factory=dict, repr=False)
 
     def mapped(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Array]]:
-        """Give batches with their new vectors."""
+        """Yield batches with their new vectors."""
         for batch in batches:
             yield batch, self.map(batch)
 
     def map(self, batch: Batch) -> Array:
         """Return new vectors, (b, d_target), a row of NaN where an item has no vector.
 
-        They are float32, or float64 where the old ones are.
-
-        Raises
-        ------
-        InputError
-            For a zero vector under cosine, and numbers that cannot be mapped, naming the items.
+        They are float32, or float64 where the old ones are. A zero vector under cosine, and numbers
+        that cannot be mapped, raise an error that names the items.
         """
         present = ~np.isnan(batch.vectors[:, 0])
         old = batch.vectors[present]
@@ -101,19 +85,9 @@ def _said(item: Any) -> str:
 
 
 def written(place: Target, mapped: Iterable[tuple[Batch, Array]]) -> Iterator[tuple[Batch, int]]:
-    """Write batches, side by side where the store allows it.
+    """Write batches, several at a time where the store allows it.
 
-    Parameters
-    ----------
-    place
-        Where they go.
-    mapped
-        Batches with their new vectors.
-
-    Yields
-    ------
-    batch, wrote
-        In order, with how many of its items were written.
+    Each is yielded, in order, with how many of its items were written.
     """
     if place.writers == 1:
         for batch, vectors in prefetch(mapped) if place.reads_beside_writes else mapped:

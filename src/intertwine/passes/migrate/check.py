@@ -1,8 +1,9 @@
 """Whether a migrated store holds what it should, and finds what it should.
 
 Counts and shapes are right even when a map was applied the wrong way. So vectors are read back and
-compared with the map, by other arithmetic than wrote them; and searches are made: do neighbours stay
-neighbours, and, with native vectors of the new model, is an item's new vector found by its native one?
+compared with the map, by other arithmetic than wrote them; and searches are made: do neighbours
+stay neighbours, and, with native vectors of the new model, is an item's new vector found by its
+native one?
 """
 
 from __future__ import annotations
@@ -52,15 +53,7 @@ LEAST_ITEMS = 100
 
 @dataclass(frozen=True)
 class Natives:
-    """Vectors of the new model for some items of the store.
-
-    Parameters
-    ----------
-    ids
-        (m,) of the items, of the store's type.
-    vectors
-        (m, d_target).
-    """
+    """Ids of some items, of the store's type, and their vectors by the new model, (m, d_target)."""
 
     ids: list[Any]
     vectors: Array
@@ -69,21 +62,9 @@ class Natives:
     def of(
         cls, folder: str | os.PathLike[str], space: Space, store: Store, example: Any
     ) -> Natives:
-        """Read them from a feature set.
+        """Read them from a feature set with `ids.txt`.
 
-        Parameters
-        ----------
-        folder
-            With `ids.txt`, the ids of the store, and the vectors.
-        space
-            The new space.
-        store, example
-            The store, and one of its ids, whose type ids are turned into.
-
-        Raises
-        ------
-        InputError
-            When the set lacks ids or the space, or an id is not of the store's type.
+        Ids become of the type of `example`, one of the store's.
         """
         found = FeatureSet.open(folder)
         found.require([space.name])
@@ -105,13 +86,7 @@ class Natives:
         return cls(ids, found.read([space.name], rows)[space.name])
 
     def require_there(self, store: Store, place: Target) -> None:
-        """Raise, before anything is written, where neither store nor target has any of the items.
-
-        Raises
-        ------
-        InputError
-            Naming one.
-        """
+        """Raise, before anything is written, where neither store nor target has any of the items."""
         if (~np.isnan(store.read(self.ids)[:, 0])).any():
             return
         # Items that the new model alone embedded; files are not read before they are finished.
@@ -141,23 +116,10 @@ def _is_a(kind: type, text: str) -> bool:
 class ReadBack:
     """Compares vectors in the new place with what the map makes of the old ones.
 
-    What lacks a vector, or is wrong though a migration wrote it, may have come or changed a moment ago:
-    it is converted again, and wrong only if it still is then.
-
-    Parameters
-    ----------
-    store, place
-        Old and new vectors.
-    linear_map
-        What should lie between them.
-    unit
-        Whether new vectors were scaled to length 1.
-    again
-        Converts what is pending.
-    most_native
-        The share of items that somebody else may have written otherwise.
-    compared, differ
-        Items compared so far, and those of them that somebody else wrote otherwise.
+    What lacks a vector, or is wrong though a migration wrote it, may have come or changed a moment
+    ago: `again` converts what is pending, and it is wrong only if it still is then. `unit` is
+    whether new vectors were scaled to length 1, `most_native` the share of items that another
+    program may have written otherwise, `differ` how many of the `compared` items it has.
     """
 
     store: Store
@@ -295,28 +257,11 @@ def _off_codes(
 def check_migration(
     store: Store, place: Target, read_back: ReadBack, *, natives: Natives | None
 ) -> dict[str, Any]:
-    """Search, and return what came of it beside what was read back.
+    """Search, and return a JSON-ready summary of that and of what was read back.
 
-    Parameters
-    ----------
-    store, place
-        Old and new vectors.
-    read_back
-        What was compared.
-    natives
-        Native vectors to search with, or None.
-
-    Returns
-    -------
-    checks
-        `read_back` (items compared), `differ` (of them, those that are not what the map makes),
-        `neighbours_kept` and `found` (shares, with `_low`, `_high`)
-        beside `chance`; None where there was nothing to look at.
-
-    Raises
-    ------
-    InputError
-        When searches find no more than chance would.
+    Its keys are `read_back` (items compared), `differ` (of them, those that are not what the map
+    makes), `neighbours_kept` and `found` (shares, with `_low`, `_high`) beside `chance`; None where
+    there was nothing to look at. Searches that find no more than chance would raise an error.
     """
     compared, differ = read_back.compared, read_back.differ
     n = place.count()

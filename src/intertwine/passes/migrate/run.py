@@ -182,7 +182,7 @@ class _Run:
         self.seconds["check"] = time.monotonic() - began - self.seconds["convert"]
 
     def go_on_switched(self) -> None:
-        """Convert what came without a new vector since the switch, and say what has none."""
+        """Convert what came without a new vector since the switch, and warn of what has none."""
         require_ours(self.place.mark(), self.mark, self.place.name)
         if self.store.dim != self.linear_map.target.dim:
             raise SpaceMismatchError(
@@ -221,7 +221,7 @@ class _Run:
             )
 
     def prepare(self) -> None:
-        """Raise for whatever can be told to be wrong before anything is written."""
+        """Raise for whatever can be found to be wrong before anything is written."""
         store, place, space = self.store, self.place, self.linear_map.source
         if store.dim != space.dim:
             raise SpaceMismatchError(
@@ -299,12 +299,8 @@ class _Run:
         """Write what is pending until a look through the whole store finds less than a batch more.
 
         Where others write all the time there is always something more, and no less than what comes
-        during a look; the switch converts that.
-
-        Raises
-        ------
-        InputError
-            When items stay pending that no write takes.
+        during a look; the switch converts that. Items that stay pending whatever is written raise
+        an error.
         """
         place = self.place
         if not place.exists():
@@ -372,7 +368,7 @@ class _Run:
             )
 
     def summary(self, *, switched: bool) -> dict[str, Any]:
-        """Return what came of it."""
+        """Return the JSON-ready summary of this run."""
         if self.checks is not None:
             rows = self.checks["items"]
         else:

@@ -1,4 +1,4 @@
-"""Building a FAISS index like another one, for vectors of another dimension."""
+"""Reading a FAISS index, and building one like it for vectors of another dimension."""
 
 from __future__ import annotations
 
@@ -29,13 +29,7 @@ WHOLE_BYTES = 1 << 30
 
 
 def read_index(path: Path) -> Any:
-    """Return the index in a file.
-
-    Raises
-    ------
-    FileFormatError
-        When it is none, or cut.
-    """
+    """Return the index in a file; FileFormatError when it is none, or cut."""
     faiss = import_extra("faiss", EXTRA)
     require_ordinary(path)
     try:
@@ -63,7 +57,7 @@ def _kind(path: Path) -> str:
 
 @contextmanager
 def _limited(faiss: Any, size: int) -> Iterator[None]:
-    """Have FAISS refuse a file that claims to hold far more than it can, where it knows how."""
+    """Make FAISS refuse a file that claims to hold far more than it can, where it knows how."""
     if not hasattr(faiss, "set_deserialization_vector_byte_limit"):
         yield
         return
@@ -87,7 +81,7 @@ def ids_in_lists(faiss: Any, lists: Any) -> Array:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what FAISS says, without the place in its source."""
+    """Return FAISS's message, without the place in its source."""
     text = " ".join(str(error).split())
     return text.rpartition("Error: ")[2][-200:] if "Error: " in text else text[-200:]
 
@@ -99,13 +93,7 @@ ADD_ROWS = 1 << 15
 
 
 def empty_like(index: Any, dim: int, name: str) -> Any:
-    """Return an index of the same kind and settings for another dimension, with nothing in it.
-
-    Raises
-    ------
-    InputError
-        For a kind that is not known here.
-    """
+    """Return an index of the same kind and settings for another dimension, with nothing in it."""
     faiss = import_extra("faiss", "faiss")
     index = faiss.downcast_index(index)
     for kind, make in _kinds(faiss).items():
@@ -123,7 +111,7 @@ def empty_like(index: Any, dim: int, name: str) -> Any:
 
 
 def _kinds(faiss: Any) -> dict[Any, Callable[[Any, int, str], Any]]:
-    """Return what makes each kind of index like another one."""
+    """Return the functions that build each kind of index like another one."""
     return {
         faiss.IndexFlatIP: _flat,
         faiss.IndexFlatL2: _flat,
@@ -184,13 +172,7 @@ def _refine(index: Any, dim: int, name: str) -> Any:
 
 
 def from_factory(text: str, dim: int, metric: int, *, with_ids: bool, name: str) -> Any:
-    """Return the empty index that FAISS's own short form describes.
-
-    Raises
-    ------
-    InputError
-        For a form that FAISS does not know.
-    """
+    """Return the empty index that FAISS's own short form describes."""
     faiss = import_extra("faiss", "faiss")
     try:
         index = faiss.index_factory(dim, text, metric)
@@ -203,13 +185,7 @@ def from_factory(text: str, dim: int, metric: int, *, with_ids: bool, name: str)
 
 
 def fill(index: Any, rows: NpyFile, ids: Array | None, name: str) -> None:
-    """Train an index on some of the vectors, spread evenly, and add all of them.
-
-    Raises
-    ------
-    InputError
-        When there are too few to train on, or FAISS refuses for another reason.
-    """
+    """Train an index on some of the vectors, spread evenly, and add all of them."""
     faiss = import_extra("faiss", "faiss")
     lists = faiss.try_extract_index_ivf(_inside(faiss, index))
     wanted = max(LEAST_TRAINING, ROWS_A_LIST * (lists.nlist if lists is not None else 0))

@@ -1,4 +1,4 @@
-"""Vectors in a FAISS index file: any index that can give them back."""
+"""Vectors in a FAISS index file: any index that can return them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,10 @@ def open_store(address: Address) -> FaissStore:
     """Open `faiss:FILE`.
 
     FAISS works in memory. A file of up to 1 GiB is read whole. A larger one is mapped where this
-    version of FAISS can, vectors, lists and links alike: the system takes pages back where memory is
-    short, and the file must not be written to in place meanwhile. A target's index is built in memory,
-    whole, in any case. Ids that are not row numbers take 16 bytes an item, and an IVF index 8 to 40
-    more to find vectors by.
-
-    Raises
-    ------
-    InputError
-        When the index cannot give vectors back, goes by another metric, or names an id twice.
-    FileFormatError
-        When it is no index, or cut.
+    version of FAISS can, vectors, lists and links alike: the system takes pages back where memory
+    is short, and the file must not be written to in place meanwhile. A target's index is built in
+    memory, whole, in any case. Ids that are not row numbers take 16 bytes an item, and an IVF index
+    8 to 40 more to find vectors by.
     """
     address.only()
     if address.part:
@@ -46,15 +39,7 @@ def open_store(address: Address) -> FaissStore:
 
 
 class FaissStore(RowStore):
-    """The vectors of an index, in the order of their ids inside it.
-
-    Parameters
-    ----------
-    address
-        Where it is.
-    path
-        The file.
-    """
+    """The vectors of an index, in the order of their ids inside it."""
 
     def __init__(self, address: Address, path: Path) -> None:
         super().__init__(address, [path], None)
@@ -138,12 +123,12 @@ class FaissStore(RowStore):
         return np.asarray(found)
 
     def dtype_of(self, file: int) -> np.dtype[Any]:
-        """Return float32, which is what FAISS takes and gives."""
+        """Return float32, the only type of FAISS."""
         del file
         return np.dtype(np.float32)
 
     def pieces(self, file: int, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
-        """Give ranges of rows as (first row, vectors)."""
+        """Yield ranges of rows as (first row, vectors)."""
         del file
         for start, stop in ranges:
             yield start, self._rows(start, stop)
@@ -183,7 +168,7 @@ class FaissStore(RowStore):
         return vectors
 
     def as_stored(self, vectors: Array) -> Array:
-        """Return vectors as the index would give them back, by its own codes."""
+        """Return vectors as the index would return them, by its own codes."""
         faiss = import_extra("faiss", EXTRA)
         # A graph keeps its vectors in another index.
         storage = getattr(self.inner, "storage", None)

@@ -29,11 +29,7 @@ EXACT = ("IndexFlat", "IndexHNSWFlat", "IndexIVFFlat", "IndexRefine", "IndexNSGF
 def target_of(source: FaissStore, text: str, mark: MigrationRecord) -> FaissTarget:
     """Return the index file that an address names, beside a source.
 
-    Raises
-    ------
-    InputError
-        For another kind of store, the source itself, a folder that cannot be written, and an index
-        whose kind cannot be built.
+    An index that cannot be built is refused here, before hours of work.
     """
     address = source.address.beside(text)
     address.only("factory")
@@ -50,19 +46,8 @@ def target_of(source: FaissStore, text: str, mark: MigrationRecord) -> FaissTarg
 class FaissTarget(RowTarget):
     """An index of the source's kind and settings, or of another kind that was asked for.
 
-    Vectors are kept in a `.npy` until all are there; `finish` builds the index, which FAISS holds in
-    memory whole.
-
-    Parameters
-    ----------
-    source
-        Where the vectors come from.
-    address
-        Of this one.
-    outputs
-        Its file.
-    made
-        The mark that it bears.
+    Vectors are kept in a `.npy` until all are there; `finish` builds the index, which FAISS holds
+    in memory whole.
     """
 
     making = "at the end"
@@ -98,7 +83,7 @@ class FaissTarget(RowTarget):
                 raise InputError(f"cannot write {self.outputs[file]}: {reason_of(error)}") from None
 
     def notes(self) -> list[str]:
-        """Say which index was built, and what its vectors were."""
+        """Return which index was built, and what its vectors were."""
         notes = [f"built an index as {self.address.options.get('factory', 'the source has')}"]
         kind = type(self._index.inner).__name__
         if not kind.startswith(EXACT):
@@ -109,7 +94,7 @@ class FaissTarget(RowTarget):
         return notes
 
     def as_stored(self, vectors: Array) -> Array:
-        """Return vectors as the codes of the finished index give them back."""
+        """Return vectors as the codes of the finished index return them."""
         index: Any = self.whole()
         return np.asarray(index.as_stored(vectors))
 
@@ -118,7 +103,7 @@ class FaissTarget(RowTarget):
         return FaissStore(self.address, self.outputs[0])
 
     def described(self, path: Path) -> str:
-        """Return which ids a file holds that were not switched in, in words."""
+        """Return in words which ids a file holds that were not switched in."""
         index = FaissStore(replace(self.address, place=str(path), options={}), path)
         known = self._index.ids if self._index.ids is not None else np.arange(self._index.count())
         there = index.ids if index.ids is not None else np.arange(index.count())

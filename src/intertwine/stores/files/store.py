@@ -35,13 +35,6 @@ def open_store(address: Address) -> FileStore:
 
     FILES is a file, a folder, or a pattern with `*`, whose files come in the order of their names.
     Options: `metric=cosine`, `ip` or `l2` for searches, which are exact.
-
-    Raises
-    ------
-    InputError
-        Where there are no such files, or they do not belong together.
-    FileFormatError
-        For a file that is not what its name says, or cut.
     """
     address.only("metric")
     metric = check_metric(address.options.get("metric"), address.shown)
@@ -49,13 +42,7 @@ def open_store(address: Address) -> FileStore:
 
 
 def find_files(address: Address) -> list[Path]:
-    """Return the files that an address means.
-
-    Raises
-    ------
-    InputError
-        Where there are none, or some of another format.
-    """
+    """Return the files that an address means, all of its format, at least one."""
     place, suffixes = Path(address.place), SUFFIXES[address.scheme]
     if place.is_dir():
         below = [path for _, paths in folders_below(place) for path in paths]
@@ -84,22 +71,9 @@ def find_files(address: Address) -> list[Path]:
 
 
 class FileStore(RowStore):
-    """Rows of files, numbered from 0 through all of them.
+    """Rows of files of one dimension, numbered from 0 through all of them.
 
-    Parameters
-    ----------
-    address
-        Where they are; its part is the column.
-    paths
-        The files.
-    metric
-        What searches go by; the cosine when None.
-
-    Raises
-    ------
-    InputError
-        When a file has another dimension than the first, or no such column; and where there is no
-        vector at all.
+    The address's part is the column. Searches go by the cosine where no metric is named.
     """
 
     def __init__(self, address: Address, paths: list[Path], metric: Metric | None) -> None:
@@ -130,16 +104,16 @@ class FileStore(RowStore):
             )
 
     def newcomers(self, known: Sequence[Path]) -> list[Path]:
-        """Return the files there now, in their order, but those that are known."""
+        """Return the files there now, in their order, other than those that are known."""
         there = {path.absolute() for path in known}
         return [path for path in find_files(self.address) if path.absolute() not in there]
 
     def open_file(self, file: int) -> NpyVectors | TableVectors:
-        """Return a file's vectors, opened anew."""
+        """Open a file's vectors."""
         return self.open_path(self.shown(self.paths[file]))
 
     def open_path(self, path: Path) -> NpyVectors | TableVectors:
-        """Return the vectors of a file that holds such, or held them before a switch."""
+        """Open the vectors of a file that holds such, or held them before a switch."""
         if self.address.scheme == "npy":
             return NpyVectors(path)
         suffix = name_of(path).suffix if path.name.endswith(BEFORE) else path.suffix
@@ -149,11 +123,11 @@ class FileStore(RowStore):
         return table
 
     def dtype_of(self, file: int) -> np.dtype[Any]:
-        """Return what a file's numbers are, in native byte order."""
+        """Return the type of a file's numbers, in native byte order."""
         return self._dtypes[file].newbyteorder("=")
 
     def pieces(self, file: int, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
-        """Give ascending ranges of a file's own rows as (first row, vectors)."""
+        """Yield ascending ranges of a file's own rows as (first row, vectors)."""
         for start, _, read in self.open_file(file).pieces(ranges):
             yield start, read()
 

@@ -31,17 +31,7 @@ CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
 
 
 def write_like(source: TableVectors, rows: NpyFile, output: Path) -> None:
-    """Write a table file: the source's columns, types and metadata, and new vectors.
-
-    Parameters
-    ----------
-    source
-        The file whose other columns go into the output as they are.
-    rows
-        The new vectors, one a row of the source.
-    output
-        The file to write, atomically, in the source's format.
-    """
+    """Write a table file, atomically: all that the source has, and new vectors, one a row."""
     arrow = import_extra("pyarrow", "arrow")
     schema = like_schema(source, rows.dim)
     group = max(1, GROUP_BYTES // (rows.dim * rows.dtype.itemsize))
@@ -56,7 +46,7 @@ def write_like(source: TableVectors, rows: NpyFile, output: Path) -> None:
 
 
 def like_schema(source: TableVectors, dim: int) -> Any:
-    """Return the source's schema, its vectors of another dimension."""
+    """Return the source's schema with vectors of another dimension."""
     arrow = import_extra("pyarrow", "arrow")
     place = source.schema.names.index(source.column)
     field = source.schema.field(place)
@@ -115,13 +105,7 @@ LISTS = ("_metadata", "_common_metadata", "_delta_log")
 
 
 def target_of(source: FileStore, text: str, mark: MigrationRecord) -> FileTarget:
-    """Return the files that an address names, beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store or column, the source itself, a folder that cannot be written.
-    """
+    """Return the files that an address names, beside a source and of its column."""
     address = source.address.beside(text)
     address.only("metric")
     if address.part not in {"", source.column}:
@@ -134,19 +118,7 @@ def target_of(source: FileStore, text: str, mark: MigrationRecord) -> FileTarget
 
 
 class FileTarget(RowTarget):
-    """Parquet, Arrow or `.npy` files as the source's, with their other columns.
-
-    Parameters
-    ----------
-    source
-        Where the vectors come from.
-    address
-        Of these files.
-    outputs
-        The files, one for each of the source's.
-    made
-        The mark that they bear.
-    """
+    """Parquet, Arrow or `.npy` files as the source's, with their other columns."""
 
     def __init__(
         self, source: FileStore, address: Address, outputs: list[Path], made: MigrationRecord
@@ -167,7 +139,7 @@ class FileTarget(RowTarget):
             raise cannot_write(output, error) from error
 
     def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise where a name is taken; return warnings of files that say what the source's files hold."""
+        """Raise where a name is taken; return warnings of files that describe the source's files."""
         paths = self._files.paths
         beside = [folder / name for folder in {path.parent for path in paths} for name in LISTS]
         beside += [self._files.root / name for name in LISTS]
@@ -187,5 +159,5 @@ class FileTarget(RowTarget):
         return type(self._files)(self.address, self.outputs, self.metric)
 
     def described(self, path: Path) -> str:
-        """Return how many rows a file holds, in words."""
+        """Return in words how many rows a file holds."""
         return f"it holds {counted(self._files.open_path(path).n_rows, 'row')} now"

@@ -29,19 +29,7 @@ LONGEST_MESSAGE = 300
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of a table.
-
-    Parameters
-    ----------
-    id
-        The column that tells rows apart.
-    vector
-        The column of vectors.
-    dim
-        Their dimension.
-    schema
-        The table's, as Arrow has it.
-    """
+    """The columns of a table that matter, with the dimension of its vectors and its Arrow schema."""
 
     id: str
     vector: str
@@ -61,7 +49,7 @@ class Columns:
 
     @property
     def note(self) -> str | None:
-        """What a migration noted at the vectors."""
+        """The note of a migration at the vectors."""
         text = (self.schema.field(self.vector).metadata or {}).get(NOTE)
         return None if text is None else text.decode()
 
@@ -81,13 +69,7 @@ class Columns:
 
 
 def find_columns(schema: Any, vector: str | None, key: str, name: str) -> Columns:
-    """Return the columns that matter; the dimension is 0 where the schema does not say it.
-
-    Raises
-    ------
-    InputError
-        Where the id or the vectors cannot be told, naming what there is.
-    """
+    """Return the columns that matter; the dimension is 0 where the schema does not state it."""
     types = import_extra("pyarrow", EXTRA).types
     if key not in schema.names:
         raise InputError(
@@ -136,13 +118,7 @@ def blob_columns(schema: Any) -> list[str]:
 
 
 def common_dimension(pages: Iterable[Any], name: str) -> int:
-    """Return the dimension of vectors whose type states none.
-
-    Raises
-    ------
-    InputError
-        Where there are several, or no vectors at all.
-    """
+    """Return the one dimension of vectors whose type states none."""
     pa = import_extra("pyarrow", EXTRA)
     found: dict[int, int] = {}
     for page in pages:
@@ -159,13 +135,7 @@ def common_dimension(pages: Iterable[Any], name: str) -> int:
 
 
 def to_array(column: Any, dim: int) -> Array:
-    """Return a column of vectors as (n, dim), a row of NaN where there is none.
-
-    Raises
-    ------
-    InputError
-        For vectors of another dimension.
-    """
+    """Return a column of vectors as (n, dim), a row of NaN where there is none."""
     pa = import_extra("pyarrow", EXTRA)
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     there = column.is_valid().to_numpy(zero_copy_only=False)
@@ -180,13 +150,7 @@ def to_array(column: Any, dim: int) -> Array:
 
 
 def to_column(vectors: Array, number: Any) -> Any:
-    """Return vectors, (n, d), as a column of a number type; rows of NaN as null.
-
-    Raises
-    ------
-    InputError
-        For numbers that do not fit the type.
-    """
+    """Return vectors, (n, d), as a column of a number type that must hold them; rows of NaN as null."""
     pa = import_extra("pyarrow", EXTRA)
     with np.errstate(over="ignore"):
         typed = np.ascontiguousarray(vectors, number.to_pandas_dtype())
@@ -200,13 +164,7 @@ def to_column(vectors: Array, number: Any) -> Any:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn what LanceDB says into an error of one line.
-
-    Raises
-    ------
-    InputError
-        In place of LanceDB's and Arrow's errors.
-    """
+    """Raise errors of LanceDB and Arrow as an InputError of one line."""
     arrow = import_extra("pyarrow", EXTRA)
     try:
         yield

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def remove(target: NewTable, pinned: Any) -> None:
-    """Remove what a version of the source has not any more from the target, and from under the name."""
+    """Remove what a version of the source no longer has from the target, and from under the name."""
     lost = [item for ids in list(target.gone(pinned)) for item in ids]
     for first in range(0, len(lost), PAGE):
         some = lost[first : first + PAGE]
@@ -44,7 +44,7 @@ def remove_streamed(target: NewTable, pinned: Any) -> None:
 
 
 def old_rows(target: NewTable, ids: Sequence[Any], old: Any) -> tuple[Any, list[int | None]]:
-    """Return rows of an old version that have some ids, and where among them each id stands."""
+    """Return rows of an old version that have some ids, and the row of each id among them."""
     found = import_extra("pyarrow", EXTRA).concat_tables(
         list(target.source.find(ids, old.schema.names, old))
     )
@@ -103,7 +103,7 @@ def _count(target: NewTable, page: Any, found: Any, places: list[int | None]) ->
 
 
 def _replace_rows(target: NewTable, data: Any) -> None:
-    """Write rows to the target, whoever wrote what is there: it stood under the name meanwhile."""
+    """Write rows to the target, whoever wrote what is there: it had the name meanwhile."""
     with one_line():
         merge = target.table.merge_insert(target.columns.id)
         merge.when_matched_update_all().when_not_matched_insert_all().execute(

@@ -16,7 +16,7 @@ ABSENT = b"-"
 
 
 def origins_of(page: Any, vector: str, others: Sequence[str]) -> list[Origin]:
-    """Return what rows are made of: their vector, and the other columns that are named."""
+    """Return digests of what rows are made of: their vector, and the other columns that are named."""
     columns = [row_bytes(page[name]) for name in others]
     rest = [digest(b"".join(row)) for row in zip(*columns, strict=True)]
     return [

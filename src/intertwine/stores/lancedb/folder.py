@@ -47,12 +47,12 @@ def tables_of(database: Any) -> list[str]:
 
 
 def quoted(name: str) -> str:
-    """Return a column's name as LanceDB's conditions have it."""
+    """Return a column's name as LanceDB's conditions write it."""
     return f"`{name.replace('`', '``')}`"
 
 
 def literal(value: int | str) -> str:
-    """Return a value as LanceDB's conditions have it."""
+    """Return a value as LanceDB's conditions write it."""
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 

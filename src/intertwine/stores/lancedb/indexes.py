@@ -30,23 +30,7 @@ TRIAL_ROWS = 300
 def require_buildable(table: Any, vector: str, field: Any, metric: str | None, name: str) -> None:
     """Raise when an index of a table cannot be built again, before anything is written.
 
-    Parameters
-    ----------
-    table
-        With indexes.
-    vector
-        Its column of vectors.
-    field
-        What the column of new vectors will be; an index of vectors is tried on some drawn ones.
-    metric
-        Of the new vectors.
-    name
-        What to call the table.
-
-    Raises
-    ------
-    InputError
-        Naming the index.
+    An index of vectors is tried on some drawn ones of `field`, the column of new vectors.
     """
     with one_line():
         indexes = table.list_indices()
@@ -80,9 +64,9 @@ def _try(index: Any, field: Any, metric: str | None) -> None:
 
 
 def build(table: Any, like: Any, vector: str, metric: str | None, dim: int) -> list[str]:
-    """Build indexes on a table as another one has them, those left out that are there; return notes.
+    """Build indexes on a table as another one has them, unless they are there; return notes.
 
-    LanceDB chooses the numbers of partitions itself, as it does not say which an index has.
+    LanceDB chooses the numbers of partitions itself, as it does not report how many an index has.
     """
     notes = []
     with one_line():
@@ -118,7 +102,7 @@ def _config(index: Any, metric: str | None, dim: int) -> Any:
 
 
 def _told(details: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what LanceDB tells of an index, without the groups that it stands in."""
+    """Yield the details that LanceDB reports of an index, out of the groups that they are in."""
     for name, value in details.items():
         if isinstance(value, dict):
             yield from _told(value)

@@ -94,7 +94,7 @@ class NewTable(LanceStore):
         return self.address.part in tables_of(self.database)
 
     def create(self) -> None:
-        """Make the table, empty, of the source's schema, with its mark and an index of the ids."""
+        """Make the table, empty, of the source's schema, with its record and an index of the ids."""
         with one_line():
             self._table = self.database.create_table(self.address.part, schema=self.columns.schema)
         self._index_ids()
@@ -109,7 +109,7 @@ class NewTable(LanceStore):
                 self.table.create_index(self.columns.id, config=tree)
 
     def stale(self, pinned: Any, size: int, start: int = 0) -> Iterator[Batch]:
-        """Give rows of a version of the source that are not here, or not any more as they are there."""
+        """Yield rows of a version of the source that are not here, or no longer as they are there."""
         self._index_ids()
         self._require_columns(pinned.schema, self.source.name)
         arrow, waiting, count = import_extra("pyarrow", EXTRA), [], 0
@@ -145,7 +145,7 @@ class NewTable(LanceStore):
         return sorted([*rows, *(row for row, item, _ in changed if item not in altered)])
 
     def _altered(self, written: dict[Any, str]) -> set[Any]:
-        """Return the items whose vector is not any more what was written here: somebody else's now."""
+        """Return the items whose vector is no longer what was written here: somebody else's now."""
         names = [self.columns.id, self.columns.vector]
         return {
             item
@@ -155,7 +155,7 @@ class NewTable(LanceStore):
         }
 
     def noted(self, ids: Sequence[Any]) -> dict[Any, Origin | None]:
-        """Return what is noted of those of some items that are here; None for what others wrote."""
+        """Return the notes of those of some items that are here; None for what others wrote."""
         return {
             item: Origin.from_text(text)
             for page in self.find(ids, [self.columns.id, ORIGIN])
@@ -239,12 +239,9 @@ class NewTable(LanceStore):
             self.table.optimize(cleanup_older_than=KEEP_HISTORY)
 
     def gone(self, pinned: Any) -> Iterator[list[Any]]:
-        """Give the items that a migration wrote here and a version of the source has not any more.
+        """Yield the items that a migration wrote here and a version of the source no longer has.
 
-        Raises
-        ------
-        InputError
-            Where the source holds nothing at all: that is hardly meant.
+        A source that holds nothing at all raises an error: that is hardly meant.
         """
         with one_line():
             if not pinned.count_rows() and self.table.count_rows(f"{ORIGIN} IS NOT NULL"):
@@ -265,13 +262,7 @@ class NewTable(LanceStore):
             self.table.delete(f"{self.where_ids(ids)} AND {ORIGIN} IS NOT NULL")
 
     def catch_up(self, pinned: Any, convert: Convert) -> tuple[int, int]:
-        """Bring this table to a version of the source; return how many were written and removed.
-
-        Raises
-        ------
-        InputError
-            Where a write did not take, naming an item.
-        """
+        """Bring this table to a version of the source; return how many rows were written and removed."""
         written = 0
         for batch in self.stale(pinned, PAGE):
             wrote = self.write(batch, convert(batch))
@@ -290,29 +281,21 @@ class NewTable(LanceStore):
         return [batch.ids[row] for row in self._stale_rows(batch.payload)]
 
     def mark(self) -> MigrationRecord | None:
-        """Return the mark of these rows: after the switch the one that stands in the source's table."""
+        """Return the record of these rows: after the switch the one in the source's table."""
         return self.source.mark() if self.switched() else super().mark()
 
     def switched(self) -> bool:
-        """Whether the source's table bears our mark and what is kept."""
+        """Whether the source's table has our record and what is kept."""
         found = self.source.mark()
         return found is not None and found.after_switch_of(self.made)
 
     def put_under_name(
         self, rows: Any, now: Sequence[Origin], known: dict[Any, Origin | None]
     ) -> None:
-        """Write rows to the source's table, but for those that were changed or removed there once more.
+        """Write rows to the source's table, unless they were changed or removed there once more.
 
-        Parameters
-        ----------
-        target
-            The target that the table stands for, or stood for.
-        rows
-            With the vectors that they should have there.
-        now
-            What these rows are made of.
-        known
-            What the target noted of the rows as they were written there first.
+        The rows have the vectors that they should have there; `now` is what they are made of,
+        `known` what this table noted of them as they were written there first.
         """
         source = self.source
         ids = rows[self.columns.id].to_pylist()

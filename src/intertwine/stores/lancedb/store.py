@@ -46,11 +46,6 @@ def open_store(address: Address) -> LanceStore:
 
     The folder may be a bucket, such as `s3://…`; rows are told apart by the column `id` unless
     another is named.
-
-    Raises
-    ------
-    InputError
-        Where the folder, the table or its columns cannot be used.
     """
     address.only("vector", "id", "metric")
     if address.place.startswith("db://"):
@@ -76,15 +71,6 @@ class LanceStore:
 
     Pages are read from one version of the table each time, so that they fit together while others
     write. Their order is the table's.
-
-    Parameters
-    ----------
-    address
-        Where it is.
-    database
-        The open one.
-    columns
-        What is known of the table.
     """
 
     def __init__(self, address: Address, database: Any, columns: Columns) -> None:
@@ -109,7 +95,7 @@ class LanceStore:
         return self._table
 
     def _indexed(self) -> Metric | None:
-        """Return what the index of the vectors goes by."""
+        """Return the metric of the vectors' index."""
         with one_line():
             for index in self.table.list_indices():
                 if index.columns == [self.columns.vector]:
@@ -118,7 +104,7 @@ class LanceStore:
         return None
 
     def close(self) -> None:
-        """Let go of the table."""
+        """Close the table."""
         self._table = None
 
     def count(self) -> int:
@@ -134,7 +120,7 @@ class LanceStore:
     def pages(
         self, columns: Sequence[str] | None, size: int, start: int = 0, pinned: Any = None
     ) -> Iterator[Any]:
-        """Give columns of all rows, a page a query, with `_rowid` of that version.
+        """Yield columns of all rows, a page a query, with `_rowid` of that version.
 
         No reader stays open between pages: LanceDB can lock up when a table is written meanwhile.
         """
@@ -148,7 +134,7 @@ class LanceStore:
             yield page
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give items in the order of the table, those without a vector left out."""
+        """Yield items in the order of the table, without those that have no vector."""
         pinned = self.pinned()
         start = 0 if after is None else self._place(after, pinned) + 1
         for page in self.pages([self.columns.id, self.columns.vector], size, start, pinned):
@@ -189,7 +175,7 @@ class LanceStore:
         return self.batch(page.take(keep))
 
     def find(self, ids: Sequence[Any], names: Sequence[str], pinned: Any = None) -> Iterator[Any]:
-        """Give columns of the rows that have some ids, now or in a version."""
+        """Yield columns of the rows that have some ids, now or in a version."""
         for first in range(0, len(ids), QUESTION):
             with one_line():
                 table = pinned or self.table
@@ -222,7 +208,7 @@ class LanceStore:
         return found
 
     def mark(self) -> MigrationRecord | None:
-        """Return what the metadata of the vectors' field say of a migration."""
+        """Return the record in the metadata of the vectors' field."""
         with one_line():
             return MigrationRecord.from_text(replace(self.columns, schema=self.table.schema).note)
 
@@ -232,13 +218,7 @@ class LanceStore:
         return f"{quoted(self.columns.id)} IN ({', '.join(literal(kind(item)) for item in ids)})"
 
     def sorted_ids(self, pinned: Any, turn: int, rounds: int) -> Array:
-        """Return the numbers of a table's ids, sorted, those of one round.
-
-        Raises
-        ------
-        InputError
-            Where an id is null.
-        """
+        """Return the numbers of a table's ids, sorted, those of one round; no id may be null."""
         name, kept = self.columns.id, [np.empty(0, np.int64)]
         for page in self.pages([name], PAGE, 0, pinned):
             if page[name].null_count:
@@ -248,7 +228,7 @@ class LanceStore:
         return np.sort(np.concatenate(kept))
 
     def absent(self, ids_of: Callable[[], Iterator[list[Any]]], pinned: Any) -> Iterator[list[Any]]:
-        """Yield those of some ids that a version of a table does not have."""
+        """Yield those of some ids that a version of the table does not have."""
         rounds = id_rounds(pinned)
         for turn in range(rounds):
             there = self.sorted_ids(pinned, turn, rounds)
@@ -259,18 +239,12 @@ class LanceStore:
                     yield [item for item, is_lost in zip(ids, lost, strict=True) if is_lost]
 
     def pages_of_ids(self, pinned: Any) -> Iterator[list[Any]]:
-        """Yield the ids of a version of a table."""
+        """Yield the ids of a version of the table."""
         for page in self.pages([self.columns.id], PAGE, 0, pinned):
             yield page[self.columns.id].to_pylist()
 
     def require_distinct(self, pinned: Any = None) -> None:
-        """Raise when an id stands twice, or is missing, in a table.
-
-        Raises
-        ------
-        InputError
-            Naming one.
-        """
+        """Raise when an id occurs twice, or is missing, in the table."""
         name, pinned = self.columns.id, pinned or self.pinned()
         rounds = id_rounds(pinned)
         for turn in range(rounds):

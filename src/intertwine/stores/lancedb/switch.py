@@ -44,14 +44,8 @@ LOOKS, FEW = 5, 100
 class Flip:
     """A change of what a table's name stands for, once its rows are written.
 
-    Parameters
-    ----------
-    begun
-        The version that the target was in step with.
-    last
-        The last version before the change; others wrote those between.
-    back
-        Whether it goes back to the old vectors.
+    The target was in step with version `begun`; `last` is the last one before the change, and
+    others wrote those between. `back` goes back to the old vectors.
     """
 
     begun: int
@@ -63,11 +57,6 @@ def switch(target: NewTable, convert: Convert) -> list[str]:
     """Make the source's name stand for a target's rows; return notes.
 
     Indexes are rebuilt after that; until then searches look at all rows.
-
-    Raises
-    ------
-    InputError
-        Where rows cannot be written, ids stand twice, or the source's columns have changed.
     """
     for batch in carry_unfinished(target, PAGE):
         target.write(batch, convert(batch))
@@ -184,7 +173,7 @@ def _is_ours(note: str | None, target: NewTable) -> bool:
 
 
 def _note(target: NewTable, version: int) -> str | None:
-    """Return the note that a version of the source bears."""
+    """Return the note of a migration in a version of the source."""
     schema = _version(target, version).schema
     return replace(target.source.columns, schema=schema).note
 
@@ -195,7 +184,7 @@ def _version(target: NewTable, version: int) -> Any:
 
 
 def _last_like(target: NewTable, begun: int, latest: int) -> int:
-    """Return the last version that bears the note of the first; they all do up to there."""
+    """Return the last version that has the note of the first; they all do up to there."""
     note = _note(target, begun)
     while latest - begun > 1:
         middle = (begun + latest) // 2
@@ -231,7 +220,7 @@ def carry_unfinished(target: NewTable, size: int) -> Iterator[Batch]:
 
 @contextmanager
 def _carrying(target: NewTable) -> Iterator[None]:
-    """Have what the target writes written under the source's name too."""
+    """Make the target write under the source's name too."""
     target.carrying = True
     try:
         yield
@@ -240,7 +229,7 @@ def _carrying(target: NewTable) -> Iterator[None]:
 
 
 def _complete(target: NewTable, flip: Flip) -> None:
-    """Tag the version that keeps the old vectors, or let go of it, and note that all is done."""
+    """Tag the version that keeps the old vectors, or remove that tag, and note that all is done."""
     tags = target.source.table.tags
     with one_line():
         if flip.back:
@@ -267,13 +256,7 @@ def _kept_text(target: NewTable, version: int) -> int:
 
 
 def _kept(target: NewTable, version: int) -> Any:
-    """Return the table as it was before the switch that a version came of.
-
-    Raises
-    ------
-    InputError
-        Where that is gone.
-    """
+    """Return the table as it was before the switch that a version came of."""
     kept = _kept_text(target, version)
     tags = _tags_from(target, kept)
     number = int(tags[0].removeprefix(KEEPS)) if tags else kept
@@ -290,13 +273,8 @@ def rollback(target: NewTable) -> list[str]:
     """Make the source's name stand for the old vectors again; return notes.
 
     Rows are those of now, with all that was added, edited and deleted since the switch; only their
-    vectors are the old ones, null where there is none. The target is brought up to date first, so that
-    every new vector is kept there. Open the source again to read it.
-
-    Raises
-    ------
-    InputError
-        Where nothing is switched over, or the old vectors are there no more.
+    vectors are the old ones, null where there is none. The target is brought up to date first, so
+    that every new vector is kept there. Open the source again to read it.
     """
     flip = unfinished(target)
     if flip is not None and not flip.back:
@@ -345,7 +323,7 @@ def _require_last(target: NewTable, pinned: Any, old: Any) -> None:
 
 
 def _require_target(target: NewTable) -> None:
-    """Make the target where it is not there any more, or has other columns than the source has now."""
+    """Make the target where it is no longer there, or has other columns than the source has now."""
     if target.exists():
         require_ours(LanceStore.mark(target), target.made, target.name)
         if target.table.schema.names == target.columns.schema.names:

@@ -1,4 +1,4 @@
-"""A new table beside a LanceDB table: filled, kept up with the source, and indexed."""
+"""A new table beside a LanceDB table: what a migration checks, fills, indexes and switches to."""
 
 from __future__ import annotations
 
@@ -42,23 +42,11 @@ def target_of(source: LanceStore, text: str, mark: MigrationRecord) -> LanceTarg
 class LanceTarget(NewTable):
     """A table that a migration makes in the source's folder.
 
-    Each row that a migration writes bears a note, in a column of its own, of the source's row that
-    it was made from (`Origin`). So rows of the source that change or go are known, whatever their
-    columns hold; rows without a note are somebody else's and stay as they are. A switch writes these
-    rows, without their notes, as the next version of the source's table, in one commit: readers that
-    opened it before go on with the old version. The rows then stand in the folder twice. A tag,
-    `intertwine-VERSION`, keeps the old version: LanceDB's `optimize` stops with an error that names
-    the tag, a week later, rather than throw the old vectors away. Delete the tag when they are not
-    needed any more.
-
-    Parameters
-    ----------
-    source
-        The table that rows come from.
-    address
-        Of this one.
-    made
-        The mark that it bears.
+    A switch writes its rows, without their notes, as the next version of the source's table, in one
+    commit: readers that opened it before go on with the old version. The rows are then in the
+    folder twice. A tag, `intertwine-VERSION`, keeps the old version: LanceDB's `optimize` stops
+    with an error that names the tag, a week later, rather than throw the old vectors away. Delete
+    the tag when they are no longer needed.
     """
 
     reads_beside_writes = False
@@ -75,14 +63,7 @@ class LanceTarget(NewTable):
             yield
 
     def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise for what cannot be carried over, before anything is written.
-
-        Raises
-        ------
-        InputError
-            For an index that cannot be built again, columns of blobs, and a table of that name with
-            other columns.
-        """
+        """Raise for what cannot be carried over, before anything is written: an index that cannot be built again, columns of blobs, a table of that name with other columns."""
         del force  # None of it is possible.
         source, schema = self.source, self.source.table.schema
         blobs = blob_columns(schema)
@@ -136,11 +117,11 @@ class LanceTarget(NewTable):
         return notes
 
     def switch(self, convert: Convert) -> list[str]:
-        """Write these rows as the next version of the source's table; see `lancedb_switch`."""
+        """Write these rows as the next version of the source's table; see `switch`."""
         return lancedb_switch.switch(self, convert)
 
     def rollback(self, *, force: bool = False) -> list[str]:
-        """Write the old vectors as the next version of the source's table; see `lancedb_switch`."""
+        """Write the old vectors as the next version of the source's table; see `switch`."""
         del force  # Everything can be carried along.
         return lancedb_switch.rollback(self)
 
@@ -156,13 +137,7 @@ class LanceTarget(NewTable):
 
 
 def target_address(source: LanceStore, text: str) -> Address:
-    """Return the address of a table beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store, another folder, other columns or metric, and the source itself.
-    """
+    """Return the address of a table beside a source, with the same columns and metric."""
     address = source.address.beside(text)
     address.only("vector", "id", "metric")
     if address.place.rstrip("/") != source.address.place.rstrip("/") or not address.part:

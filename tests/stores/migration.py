@@ -11,7 +11,7 @@ from intertwine.stores import open_target
 from intertwine.stores.store import require_ours
 
 # The command, which shows lines of progress without waiting for a slow moment.
-AT_ONCE = "from intertwine.cli import main, progress; progress.PLAIN_SECONDS = 0; main()"
+AT_ONCE = "from intertwine.cli import main; from intertwine.console import progress; progress.PLAIN_SECONDS = 0; main()"
 
 
 def begin(source, text, mark):

@@ -150,7 +150,10 @@ def to_array(column: Any, dim: int) -> Array:
 
 
 def to_column(vectors: Array, number: Any) -> Any:
-    """Return vectors, (n, d), as a column of a number type that must hold them; rows of NaN as null."""
+    """Return vectors, (n, d), as a column of a type that must hold their numbers.
+
+    Rows of NaN become null.
+    """
     pa = import_extra("pyarrow", EXTRA)
     with np.errstate(over="ignore"):
         typed = np.ascontiguousarray(vectors, number.to_pandas_dtype())

@@ -103,7 +103,7 @@ def _count(target: NewTable, page: Any, found: Any, places: list[int | None]) ->
 
 
 def _replace_rows(target: NewTable, data: Any) -> None:
-    """Write rows to the target, whoever wrote what is there: it had the name meanwhile."""
+    """Write rows to the target, also over what others wrote there while it had the name."""
     with one_line():
         merge = target.table.merge_insert(target.columns.id)
         merge.when_matched_update_all().when_not_matched_insert_all().execute(

@@ -262,7 +262,7 @@ class NewTable(LanceStore):
             self.table.delete(f"{self.where_ids(ids)} AND {ORIGIN} IS NOT NULL")
 
     def catch_up(self, pinned: Any, convert: Convert) -> tuple[int, int]:
-        """Bring this table to a version of the source; return how many rows were written and removed."""
+        """Bring this table to a version of the source; return how many rows it wrote and removed."""
         written = 0
         for batch in self.stale(pinned, PAGE):
             wrote = self.write(batch, convert(batch))

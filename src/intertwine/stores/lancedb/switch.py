@@ -1,4 +1,4 @@
-"""What the name of a LanceDB table stands for: changed in one commit, whoever writes to it meanwhile.
+"""The rows that the name of a LanceDB table stands for: changed in one commit, while others write.
 
 LanceDB has no lock that others heed, and a commit that replaces a table's rows replaces those of commits
 that came while it was prepared as well. So both ways, to the new vectors and back, go in three steps. A

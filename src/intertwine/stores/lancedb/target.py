@@ -63,7 +63,11 @@ class LanceTarget(NewTable):
             yield
 
     def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise for what cannot be carried over, before anything is written: an index that cannot be built again, columns of blobs, a table of that name with other columns."""
+        """Raise for what cannot be carried over, before anything is written.
+
+        That is an index that cannot be built again, columns of blobs, and a table of that name with
+        other columns.
+        """
         del force  # None of it is possible.
         source, schema = self.source, self.source.table.schema
         blobs = blob_columns(schema)

@@ -1,7 +1,7 @@
 """Ids and vectors in PostgreSQL's binary COPY, both ways.
 
-Where ids are integers every row has the same number of bytes, and a batch is one array: no row is
-touched by itself. Other ids go through psycopg, row by row.
+Where ids are integers every row has the same number of bytes, and a batch is one array, with no
+work for each row. Other ids go through psycopg, row by row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STAMP = 16
 
 
 def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
-    """Return a row of (id, vector) as it is sent; None where rows differ in length."""
+    """Return the type of a row of (id, vector) as it is sent; None where rows differ in length."""
     sent = column.key.sent
     if len(sent) > 1 or sent[0] not in INTEGERS:
         return None
@@ -44,13 +44,7 @@ def row_type(column: Column, dim: int) -> np.dtype[Any] | None:
 
 
 def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], Array]]:
-    """Give rows of (id, vector) that a COPY TO sends, none of them NULL, `size` at a time.
-
-    Raises
-    ------
-    InputError
-        For a vector of another dimension than the column's.
-    """
+    """Yield rows of (id, vector) that a COPY TO sends, none of them NULL, `size` at a time."""
     kind = row_type(column, column.dim)
     if kind is None:
         copy.set_types(column.sent_types)
@@ -63,7 +57,7 @@ def received(copy: Any, column: Column, size: int) -> Iterator[tuple[list[Any], 
     for data in copy:
         held += data
         if len(held) >= ready + whole:
-            # What came is looked at where it lies, not copied; so what is behind it begins anew.
+            # What came is read in place, not copied; so the rest goes to another buffer.
             came, held = memoryview(held), held[ready + whole :]
             yield _rows(came[ready : ready + whole], kind, column)
             ready = 0
@@ -86,13 +80,7 @@ def _rows(data: memoryview, kind: np.dtype[Any], column: Column) -> tuple[list[A
 def send(
     copy: Any, column: Column, ids: list[Any], vectors: Array, stamps: list[bytes | None]
 ) -> None:
-    """Send rows of (id, vector, stamp) to a COPY FROM; a row of NaN as NULL, which has no stamp.
-
-    Raises
-    ------
-    InputError
-        For numbers that do not fit the column's type.
-    """
+    """Send rows of (id, vector, stamp) to a COPY FROM; a row of NaN as NULL, which has no stamp."""
     kind = row_type(column, vectors.shape[1])
     if kind is None or None in stamps:
         copy.set_types([*column.sent_types, "bytea"])

@@ -54,16 +54,10 @@ ORDER BY a.attnum
 
 @dataclass(frozen=True)
 class Table:
-    """A table, or what looks like one.
+    """A table, or what looks like one; `place` is its schema and name.
 
-    Parameters
-    ----------
-    oid
-        Its number.
-    place
-        Schema and name.
-    relation
-        `r` a table, `p` one of partitions, `v` a view, `m` a materialised view, `f` a foreign table.
+    Its relation is `r` a table, `p` one with partitions, `v` a view, `m` a materialised view, `f` a
+    foreign table.
     """
 
     oid: int
@@ -75,22 +69,10 @@ class Table:
 class Attribute:
     """A column of a table.
 
-    Parameters
-    ----------
-    name, number
-        What it is called, and which one it is.
-    not_null
-        Whether NULL is refused there.
-    type
-        Its type as SQL, with its modifiers and, where it is none of PostgreSQL's own, its schema.
-    base, base_name, base_schema
-        Number, name and schema of its type, or of what that is a domain over.
-    modifier
-        Of the base, such as a dimension; -1 for none.
-    domain
-        Whether its type is a domain over the base.
-    operators
-        Schemas of `=` and `>` by which indexes tell values apart and order them.
+    `type` is SQL with its modifiers and, where it is none of PostgreSQL's own, its schema. `base…`
+    is of that type, or of what it is a domain over; the base's modifier, such as a dimension, is -1
+    for none. `operators` are the schemas of `=` and `>` by which indexes tell values apart and
+    order them.
     """
 
     name: str
@@ -106,13 +88,7 @@ class Attribute:
 
 
 def find_table(connection: Any, text: str, name: str) -> Table:
-    """Look a table up, on the search path unless its schema stands in front.
-
-    Raises
-    ------
-    InputError
-        Where there is none.
-    """
+    """Look a table up, on the search path unless its schema is in front."""
     found = connection.execute(
         "SELECT c.oid, n.nspname, c.relname, c.relkind::text FROM pg_catalog.pg_class c "
         "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s) "

@@ -1,4 +1,4 @@
-"""What a database says of a column of vectors."""
+"""The facts of a column of vectors, from the database."""
 
 from __future__ import annotations
 
@@ -57,28 +57,11 @@ JOIN pg_attribute a ON a.attrelid = tree.oid AND a.attnum = d.refobjsubid AND a.
 
 @dataclass(frozen=True)
 class Column:
-    """A column of vectors.
+    """A column of vectors, with its table's schema and name and the key that tells rows apart.
 
-    Parameters
-    ----------
-    table
-        Schema and name.
-    name
-        The column.
-    key
-        What tells rows apart.
-    kind
-        `vector`, `halfvec`, `real[]` or `double precision[]`.
-    dim
-        Dimension.
-    metric
-        What its indexes go by; None without any, or where they differ.
-    extension
-        Where pgvector is.
-    oid
-        The table's number.
-    relation
-        What the table is, as `Table` says.
+    `kind` is `vector`, `halfvec`, `real[]` or `double precision[]`. The metric is that of its
+    indexes, None without any, or where they differ. `oid` is the table's number, `relation` as in
+    `Table`.
     """
 
     table: tuple[str, str]
@@ -105,7 +88,7 @@ class Column:
 
     @property
     def declared(self) -> Any:
-        """The type as a new column of these vectors is declared: with the dimension, where it has one."""
+        """The type as a new column of these vectors is declared, with any dimension."""
         sql = import_extra("psycopg.sql", EXTRA)
         size = "" if self.kind in ARRAYS else f"({self.dim})"
         return sql.SQL("{}{}").format(self.type, sql.SQL(size))
@@ -117,13 +100,7 @@ class Column:
 
 
 def asked_kind(text: str | None, extension: Extension, name: str) -> str | None:
-    """Return the type that `type=…` asks for; None where it says nothing.
-
-    Raises
-    ------
-    InputError
-        For one that is none of vectors, or that this pgvector does not have.
-    """
+    """Return the type that `type=…` asks for, which this pgvector must have; None without it."""
     if text is None:
         return None
     kind = SPELLINGS.get(" ".join(text.lower().split()))
@@ -137,24 +114,10 @@ def asked_kind(text: str | None, extension: Extension, name: str) -> str | None:
 
 
 def find_column(connection: Any, table: str, column: str, key: str | None, name: str) -> Column:
-    """Look a column up.
+    """Look a column up, all of whose vectors must have one dimension.
 
-    Parameters
-    ----------
-    connection
-        To the database.
-    table, column
-        Their names; the table's may have its schema in front.
-    key
-        The columns that tell rows apart; those of the primary key when None.
-    name
-        What to call the column in an error.
-
-    Raises
-    ------
-    InputError
-        Where there is no such table or column, the column holds no vectors or several dimensions,
-        or nothing tells rows apart.
+    The key is the primary key unless `key` names its columns; `name` is what errors call the
+    column.
     """
     with connection.transaction():
         found, extension = find_table(connection, table, name), find_extension(connection)
@@ -181,13 +144,7 @@ def find_column(connection: Any, table: str, column: str, key: str | None, name:
 
 
 def require_dimension(dim: int, name: str) -> None:
-    """Raise for more dimensions than pgvector takes.
-
-    Raises
-    ------
-    InputError
-        Naming both numbers.
-    """
+    """Raise for more dimensions than pgvector takes."""
     if dim > MOST_DIMENSIONS:
         raise InputError(
             f"{name}: got {dim:,} dimensions, expected at most {MOST_DIMENSIONS:,}, as many as "
@@ -210,7 +167,7 @@ def _known_kind(found: Attribute, schema: str) -> str | None:
 
 
 def _metric(connection: Any, oid: int, column: str) -> Metric | None:
-    """Return what a column's indexes go by; None without any, or where they differ."""
+    """Return the metric of a column's indexes; None without any, or where they differ."""
     rows = connection.execute(_CLASSES, [oid, column]).fetchall()
     found = {
         next((CLASSES[end] for end in CLASSES if name.endswith(end)), None) for (name,) in rows

@@ -47,28 +47,11 @@ ORDER BY i.relname
 
 @dataclass(frozen=True)
 class TableIndex:
-    """An index that has to do with a column, of a table or one of its parts.
+    """An index over a column, of a table or one of its parts.
 
-    Parameters
-    ----------
-    oid
-        Its number.
-    schema, name
-        Its name.
-    kind
-        `i`, or `I` where its table has partitions.
-    table_oid, table
-        The table.
-    text
-        Its definition.
-    unique, valid
-        Whether it is.
-    parent
-        The number of the index that it is a part of, or None.
-    tablespace
-        Where it lies, or None for the default.
-    in_progress
-        Whether a process builds it now.
+    Its kind is `i`, or `I` where its table has partitions; `text` is its definition; the parent is
+    the number of the index that it is a part of; the tablespace is None for the default;
+    `in_progress` is whether a process builds it now.
     """
 
     oid: int
@@ -86,13 +69,13 @@ class TableIndex:
 
     @property
     def body(self) -> str:
-        """What stands behind the word USING."""
+        """The part of the definition behind the word USING."""
         words = WORDS.findall(self.text)
         return "".join(words[words.index("USING") + 1 :]).strip()
 
     @property
     def method(self) -> str:
-        """Such as `hnsw`."""
+        """The access method, such as `hnsw`."""
         return self.body.partition(" ")[0]
 
 
@@ -105,14 +88,7 @@ def indexes_of(store: PgvectorStore, column: str) -> list[TableIndex]:
 class Carrying:
     """How definitions over an old column become those over a new one.
 
-    Parameters
-    ----------
-    old, new
-        The columns' names, quoted where PostgreSQL quotes them.
-    dims
-        Both dimensions.
-    kinds
-        Both types.
+    Names are quoted where PostgreSQL quotes them; dimensions and types are (old, new).
     """
 
     old: str
@@ -166,17 +142,7 @@ class Carrying:
 
 @dataclass
 class IndexBuilder:
-    """Builds what a new column lacks of the old one's indexes, beside readers and writers.
-
-    Parameters
-    ----------
-    store
-        The new column.
-    carrying
-        How definitions change.
-    sources
-        The old column's indexes.
-    """
+    """Builds what a new column lacks of the old one's indexes, beside readers and writers."""
 
     store: PgvectorStore
     carrying: Carrying
@@ -273,7 +239,7 @@ class IndexBuilder:
         self.store.query(text, *([] if value is None else [name, value]))
 
     def _run(self, index: TableIndex, name: str, where: str, how: str = "") -> None:
-        """Create an index; its definition is PostgreSQL's own text, in which nothing is put in."""
+        """Create an index; its definition is PostgreSQL's own text, into which nothing is put."""
         sql = import_extra("psycopg.sql", EXTRA)
         text = sql.SQL("CREATE {} INDEX {} {} {} {} USING ").format(
             sql.SQL("UNIQUE" if index.unique else ""),

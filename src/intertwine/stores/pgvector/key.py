@@ -1,4 +1,4 @@
-"""What tells the rows of a table of PostgreSQL apart: one column or several."""
+"""The columns that tell the rows of a table of PostgreSQL apart: one or several."""
 
 from __future__ import annotations
 
@@ -45,18 +45,8 @@ DATES = ("date", "timestamp", "timestamptz")
 class KeyColumn:
     """One of the columns that tell rows apart.
 
-    Parameters
-    ----------
-    name
-        Its name.
-    type
-        Schema and name of its type, or of what that is a domain over.
-    sent
-        The type as which its values come and go.
-    domain
-        Whether its type is a domain over `type`.
-    operators
-        Schemas of `=` and `>` for its values.
+    `type` is the schema and name of its type, or of what that is a domain over; `sent` the type as
+    which its values come and go; `operators` the schemas of `=` and `>` for its values.
     """
 
     name: str
@@ -107,13 +97,7 @@ class KeyColumn:
 
 @dataclass(frozen=True)
 class Key:
-    """The columns that tell rows apart; an id is their value, or a tuple of several.
-
-    Parameters
-    ----------
-    columns
-        At least one.
-    """
+    """The columns that tell rows apart; an id is their value, or a tuple of several."""
 
     columns: tuple[KeyColumn, ...]
 
@@ -137,23 +121,15 @@ class Key:
         ]
 
     def pieces(self, table: Any) -> dict[str, Any]:
-        """Return what statements say of the key, by the names that `PgvectorStore.sql` knows.
+        """Return the SQL of the key by the names that `PgvectorStore.sql` knows, for a quoted table.
 
-        Parameters
-        ----------
-        table
-            The table, quoted.
-
-        Returns
-        -------
-        pieces
-            `id` (the columns), `order` (to order by: not what `ids` selects under the same names, which
-            may be text), `ids` (what to select), `behind` (a condition of rows
-            behind an id whose `values` are put in), `id_text` (one text an id), `read` (ids that the
-            texts of row `b` of `text_arrays` spell, as the table has them, `spelt`), `sent_columns`
-            (columns `k0, k1, …` of a table of ids, with their types), `sent_names` (only their
-            names), `sent_arrays` (those columns as arrays to be put in, `by_column`), `same` (that
-            a row of the table is that of row `b` of such a table).
+        `id`: the columns. `order`: to order by, which `ids` is not, as it may select text under the
+        same names. `ids`: what to select. `behind`: a condition of rows behind an id whose `values`
+        are put in. `id_text`: one text an id. `read`: ids that the texts of row `b` of
+        `text_arrays` spell, `spelt`, as the table has them. `sent_columns`: columns `k0, k1, …` of
+        a table of ids, with their types; `sent_names`: only their names; `sent_arrays`: those
+        columns as arrays to be put in, `by_column`. `same`: that a row of the table is that of row
+        `b` of such a table.
         """
         sql = import_extra("psycopg.sql", EXTRA)
         names = [sql.Identifier(column.name) for column in self.columns]
@@ -206,13 +182,7 @@ class Key:
         ]
 
     def spelt(self, text: str) -> list[str]:
-        """Return the texts of an id's values: the whole text, or what stands between commas.
-
-        Raises
-        ------
-        InputError
-            Where there are more or fewer than columns.
-        """
+        """Return the texts of an id's values: the whole text, or the values between commas."""
         found = [text] if len(self.columns) == 1 else next(csv.reader([text]), [])
         if len(found) != len(self.columns):
             expected = ",".join(column.name for column in self.columns)
@@ -220,7 +190,7 @@ class Key:
         return found
 
     def _behind(self, own: list[Any]) -> Any:
-        """Return the condition that rows stand behind an id in the order of the key."""
+        """Return the condition that rows are behind an id in the order of the key."""
         sql = import_extra("psycopg.sql", EXTRA)
         comma = sql.SQL(", ")
         given = [sql.SQL(f"%s::{column.sent}") for column in self.columns]
@@ -240,13 +210,7 @@ class Key:
 
 
 def named_columns(text: str, attributes: Mapping[str, Attribute], name: str) -> list[str]:
-    """Return the columns that `id=…` names: one, or several with commas between.
-
-    Raises
-    ------
-    InputError
-        For a column that is not there, or named twice.
-    """
+    """Return the columns that `id=…` names, each once: one, or several with commas between."""
     found = [text] if text in attributes else next(csv.reader([text], skipinitialspace=True))
     for column in found:
         if column not in attributes:
@@ -263,25 +227,9 @@ def find_key(
     attributes: Mapping[str, Attribute],
     name: str,
 ) -> Key:
-    """Return what tells the rows of a table apart.
+    """Return the key of a table: the columns that `asked` names, or else the primary key.
 
-    Parameters
-    ----------
-    connection
-        To the database.
-    table
-        The table.
-    asked
-        The columns that `id=…` names; those of the primary key when None.
-    attributes
-        The table's columns.
-    name
-        What to call the store in an error.
-
-    Raises
-    ------
-    InputError
-        Where there is no primary key, no such column, or the columns are NULL or alike in some rows.
+    Its columns must not be NULL, nor the same in two rows; `name` is what errors call the store.
     """
     unique = _unique_columns(connection, table.oid)
     if asked is None:

@@ -83,7 +83,7 @@ def _role(name: str | None) -> Any:
 
 # NOT NULL of a large table is set without a look through all rows while everybody waits.
 def promise_not_null(store: PgvectorStore, column: str) -> None:
-    """Refuse NULL from now on, and look at the rows that are there later."""
+    """Refuse NULL from now on, without a look at the rows that are there."""
     store.query(
         "ALTER TABLE {t} ADD CONSTRAINT {k} CHECK ({n} IS NOT NULL) NOT VALID",
         k=fitting(column, PROMISE),
@@ -92,13 +92,13 @@ def promise_not_null(store: PgvectorStore, column: str) -> None:
 
 
 def withdraw_not_null(store: PgvectorStore, column: str) -> None:
-    """Take NULL again in a column, whether its promise was kept yet or not."""
+    """Accept NULL again in a column, whether its rows were looked at or not."""
     store.query("ALTER TABLE {t} ALTER COLUMN {n} DROP NOT NULL", n=column)
     store.query("ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {k}", k=fitting(column, PROMISE))
 
 
 def set_not_null(store: PgvectorStore, column: str) -> None:
-    """Look at the rows, beside readers and writers, and set NOT NULL; nothing without a promise."""
+    """Set NOT NULL where it was promised, after a look at the rows beside readers and writers."""
     name = fitting(column, PROMISE)
     found = store.query(
         "SELECT 1 FROM pg_constraint WHERE conrelid = %s AND conname = %s", store.column.oid, name

@@ -1,4 +1,4 @@
-"""Locks in PostgreSQL: one migration of a column at a time, and nobody stalled by one that waits."""
+"""Locks in PostgreSQL: one migration of a column at a time, and no reader stalled by one that waits."""
 
 from __future__ import annotations
 
@@ -38,11 +38,7 @@ def one_migration(store: PgvectorStore, columns: Iterable[str]) -> Iterator[None
     """Hold columns of a store's table for one run; the server releases them when the run ends.
 
     A transaction holds them, on a connection of its own, so that this works behind a pooler too.
-
-    Raises
-    ------
-    InputError
-        When another run holds one of them, saying which.
+    Where another run holds one, the error names it.
     """
     secrets = store.address.secrets
     with closing(connect(store.uri, secrets)) as connection, _transaction(connection, secrets):
@@ -60,7 +56,7 @@ def one_migration(store: PgvectorStore, columns: Iterable[str]) -> Iterator[None
 
 @contextmanager
 def _transaction(connection: Any, secrets: Sequence[str]) -> Iterator[None]:
-    """Run statements in one transaction, which ends even where the server has gone away."""
+    """Run statements in one transaction, which ends even where the server is no longer there."""
     with one_line(secrets):
         connection.execute("BEGIN")
     try:
@@ -71,7 +67,7 @@ def _transaction(connection: Any, secrets: Sequence[str]) -> Iterator[None]:
 
 
 def _key(store: PgvectorStore, column: str) -> int:
-    """Return the number that stands for a column of a table among the server's advisory locks."""
+    """Return the number of a column of a table among the server's advisory locks."""
     text = f"intertwine {store.column.oid} {column}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
@@ -101,21 +97,11 @@ def _holder(connection: Any, key: int) -> str:
 
 
 def patiently(store: PgvectorStore, work: Callable[[], Result], connection: Any = None) -> Result:
-    """Do some work in a transaction that waits for locks a moment only, again until it gets them.
+    """Do some work in a transaction that waits for locks only a moment, until it gets them.
 
-    Parameters
-    ----------
-    store
-        Whose table it is about.
-    work
-        Runs statements on the connection; done again from the start where it got no lock.
-    connection
-        What writes rows only; when None the store's own, on which writers wait until the work is done.
-
-    Raises
-    ------
-    InputError
-        Where there was no lock in many tries, naming who holds one.
+    The work runs statements on the connection, from the start each time. Without one the store's
+    own is used, and writers wait until the work is done. After many tries the error names who holds
+    a lock.
     """
     for left in reversed(range(TRIES)):
         try:
@@ -144,8 +130,9 @@ def _short_waits(connection: Any) -> Iterator[None]:
 def _hold_writers(store: PgvectorStore) -> None:
     """Make writers of a table wait until the transaction ends; readers go on.
 
-    An automatic vacuum, as many changed rows bring about, gives way only to what has waited for as long
-    as the server takes to look for a deadlock. Nothing is held yet that could be a part of one.
+    An automatic vacuum, as many changed rows bring about, gives way only to what has waited for as
+    long as the server takes to look for a deadlock. Nothing is held yet that could be a part of
+    one.
     """
     vacuum = store.query(
         "WITH RECURSIVE " + TREE + " SELECT 1 FROM tree JOIN pg_locks l ON l.relation = tree.oid "  # noqa: S608 - ours

@@ -47,22 +47,13 @@ BEFORE = "_before"
 
 @dataclass(frozen=True)
 class Kept:
-    """The old column, while its name stands for the new one.
+    """The old column, while its name stands for the new one: what a rollback needs.
 
-    Parameters
-    ----------
-    column
-        What the new column was called, and is again after a rollback.
-    before
-        What the switch called the old column.
-    number
-        Which column of the table it is: it may be renamed. None where an earlier version switched.
-    not_null
-        Whether NULL was refused there.
-    indexes
-        Names that the new column's indexes took over, and what the old ones have been called since.
-    stamped
-        Whether a column of stamps stood beside.
+    `column` is what the new column was called, and is again after a rollback; `before` what the
+    switch called the old one, `number` which column of the table that is, as it may be renamed
+    (None where an earlier version switched). `indexes` are the names that the new column's indexes
+    took over, with what the old ones have been called since; `stamped` is whether a column of
+    stamps was beside.
     """
 
     column: str
@@ -73,12 +64,12 @@ class Kept:
     stamped: bool = False
 
     def to_text(self) -> str:
-        """Return it as the text that a mark keeps."""
+        """Return it as the text that a record keeps."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str | None, source: str) -> Kept | None:
-        """Return what a mark keeps of the switch of a source's name; None where it keeps nothing."""
+        """Return what a record keeps of the switch of a source's name; None where it keeps nothing."""
         if text is None:
             return None
         try:
@@ -98,13 +89,7 @@ class Kept:
 
 
 def _kind(source: PgvectorStore, connection: Any, name: str, address: Address) -> str:
-    """Return the type of a target: what it has, or is asked for, or the source's.
-
-    Raises
-    ------
-    InputError
-        Where it is of another type than is asked for.
-    """
+    """Return the type of a target: what it has, which must be what is asked for, or the source's."""
     asked = asked_kind(address.options.get("type"), source.column.extension, address.shown)
     with one_line(source.address.secrets):
         found = kind_of(connection, source.column, name)
@@ -150,7 +135,7 @@ class NewColumn(PgvectorStore):
         self.tolerance = HALF if self.column.kind == "halfvec" else SINGLE
 
     def stand(self, name: str, old: Column) -> None:
-        """Go on under another name, with the old vectors in another column."""
+        """Use another name from now on, with the old vectors in another column."""
         self.column, self.old = replace(self.column, name=name), old
         self._pieces = {}
 
@@ -161,13 +146,7 @@ class NewColumn(PgvectorStore):
         return kept if kept and kept.column == self.address.take("column") else None
 
     def find_before(self, kept: Kept) -> Column:
-        """Return the column of the old vectors after a switch, whatever it is called now.
-
-        Raises
-        ------
-        InputError
-            Where it is gone.
-        """
+        """Return the column of the old vectors after a switch, whatever it is called now."""
         found = self._before(kept)
         if found is None:
             raise InputError(
@@ -221,7 +200,7 @@ class NewColumn(PgvectorStore):
         return ours
 
     def exists(self) -> bool:
-        """Whether the table has such a column, or the switch has given it the source's name."""
+        """Whether the table has such a column, or the column has the source's name since a switch."""
         return self.column.name in self.numbers()
 
     def numbers(self) -> dict[str, int]:
@@ -235,7 +214,7 @@ class NewColumn(PgvectorStore):
         )
 
     def create(self) -> None:
-        """Add the column, empty, with its mark as a comment, and one of stamps beside it."""
+        """Add the column, empty, with its record as a comment, and one of stamps beside it."""
         patiently(self, self._create)
 
     def _create(self) -> None:
@@ -253,13 +232,7 @@ class NewColumn(PgvectorStore):
         return stamp_name(self.address.take("column"))
 
     def stamped(self) -> bool:
-        """Whether there is a column of stamps.
-
-        Raises
-        ------
-        InputError
-            Where another column has its name.
-        """
+        """Whether there is a column of stamps; another column of its name raises an error."""
         if "first" in self._pieces:
             return True
         rows = self.query(
@@ -362,7 +335,7 @@ class NewColumn(PgvectorStore):
         return wrote
 
     def _require_as_sent(self, connection: Any) -> None:
-        """Raise where vectors are others than were sent."""
+        """Raise where vectors differ from those that were sent."""
         text = (
             "SELECT count(*) FROM {t} JOIN pg_temp.intertwine_batch b ON {same} WHERE {stamp} = b.s"
         )
@@ -377,7 +350,7 @@ class NewColumn(PgvectorStore):
 
     @contextmanager
     def _lent(self) -> Iterator[Any]:
-        """Lend a connection to write on; there are as many as threads that write."""
+        """Yield a connection to write on; there are as many as threads that write."""
         try:
             connection = self._free.get_nowait()
         except Empty:
@@ -405,5 +378,5 @@ class NewColumn(PgvectorStore):
         return IndexBuilder(self, carrying, indexes_of(self, self.old.name))
 
     def switched(self) -> bool:
-        """Whether the source's name bears our mark, and what it says is kept."""
+        """Whether the source's name has our record, and what it keeps."""
         return self.kept() is not None

@@ -1,4 +1,4 @@
-"""Whether a column can be migrated: what binds it, fires for it, or hides rows of it."""
+"""Whether a column can be migrated: what is bound to it, fires for it, or hides rows of it."""
 
 from __future__ import annotations
 
@@ -59,24 +59,12 @@ ORDER BY 1
 
 @dataclass(frozen=True)
 class Readiness:
-    """What stands in the way of a migration.
-
-    Parameters
-    ----------
-    store
-        The old column.
-    """
+    """Obstacles to a migration of a store's column, the old one."""
 
     store: PgvectorStore
 
     def require_table(self) -> None:
-        """Raise for what is no table of its own, and for rows that this role does not see.
-
-        Raises
-        ------
-        InputError
-            Naming it.
-        """
+        """Raise for what is no table of its own, and for rows that this role does not see."""
         name = self.store.name
         kind, inherited, typed, hidden, role = self.store.query(
             "SELECT c.relkind::text, a.attinhcount > 0, c.reloftype <> 0, "
@@ -107,7 +95,7 @@ class Readiness:
         return [problem for problem in found if problem]
 
     def bound(self) -> str:
-        """Return what is bound to the old column itself, whatever it is called; or nothing."""
+        """Return in words what is bound to the old column, whatever it is called; or nothing."""
         found = self.store.query(_BOUND, self.store.column.oid, self.store.column.name)
         if not found:
             return ""
@@ -118,7 +106,7 @@ class Readiness:
         )
 
     def domain(self) -> str:
-        """Return the domain that the old column is of, whose checks the new one would not have."""
+        """Return in words the old column's domain, whose checks the new one would lack."""
         found = self.store.query(
             "SELECT t.oid::regtype::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
             "WHERE a.attrelid = %s AND a.attname = %s AND t.typtype = 'd'",
@@ -147,7 +135,7 @@ class Readiness:
         return [said] if found else []
 
     def fired(self) -> str:
-        """Return what an update of each row sets off; or nothing."""
+        """Return in words what an update of each row sets off; or nothing."""
         found = self.store.query(_FIRED, self.store.column.oid)
         if not found:
             return ""

@@ -1,7 +1,7 @@
-"""What a converted vector was made of, noted beside it: how a later change of either is known.
+"""A note beside each converted vector of what it was made of, by which a later change is known.
 
-Beside a new column stands another, of 16 bytes a row: half of a hash of the old vector as it was
-read, half of one of the new vector as it was written. Where there is none, somebody else wrote the
+Beside a new column is another, of 16 bytes a row: half of a hash of the old vector as it was read,
+half of one of the new vector as it was written. Where there is none, somebody else wrote the
 vector; where the second half no longer fits, somebody else has replaced it; where only the first no
 longer fits, the old vector has changed and is converted again. A rollback stamps what somebody else
 wrote too, with the other half of the new vector's hash: an old vector that changes after that is of
@@ -51,22 +51,13 @@ def _half(data: bytes) -> bytes:
 
 
 def conditions(columns: Sequence[Any], sends: Sequence[str]) -> dict[str, Any]:
-    """Return conditions of a row, by the names that statements use.
+    """Return conditions of a row as SQL, by the names that statements use.
 
-    Parameters
-    ----------
-    columns
-        Those of old vectors, of new ones and of stamps, as SQL.
-    sends
-        The functions that write the two types of vectors in binary, as SQL.
-
-    Returns
-    -------
-    pieces
-        `changed` (the old vector is another than the stamp says), `ours` (a migration wrote the new
-        vector), `known` (or it is as it was at a rollback), `replaced` (somebody has replaced what a
-        migration wrote), `seen` (the stamp that a rollback sets); and `first`, `now`: the stamp's half
-        for the old vector, and the one that the new vector has now.
+    The columns are those of old vectors, new ones and stamps; `sends` the functions that write the
+    two types of vectors in binary. `changed`: the old vector is another than the stamp says.
+    `ours`: a migration wrote the new vector. `known`: or it is as it was at a rollback. `replaced`:
+    somebody has replaced what a migration wrote. `seen`: the stamp that a rollback sets. `first`,
+    `now`: the stamp's half for the old vector, and the one that the new vector has now.
     """
     sql = import_extra("psycopg.sql", EXTRA)
     old, new, stamp = columns

@@ -28,17 +28,14 @@ OPERATORS = {"cosine": "<=>", "ip": "<#>", "l2": "<->"}
 
 
 def open_store(address: Address) -> PgvectorStore:
-    """Open `pgvector://USER:PASSWORD@HOST:PORT/DATABASE?table=…&column=…[&id=…][&metric=…][&type=…]`.
+    """Open a column by the address of its database, with `table=…` and `column=…` among its options.
 
-    `id` names the columns that tell rows apart, with commas between, where the primary key shall not;
-    `type` is for a target: `vector`, `halfvec`, `real[]` or `double precision[]`. Other options go to
-    libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket. The password may come
-    from `PGPASSWORD` or `~/.pgpass` instead.
-
-    Raises
-    ------
-    InputError
-        Where the server, the table or the column cannot be used, in one line without the password.
+    The form is
+    `pgvector://USER:PASSWORD@HOST:PORT/DATABASE?table=…&column=…[&id=…][&metric=…][&type=…]`. `id`
+    names the columns that tell rows apart, with commas between, where the primary key shall not;
+    `type` is for a target: `vector`, `halfvec`, `real[]` or `double precision[]`. Other options go
+    to libpq, for example `sslmode=require`, or `host=FOLDER` of a local socket. The password may
+    come from `PGPASSWORD` or `~/.pgpass` instead; no error shows it.
     """
     _require_known(address)
     connection = connect(_uri(address), address.secrets, address.shown)
@@ -105,16 +102,9 @@ def _piece(value: Any) -> Any:
 
 
 class PgvectorStore:
-    """A column of vectors; items are told apart by the table's primary key, or another unique column.
+    """A column of vectors; items are told apart by the primary key, or other unique columns.
 
-    Parameters
-    ----------
-    address
-        Where it is.
-    connection
-        To the database; closed with the store.
-    column
-        What is known of the column.
+    The connection is closed with the store.
     """
 
     def __init__(self, address: Address, connection: Any, column: Column) -> None:
@@ -139,14 +129,8 @@ class PgvectorStore:
     def query(self, text: str, /, *values: Any, **names: Any) -> list[Any]:
         """Run a statement and return its rows, in binary.
 
-        Parameters
-        ----------
-        text
-            With `{t}`, `{c}`, `{id}` for the table, the column and the id, and other names given.
-        values
-            Of its `%s`.
-        names
-            SQL pieces, or names to be quoted, by name.
+        The text has `{t}`, `{c}`, `{id}` for the table, the column and the id; `values` are of its
+        `%s`, `names` pieces of SQL, or names to be quoted.
         """
         with one_line(self.address.secrets):
             cursor = self.connection.execute(self.sql(text, **names), values, binary=True)
@@ -168,7 +152,7 @@ class PgvectorStore:
         return int(self.query("SELECT count({c}) FROM {t}")[0][0])
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give items in the order of their ids, those without a vector left out."""
+        """Yield items in the order of their ids, without those that have no vector."""
         return by_id(self, "{c} IS NOT NULL", size, after)
 
     def batch(self, rows: list[tuple[Any, ...]]) -> Batch:
@@ -234,11 +218,11 @@ class PgvectorStore:
         return found
 
     def mark(self) -> MigrationRecord | None:
-        """Return what the column's comment says of a migration."""
+        """Return the record in the column's comment."""
         return self.column_mark(self.column.name)
 
     def column_mark(self, column: str) -> MigrationRecord | None:
-        """Return what the comment of a column of this table says; None where there is no such one."""
+        """Return the record in the comment of a column; None where there is no such column."""
         rows = self.query(
             "SELECT col_description(attrelid, attnum) FROM pg_attribute "
             "WHERE attrelid = %s::regclass AND attname = %s AND NOT attisdropped",
@@ -263,20 +247,10 @@ def any_row(store: PgvectorStore, condition: str, **names: Any) -> bool:
 def by_id(
     store: PgvectorStore, condition: str, size: int, after: Any = None, **names: Any
 ) -> Iterator[Batch]:
-    """Give rows in the order of their ids.
+    """Yield rows in the order of their ids, beginning behind one, `size` a batch.
 
-    Parameters
-    ----------
-    store
-        The column.
-    condition
-        What they meet; rows without a vector must not.
-    size
-        Rows of a batch.
-    after
-        The id behind which to begin; at the first when None.
-    names
-        Of the condition, as `PgvectorStore.sql` takes them.
+    Rows without a vector must not meet the condition; `names` are of it, as `PgvectorStore.sql`
+    takes them.
     """
     most = STATEMENT_BATCHES * size
     found = most
@@ -292,10 +266,10 @@ def by_id(
 
 
 def by_block(store: PgvectorStore, condition: str, size: int, **names: Any) -> Iterator[Batch]:
-    """Give rows in the order of their blocks, in two thirds of the time that the order of ids takes.
+    """Yield rows in the order of their blocks, in two thirds of the time that `by_id` takes.
 
-    Rows that others move behind the last block meanwhile are left out; look again. The parameters are
-    those of `by_id`, which is used where a table has no blocks of its own.
+    Rows that others move behind the last block meanwhile are left out; look again. The parameters
+    are those of `by_id`, which is used where a table has no blocks of its own.
     """
     blocks = _blocks(store)
     if blocks is None:
@@ -325,7 +299,7 @@ def _blocks(store: PgvectorStore) -> int | None:
 def _copied(
     store: PgvectorStore, which: str, size: int, values: list[Any], names: dict[str, Any]
 ) -> Iterator[Batch]:
-    """Give rows as COPY sends them: in half the time that rows of a query take."""
+    """Yield rows as COPY sends them: in half the time that rows of a query take."""
     text = store.sql(
         f"COPY (SELECT {{ids}}, {{c}} FROM {{t}} WHERE {which}) TO STDOUT (FORMAT BINARY)",  # noqa: S608 - ours
         **names,

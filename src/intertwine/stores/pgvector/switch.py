@@ -1,4 +1,4 @@
-"""Columns of a table exchange their names, and exchange them again: each in one transaction."""
+"""Two columns of a table exchange their names, and back again: each in one transaction."""
 
 from __future__ import annotations
 
@@ -38,15 +38,10 @@ NAMED = 5
 
 @dataclass
 class CaughtUp:
-    """What is known before writers are made to wait.
+    """What was done before writers are made to wait: rows converted, and the last whole look.
 
-    Parameters
-    ----------
-    converted
-        Rows converted so far.
-    since
-        The oldest transaction that was under way when the last whole look began, or None where some
-        row took no vector then.
+    `since` is the oldest transaction under way when that look began, or None where some row took no
+    vector then.
     """
 
     converted: int = 0
@@ -54,12 +49,9 @@ class CaughtUp:
 
 
 def switch_over(target: NewColumn, convert: Convert) -> list[str]:
-    """Convert what is pending, and make the source's name stand for the new vectors.
+    """Convert what is pending, and make the source's name stand for the new vectors; return notes.
 
-    Raises
-    ------
-    InputError
-        When rows stay pending, or something of the table has changed; then nothing is switched.
+    Where rows stay pending, or something of the table has changed, nothing is switched.
     """
     caught_up = _catch_up(target, convert)
     notes = _unmatched(target)
@@ -117,7 +109,7 @@ def _switch(target: NewColumn, convert: Convert, caught_up: CaughtUp) -> _Last:
 
 
 def _require_unchanged(target: NewColumn) -> None:
-    """Raise where a name stands for another column than when this run began, or harm was done since."""
+    """Raise where a name stands for another column than at first, or harm was done since."""
     now = target.numbers()
     found = target.column_mark(target.column.name)
     if now.get(target.old.name) != target.old_number or found != target.made:
@@ -130,8 +122,8 @@ def _require_unchanged(target: NewColumn) -> None:
 def _changed_since(target: NewColumn, since: str | None) -> str:
     """Return which rows are pending, of those that a look before did not see already.
 
-    A row without a vector is always looked at; whether an old vector has changed is asked only of rows
-    written since then.
+    A row without a vector is always looked at; whether an old vector has changed is asked only of
+    rows written since then.
     """
     if since is None or not target.stamped():
         return target.pending_condition()
@@ -219,7 +211,7 @@ def _is_not_null(target: NewColumn, column: str) -> bool:
 
 
 def _words(target: NewColumn, column: str) -> str:
-    """Return what a person said of a column in its comment, with the end of its line."""
+    """Return a person's words in the comment of a column, with the end of their line."""
     rows = target.query(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute "
         "WHERE attrelid = %s AND attname = %s",
@@ -262,15 +254,8 @@ def _rename_index(target: NewColumn, schema: str, before: str, after: str) -> No
 def roll_back(target: NewColumn, kept: Kept) -> list[str]:
     """Make the source's name stand for the old vectors again.
 
-    Returns
-    -------
-    notes
-        Which rows have no old vector, or one of before an edit; the first is of what searches miss.
-
-    Raises
-    ------
-    InputError
-        Where the new column's name is taken now, or the old column is gone.
+    The notes returned are of rows that have no old vector, first, and of rows with one of before an
+    edit.
     """
     old, lost = target.find_before(kept), kept.stamped and not target.stamped()
     if target.stamped():
@@ -282,13 +267,7 @@ def roll_back(target: NewColumn, kept: Kept) -> list[str]:
 
 
 def require_told(target: NewColumn) -> None:
-    """Raise where rows lack a new vector and the column that tells why is gone since the switch.
-
-    Raises
-    ------
-    InputError
-        Naming some, and how to go on.
-    """
+    """Raise where rows lack a new vector and the column of stamps, which says why, is gone."""
     count, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
     if count:
         old = printable(target.old.name)
@@ -300,7 +279,7 @@ def require_told(target: NewColumn) -> None:
 
 
 def _unknown(target: NewColumn) -> list[str]:
-    """Return notes of what cannot be told of rows, as the column of stamps is gone, and of what can."""
+    """Return notes of what is not known of rows, as the column of stamps is gone, and of what is."""
     said = (
         f"column {printable(target.stamp)}, which said what was converted, is gone: which new vectors "
         "were replaced since is not known, and an old vector that changes is converted again only where "
@@ -317,7 +296,7 @@ def _unknown(target: NewColumn) -> list[str]:
 
 
 def _stamp_others(target: NewColumn) -> None:
-    """Note beside which old vectors those stand that somebody else wrote."""
+    """Stamp the vectors that somebody else wrote with the old vectors beside them."""
     target.query(
         "UPDATE {t} SET {stamp_name} = {seen} "
         "WHERE {old} IS NOT NULL AND {new} IS NOT NULL AND ({stamp} IS NULL OR {replaced})",

@@ -1,4 +1,4 @@
-"""A new column beside a column of vectors: filled, indexed, and given the old one's name when told."""
+"""What a migration checks, fills, indexes and switches to: a new column beside a column of vectors."""
 
 from __future__ import annotations
 
@@ -30,13 +30,7 @@ WRITERS = 2
 
 
 def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> PgvectorTarget:
-    """Return the column that an address names, beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store, another database or table, and the source itself.
-    """
+    """Return the column that an address names, in the table of a source."""
     address = source.address.beside(text)
     name = address.take("column")
     same = address.place == source.address.place and (
@@ -67,19 +61,8 @@ def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> Pgvect
 class PgvectorTarget(NewColumn):
     """A column that a migration makes in the source's table.
 
-    What somebody else put into it is kept. After the switch the columns' names are exchanged: the new
-    vectors bear the source's name, the old ones `NAME_before`.
-
-    Parameters
-    ----------
-    source
-        The column that vectors come from.
-    address
-        Of this one.
-    connection
-        A second one, while the source is read; threads that write have others, made as needed.
-    made
-        The mark that it bears.
+    After the switch the columns' names are exchanged: the new vectors have the source's name, the
+    old ones `NAME_before`. Threads that write have connections of their own.
     """
 
     # Each has a connection of its own. The server's part of a batch is work for one core.
@@ -138,7 +121,7 @@ class PgvectorTarget(NewColumn):
         return [] if self.switched() else switch_over(self, convert)
 
     def rollback(self, *, force: bool = False) -> list[str]:
-        """Exchange the columns' names again in one transaction; say what has no old vector."""
+        """Exchange the columns' names again; return notes of rows without an old vector."""
         del force
         kept = self.kept()
         if kept is None:

@@ -42,21 +42,7 @@ class Sent(bytes):
 def connect(uri: str, secrets: Sequence[str], name: str = "") -> Any:
     """Return a connection that reads and writes vectors as bytes.
 
-    Parameters
-    ----------
-    uri
-        As libpq reads it.
-    secrets
-        What no error may show.
-    name
-        What to call the database in an error.
-
-    Raises
-    ------
-    InputError
-        Where the server cannot be reached or refuses, or has no pgvector.
-    MissingExtraError
-        When psycopg is not installed.
+    No error shows a secret; `name` is what it calls the database.
     """
     psycopg = import_extra("psycopg", EXTRA)
     with one_line(secrets, name):
@@ -77,28 +63,14 @@ def connect(uri: str, secrets: Sequence[str], name: str = "") -> Any:
 
 @dataclass(frozen=True)
 class Extension:
-    """Where pgvector is in a database.
-
-    Parameters
-    ----------
-    schema
-        Of its types and operators, on the search path or not.
-    types
-        Numbers of the types of vectors that the database has, arrays too, by kind.
-    """
+    """The schema of pgvector's types and operators, and the numbers of the types by kind."""
 
     schema: str
     types: Mapping[str, int]
 
 
 def find_extension(connection: Any) -> Extension:
-    """Look pgvector up.
-
-    Raises
-    ------
-    InputError
-        Where the database has none.
-    """
+    """Look pgvector up, which the database must have."""
     rows = connection.execute(
         "SELECT n.nspname, t.typname, t.oid FROM pg_catalog.pg_extension e "
         "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace "
@@ -116,7 +88,7 @@ def _teach(connection: Any) -> None:
     binary = import_extra("psycopg.pq", EXTRA).Format.BINARY
 
     class Load(adapt.Loader):  # type: ignore[name-defined, misc] # optional
-        """Gives a vector's bytes as they come."""
+        """Returns a vector's bytes as they come."""
 
         format = binary
 
@@ -140,20 +112,7 @@ def _teach(connection: Any) -> None:
 
 @contextmanager
 def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
-    """Turn what PostgreSQL says into an error of one line, in which passwords are hidden.
-
-    Parameters
-    ----------
-    secrets
-        What the line may not show.
-    name
-        Of what is asked.
-
-    Raises
-    ------
-    InputError
-        In place of psycopg's errors.
-    """
+    """Raise PostgreSQL's errors as an InputError of one line, in which passwords are hidden."""
     psycopg = import_extra("psycopg", EXTRA)
     try:
         yield
@@ -164,13 +123,7 @@ def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
 
 
 def to_array(values: Sequence[bytes | None], kind: str, dim: int, ids: Sequence[Any]) -> Array:
-    """Return received vectors as (n, dim), a row of NaN where there is none.
-
-    Raises
-    ------
-    InputError
-        For a vector of another dimension, or with numbers that are none, naming the item.
-    """
+    """Return received vectors as (n, dim), a row of NaN where there is none."""
     form = vector_type(kind, dim)
     absent = np.zeros(1, form)
     numbers_of(absent, kind)[:] = np.nan
@@ -197,10 +150,7 @@ def checked_numbers(
 ) -> Array:
     """Return the numbers of rows of `vector_type`, (n, dim), in native byte order.
 
-    Raises
-    ------
-    InputError
-        Where an array holds what pgvector never does: infinity, or no number.
+    Infinity, or no number, which pgvector never holds but an array may, raises an error.
     """
     numbers = numbers_of(rows, kind)
     found = numbers.astype(numbers.dtype.newbyteorder("="))
@@ -217,7 +167,7 @@ def checked_numbers(
 
 
 def vector_type(kind: str, dim: int) -> np.dtype[Any]:
-    """Return a vector as it stands on the wire."""
+    """Return the NumPy type of a vector on the wire."""
     if kind not in ARRAYS:
         return np.dtype([("dim", ">u2"), ("unused", ">u2"), ("numbers", NUMBERS[kind], (dim,))])
     element = [("size", ">i4"), ("number", NUMBERS[kind])]
@@ -226,18 +176,12 @@ def vector_type(kind: str, dim: int) -> np.dtype[Any]:
 
 
 def numbers_of(rows: Array, kind: str) -> Array:
-    """Return the numbers of rows of `vector_type`, (n, dim), where they stand."""
+    """Return a view of the numbers of rows of `vector_type`, (n, dim)."""
     return rows["items"]["number"] if kind in ARRAYS else rows["numbers"]
 
 
 def pack(rows: Array, vectors: Array, kind: str) -> None:
-    """Write vectors, (n, d), into n of `vector_type`; rows of NaN stay such.
-
-    Raises
-    ------
-    InputError
-        For numbers that do not fit the column's type.
-    """
+    """Write vectors, (n, d), into n of `vector_type`, which must hold them; rows of NaN stay such."""
     with np.errstate(over="ignore"):
         numbers = vectors.astype(np.dtype(NUMBERS[kind]).newbyteorder("="), copy=False)
     finite = np.isfinite(numbers)
@@ -254,13 +198,7 @@ def pack(rows: Array, vectors: Array, kind: str) -> None:
 
 
 def to_sent(vectors: Array, kind: str) -> list[Sent | None]:
-    """Return vectors, (n, d), as the server receives them one by one; rows of NaN as NULL.
-
-    Raises
-    ------
-    InputError
-        For numbers that do not fit the column's type.
-    """
+    """Return vectors, (n, d), as the server receives them one by one; rows of NaN as NULL."""
     rows = np.empty(len(vectors), vector_type(kind, vectors.shape[1]))
     pack(rows, vectors, kind)
     absent = np.isnan(vectors[:, 0])

@@ -1,4 +1,4 @@
-"""What a Qdrant collection is, and Qdrant's errors as one line without secrets."""
+"""The facts of a Qdrant collection, and Qdrant's errors as one line without secrets."""
 
 from __future__ import annotations
 
@@ -41,18 +41,9 @@ LONGEST_MESSAGE = 300
 
 @dataclass(frozen=True)
 class Collection:
-    """What is known of a collection.
+    """A collection, the alias it was asked for by, and one of its vectors with its parameters.
 
-    Parameters
-    ----------
-    name
-        Its own name, no alias.
-    alias
-        The alias it was asked for by, if it was.
-    vector
-        Which of its vectors are meant; empty for those without a name.
-    params
-        Of these vectors.
+    The name of the vector is empty where vectors have none.
     """
 
     name: str
@@ -62,28 +53,14 @@ class Collection:
 
     @property
     def metric(self) -> Metric:
-        """What its searches go by."""
+        """The metric of its searches."""
         return METRIC_OF[self.params.distance.value]
 
 
 def find_collection(client: Any, asked: str, vector: str | None, name: str) -> Collection:
-    """Look a collection up.
+    """Look a collection up by its name or an alias, and which of its vectors are meant.
 
-    Parameters
-    ----------
-    client
-        Connected.
-    asked
-        Its name or an alias.
-    vector
-        Which of its vectors, where they have names.
-    name
-        What to call it in an error.
-
-    Raises
-    ------
-    InputError
-        Where there is no such collection or vector, and for vectors that a map cannot be applied to.
+    Vectors that a map cannot be applied to raise an error, which calls the place by `name`.
     """
     aliases = aliases_of(client)
     there = sorted(item.name for item in client.get_collections().collections)
@@ -126,14 +103,9 @@ def aliases_of(client: Any) -> dict[str, str]:
 
 @contextmanager
 def one_line(secrets: Sequence[str], name: str = "") -> Iterator[None]:
-    """Turn what Qdrant says into an error of one line, in which keys are hidden.
+    """Raise Qdrant's errors as an InputError of one line, in which keys are hidden.
 
-    `name` is what to call the place in the error.
-
-    Raises
-    ------
-    InputError
-        In place of the client's errors.
+    It calls the place by `name`.
     """
     answers = import_extra("qdrant_client.http.exceptions", EXTRA)
     client = import_extra("qdrant_client.common.client_exceptions", EXTRA)
@@ -163,10 +135,7 @@ LIMITS = {"max_query_limit": 1000, "upsert_max_batchsize": 1000, "search_max_bat
 def hindrances(config: Any, name: str) -> list[str]:
     """Return warnings of settings of a collection that a migration does not carry over.
 
-    Raises
-    ------
-    InputError
-        For limits of strict mode that a migration would run into.
+    Limits of strict mode that a migration would run into raise an error.
     """
     strict = config.strict_mode_config
     for limit, needed in LIMITS.items() if strict is not None and strict.enabled else ():
@@ -182,17 +151,7 @@ def hindrances(config: Any, name: str) -> list[str]:
 
 
 def settings_like(config: Any, collection: Collection, note: str) -> dict[str, Any]:
-    """Return what makes a collection as another is.
-
-    Parameters
-    ----------
-    config
-        Of the other one.
-    collection
-        The new one; its vectors take the place of the other one's.
-    note
-        Of a migration.
-    """
+    """Return the settings of a new collection as another has them, with its own vectors and a note."""
     models, params = import_extra("qdrant_client.models", EXTRA), config.params
     vectors: Any = collection.params
     if isinstance(params.vectors, dict):
@@ -223,13 +182,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def collection_name(address: Address) -> str:
-    """Return the collection that an address names.
-
-    Raises
-    ------
-    InputError
-        Where there is none.
-    """
+    """Return the collection that an address names."""
     remote = address.place.startswith("//")
     name = unquote(address.place.rpartition("/")[2]) if remote else address.part
     if not name or (remote and address.place.count("/") == 2):
@@ -241,12 +194,7 @@ def collection_name(address: Address) -> str:
 def connect(address: Address) -> tuple[Any, tuple[str, ...]]:
     """Return a client, and what no error may show.
 
-    Raises
-    ------
-    InputError
-        Where a folder is not there or in use; a server is not asked yet.
-    MissingExtraError
-        When qdrant-client is not installed.
+    A folder must be there and free; a server is not asked yet.
     """
     make = import_extra("qdrant_client", EXTRA).QdrantClient
     if not address.place.startswith("//"):

@@ -1,7 +1,7 @@
-"""Who writes to a Qdrant target: a note in its ledger's metadata that runs out unless it is renewed.
+"""A note of who writes to a Qdrant target, in its ledger's metadata, which runs out unless renewed.
 
-Runs of one machine hold a lock file as well, which a kill releases at once. So a note of this machine is
-a killed run's, and only notes of other machines count.
+Runs of one machine hold a lock file as well, which a kill releases at once. So a note of this
+machine is a killed run's, and only notes of other machines count.
 """
 
 from __future__ import annotations
@@ -24,26 +24,14 @@ SECONDS, RENEWED_AFTER = 90, 20
 
 
 class Lease:
-    """A note of this run in a ledger's metadata.
-
-    Parameters
-    ----------
-    ledger
-        Of the target.
-    """
+    """A note of this run in the metadata of a target's ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger, self.since, self._noted = ledger, datetime.now(UTC), 0.0
         self.held = False
 
     def take(self) -> None:
-        """Note that this run writes.
-
-        Raises
-        ------
-        InputError
-            When a run of another machine does, saying which.
-        """
+        """Note that this run writes; where a run of another machine does, the error names it."""
         self.held = True
         if not self.ledger.exists():
             return
@@ -67,7 +55,7 @@ class Lease:
             self._write(time.time() + SECONDS)
 
     def end(self) -> None:
-        """Take the note back."""
+        """Remove the note."""
         self.held = False
         if self.ledger.exists():
             self._write(0.0)

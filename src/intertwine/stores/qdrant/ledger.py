@@ -1,4 +1,4 @@
-"""What a migration notes of the points that it writes: in a collection of its own, which has no vectors."""
+"""What a migration notes of the points that it writes, in a collection of its own without vectors."""
 
 from __future__ import annotations
 
@@ -25,16 +25,9 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Look:
-    """What a point looks like in the target, as far as it is needed to know it again.
+    """Enough of a point in the target to know it again: digests and sketches of what it holds.
 
-    Parameters
-    ----------
-    payload
-        A digest.
-    vector
-        A sketch of the vector; other vectors have theirs by name.
-    others
-        Of the other vectors.
+    The payload has a digest, the vector a sketch; other vectors have theirs by name.
     """
 
     payload: str
@@ -60,22 +53,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is noted of a point.
-
-    Parameters
-    ----------
-    origin
-        What it was made from.
-    looks
-        What it looks like; while it is replaced, also what it looked like before.
-    """
+    """What a point was made from, and its look; while it is replaced, also its look before."""
 
     origin: Origin
     looks: tuple[Look, ...]
 
     @property
     def look(self) -> Look:
-        """What the point looks like once it is written."""
+        """The look of the point once it is written."""
         return self.looks[-1]
 
     def knows(self, look: Look) -> bool:
@@ -98,12 +83,12 @@ class Entry:
 
 
 def plain(value: Any) -> Any:
-    """Return a vector as the client has it in plain lists, or in a mapping."""
+    """Return a vector of the client's in plain lists, or in a mapping."""
     return value.model_dump() if hasattr(value, "model_dump") else value
 
 
 def origin_of(record: Any, vector: str, how: str = MAPPED) -> Origin:
-    """Return what a point of the source holds."""
+    """Return digests of a point of the source."""
     own, others = vectors_of(record, vector)
     content = [record.payload or {}, {name: plain(other) for name, other in others.items()}]
     old = ABSENT if own is None else digest(np.asarray(own, np.float64).tobytes())
@@ -111,13 +96,13 @@ def origin_of(record: Any, vector: str, how: str = MAPPED) -> Origin:
 
 
 def look_of(payload: Any, own: Any, others: Mapping[str, Any]) -> Look:
-    """Return what a point looks like."""
+    """Return the look of a point."""
     text = json.dumps(payload or {}, sort_keys=True, default=str)
     return Look(digest(text.encode()), sketch(own), {n: sketch(v) for n, v in others.items()})
 
 
 def look_at(record: Any, vector: str) -> Look:
-    """Return what a record looks like."""
+    """Return the look of a record."""
     return look_of(record.payload, *vectors_of(record, vector))
 
 
@@ -153,13 +138,7 @@ def _near(one: Any, other: Any) -> bool:
 
 
 class Ledger:
-    """The collection of a target's entries.
-
-    Parameters
-    ----------
-    store
-        The target.
-    """
+    """The collection of a target's entries."""
 
     def __init__(self, store: QdrantStore) -> None:
         self.store, self.name = store, f"{store.collection.name}-origins"
@@ -179,11 +158,11 @@ class Ledger:
             self.store.ask("delete_collection", self.name)
 
     def metadata(self) -> dict[str, Any]:
-        """Return what is noted of the whole."""
+        """Return what is noted of the whole collection."""
         return dict(self.store.ask("get_collection", self.name).config.metadata or {})
 
     def note(self, key: str, text: str) -> None:
-        """Note something of the whole."""
+        """Note something of the whole collection."""
         self.store.ask("update_collection", self.name, metadata={key: text})
 
     def read(self, ids: Sequence[Any]) -> dict[str, Entry]:
@@ -207,7 +186,7 @@ class Ledger:
             self.store.ask("upsert", self.name, points, wait=True)
 
     def remove(self, ids: Sequence[Any]) -> None:
-        """Forget points."""
+        """Remove entries."""
         delete(self.store, self.name, ids)
 
     def pages(self) -> Iterator[list[Any]]:

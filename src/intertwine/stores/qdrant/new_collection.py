@@ -74,7 +74,7 @@ class NewCollection(QdrantStore):
         self.live = False
 
     def close(self) -> None:
-        """Leave the connection to the source."""
+        """Leave the connection open: it is the source's."""
 
     def ask(self, what: str, *values: Any, **names: Any) -> Any:
         """Call a method of the client, and renew the note of this run."""
@@ -101,7 +101,7 @@ class NewCollection(QdrantStore):
         return bool(self.ask("collection_exists", self.collection.name))
 
     def create(self) -> None:
-        """Make the collection with the source's settings, empty and marked."""
+        """Make the collection with the source's settings, empty and with its record."""
         version = str(self.ask("info").version)
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             raise InputError(
@@ -119,7 +119,7 @@ class NewCollection(QdrantStore):
         self._index_payload()
 
     def stale(self, source: QdrantStore, size: int) -> Iterator[Batch]:
-        """Yield points of a source that are not here, or not any more as they are there."""
+        """Yield points of a source that are not here, or no longer as they are there."""
         waiting: list[Any] = []
         for page in source.scroll(size, with_payload=True, with_vectors=True):
             waiting += self._stale_records(page)
@@ -148,7 +148,7 @@ class NewCollection(QdrantStore):
         return [record for record in page if str(record.id) in chosen]
 
     def _altered(self, entries: dict[str, Entry]) -> set[str]:
-        """Return the points that are not any more as they were written here: somebody else's now."""
+        """Return the points that are no longer as they were written here: somebody else's now."""
         ids = [int(item) if item.isdigit() else item for item in entries]
         return {
             str(record.id)
@@ -182,7 +182,7 @@ class NewCollection(QdrantStore):
         return sum(map(add, self._requests(fresh))) + sum(map(replace_them, self._requests(old)))
 
     def _requests(self, noted: list[tuple[Any, Entry]]) -> Iterator[list[tuple[Any, Entry]]]:
-        """Yield points and their entries, so many as one request may hold."""
+        """Yield points and their entries, as many as one request may hold."""
         some, weight = [], 0
         for point, entry in noted:
             some.append((point, entry))
@@ -204,7 +204,7 @@ class NewCollection(QdrantStore):
         return wrote
 
     def _replace(self, before: dict[str, Entry], noted: list[tuple[Any, Entry]]) -> int:
-        """Replace points that are still there; should a kill come between, they are known in both states."""
+        """Replace points that are still there; after a kill in between both states are known."""
         both = {
             point.id: Entry((b := before[str(point.id)]).origin, (*b.looks[:1], entry.look))
             for point, entry in noted
@@ -245,13 +245,7 @@ class NewCollection(QdrantStore):
         return len(points)
 
     def catch_up(self, source: QdrantStore, convert: Convert) -> tuple[int, int]:
-        """Bring this collection to a source; return how many points were written and removed.
-
-        Raises
-        ------
-        InputError
-            Where a write did not take, naming an item.
-        """
+        """Bring this collection to a source; return how many points were written and removed."""
         written = 0
         for batch in self.stale(source, PAGE):
             written += self.write(batch, convert(batch))
@@ -263,12 +257,9 @@ class NewCollection(QdrantStore):
         return written, self.remove_gone(source)
 
     def remove_gone(self, source: QdrantStore) -> int:
-        """Remove points that a migration wrote and a source has not any more; return how many.
+        """Remove points that a migration wrote and a source no longer has; return how many.
 
-        Raises
-        ------
-        InputError
-            Where the source holds nothing at all: that is hardly meant.
+        A source that holds nothing at all raises an error: that is hardly meant.
         """
         removed, seen = 0, False
         for ids in self.ledger.pages():
@@ -305,7 +296,7 @@ class NewCollection(QdrantStore):
         return self.stands_for() == self.collection.name
 
     def note(self, mark: MigrationRecord, step: str = "") -> None:
-        """Note a mark, and which step is underway: before the mark, or after it that there is none."""
+        """Note a record, and a step under way: the step first, or last that there is none."""
         if step:
             self.ledger.note(STEP, step)
         self.ask("update_collection", self.collection.name, metadata={NOTE: mark.to_text()})
@@ -313,7 +304,7 @@ class NewCollection(QdrantStore):
             self.ledger.note(STEP, "")
 
     def step(self) -> str:
-        """Return which step was underway when it was noted last."""
+        """Return which step was under way when it was noted last."""
         if not self.exists() or not self.ledger.exists():
             return ""
         return str(self.ledger.metadata().get(STEP) or "")
@@ -324,13 +315,7 @@ class NewCollection(QdrantStore):
             return aliases_of(self.client).get(self.source.collection.alias or "")
 
     def alias_of(self) -> str:
-        """Return the alias that is switched.
-
-        Raises
-        ------
-        InputError
-            Where the source was not addressed by one.
-        """
+        """Return the alias that is switched; a source must be addressed by one."""
         alias = self.source.collection.alias
         if alias is None:
             raise InputError(

@@ -36,13 +36,8 @@ def open_store(address: Address) -> QdrantStore:
     """Open `qdrant://HOST:PORT/COLLECTION` or `qdrant:FOLDER#COLLECTION`.
 
     Options are `vector=NAME`, where items have several vectors, and for a server `https=1` and
-    `api_key=…`; the key may come from `QDRANT_API_KEY` instead. An alias serves as a name.
-
-    Raises
-    ------
-    InputError
-        Where the server or folder, the collection or the vectors cannot be used, in one line
-        without the key.
+    `api_key=…`; the key may come from `QDRANT_API_KEY` instead, and no error shows it. An alias
+    serves as a name.
     """
     address.only(*OPTIONS)
     asked = collection_name(address)
@@ -59,19 +54,9 @@ def open_store(address: Address) -> QdrantStore:
 class QdrantStore:
     """The vectors of a collection, one an item.
 
-    Qdrant stores vectors of cosine collections at length 1, so what is read back is what was written
-    divided by its length. Points may lack the vector; they are items all the same.
-
-    Parameters
-    ----------
-    address
-        Where it is.
-    client
-        Connected; closed with the store.
-    collection
-        What is known of it.
-    secrets
-        What no error may show.
+    Qdrant stores vectors of cosine collections at length 1, so what is read back is what was
+    written divided by its length. Points may lack the vector; they are items all the same. The
+    client is closed with the store.
     """
 
     def __init__(
@@ -85,7 +70,7 @@ class QdrantStore:
         self.models = import_extra("qdrant_client.models", EXTRA)
 
     def close(self) -> None:
-        """Close the connection, or let go of the folder."""
+        """Close the connection, or the folder."""
         self.client.close()
 
     def ask(self, what: str, *values: Any, **names: Any) -> Any:
@@ -104,7 +89,7 @@ class QdrantStore:
         return int(self.ask("count", self.collection.name, self._there, exact=True).count)
 
     def scroll(self, size: int, after: Any = None, **names: Any) -> Iterator[list[Any]]:
-        """Give records in the order of their ids, a page a request, beginning behind an id."""
+        """Yield records in the order of their ids, a page a request, beginning behind an id."""
         offset = after
         while True:
             page, offset = self.ask(
@@ -118,7 +103,7 @@ class QdrantStore:
                 return
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give items in the order of their ids, those without the vector left out."""
+        """Yield items in the order of their ids, without those that lack the vector."""
         wanted = self.wanted
         for page in self.scroll(
             size, after, scroll_filter=self._there, with_payload=False, with_vectors=wanted
@@ -155,7 +140,7 @@ class QdrantStore:
         return found
 
     def sample(self, size: int) -> Batch:
-        """Return the items whose ids have the smallest hashes; all ids are gone through."""
+        """Return the items whose ids have the smallest hashes, of all."""
         pages = self.scroll(
             10 * PAGE, scroll_filter=self._there, with_payload=False, with_vectors=False
         )
@@ -206,7 +191,7 @@ class QdrantStore:
         return [[ids[row] for row in rows] for rows in found]
 
     def mark(self) -> MigrationRecord | None:
-        """Return what the collection's metadata say of a migration."""
+        """Return the record in the collection's metadata."""
         config = self.ask("get_collection", self.collection.name).config
         return MigrationRecord.from_text((config.metadata or {}).get(NOTE))
 

@@ -1,10 +1,10 @@
-"""What a Qdrant alias stands for: moved in one request, whoever writes meanwhile, and back again.
+"""The collection that an alias stands for: changed in one request, and back, while others write.
 
-Qdrant has no transaction over two collections. So before the alias moves the new collection is brought
-to the old one, and after it has moved what came in between is brought over as well: each point goes by
-what the target's ledger says it looked like when both were the same, so that a later change is never
-written over by an earlier one. The step that is underway stands in the target's metadata: a run that
-finds it completes what a killed one began.
+Qdrant has no transaction over two collections. So before the alias moves the new collection is
+brought to the old one, and after it has moved what came in between is brought over as well: each
+point goes by what the target's ledger says it looked like when both were the same, so that a later
+change is never written over by an earlier one. The step that is under way is in the target's
+metadata: a run that finds it completes what a killed one began.
 """
 
 from __future__ import annotations
@@ -34,22 +34,14 @@ LOOKS, FEW = 5, 100
 
 @dataclass
 class CarriedPoints(Carried):
-    """Points that were carried along on the way back.
-
-    Parameters
-    ----------
-    kind, spell, added, edited, removed
-        As in `Carried`.
-    left
-        Added ones that the old collection cannot hold without a vector.
-    """
+    """Points that a rollback carried along; `left` are new ones that the old collection refused."""
 
     kind: str = "points"
     spell: Callable[[Any], str] = str
     left: dict[Any, None] = field(default_factory=dict)
 
     def notes(self, old: str, new: str) -> list[str]:
-        """Return what to say of them, by the names of the old place and the new one."""
+        """Return notes of them, by the names of the old place and the new one."""
         found = super().notes(old, new)
         if not self.left:
             return found
@@ -62,14 +54,7 @@ class CarriedPoints(Carried):
 
 
 def switch(target: NewCollection, convert: Convert) -> list[str]:
-    """Let the source's alias stand for a target, in one step for all readers; return notes.
-
-    Raises
-    ------
-    InputError
-        Where the source was not addressed by an alias, that was moved by somebody else meanwhile, or
-        points cannot be written.
-    """
+    """Make the source's alias stand for a target, in one step for all readers; return notes."""
     target.alias_of()
     for batch in carry_unfinished(target, PAGE):
         target.write(batch, convert(batch))
@@ -96,13 +81,7 @@ def switch(target: NewCollection, convert: Convert) -> list[str]:
 
 
 def _move(target: NewCollection, before: str, collection: str) -> None:
-    """Let the alias stand for another collection, in one request.
-
-    Raises
-    ------
-    InputError
-        Where it does not stand for what it should any more.
-    """
+    """Make the alias stand for another collection, in one request, unless others have moved it."""
     models, alias = target.models, target.alias_of()
     found = target.stands_for()
     if found != before:
@@ -138,7 +117,7 @@ def carry_unfinished(target: NewCollection, size: int) -> Iterator[Batch]:
 
 @contextmanager
 def _live(target: NewCollection) -> Iterator[None]:
-    """Have the target know that the alias stands for it, so that what is not there was deleted."""
+    """Mark the alias as standing for the target, so that what is not there was deleted."""
     target.live = True
     try:
         yield
@@ -147,13 +126,7 @@ def _live(target: NewCollection) -> Iterator[None]:
 
 
 def _old(target: NewCollection) -> QdrantStore:
-    """Return the collection that the alias stood for before the switch.
-
-    Raises
-    ------
-    InputError
-        Where it is gone.
-    """
+    """Return the collection that the alias stood for before the switch."""
     mark = target.mark()
     name = mark.kept if mark and mark.kept else target.source.collection.name
     asked = target.collection.vector or None
@@ -164,16 +137,11 @@ def _old(target: NewCollection) -> QdrantStore:
 
 
 def rollback(target: NewCollection, *, force: bool) -> list[str]:
-    """Let the alias stand for the old collection again; return notes. Open the source again to read it.
+    """Make the alias stand for the old collection again; return notes.
 
-    What was added, edited and deleted under the alias since the switch is so in the old collection too;
-    added points have no old vector there. The new collection keeps everything.
-
-    Raises
-    ------
-    InputError
-        Where nothing is switched over, the old collection is gone, or it takes no points without a
-        vector, unless that is forced.
+    What was added, edited and deleted under the alias since the switch is so in the old collection
+    too; added points have no old vector there, which it must accept unless forced. The new
+    collection keeps everything. Open the source again to read it.
     """
     target.alias_of()
     step, carried = target.step(), CarriedPoints()
@@ -204,16 +172,9 @@ def _merge(
 ) -> None:
     """Bring what changed under the alias since the switch to the old collection.
 
-    Parameters
-    ----------
-    target, old
-        The new collection and the old one.
-    carried
-        Gets what was carried.
-    late
-        Whether the alias stands for the old one again, whose changes are the later ones then.
-    force
-        Whether to leave out points that the old one does not take without a vector.
+    It is counted in `carried`. `late` is whether the alias stands for the old one again, whose
+    changes are the later ones then; `force` leaves out points that the old one does not take
+    without a vector.
     """
     for page in target.scroll(PAGE, with_payload=True, with_vectors=True):
         _merge_page(target, old, page, carried, late=late, force=force)
@@ -289,13 +250,7 @@ def _add(
     *,
     force: bool,
 ) -> None:
-    """Add points to the old collection, without its vector.
-
-    Raises
-    ------
-    InputError
-        Where it does not take them so, unless that is forced.
-    """
+    """Add points to the old collection, without its vector; where it takes none so, only if forced."""
     if not records:
         return
     ids = dict.fromkeys(record.id for record in records)

@@ -1,4 +1,4 @@
-"""A new Qdrant collection beside another: filled, kept up with the source, and indexed."""
+"""What a migration checks, fills, indexes and switches to: a new Qdrant collection beside another."""
 
 from __future__ import annotations
 
@@ -43,23 +43,10 @@ def target_of(source: QdrantStore, text: str, mark: MigrationRecord) -> QdrantTa
 
 
 class QdrantTarget(NewCollection):
-    """A collection that a migration makes in the source's place.
+    """A collection that a migration makes beside the source, whose client serves it too.
 
-    Points are looked up just before they are written, and a server that knows the mode (1.17 and later)
-    is told to insert only. A point is written whole; of a batch that a kill cuts short the rest is
-    pending. Other vectors of the source's points and their payload travel with them. Vectors of cosine
-    collections are stored at length 1. A ledger beside the collection, itself a collection without
-    vectors, notes of each point what it was made from and what it looks like. So points that change
-    or go in the source are known, and so is what somebody else writes here, which stays.
-
-    Parameters
-    ----------
-    source
-        The collection that points come from; its client serves this one too.
-    address
-        Of this one.
-    made
-        The mark that it bears.
+    Other vectors of the source's points and their payload travel with them. Vectors of cosine
+    collections are stored at length 1.
     """
 
     reads_beside_writes = False
@@ -88,13 +75,7 @@ class QdrantTarget(NewCollection):
         self.alias_of()
 
     def require_ready(self, *, force: bool = False) -> list[str]:
-        """Raise for what a switch would leave behind, before anything is written.
-
-        Raises
-        ------
-        InputError
-            For other aliases of the source, unless it is forced, and settings that are in the way.
-        """
+        """Raise for settings in the way and, unless forced, other aliases of the source."""
         with one_line(self.secrets, self.address.shown):
             config = self.client.get_collection(self.source.collection.name).config
         warnings = hindrances(config, self.source.name)
@@ -158,11 +139,11 @@ class QdrantTarget(NewCollection):
         return notes
 
     def switch(self, convert: Convert) -> list[str]:
-        """Let the source's alias stand for this collection; see `qdrant_switch`."""
+        """Make the source's alias stand for this collection; see `switch`."""
         return qdrant_switch.switch(self, convert)
 
     def rollback(self, *, force: bool = False) -> list[str]:
-        """Let the alias stand for the old collection again; see `qdrant_switch`."""
+        """Make the alias stand for the old collection again; see `switch`."""
         return qdrant_switch.rollback(self, force=force)
 
     def drop(self) -> None:
@@ -176,13 +157,7 @@ class QdrantTarget(NewCollection):
 
 
 def target_address(source: QdrantStore, text: str, mark: MigrationRecord) -> Address:
-    """Return the address of a collection beside a source.
-
-    Raises
-    ------
-    InputError
-        For another kind of store, another server or folder, an alias, and the source itself.
-    """
+    """Return the address of a collection beside a source, which is no alias."""
     address = source.address.beside(text)
     address.only(*OPTIONS)
     name, own = collection_name(address), source.collection

@@ -20,13 +20,7 @@ class NoMoreRowsError(Exception):
 
 
 class GrowingRows(NpyFile):
-    """A `.npy` that is filled from its first row on; who reads what is not there yet waits.
-
-    Parameters
-    ----------
-    path
-        The file, at its final size.
-    """
+    """A `.npy` at its final size that is filled from its first row on; who reads further waits."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -34,25 +28,19 @@ class GrowingRows(NpyFile):
         self._changed = threading.Condition()
 
     def grow(self, there: int) -> None:
-        """Say that all rows before one are there."""
+        """Note that all rows before one are there."""
         with self._changed:
             self._there = there
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Say that no more rows come."""
+        """Note that no more rows come."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def read(self, rows: range | Array) -> Array:
-        """Return some rows once they are there.
-
-        Raises
-        ------
-        NoMoreRowsError
-            When they do not come.
-        """
+        """Return some rows once they are there; NoMoreRowsError when they do not come."""
         stop = rows.stop if isinstance(rows, range) else int(rows.max()) + 1
         with self._changed:
             self._changed.wait_for(lambda: self._there >= stop or self._ended)
@@ -62,15 +50,7 @@ class GrowingRows(NpyFile):
 
 
 class FileMaker:
-    """Makes one file beside the work that fills its rows.
-
-    Parameters
-    ----------
-    build
-        Makes the file of rows that it reads in their order.
-    path
-        The rows.
-    """
+    """Makes one file beside the work that fills its rows; `build` reads them in their order."""
 
     def __init__(self, build: Callable[[NpyFile], None], path: Path) -> None:
         self._rows = GrowingRows(path)
@@ -78,7 +58,7 @@ class FileMaker:
         self._made: Future[None] = self._thread.submit(build, self._rows)
 
     def grow(self, there: int) -> None:
-        """Say that all rows before one are there; raise what went wrong so far."""
+        """Note that all rows before one are there; raise what went wrong so far."""
         self._rows.grow(there)
         if self._made.done():
             self._made.result()

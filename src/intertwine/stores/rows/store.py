@@ -1,4 +1,4 @@
-"""Items that stand in the rows of one or many files, one after another."""
+"""Items that are the rows of one or many files, one after another."""
 
 from __future__ import annotations
 
@@ -39,16 +39,9 @@ SAMPLE_RUNS = 16
 
 
 class RowStore(ABC):
-    """Items that stand in rows of files; `payload` of a batch is the range of its rows.
+    """Items that are rows of files; `payload` of a batch is the range of its rows.
 
-    Parameters
-    ----------
-    address
-        Where they are.
-    paths
-        The files found, in the order of their rows.
-    metric
-        What searches go by, where that is known.
+    `paths` are the files found, in the order of their rows.
     """
 
     dim: int
@@ -76,7 +69,7 @@ class RowStore(ABC):
             return []
 
     def shown(self, path: Path) -> Path:
-        """Return where the content is that the store shows under a name."""
+        """Return where the content is that the store reads under a name."""
         if self.address.before:
             return before_any(path)
         return original(path) if self.shows_old else path
@@ -88,11 +81,11 @@ class RowStore(ABC):
 
     @abstractmethod
     def pieces(self, file: int, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Array]]:
-        """Give ascending ranges of a file's own rows as (first row, vectors)."""
+        """Yield ascending ranges of a file's own rows as (first row, vectors)."""
 
     @abstractmethod
     def dtype_of(self, file: int) -> np.dtype[Any]:
-        """Return what a file's numbers are, in native byte order."""
+        """Return the type of a file's numbers, in native byte order."""
 
     @abstractmethod
     def read(self, ids: Sequence[Any]) -> Array:
@@ -109,7 +102,7 @@ class RowStore(ABC):
             raise InputError(said)
 
     def newcomers(self, known: Sequence[Path]) -> list[Path]:
-        """Return the files there now, in their order, but those that are known."""
+        """Return the files there now, in their order, other than those that are known."""
         del known
         return []
 
@@ -126,14 +119,14 @@ class RowStore(ABC):
         return self.edges[-1]
 
     def items(self, file: int, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
-        """Give ascending ranges of a file's own rows, with their ids in the store."""
+        """Yield ascending ranges of a file's own rows, with their ids in the store."""
         first = self.edges[file]
         for start, vectors in self.pieces(file, ranges):
             rows = range(first + start, first + start + len(vectors))
             yield Batch(self.ids_of(rows), vectors, rows)
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give all items in the order of their rows; a batch holds rows of one file."""
+        """Yield all items in the order of their rows; a batch holds rows of one file."""
         first = 0 if after is None else self.row_behind(after)
         return prefetch(self._batches(size, first))
 
@@ -159,7 +152,7 @@ class RowStore(ABC):
         return Batch(ids, np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32))
 
     def by_file(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """Give rows of the store as (file, first, after the last of its own rows)."""
+        """Yield rows of the store as (file, first, after the last of its own rows)."""
         edges = self.edges
         while start < stop:
             file = bisect_right(edges, start) - 1
@@ -168,7 +161,7 @@ class RowStore(ABC):
             start = end
 
     def mark(self) -> MigrationRecord | None:
-        """Return what the notes beside all files, or the one beside their folder, say alike."""
+        """Return the record in the notes beside all files, which must agree, or beside their folder."""
         switched = [] if self.shows_old else [path for path in self.paths if is_switched(path)]
         marks = {read_mark(path) for path in switched or self.paths}
         if len(marks) != 1 or self.cut_off:
@@ -181,11 +174,11 @@ class RowStore(ABC):
         return self.shows_old and any(is_switched(path) for path in self.paths)
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of nothing: files are open only while they are read."""
+        """Close nothing: files are open only while they are read."""
 
 
 def folders_below(place: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a folder and those in it as (where it really is, its files), linked ones too, each once."""
+    """Yield a folder and those in it as (its real path, its files), linked ones too, each once."""
     seen = set[str]()
     for folder, inner, names in os.walk(place, followlinks=True):
         real = os.path.realpath(folder)

@@ -1,9 +1,9 @@
-"""Notes beside files, and a file's name that stands for other content from one moment on.
+"""Atomic replacement of a file that keeps its old content, and the note that records it.
 
-The old content of `NAME` is kept as `.NAME.before-switch`, a hard link made first. Then the name is given
-to the new content in one step. Up to that step both names are one file, which is how a run that was
-killed in between is told from one that came to its end. The note beside the name says what the switch
-put there, so that a rollback sees what was written since.
+The old content of `NAME` is kept as `.NAME.before-switch`, a hard link made first. Then the new
+content takes the name in one step. Up to that step both names are one file, which is how a run that
+was killed in between is told from one that came to its end. The note beside the name says what the
+switch put there, so that a rollback sees what was written since.
 """
 
 from __future__ import annotations
@@ -32,19 +32,10 @@ SINCE = ".since-switch"
 
 
 def give_name(there: Path, path: Path, *, instead_of: Facts | None = None) -> None:
-    """Give a file another name in one step, whoever had it; to a copy where links do not reach.
+    """Add a name to a file in one step, in place of the file that had it; to a copy across devices.
 
-    Parameters
-    ----------
-    there, path
-        The file, and its name from then on.
-    instead_of
-        Facts of the file that must have the name up to then, where the system can tell.
-
-    Raises
-    ------
-    InputError
-        Where another file had taken the name a moment before; it keeps it.
+    `instead_of` are facts of the file that must have the name up to then, where the system can
+    tell; another one that took it a moment before keeps it, and an error is raised.
     """
     if path.exists() and one_file(there, path):
         return
@@ -68,7 +59,7 @@ def give_name(there: Path, path: Path, *, instead_of: Facts | None = None) -> No
 
 
 def note_of(path: Path) -> Path:
-    """Return where the note about a file or folder stands."""
+    """Return the path of the note about a file or folder."""
     return path.with_name(f".{path.name}.intertwine.json")
 
 
@@ -82,7 +73,7 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def read_mark(path: Path) -> MigrationRecord | None:
-    """Return the mark in the note about a file or folder."""
+    """Return the record in the note about a file or folder."""
     text = read_note(path).get("mark")
     return MigrationRecord.from_text(text) if isinstance(text, str) else None
 
@@ -93,25 +84,20 @@ def write_note(path: Path, mark: MigrationRecord, **more: Any) -> None:
 
 
 def before_switch(path: Path) -> Path:
-    """Return where a file's old content is kept."""
+    """Return the path at which a file's old content is kept."""
     # Hidden: readers of a whole folder must not take it for one of its files.
     return path.with_name(f".{path.name}{BEFORE}")
 
 
 def name_of(before: Path) -> Path:
-    """Return the name whose old content is kept somewhere."""
+    """Return the name whose old content is kept at a path."""
     return before.with_name(before.name[1 : -len(BEFORE)])
 
 
 def stands_whole(root: Path, paths: list[Path]) -> bool:
-    """Return whether every name of a switch stands for its new content, those too that are gone since.
+    """Return whether every name of a switch stands for its new content, or is gone.
 
-    Parameters
-    ----------
-    root
-        The folder below which a source has its files.
-    paths
-        The files there now.
+    `root` is the folder below which a source has its files, `paths` are the files there now.
     """
     switched = [path for path in paths if is_switched(path)]
     if not switched:
@@ -144,15 +130,7 @@ def is_switching(place: Path) -> bool:
 
 
 def is_switched(path: Path, kept: str | None = None) -> bool:
-    """Return whether a name stands for new content.
-
-    Parameters
-    ----------
-    path
-        The name.
-    kept
-        Which new content; any when None.
-    """
+    """Return whether a name stands for new content: that of the place `kept`, or any when None."""
     mark = read_mark(path)
     if mark is None or mark.kept is None or kept not in {None, mark.kept}:
         return False
@@ -160,12 +138,12 @@ def is_switched(path: Path, kept: str | None = None) -> bool:
 
 
 def original(path: Path) -> Path:
-    """Return where the content is that a name had before any switch."""
+    """Return the path of the content that a name had before any switch."""
     return before_switch(path) if is_switched(path) else path
 
 
 def before_any(path: Path) -> Path:
-    """Return where old content of a name is kept, whether that is noted or not; else the name."""
+    """Return the path of a name's old content, whether that is noted or not; else the name."""
     return before_switch(path) if before_switch(path).exists() else path
 
 
@@ -181,20 +159,7 @@ def note_is_gone(path: Path) -> str:
 
 
 def require_free(paths: list[Path], root: Path) -> None:
-    """Raise where names for files' old content are taken.
-
-    Parameters
-    ----------
-    paths
-        The files.
-    root
-        The folder below which the source has its files.
-
-    Raises
-    ------
-    InputError
-        Naming one, what keeps it, and the ways out.
-    """
+    """Raise where names for files' old content are taken, with what keeps one and the ways out."""
     taken = [path for path in paths if (before := before_switch(path)).exists()]
     taken = [path for path in taken if not one_file(path, before_switch(path))]
     if not taken:
@@ -217,24 +182,11 @@ def require_free(paths: list[Path], root: Path) -> None:
 
 
 def switch_file(path: Path, new: Path, mark: MigrationRecord, state: FileState) -> None:
-    """Make a name stand for new content; once more after a kill is right.
+    """Make a name stand for new content, with a record and the state of the content noted.
 
-    Parameters
-    ----------
-    path
-        The name.
-    new
-        Where the content is; it stays there too, as a hard link where that can be.
-    mark
-        To note, with what is kept.
-    state
-        Of the new content, to note as well.
-
-    Raises
-    ------
-    InputError
-        Where another switch keeps something, the folder cannot be written, and where the old content is
-        written to meanwhile; then the name stands for it again.
+    Once more after a kill is right. The new content stays at its own path too, as a hard link where
+    that can be. Where the old content is written to meanwhile the name stands for it again, and an
+    error is raised.
     """
     if is_switched(path, mark.kept):
         return
@@ -262,7 +214,7 @@ def switch_file(path: Path, new: Path, mark: MigrationRecord, state: FileState) 
 
 
 def facts_of(path: Path) -> Facts:
-    """Return what writing changes and a further link does not."""
+    """Return facts of a file that change by writing to it and not by a further link."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
 
@@ -273,7 +225,10 @@ def switched_state(path: Path) -> FileState | None:
 
 
 def holds_switched(path: Path) -> bool:
-    """Return whether a name stands for what a switch put there, or for nothing; read only in doubt."""
+    """Return whether a name stands for what a switch put there, or for nothing.
+
+    The file is read only where its facts leave a doubt.
+    """
     state = switched_state(path)
     if state is None or not path.exists():
         return True
@@ -282,7 +237,7 @@ def holds_switched(path: Path) -> bool:
 
 
 def keep_since(path: Path) -> Path:
-    """Give what stands under a name a hidden name beside as well, and return that."""
+    """Link what is at a path to a hidden name beside as well, and return that."""
     number = 1
     while True:
         aside = path.with_name(f".{path.name}{SINCE}{f'-{number}' if number > 1 else ''}")

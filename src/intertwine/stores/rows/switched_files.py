@@ -46,21 +46,11 @@ NAMED = 3
 
 
 class SwitchedFiles:
-    """Files of a migration, one for each of the source's.
+    """Files of a migration, one for each of the source's, with a note beside their file or folder.
 
     Each name of the source is switched in one step of its own. Where a run was killed between two
-    files, the source is read as it was before, and the next `switch` or `rollback` ends what was begun.
-
-    Parameters
-    ----------
-    source
-        Where the vectors come from.
-    place
-        The file or folder that a note stands beside.
-    outputs
-        The files.
-    made
-        The mark that they bear.
+    files, the source is read as it was before, and the next `switch` or `rollback` ends what was
+    begun.
     """
 
     def __init__(
@@ -87,7 +77,7 @@ class SwitchedFiles:
         return note_of(self.place).exists() or any(path.exists() for path in self.outputs)
 
     def mark(self) -> MigrationRecord | None:
-        """Return the mark in the note."""
+        """Return the record in the note."""
         return read_mark(self.place)
 
     def switched(self) -> bool:
@@ -104,13 +94,7 @@ class SwitchedFiles:
         return []
 
     def require_name(self) -> None:
-        """Raise where a name is a link: a switch would put a file in its place.
-
-        Raises
-        ------
-        InputError
-            Naming it, where it leads, and what to do.
-        """
+        """Raise where a name is a link: a switch would put a file in its place."""
         links = [path for path in self.source.paths if path.is_symlink()]
         if links:
             more = f" (and {len(links) - 1} more)" if len(links) > 1 else ""
@@ -121,15 +105,10 @@ class SwitchedFiles:
             )
 
     def switch(self, convert: Convert) -> list[str]:
-        """Make the source's names stand for these files; `.NAME.before-switch` keeps the old content.
+        """Make the source's names stand for these files.
 
-        A source that has changed is refused, so that nothing is left to convert.
-
-        Raises
-        ------
-        InputError
-            Where files are missing, another switch keeps something, a folder cannot be written, or
-            something was written to the source meanwhile.
+        `.NAME.before-switch` keeps the old content. A source that has changed is refused, so that
+        nothing is left to convert.
         """
         del convert
         with one_run(self.source.paths[0]):
@@ -149,11 +128,8 @@ class SwitchedFiles:
     def look_again(self) -> None:
         """End a switch: look at the source's files once more, now that all names are exchanged.
 
-        Raises
-        ------
-        InputError
-            Where a file came or was written to meanwhile: it is of the old space, and the next run
-            converts it.
+        A file that came or was written to meanwhile raises an error: it is of the old space, and
+        the next run converts it.
         """
         came = self.source.newcomers(self.names)
         said = [self._undo(path) for path in self.names if not holds_switched(path)]
@@ -194,17 +170,14 @@ class SwitchedFiles:
         raise NotImplementedError
 
     def described(self, path: Path) -> str:
-        """Return how many rows a file holds, in words."""
+        """Return in words how many rows a file holds."""
         raise NotImplementedError
 
     def rollback(self, *, force: bool = False) -> list[str]:
         """Make the source's names stand for their old content again.
 
-        Raises
-        ------
-        InputError
-            When there was no switch, when what it kept of a name is gone, and when something was written
-            under the names since, unless forced: then that is kept beside as `.NAME.since-switch`.
+        Where something was written under the names since, an error is raised, unless forced: then
+        that is kept beside as `.NAME.since-switch`.
         """
         asked = self.names or self.source.paths
         names = [path for path in asked if self._is_ours(path)]
@@ -319,13 +292,7 @@ class SwitchedFiles:
                 give_name(path, output)
 
     def drop(self) -> None:
-        """Remove these files, rows so far, and the note.
-
-        Raises
-        ------
-        InputError
-            While a name of the source stands for them.
-        """
+        """Remove these files, rows so far, and the note, unless a name stands for them."""
         if any(is_switched(path, self.kept) for path in self.source.paths):
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         for path in self.source.paths:
@@ -345,7 +312,7 @@ class SwitchedFiles:
 
 
 def _few(said: list[str]) -> str:
-    """Return what is said of files as one line, the first of them."""
+    """Return clauses about files as one line, the first of them."""
     more = f" (and {counted(len(said) - NAMED, 'more file')})" if len(said) > NAMED else ""
     return f"{'; '.join(said[:NAMED])}{more}"
 

@@ -43,7 +43,7 @@ class FinishedOnly(ABC):
         """Return the finished files as a store."""
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Give all items of the finished files."""
+        """Yield all items of the finished files."""
         return self.whole().batches(size, after)
 
     def sample(self, size: int) -> Batch:
@@ -62,21 +62,11 @@ class FinishedOnly(ABC):
 class RowTarget(SwitchedFiles, FinishedOnly):
     """Files of converted rows, each made from one file of the source.
 
-    Rows so far stand in a hidden `.npy` beside the file to be, with a record of those on disk; the file
-    itself appears when all its rows are there. A note beside the file or folder says which map made it,
-    from which state of the source's files, and what was written: where a file of the source has changed
-    since, its file is made again; where a file here has, it is somebody else's and stays.
-
-    Parameters
-    ----------
-    source
-        Where the vectors come from.
-    address
-        Of these files.
-    outputs
-        The files, one for each of the source's.
-    made
-        The mark that they bear.
+    Rows so far are in a hidden `.npy` beside the file to be, with a record of those on disk; the
+    file itself appears when all its rows are there. A note beside the file or folder says which map
+    made it, from which state of the source's files, and what was written: where a file of the
+    source has changed since, its file is made again; where a file here has, it is somebody else's
+    and stays.
     """
 
     # When a file is made: beside the writing of its rows, at once when they are there, or at the end.
@@ -138,10 +128,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
     def is_finished(self, file: int) -> bool:
         """Whether a file is made, from the source's file as it is.
 
-        Raises
-        ------
-        InputError
-            Where somebody else wrote to it since, or made it.
+        A file that somebody else made, or wrote to since, raises an error.
         """
         name, output = self._name(file), self.outputs[file]
         if not output.exists():
@@ -190,7 +177,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         return done.missing(self.source.sizes[file])
 
     def pending(self, size: int) -> Iterator[Batch]:
-        """Give rows that are not here; a thread reads the next ones meanwhile."""
+        """Yield rows that are not here; a thread reads the next ones meanwhile."""
         return prefetch(self._pending(size))
 
     def _pending(self, size: int) -> Iterator[Batch]:
@@ -224,13 +211,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         return numbers
 
     def write(self, batch: Batch, vectors: Array) -> int:
-        """Write vectors of rows that are not here, where they belong; return how many.
-
-        Raises
-        ------
-        InputError
-            For numbers that the source's type of number cannot hold, and a full disk.
-        """
+        """Write vectors of rows that are not here, where they belong; return how many."""
         rows: range = batch.payload
         file, start, stop = next(self.source.by_file(rows.start, rows.stop))
         if self.is_finished(file):
@@ -259,7 +240,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         return self._makers[file]
 
     def _make(self, file: int) -> None:
-        """Make a file of its rows, then note it, then forget the rows."""
+        """Make a file of its rows, then note it, then remove the rows."""
         part = self._part(file)
         left = sum(stop - start for start, stop in part.chunks(1 << 62))
         if left:
@@ -322,13 +303,9 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         """Return the finished files as a store."""
 
     def finish(self) -> list[str]:
-        """Make the files that are not made yet.
+        """Make the files that are not made yet; their rows must be there.
 
-        Raises
-        ------
-        InputError
-            When rows are missing, and where a switch that a kill cut off before its last look finds that
-            something was written meanwhile.
+        After a switch that a kill cut off before its last look, that look is made.
         """
         if self.switched():
             if self.switching:
@@ -359,17 +336,11 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         return notes
 
     def notes(self) -> list[str]:
-        """Return what is worth telling of the finished files."""
+        """Return notes about the finished files."""
         return []
 
     def require_made(self) -> list[FileState]:
-        """Raise unless all files are made of the source as it is; return what each holds.
-
-        Raises
-        ------
-        InputError
-            When rows are missing, or the source has changed.
-        """
+        """Raise unless all files are made of the source as it is; return the state of each."""
         for file, output in enumerate(self.outputs):
             if not self.is_finished(file):
                 raise InputError(
@@ -419,7 +390,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         self._parts.pop(file).__exit__()
 
     def close(self) -> None:
-        """Record the rows so far and let go of files."""
+        """Record the rows so far and close files."""
         for file in list(self._makers):
             self._makers.pop(file).stop()
         for file in list(self._parts):
@@ -427,13 +398,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
 
 
 def outputs_at(source: RowStore, place: Path) -> list[Path]:
-    """Return the files to make at a place, one for each of the source's.
-
-    Raises
-    ------
-    InputError
-        For the source itself, a pattern, a file for many files, a folder that cannot be written.
-    """
+    """Return the files to make at a place, one for each of the source's, none of which they may be."""
     if "*" in str(place):
         raise InputError(f"got target {place}, a pattern, expected a folder or a file")
     suffix = source.paths[0].suffix
@@ -452,13 +417,7 @@ def outputs_at(source: RowStore, place: Path) -> list[Path]:
 
 
 def require_others(source: RowStore, outputs: list[Path]) -> None:
-    """Raise when files to make are the source's, or stand where nothing can be written.
-
-    Raises
-    ------
-    InputError
-        Naming one.
-    """
+    """Raise when files to make are the source's, or would be where nothing can be written."""
     given = {path.resolve() for path in source.paths}
     for output in outputs:
         if output.resolve() in given:

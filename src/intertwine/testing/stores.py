@@ -268,6 +268,8 @@ class StoreConformance:
             with pytest.raises(InputError, match="not made by") as refused:
                 _migrate(place, fitted[1], switch=switch)
             _require_one_line(refused)
+        with _opened(place, fitted) as target, pytest.raises(InputError, match="not made by"):
+            target.drop()
         self._require_unchanged(place[1], there)
         self._require_unchanged(place[0], before)
 
@@ -281,6 +283,8 @@ class StoreConformance:
         with pytest.raises(InputError, match="another map") as refused:
             _migrate(place, other[1])
         _require_one_line(refused)
+        with _opened(place, other) as target, pytest.raises(InputError, match="another map"):
+            target.drop()
         self._require_unchanged(place[1], there)
 
     def test_drop(self, place: tuple[str, str], fitted: tuple[LinearMap, Path]) -> None:

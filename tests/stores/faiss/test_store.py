@@ -1,11 +1,6 @@
 """FAISS index files as stores, and migrations of them."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -177,53 +172,6 @@ def test_the_finished_target_is_a_store(address, tmp_path):
     )
     assert next(iter(target.batches(10, 5))).ids[0] == 6
     assert not list(tmp_path.glob(".*partial*"))
-
-
-def test_kill_9_costs_only_what_was_in_flight(tmp_path):
-    """After kills at random moments a run ends with the file of an undisturbed one."""
-    source = save(tmp_path / "a.index", "Flat", rows=np.tile(ROWS, (30, 1)))
-    module_name = "tests.stores.rows.file_migration"
-
-    def start(name):
-        return subprocess.Popen(
-            [sys.executable, "-m", module_name, source, f"faiss:{tmp_path / name}", "100"],
-            cwd=Path(__file__).parents[3],
-            stdout=subprocess.PIPE,
-        )
-
-    with start("whole.index") as process:
-        process.stdout.readline()
-        began = time.monotonic()
-        assert process.wait() == 0
-        seconds = time.monotonic() - began
-    chance = np.random.default_rng(0)
-    for _ in range(3):
-        with start("out.index") as process:
-            process.stdout.readline()
-            time.sleep(chance.uniform(0.2, 0.9) * seconds)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    migrate(source, f"faiss:{tmp_path / 'out.index'}")
-    assert (tmp_path / "out.index").read_bytes() == (tmp_path / "whole.index").read_bytes()
-
-
-def test_switch_and_rollback(address, tmp_path):
-    """The source's name stands for the new index, then for the old one, byte for byte."""
-    old, text = (tmp_path / "items.index").read_bytes(), f"faiss:{tmp_path / 'b.index'}"
-    migrate(address, text)
-    _, target = begin(address, text)
-    target.switch(convert)
-    after = open_store(address)
-    assert (after.dim, after.mark()) == (NEW, MARK.switched("b.index"))
-    _, again = begin(address, text)
-    assert again.switched()
-    assert list(again.pending(10)) == []
-    with pytest.raises(InputError, match="roll back first"):
-        again.drop()
-    again.rollback()
-    again.drop()
-    assert (tmp_path / "items.index").read_bytes() == old
-    assert [path.name for path in tmp_path.iterdir()] == ["items.index"]
 
 
 def test_a_switch_that_was_killed(address, tmp_path, monkeypatch):

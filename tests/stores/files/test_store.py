@@ -1,10 +1,6 @@
 """Parquet, Arrow and `.npy` files as stores, and migrations of them."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +10,10 @@ import pytest
 from tests.stores.rows.file_migration import MARK, NEW, OLD, begin, convert, mapped, migrate
 from tests.vectors_data import load_table, load_vectors, save_vectors
 
-from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
+from intertwine.errors import FileFormatError, InputError
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.rows import switch as file_switch
-from intertwine.stores.store import require_ours
 from intertwine.vectors.tables import TableVectors
 
 N = 1000
@@ -64,16 +59,6 @@ def hidden(folder):
 def stem(address):
     """Return the path in an address."""
     return Path(address.partition(":")[2].partition("#")[0])
-
-
-def test_what_a_store_says(one):
-    """Count, dimension, metric, and all vectors in the order of their rows."""
-    store = open_store(one)
-    assert (store.count(), store.dim, store.metric, store.mark()) == (N, OLD, None, None)
-    batches = list(store.batches(64))
-    assert [item for batch in batches for item in batch.ids] == list(range(N))
-    assert max(len(batch.ids) for batch in batches) == 64
-    np.testing.assert_array_equal(np.concatenate([batch.vectors for batch in batches]), ROWS)
 
 
 def test_many_files_are_one_store(many):
@@ -229,37 +214,6 @@ def test_rows_that_are_here_are_not_written_over(one, tmp_path, scheme):
     target.close()
     migrate(one, target.name)
     np.testing.assert_allclose(open_store(target.name).read([5]), mapped(ROWS[5:6]), rtol=1e-6)
-
-
-def test_kill_9_costs_only_what_was_in_flight(tmp_path):
-    """After kills at random moments a run ends with the file of an undisturbed one."""
-    path = save_vectors(tmp_path / "in.parquet", np.tile(ROWS, (40, 1)), group=5000)
-    root, module = Path(__file__).parents[3], ["tests.stores.rows.file_migration"]
-
-    def start(name):
-        return subprocess.Popen(
-            [sys.executable, "-m", *module, f"parquet:{path}", f"parquet:{tmp_path / name}", "200"],
-            cwd=root,
-            stdout=subprocess.PIPE,
-        )
-
-    with start("whole.parquet") as process:
-        process.stdout.readline()
-        began = time.monotonic()
-        assert process.wait() == 0
-        seconds = time.monotonic() - began
-    chance, kills = np.random.default_rng(0), 0
-    while kills < 3:
-        with start("out.parquet") as process:
-            process.stdout.readline()
-            time.sleep(chance.uniform(0.2, 0.9) * seconds)
-            process.send_signal(signal.SIGKILL)
-            if process.wait() == 0:
-                begin(f"parquet:{path}", f"parquet:{tmp_path / 'out.parquet'}")[1].drop()
-            kills += 1
-    migrate(f"parquet:{path}", f"parquet:{tmp_path / 'out.parquet'}")
-    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
-    assert hidden(tmp_path) == [".out.parquet.intertwine.json", ".whole.parquet.intertwine.json"]
 
 
 @pytest.mark.parametrize("moment", ["_make", "note"])
@@ -430,20 +384,6 @@ def test_files_on_another_disk_are_copied(tmp_path, monkeypatch):
     assert not (tmp_path / "a.npy").samefile(tmp_path / "b.npy")
     target.rollback()
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), ROWS)
-
-
-def test_somebody_elses_files_and_maps_are_left_alone(one, tmp_path, scheme):
-    """A file without our note, or with another map's, is refused."""
-    path = save_vectors(tmp_path / f"theirs{SUFFIXES[scheme]}", ROWS[:, :NEW].copy())
-    target = open_target(open_store(one), f"{scheme}:{path}", MARK)
-    assert target.exists()
-    with pytest.raises(InputError, match="not made by a migration"):
-        require_ours(target.mark(), MARK, target.name)
-    text = f"{scheme}:{tmp_path / 'new'}{SUFFIXES[scheme]}"
-    migrate(one, text, most=1)
-    other = MigrationRecord("1" * 64, MARK.source, MARK.target)
-    with pytest.raises(SpaceMismatchError, match="vectors of another map"):
-        migrate(one, text, mark=other)
 
 
 def test_a_note_that_is_damaged_is_nobodys(one, tmp_path, scheme):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from tests.postgres import address, fill, server
 
-from intertwine.errors import InputError, SpaceMismatchError
+from intertwine.errors import InputError
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
-from intertwine.stores.store import require_ours
 
 RNG = np.random.default_rng(0)
 N, D, E = 120, 4, 6
@@ -78,17 +77,6 @@ def test_a_column_says_what_it_is(items, opened):
     assert (store.count(), store.dim, store.metric) == (N, D, "cosine")
     assert "s3cret" not in store.name
     assert store.name.endswith("?table=items&column=emb")
-
-
-@pytest.mark.parametrize("size", [1, 50, N, 1000])
-def test_batches_give_every_item_once_from_any_id_on(items, size, opened):
-    """Items come in the order of their ids, with their vectors, whatever the size of a batch."""
-    store = opened.store(items[0])
-    found = list(store.batches(size))
-    assert [i for batch in found for i in batch.ids] == items[3]
-    np.testing.assert_array_equal(np.concatenate([batch.vectors for batch in found]), VECTORS)
-    later = [i for batch in store.batches(size, after=items[3][9]) for i in batch.ids]
-    assert later == items[3][10:]
 
 
 def test_read_gives_nan_where_there_is_nothing(items, opened):
@@ -166,46 +154,6 @@ def test_indexes_are_built_as_the_old_columns(items, opened):
     assert target.finish() == []
     found = items[2].execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'items'").fetchall()
     assert sum("(new vector_cosine_ops) WITH (m='8')" in text for (text,) in found) == 1
-
-
-def test_names_are_exchanged_and_back(items, opened):
-    """After the switch the old name gives new vectors, after the rollback the old ones again."""
-    source = opened.store(items[0])
-    target = opened.target(source, items[1], MARK)
-    migrate(target)
-    target.switch(convert)
-    target.switch(convert)
-    assert target.switched()
-    source = opened.store(items[0])
-    assert source.dim == E
-    np.testing.assert_allclose(source.read([3]), MAPPED[1:2], rtol=1e-6)
-    target = opened.target(source, items[1], MARK)
-    assert target.switched()
-    with pytest.raises(InputError, match="roll back first"):
-        target.drop()
-    target.rollback()
-    assert not target.switched()
-    with pytest.raises(InputError, match="nothing to roll back"):
-        target.rollback()
-    target.drop()
-    source = opened.store(items[0])
-    np.testing.assert_array_equal(source.read([3]), VECTORS[1:2])
-
-
-def test_a_column_of_another_migration_is_refused(items, opened):
-    """A column that exists is gone on with only when this very map made it."""
-    source = opened.store(items[0])
-    target = opened.target(source, items[1], MARK)
-    items[2].execute("ALTER TABLE items ADD COLUMN new vector(6)")
-    with pytest.raises(InputError, match="exists already and was not made by a migration"):
-        require_ours(target.mark(), MARK, target.name)
-    target.drop()
-    target.create()
-    require_ours(target.mark(), MARK, target.name)
-    with pytest.raises(SpaceMismatchError, match="another map"):
-        require_ours(
-            target.mark(), MigrationRecord("cd" * 32, MARK.source, MARK.target), target.name
-        )
 
 
 def test_capitals_quotes_and_schemas_are_names_like_others(database, opened):

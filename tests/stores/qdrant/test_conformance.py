@@ -5,8 +5,11 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 
+import pytest
 from qdrant_client import QdrantClient, models
 
+from intertwine.errors import InputError
+from intertwine.passes.migrate import MigrateOptions, migrate
 from intertwine.testing import StoreConformance
 
 
@@ -41,3 +44,23 @@ class TestFolder(StoreConformance):
             points = client.retrieve(name, self.ids)
         found = {str(point.id): point.payload["text"] for point in points}
         return [found[str(item)] for item in self.ids]
+
+    def test_searches_change_nothing(self, place, fitted):
+        """What a check searches is not taken for changed vectors by the switch, nor by the next one."""
+        for options in ({}, {"switch": True}, {"rollback": True}, {"switch": True}):
+            summary = migrate(*place, fitted[1], options=MigrateOptions(**options))
+            assert not any("at the switch itself" in note for note in summary["notes"])
+            assert summary["written"] == (0 if options else len(self.ids))
+
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_a_switch_needs_an_alias(self, place, fitted, dry_run):
+        """A collection that is addressed by its own name is refused before anything is written."""
+        plain, target = place[0].replace("#live", "#items"), place[1]
+        with pytest.raises(
+            InputError, match="whose name cannot stand for another; create an alias"
+        ):
+            options = MigrateOptions(switch=True, dry_run=dry_run)
+            migrate(plain, target, fitted[1], options=options)
+        with closing(QdrantClient(path=place[0].partition(":")[2].partition("#")[0])) as client:
+            assert not client.collection_exists("new")
+        assert migrate(plain, target, fitted[1])["written"] == len(self.ids)

@@ -19,6 +19,7 @@ from intertwine.stores import MigrationRecord, open_store, open_target
 from intertwine.stores.qdrant import lease as qdrant_lease
 from intertwine.stores.qdrant import switch as qdrant_switch
 from intertwine.stores.qdrant import target as qdrant_target
+from intertwine.stores.qdrant.new_collection import NewCollection
 
 N, D, E = 140, 12, 20
 RNG = np.random.default_rng(0)
@@ -289,7 +290,8 @@ def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
     with monkeypatch.context() as patch:
         patch.setattr(qdrant_switch, "_move", moved)
         options = {"rollback": True} if back else {"switch": True}
-        finished_after_a_kill(patch, qdrant_switch, step, done, lambda: place.migrate(**options))
+        module = qdrant_switch if hasattr(qdrant_switch, step) else NewCollection
+        finished_after_a_kill(patch, module, step, done, lambda: place.migrate(**options))
     late = 1000 in place.records("items") or 1000 in place.records("new")
     with suppress(InputError if back else KeyError):
         place.migrate(**options)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from tests.stores import migration
 
@@ -45,9 +43,3 @@ def migrate(source, text, *, size=100, most=None, mark=MARK):
         target.close()
         store.close()
     return written
-
-
-if __name__ == "__main__":
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    migrate(sys.argv[1], sys.argv[2], size=int(sys.argv[3]))

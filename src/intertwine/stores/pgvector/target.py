@@ -16,7 +16,7 @@ from intertwine.stores.pgvector.ready import Readiness
 from intertwine.stores.pgvector.store import by_block
 from intertwine.stores.pgvector.switch import require_told, roll_back, switch_over
 from intertwine.stores.pgvector.wire import connect
-from intertwine.stores.store import common_metric
+from intertwine.stores.store import common_metric, require_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,8 @@ class PgvectorTarget(NewColumn):
         """Remove the column, and that of its stamps."""
         if self.switched():
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
+        if self.exists():
+            require_ours(self.mark(), self.made, self.name)
         for name in [self.column.name, *([self.stamp] if self.stamped() else [])]:
             self.query("ALTER TABLE {t} DROP COLUMN IF EXISTS {name}", name=name)
         self._pieces = {}

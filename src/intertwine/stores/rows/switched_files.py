@@ -29,6 +29,7 @@ from intertwine.stores.rows.switch import (
     switched_names,
     switched_state,
 )
+from intertwine.stores.store import require_ours
 from intertwine.vectors.partial_output import partial_files
 from intertwine.wording import counted
 
@@ -295,6 +296,8 @@ class SwitchedFiles:
         """Remove these files, rows so far, and the note, unless a name stands for them."""
         if any(is_switched(path, self.kept) for path in self.source.paths):
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
+        if self.exists():
+            require_ours(self.mark(), self.made, str(self.place))
         for path in self.source.paths:
             settle(path)
         try:

@@ -56,10 +56,10 @@ class TestFolder(StoreConformance):
     def test_a_switch_needs_an_alias(self, place, fitted, dry_run):
         """A collection that is addressed by its own name is refused before anything is written."""
         plain, target = place[0].replace("#live", "#items"), place[1]
+        options = MigrateOptions(switch=True, dry_run=dry_run)
         with pytest.raises(
             InputError, match="whose name cannot stand for another; create an alias"
         ):
-            options = MigrateOptions(switch=True, dry_run=dry_run)
             migrate(plain, target, fitted[1], options=options)
         with closing(QdrantClient(path=place[0].partition(":")[2].partition("#")[0])) as client:
             assert not client.collection_exists("new")

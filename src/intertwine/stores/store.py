@@ -91,9 +91,9 @@ class MigrationRecord:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def after_switch_of(self, made: MigrationRecord) -> bool:
+    def after_switch_of(self, before: MigrationRecord) -> bool:
         """Whether this is what the record of a migration became by its switch."""
-        return self.kept is not None and self.switched(None) == made
+        return self.kept is not None and self.switched(None) == before
 
     def switched(self, kept: str | None) -> MigrationRecord:
         """Return the record after a switch, or before it with None."""
@@ -256,7 +256,7 @@ class NamedTarget(Protocol):
         """Raise where no switch is possible, whatever is written."""
 
 
-def require_ours(found: MigrationRecord | None, mark: MigrationRecord, name: str) -> None:
+def require_ours(found: MigrationRecord | None, record: MigrationRecord, name: str) -> None:
     """Raise when what is at a target is not of this very migration.
 
     Vectors of two spaces are never mixed.
@@ -265,12 +265,12 @@ def require_ours(found: MigrationRecord | None, mark: MigrationRecord, name: str
         raise InputError(
             f"{name} exists already and was not made by a migration; name another target"
         )
-    mark.target.require(found.target)
-    mark.source.require(found.source)
-    if found.map_sha256 != mark.map_sha256:
+    record.target.require(found.target)
+    record.source.require(found.source)
+    if found.map_sha256 != record.map_sha256:
         raise SpaceMismatchError(
             f"{name} holds vectors of another map ({found.map_sha256[:12]}, not "
-            f"{mark.map_sha256[:12]}); go on with that one, or name another target"
+            f"{record.map_sha256[:12]}); go on with that one, or name another target"
         )
 
 

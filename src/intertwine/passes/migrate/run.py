@@ -121,12 +121,12 @@ def migrate(
     """
     options = options or MigrateOptions()
     linear_map = load_map(map_file)
-    mark = MigrationRecord.of(linear_map, sha256_file(map_file))
+    record = MigrationRecord.of(linear_map, sha256_file(map_file))
     with (
         closing(open_store(source, before_switch=options.rollback)) as store,
-        closing(open_target(store, target, mark)) as place,
+        closing(open_target(store, target, record)) as place,
     ):
-        run = _Run(store, place, linear_map, mark, options, progress or (lambda *_: None))
+        run = _Run(store, place, linear_map, record, options, progress or (lambda *_: None))
         with nullcontext() if options.dry_run else place.lock():
             return run.run()
 
@@ -138,7 +138,7 @@ class _Run:
     store: Store
     place: Target
     linear_map: LinearMap
-    mark: MigrationRecord
+    record: MigrationRecord
     options: MigrateOptions
     progress: Progress
     notes: list[str] = field(default_factory=list)
@@ -183,7 +183,7 @@ class _Run:
 
     def go_on_switched(self) -> None:
         """Convert what came without a new vector since the switch, and warn of what has none."""
-        require_ours(self.place.mark(), self.mark, self.place.name)
+        require_ours(self.place.mark(), self.record, self.place.name)
         if self.store.dim != self.linear_map.target.dim:
             raise SpaceMismatchError(
                 f"{self.store.name}: got dimension {self.store.dim}, expected "
@@ -228,9 +228,9 @@ class _Run:
                 f"{store.name}: got dimension {store.dim}, expected {space.dim} for {space.name}, "
                 f"which map {self.linear_map.name} expects"
             )
-        made = store.mark()
-        if made is not None:
-            space.require(made.target)
+        earlier = store.mark()
+        if earlier is not None:
+            space.require(earlier.target)
         sample = store.sample(SAMPLE_ROWS)
         if not sample.ids:
             raise InputError(f"{store.name}: holds no vectors, expected some to convert")
@@ -244,7 +244,7 @@ class _Run:
             place.require_name()
         self.warnings += place.require_ready(force=self.options.force)
         if place.exists():
-            require_ours(place.mark(), self.mark, place.name)
+            require_ours(place.mark(), self.record, place.name)
         if self.options.check is not None:
             self.natives = Natives.of(
                 self.options.check, self.linear_map.target, store, sample.ids[0]

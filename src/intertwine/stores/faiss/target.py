@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXACT = ("IndexFlat", "IndexHNSWFlat", "IndexIVFFlat", "IndexRefine", "IndexNSGFlat")
 
 
-def target_of(source: FaissStore, text: str, mark: MigrationRecord) -> FaissTarget:
+def target_of(source: FaissStore, text: str, record: MigrationRecord) -> FaissTarget:
     """Return the index file that an address names, beside a source.
 
     An index that cannot be built is refused here, before hours of work.
@@ -37,7 +37,7 @@ def target_of(source: FaissStore, text: str, mark: MigrationRecord) -> FaissTarg
     if address.part or place.is_dir():
         raise InputError(f"got target {address.shown}, expected faiss:FILE, a file to write")
     require_others(source, [place])
-    target = FaissTarget(source, address, [place], mark)
+    target = FaissTarget(source, address, [place], record)
     # Now, not after hours: what cannot be built is known from the start.
     target.empty()
     return target
@@ -53,9 +53,9 @@ class FaissTarget(RowTarget):
     making = "at the end"
 
     def __init__(
-        self, source: FaissStore, address: Address, outputs: list[Path], made: MigrationRecord
+        self, source: FaissStore, address: Address, outputs: list[Path], record: MigrationRecord
     ) -> None:
-        super().__init__(source, address, outputs, made)
+        super().__init__(source, address, outputs, record)
         self._index = source
 
     def empty(self) -> Any:

@@ -104,7 +104,7 @@ def _open(path: Path, schema: Any, source: TableVectors) -> Any:
 LISTS = ("_metadata", "_common_metadata", "_delta_log")
 
 
-def target_of(source: FileStore, text: str, mark: MigrationRecord) -> FileTarget:
+def target_of(source: FileStore, text: str, record: MigrationRecord) -> FileTarget:
     """Return the files that an address names, beside a source and of its column."""
     address = source.address.beside(text)
     address.only("metric")
@@ -114,16 +114,16 @@ def target_of(source: FileStore, text: str, mark: MigrationRecord) -> FileTarget
             "readers find it by that name"
         )
     address = replace(address, part=source.column or "")
-    return FileTarget(source, address, outputs_at(source, Path(address.place)), mark)
+    return FileTarget(source, address, outputs_at(source, Path(address.place)), record)
 
 
 class FileTarget(RowTarget):
     """Parquet, Arrow or `.npy` files as the source's, with their other columns."""
 
     def __init__(
-        self, source: FileStore, address: Address, outputs: list[Path], made: MigrationRecord
+        self, source: FileStore, address: Address, outputs: list[Path], record: MigrationRecord
     ) -> None:
-        super().__init__(source, address, outputs, made)
+        super().__init__(source, address, outputs, record)
         self._files = source
         self.making = "at once" if address.scheme == "npy" else "beside"
 

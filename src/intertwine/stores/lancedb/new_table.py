@@ -40,16 +40,16 @@ class NewTable(LanceStore):
     whatever their columns hold; rows without a note are somebody else's and stay as they are.
     """
 
-    def __init__(self, source: LanceStore, address: Address, made: MigrationRecord) -> None:
-        self.source, self.made, self.writes = source, made, 0
+    def __init__(self, source: LanceStore, address: Address, record: MigrationRecord) -> None:
+        self.source, self.record, self.writes = source, record, 0
         # While a switch or a way back is completed: what is written goes under the source's name too.
         self.carrying, self.carried = False, Carried("rows", repr)
         # Rows that were put under the source's name last of all, and are not here yet.
         self.streamed: dict[Any, Origin] = {}
         arrow = import_extra("pyarrow", EXTRA)
-        schema = source.columns.noted(made.target.dim, made.to_text())
+        schema = source.columns.noted(record.target.dim, record.to_text())
         schema = schema.append(arrow.field(ORIGIN, arrow.string()))
-        columns = replace(source.columns, dim=made.target.dim, schema=schema)
+        columns = replace(source.columns, dim=record.target.dim, schema=schema)
         super().__init__(address, source.database, columns)
         self.metric = self.metric or source.metric
         self.tolerance = HALF if columns.number.bit_width < 32 else SINGLE
@@ -128,7 +128,7 @@ class NewTable(LanceStore):
     def batch_of(self, page: Any) -> Batch:
         """Return rows of the source, of before a switch too, as a batch."""
         ids = page[self.columns.id].to_pylist()
-        return Batch(ids, to_array(page[self.columns.vector], self.made.source.dim), page)
+        return Batch(ids, to_array(page[self.columns.vector], self.record.source.dim), page)
 
     def _stale_rows(self, page: Any) -> list[int]:
         """Return which rows of a page of the source are not here as they are there."""
@@ -287,7 +287,7 @@ class NewTable(LanceStore):
     def switched(self) -> bool:
         """Whether the source's table has our record and what is kept."""
         found = self.source.mark()
-        return found is not None and found.after_switch_of(self.made)
+        return found is not None and found.after_switch_of(self.record)
 
     def put_under_name(
         self, rows: Any, now: Sequence[Origin], known: dict[Any, Origin | None]

@@ -71,7 +71,7 @@ def switch(target: NewTable, convert: Convert) -> list[str]:
             break
     target.source.require_distinct(pinned)
     columns = replace(target.source.columns, schema=pinned.schema)
-    schema = columns.noted(target.dim, target.made.switched(str(pinned.version)).to_text())
+    schema = columns.noted(target.dim, target.record.switched(str(pinned.version)).to_text())
     with one_line():
         here = target.pinned()
 
@@ -168,8 +168,8 @@ def unfinished(target: NewTable) -> Flip | None:
 
 
 def _is_ours(note: str | None, target: NewTable) -> bool:
-    mark = MigrationRecord.from_text(note)
-    return mark is not None and mark.after_switch_of(target.made)
+    record = MigrationRecord.from_text(note)
+    return record is not None and record.after_switch_of(target.record)
 
 
 def _note(target: NewTable, version: int) -> str | None:
@@ -251,8 +251,8 @@ def _tags_from(target: NewTable, version: int) -> list[str]:
 
 def _kept_text(target: NewTable, version: int) -> int:
     """Return the version that a switched one says it keeps the old vectors in."""
-    mark = MigrationRecord.from_text(_note(target, version))
-    return int(mark.kept) if mark and mark.kept else version
+    record = MigrationRecord.from_text(_note(target, version))
+    return int(record.kept) if record and record.kept else version
 
 
 def _kept(target: NewTable, version: int) -> Any:
@@ -325,7 +325,7 @@ def _require_last(target: NewTable, pinned: Any, old: Any) -> None:
 def _require_target(target: NewTable) -> None:
     """Make the target where it is no longer there, or has other columns than the source has now."""
     if target.exists():
-        require_ours(LanceStore.mark(target), target.made, target.name)
+        require_ours(LanceStore.mark(target), target.record, target.name)
         if target.table.schema.names == target.columns.schema.names:
             return
         with one_line():

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from intertwine.stores.store import Convert, MigrationRecord
 
 
-def target_of(source: LanceStore, text: str, mark: MigrationRecord) -> LanceTarget:
+def target_of(source: LanceStore, text: str, record: MigrationRecord) -> LanceTarget:
     """Return the table that an address names, beside a source whose ids are all different."""
     address = target_address(source, text)
     source.require_distinct()
-    return LanceTarget(source, address, mark)
+    return LanceTarget(source, address, record)
 
 
 class LanceTarget(NewTable):
@@ -85,7 +85,7 @@ class LanceTarget(NewTable):
             field = self.columns.schema.field(self.columns.vector)
             require_buildable(source.table, field.name, field, self.metric, source.name)
             if self.exists():
-                require_ours(self.mark(), self.made, self.name)
+                require_ours(self.mark(), self.record, self.name)
                 self._require_columns(self.table.schema, self.name)
         return []
 
@@ -134,7 +134,7 @@ class LanceTarget(NewTable):
         if self.switched():
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         if self.exists():
-            require_ours(self.mark(), self.made, self.name)
+            require_ours(self.mark(), self.record, self.name)
             with one_line():
                 self.database.drop_table(self.address.part)
         self._table = None

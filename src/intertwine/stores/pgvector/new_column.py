@@ -108,13 +108,13 @@ class NewColumn(PgvectorStore):
     """
 
     def __init__(
-        self, source: PgvectorStore, address: Address, connection: Any, made: MigrationRecord
+        self, source: PgvectorStore, address: Address, connection: Any, record: MigrationRecord
     ) -> None:
         name = address.take("column")
-        require_dimension(made.target.dim, address.shown)
+        require_dimension(record.target.dim, address.shown)
         kind = _kind(source, connection, name, address)
-        column = replace(source.column, name=name, kind=kind, dim=made.target.dim, metric=None)
-        self.source, self.made = source, made
+        column = replace(source.column, name=name, kind=kind, dim=record.target.dim, metric=None)
+        self.source, self.record = source, record
         super().__init__(address, connection, column)
         self._free: LifoQueue[Any] = LifoQueue()
         self._writing: list[Any] = []
@@ -169,7 +169,7 @@ class NewColumn(PgvectorStore):
             # A table that was restored from a dump numbers its columns otherwise.
             with suppress(InputError):
                 found = find_column(self.connection, self.column.qualified, name, key, name)
-                if found.dim == self.made.source.dim:
+                if found.dim == self.record.source.dim:
                     return found
         return None
 
@@ -220,7 +220,7 @@ class NewColumn(PgvectorStore):
     def _create(self) -> None:
         sql = import_extra("psycopg.sql", EXTRA)
         self.query("ALTER TABLE {t} ADD COLUMN {c} {kind}", kind=self.column.declared)
-        note = sql.Literal(self.made.to_text())
+        note = sql.Literal(self.record.to_text())
         self.query("COMMENT ON COLUMN {t}.{c} IS {note}", note=note)
         make_alike(self, self.old, self.column)
         if not self.stamped():

@@ -229,7 +229,7 @@ class PgvectorStore:
             self.column.qualified,
             column,
         )
-        # What a person said of the column stands above the mark.
+        # A person's words about the column are above the record.
         return MigrationRecord.from_text((rows[0][0] or "").rpartition("\n")[2]) if rows else None
 
 

@@ -112,7 +112,7 @@ def _require_unchanged(target: NewColumn) -> None:
     """Raise where a name stands for another column than at first, or harm was done since."""
     now = target.numbers()
     found = target.column_mark(target.column.name)
-    if now.get(target.old.name) != target.old_number or found != target.made:
+    if now.get(target.old.name) != target.old_number or found != target.record:
         raise InputError(f"{target.name}: columns of the table were changed meanwhile; run again")
     warnings = Readiness(target.source).harm(target.index_builder())
     if warnings and not target.forced:
@@ -197,7 +197,7 @@ def _exchange(target: NewColumn, indexes: list[tuple[TableIndex, TableIndex]]) -
     if not_null:
         promise_not_null(target, name)
     grant_alike(target, before, name)
-    _comment(target, name, comment + target.made.switched(kept.to_text()).to_text())
+    _comment(target, name, comment + target.record.switched(kept.to_text()).to_text())
     return replace(target.old, name=before)
 
 
@@ -322,7 +322,7 @@ def _roll_back(target: NewColumn, kept: Kept, before: str) -> list[str]:
         promise_not_null(target, name)
     elif kept.not_null:
         notes.append(f"{name} is not NOT NULL any more, as some rows have no old vector")
-    _comment(target, kept.column, target.made.switched(None).to_text())
+    _comment(target, kept.column, target.record.switched(None).to_text())
     _restore_indexes(target, kept)
     return notes
 

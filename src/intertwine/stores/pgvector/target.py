@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WRITERS = 2
 
 
-def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> PgvectorTarget:
+def target_of(source: PgvectorStore, text: str, record: MigrationRecord) -> PgvectorTarget:
     """Return the column that an address names, in the table of a source."""
     address = source.address.beside(text)
     name = address.take("column")
@@ -52,7 +52,7 @@ def target_of(source: PgvectorStore, text: str, mark: MigrationRecord) -> Pgvect
     options |= {"type": address.options["type"]} if "type" in address.options else {}
     connection = connect(source.uri, source.address.secrets)
     try:
-        return PgvectorTarget(source, replace(address, options=options), connection, mark)
+        return PgvectorTarget(source, replace(address, options=options), connection, record)
     except BaseException:
         connection.close()
         raise
@@ -133,7 +133,7 @@ class PgvectorTarget(NewColumn):
         if self.switched():
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         if self.exists():
-            require_ours(self.mark(), self.made, self.name)
+            require_ours(self.mark(), self.record, self.name)
         for name in [self.column.name, *([self.stamp] if self.stamped() else [])]:
             self.query("ALTER TABLE {t} DROP COLUMN IF EXISTS {name}", name=name)
         self._pieces = {}

@@ -57,9 +57,9 @@ class NewCollection(QdrantStore):
     else writes here, which stays.
     """
 
-    def __init__(self, source: QdrantStore, address: Address, made: MigrationRecord) -> None:
-        self.source, self.made = source, made
-        params = source.collection.params.model_copy(update={"size": made.target.dim})
+    def __init__(self, source: QdrantStore, address: Address, record: MigrationRecord) -> None:
+        self.source, self.record = source, record
+        params = source.collection.params.model_copy(update={"size": record.target.dim})
         if getattr(params.datatype, "value", None) == "uint8":
             params = params.model_copy(update={"datatype": None})
         collection = replace(
@@ -114,7 +114,7 @@ class NewCollection(QdrantStore):
             self.lease.take()
         with one_line(self.secrets, self.address.shown):
             config = self.client.get_collection(self.source.collection.name).config
-            settings = settings_like(config, self.collection, self.made.to_text())
+            settings = settings_like(config, self.collection, self.record.to_text())
             self.client.create_collection(self.collection.name, **settings)
         self._index_payload()
 
@@ -295,11 +295,11 @@ class NewCollection(QdrantStore):
         """Whether the source's alias stands for this collection."""
         return self.stands_for() == self.collection.name
 
-    def note(self, mark: MigrationRecord, step: str = "") -> None:
+    def note(self, record: MigrationRecord, step: str = "") -> None:
         """Note a record, and a step under way: the step first, or last that there is none."""
         if step:
             self.ledger.note(STEP, step)
-        self.ask("update_collection", self.collection.name, metadata={NOTE: mark.to_text()})
+        self.ask("update_collection", self.collection.name, metadata={NOTE: record.to_text()})
         if not step:
             self.ledger.note(STEP, "")
 

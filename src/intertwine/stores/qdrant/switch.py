@@ -67,7 +67,7 @@ def switch(target: NewCollection, convert: Convert) -> list[str]:
         if wrote + lost <= FEW:
             break
     old = target.source.collection.name
-    target.note(target.made.switched(old), FORWARD)
+    target.note(target.record.switched(old), FORWARD)
     _move(target, old, target.collection.name)
     for batch in carry_unfinished(target, PAGE):
         written += target.write(batch, convert(batch))
@@ -103,16 +103,16 @@ def carry_unfinished(target: NewCollection, size: int) -> Iterator[Batch]:
     step, switched = target.step(), target.switched()
     if step == FORWARD and not switched:
         # It was killed before the alias moved.
-        target.note(target.made)
+        target.note(target.record)
     elif step == FORWARD:
         old = _old(target)
         with _live(target):
             yield from target.stale(old, size)
             target.remove_gone(old)
-        target.note(target.made.switched(old.collection.name))
+        target.note(target.record.switched(old.collection.name))
     elif step == BACK and not switched:
         _merge(target, _old(target), CarriedPoints(), late=True, force=True)
-        target.note(target.made)
+        target.note(target.record)
 
 
 @contextmanager
@@ -127,8 +127,8 @@ def _live(target: NewCollection) -> Iterator[None]:
 
 def _old(target: NewCollection) -> QdrantStore:
     """Return the collection that the alias stood for before the switch."""
-    mark = target.mark()
-    name = mark.kept if mark and mark.kept else target.source.collection.name
+    record = target.mark()
+    name = record.kept if record and record.kept else target.source.collection.name
     asked = target.collection.vector or None
     with one_line(target.secrets, target.address.shown):
         found = find_collection(target.client, name, asked, f"{target.source.name}, as it was")
@@ -153,17 +153,17 @@ def rollback(target: NewCollection, *, force: bool) -> list[str]:
     if step == BACK and not target.switched():
         list(carry_unfinished(target, PAGE))
         return ["completed a way back that was cut short"]
-    mark = target.mark() if target.exists() else None
-    if not target.switched() or mark is None or mark.kept is None:
+    record = target.mark() if target.exists() else None
+    if not target.switched() or record is None or record.kept is None:
         raise InputError(f"{target.source.name} is not switched over; nothing to roll back")
     old = _old(target)
     if not target.ledger.exists():
         target.ledger.create()
-    target.note(mark, BACK)
+    target.note(record, BACK)
     _merge(target, old, carried, late=False, force=force)
-    _move(target, target.collection.name, mark.kept)
+    _move(target, target.collection.name, record.kept)
     _merge(target, old, carried, late=True, force=True)
-    target.note(target.made)
+    target.note(target.record)
     return carried.notes(target.source.address.shown, target.name)
 
 

@@ -37,9 +37,9 @@ SECONDS_TO_INDEX = 3600
 SECONDS_BETWEEN = 1
 
 
-def target_of(source: QdrantStore, text: str, mark: MigrationRecord) -> QdrantTarget:
+def target_of(source: QdrantStore, text: str, record: MigrationRecord) -> QdrantTarget:
     """Return the collection that an address names, beside a source."""
-    return QdrantTarget(source, target_address(source, text, mark), mark)
+    return QdrantTarget(source, target_address(source, text, record), record)
 
 
 class QdrantTarget(NewCollection):
@@ -97,7 +97,7 @@ class QdrantTarget(NewCollection):
                 )
             warnings.append(said)
         if self.exists():
-            require_ours(self.mark(), self.made, self.name)
+            require_ours(self.mark(), self.record, self.name)
             self._require_ledger()
         return warnings
 
@@ -151,12 +151,12 @@ class QdrantTarget(NewCollection):
         if self.switched():
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         if self.exists():
-            require_ours(self.mark(), self.made, self.name)
+            require_ours(self.mark(), self.record, self.name)
             self.ask("delete_collection", self.collection.name)
         self.ledger.drop()
 
 
-def target_address(source: QdrantStore, text: str, mark: MigrationRecord) -> Address:
+def target_address(source: QdrantStore, text: str, record: MigrationRecord) -> Address:
     """Return the address of a collection beside a source, which is no alias."""
     address = source.address.beside(text)
     address.only(*OPTIONS)
@@ -172,12 +172,12 @@ def target_address(source: QdrantStore, text: str, mark: MigrationRecord) -> Add
         aliases = aliases_of(source.client)
     if name in aliases:
         raise InputError(f"{address.shown} is an alias; name a collection as the target")
-    if name == own.name and (own.alias is None or not _is_switched(source, mark)):
+    if name == own.name and (own.alias is None or not _is_switched(source, record)):
         raise InputError(f"{source.name} is the source itself; name another collection")
     return replace(address, options={**source.address.options, **address.options})
 
 
-def _is_switched(source: QdrantStore, mark: MigrationRecord) -> bool:
+def _is_switched(source: QdrantStore, record: MigrationRecord) -> bool:
     """Whether an alias stands for what this very migration made, and what was before is noted."""
     found = source.mark()
-    return found is not None and found.after_switch_of(mark)
+    return found is not None and found.after_switch_of(record)

@@ -78,9 +78,9 @@ def read_mark(path: Path) -> MigrationRecord | None:
     return MigrationRecord.from_text(text) if isinstance(text, str) else None
 
 
-def write_note(path: Path, mark: MigrationRecord, **more: Any) -> None:
+def write_note(path: Path, record: MigrationRecord, **more: Any) -> None:
     """Write the note about a file or folder, atomically."""
-    write_json(note_of(path), {"mark": mark.to_text(), **more})
+    write_json(note_of(path), {"mark": record.to_text(), **more})
 
 
 def before_switch(path: Path) -> Path:
@@ -102,10 +102,10 @@ def stands_whole(root: Path, paths: list[Path]) -> bool:
     switched = [path for path in paths if is_switched(path)]
     if not switched:
         return False
-    mark = read_mark(switched[0])
+    record = read_mark(switched[0])
     asked = set(paths)
-    if mark is not None and mark.kept:
-        place = root / mark.kept
+    if record is not None and record.kept:
+        place = root / record.kept
         names = {root / name for name in switched_names(place)}
         # What came while a switch goes on is of the old content.
         asked = names | asked if is_switching(place) else names or asked
@@ -114,8 +114,8 @@ def stands_whole(root: Path, paths: list[Path]) -> bool:
 
 def _old_is_removed(path: Path) -> bool:
     """Return whether a name stands for new content and somebody has removed the old."""
-    mark = read_mark(path)
-    return mark is not None and mark.kept is not None and not before_switch(path).exists()
+    record = read_mark(path)
+    return record is not None and record.kept is not None and not before_switch(path).exists()
 
 
 def switched_names(place: Path) -> list[str]:
@@ -131,8 +131,8 @@ def is_switching(place: Path) -> bool:
 
 def is_switched(path: Path, kept: str | None = None) -> bool:
     """Return whether a name stands for new content: that of the place `kept`, or any when None."""
-    mark = read_mark(path)
-    if mark is None or mark.kept is None or kept not in {None, mark.kept}:
+    record = read_mark(path)
+    if record is None or record.kept is None or kept not in {None, record.kept}:
         return False
     return before_switch(path).exists() and not one_file(path, before_switch(path))
 
@@ -165,30 +165,30 @@ def require_free(paths: list[Path], root: Path) -> None:
     if not taken:
         return
     path, before = taken[0], before_switch(taken[0])
-    mark = read_mark(path)
+    record = read_mark(path)
     more = f" (and {len(taken) - 1} more like it)" if len(taken) > 1 else ""
-    if mark is None or mark.kept is None:
+    if record is None or record.kept is None:
         raise InputError(
             f"{before}{more} is in the way, and no note says what it keeps; move it elsewhere, or remove "
             "it first"
         )
-    place = os.path.normpath(root / mark.kept)
+    place = os.path.normpath(root / record.kept)
     them = f"all {len(taken)}, each beside its file," if more else "it"
     raise InputError(
-        f"{before}{more} is in the way: it keeps the vectors of {mark.source.name} from before the switch "
+        f"{before}{more} is in the way: it keeps the vectors of {record.source.name} from before the switch "
         f"to {place}; roll that switch back, or, where those are not needed any more, remove {them} and "
         "run again"
     )
 
 
-def switch_file(path: Path, new: Path, mark: MigrationRecord, state: FileState) -> None:
+def switch_file(path: Path, new: Path, record: MigrationRecord, state: FileState) -> None:
     """Make a name stand for new content, with a record and the state of the content noted.
 
     Once more after a kill is right. The new content stays at its own path too, as a hard link where
     that can be. Where the old content is written to meanwhile the name stands for it again, and an
     error is raised.
     """
-    if is_switched(path, mark.kept):
+    if is_switched(path, record.kept):
         return
     require_free([path], path.parent)
     before, note = before_switch(path), note_of(path)
@@ -197,10 +197,10 @@ def switch_file(path: Path, new: Path, mark: MigrationRecord, state: FileState) 
         if not before.exists():
             os.link(path, before)
         known = read_mark(path)
-        if note.exists() and (known is None or known.kept != mark.kept):
+        if note.exists() and (known is None or known.kept != record.kept):
             # What was noted of the old content goes with it.
             give_name(note, note_of(before))
-        write_note(path, mark, content=asdict(state))
+        write_note(path, record, content=asdict(state))
         try:
             give_name(new, path, instead_of=old)
         except InputError:

@@ -55,9 +55,9 @@ class SwitchedFiles:
     """
 
     def __init__(
-        self, source: RowStore, place: Path, outputs: list[Path], made: MigrationRecord
+        self, source: RowStore, place: Path, outputs: list[Path], record: MigrationRecord
     ) -> None:
-        self.source, self.place, self.outputs, self.made = source, place, outputs, made
+        self.source, self.place, self.outputs, self.record = source, place, outputs, record
         self.kept = os.path.relpath(place, source.root)
         # Names that a switch is about, those that are gone by now too.
         self.names = [source.root / name for name in switched_names(place)]
@@ -122,7 +122,7 @@ class SwitchedFiles:
                 )
             self._note_names(self.source.paths, switching=True)
             for path, output, state in zip(self.source.paths, self.outputs, states, strict=True):
-                switch_file(path, output, self.made.switched(self.kept), state)
+                switch_file(path, output, self.record.switched(self.kept), state)
             self.look_again()
         return []
 
@@ -210,14 +210,14 @@ class SwitchedFiles:
         """Whether our switch keeps the old content of a name, or was cut off there."""
         if not before_switch(path).exists():
             return False
-        mark = read_mark(path)
+        record = read_mark(path)
         cut_off = one_file(path, before_switch(path))
-        return cut_off or (mark is not None and mark.kept == self.kept)
+        return cut_off or (record is not None and record.kept == self.kept)
 
     def _gone(self, path: Path) -> str:
         """Return in words what a way back needs and a name that was switched lacks; nothing otherwise."""
-        before, mark = before_switch(path), read_mark(path)
-        if mark is not None and mark.kept == self.kept and not before.exists():
+        before, record = before_switch(path), read_mark(path)
+        if record is not None and record.kept == self.kept and not before.exists():
             return f"{path} stands for new vectors, and {before}, which kept the old ones, is gone"
         return note_is_gone(path)
 
@@ -297,7 +297,7 @@ class SwitchedFiles:
         if any(is_switched(path, self.kept) for path in self.source.paths):
             raise InputError(f"{self.source.name} stands for these vectors; roll back first")
         if self.exists():
-            require_ours(self.mark(), self.made, str(self.place))
+            require_ours(self.mark(), self.record, str(self.place))
         for path in self.source.paths:
             settle(path)
         try:

@@ -75,10 +75,10 @@ class RowTarget(SwitchedFiles, FinishedOnly):
     writers: int = 1
 
     def __init__(
-        self, source: RowStore, address: Address, outputs: list[Path], made: MigrationRecord
+        self, source: RowStore, address: Address, outputs: list[Path], record: MigrationRecord
     ) -> None:
-        super().__init__(source, Path(address.place), outputs, made)
-        self.address, self.name, self.dim = address, address.shown, made.target.dim
+        super().__init__(source, Path(address.place), outputs, record)
+        self.address, self.name, self.dim = address, address.shown, record.target.dim
         self.metric = common_metric(address.options.get("metric"), source.metric, self.name)
         self._read_note()
         self._parts: dict[int, PartialOutput] = {}
@@ -107,7 +107,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
         root = self.source.root
         write_note(
             self.place,
-            self.made,
+            self.record,
             files={
                 name: {side: asdict(state) for side, state in states.items()}
                 for name, states in self._facts.items()
@@ -161,7 +161,7 @@ class RowTarget(SwitchedFiles, FinishedOnly):
     def _identity(self, file: int) -> dict[str, Any]:
         """Return what makes rows of a file rows of this migration, and of the source as it is."""
         return {
-            "map_sha256": self.made.map_sha256,
+            "map_sha256": self.record.map_sha256,
             "input": [str(self.source.paths[file].resolve()), *self.source.stamps[file]],
             "output": self.outputs[file].name,
             "shape": [self.source.sizes[file], self.dim],

@@ -38,25 +38,25 @@ class Carried:
 
     def notes(self, old: str, new: str) -> list[str]:
         """Return notes of them, by the names of the old place and the new one."""
-        found = []
+        notes = []
         if self.added:
             are = "is" if len(self.added) == 1 else "are"
-            found.append(
+            notes.append(
                 f"{self._after_the_switch('came', 'came', self.added)}, {are} in {old} without an old "
                 f"vector, which no search finds; new vectors stay in {new}, and come back with the next "
                 "switch"
             )
         if self.edited:
             keep = "keeps its edits" if len(self.edited) == 1 else "keep their edits"
-            found.append(
+            notes.append(
                 f"{self._after_the_switch('was edited', 'were edited', self.edited)}, {keep}; old "
                 "vectors are those of before"
             )
         if self.removed:
             stay = "stays" if len(self.removed) == 1 else "stay"
-            said = self._after_the_switch("was deleted", "were deleted", self.removed)
-            found.append(f"{said}, {stay} deleted")
-        return found
+            deleted = self._after_the_switch("was deleted", "were deleted", self.removed)
+            notes.append(f"{deleted}, {stay} deleted")
+        return notes
 
     def _after_the_switch(self, was: str, were: str, items: dict[Any, None]) -> str:
         if len(items) == 1:

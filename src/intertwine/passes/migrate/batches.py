@@ -56,7 +56,7 @@ class BatchMapper:
             self._ready[number].apply(old, mapped)
         except InputError as error:
             raise InputError(
-                f"{self.name}: items {_said(batch.ids[0])} to {_said(batch.ids[-1])}: {error}; what was written "
+                f"{self.name}: items {_shown(batch.ids[0])} to {_shown(batch.ids[-1])}: {error}; what was written "
                 "stays"
             ) from error
         if self.unit:
@@ -74,12 +74,12 @@ class BatchMapper:
         if zero.any():
             item = batch.ids[int(np.flatnonzero(zero)[0])]
             raise InputError(
-                f"{self.name}: item {_said(item)} is a zero vector, which has no direction under cosine; "
+                f"{self.name}: item {_shown(item)} is a zero vector, which has no direction under cosine; "
                 "remove it or leave it without a vector, then run again to go on"
             )
 
 
-def _said(item: Any) -> str:
+def _shown(item: Any) -> str:
     """Return an id as a line may show it."""
     return printable(str(item))
 

@@ -182,7 +182,7 @@ class ReadBack:
 
     def _require_none(self, suspects: list[Any], wrong: Array, lacks: Array) -> None:
         """Raise where items are wrong, or have no vector."""
-        for rows, said in (
+        for rows, what in (
             (lacks, "have no vector there, though they have an old one"),
             (
                 wrong,
@@ -193,7 +193,7 @@ class ReadBack:
                 item = suspects[int(np.flatnonzero(rows)[0])]
                 raise InputError(
                     f"{self.place.name}: {int(rows.sum())} of {self.compared} items read back, item "
-                    f"{printable(str(item))} among them, {said}; does something else write there, such as a trigger? "
+                    f"{printable(str(item))} among them, {what}; does something else write there, such as a trigger? "
                     "Nothing was switched over"
                 )
 
@@ -272,14 +272,14 @@ def check_migration(
     chance = checks["chance"] = K / n
     checks |= _share("neighbours_kept", _neighbours(store, place))
     checks |= _share("found", _found(place, natives))
-    for name, said in (
+    for name, what in (
         ("neighbours_kept", "of an item's ten old neighbours are among its ten new ones"),
         ("found", "of native vectors find their own item among the first ten"),
     ):
         share, low = checks[name], checks[f"{name}_low"]
         if share is not None and low <= 2 * chance:
             raise InputError(
-                f"{place.name}: only {100 * share:.1f} % {said}, where chance gives "
+                f"{place.name}: only {100 * share:.1f} % {what}, where chance gives "
                 f"{100 * chance:.2g} %: the map does not fit these vectors, or was fitted the wrong "
                 "way round; nothing was switched over"
             )

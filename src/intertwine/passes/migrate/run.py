@@ -166,7 +166,7 @@ class _Run:
         self.convert_all()
         if options.switch:
             self.notes += place.switch(self.mapper.map)
-            self._say_missing()
+            self._warn_of_missing()
         return self.summary(switched=options.switch)
 
     def convert_all(self) -> None:
@@ -175,7 +175,7 @@ class _Run:
         # A batch is little work for BLAS: threads that wait for more take cores from the store.
         with threadpool_limits(1, user_api="blas"):
             self.convert()
-        self._say_before()
+        self._note_earlier()
         self.notes += self.place.finish()
         self.seconds["convert"] = time.monotonic() - began
         self.check()
@@ -210,9 +210,9 @@ class _Run:
                 f"{counted(self.written, 'item')} came without a new vector since the switch and "
                 f"{'is' if self.written == 1 else 'are'} converted now"
             )
-        self._say_missing()
+        self._warn_of_missing()
 
-    def _say_missing(self) -> None:
+    def _warn_of_missing(self) -> None:
         missing = self.place.missing()
         if missing:
             self.warnings.append(
@@ -334,7 +334,7 @@ class _Run:
             self._wait(began, self.written - first)
         return found, self.written - first, left
 
-    def _say_before(self) -> None:
+    def _note_earlier(self) -> None:
         if self.before:
             self.notes.append(
                 f"{counted(self.before, 'item had a vector', 'items had vectors')} in {self.place.name} already, converted by an earlier "

@@ -107,7 +107,7 @@ class FaissTarget(RowTarget):
         index = FaissStore(replace(self.address, place=str(path), options={}), path)
         known = self._index.ids if self._index.ids is not None else np.arange(self._index.count())
         there = index.ids if index.ids is not None else np.arange(index.count())
-        said = [
+        differences = [
             f"{len(ids)} {what}, such as {ids[0]}"
             for what, ids in (
                 ("added", np.setdiff1d(there, known)),
@@ -115,4 +115,4 @@ class FaissTarget(RowTarget):
             )
             if len(ids)
         ]
-        return f"it holds {counted(index.count(), 'item')} now ({'; '.join(said) or 'of the same ids'})"
+        return f"it holds {counted(index.count(), 'item')} now ({'; '.join(differences) or 'of the same ids'})"

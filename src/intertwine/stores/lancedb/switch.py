@@ -85,10 +85,10 @@ def switch(target: NewTable, convert: Convert) -> list[str]:
     for batch in carry_unfinished(target, PAGE):
         written += target.write(batch, convert(batch))
     removed += len(target.carried.removed)
-    return _said_late(written, removed)
+    return _late_notes(written, removed)
 
 
-def _said_late(written: int, removed: int) -> list[str]:
+def _late_notes(written: int, removed: int) -> list[str]:
     if not written + removed:
         return []
     late = counted(

@@ -154,7 +154,7 @@ class IndexBuilder:
         known = {index.oid for index in self.sources}
         whole = [index for index in self.sources if index.parent not in known]
         return [
-            f"built an index as the source's: {self._said(index)}"
+            f"built an index as the source's: {self._shown(index)}"
             for index in whole
             if self.carrying.over_limit(index) is None and self._build(index)
         ]
@@ -252,7 +252,7 @@ class IndexBuilder:
         with one_line(self.store.address.secrets):
             connection.execute(text.as_string(connection) + self.carrying.body(index))
 
-    def _said(self, index: TableIndex) -> str:
+    def _shown(self, index: TableIndex) -> str:
         """Return an index in few words."""
         body = self.carrying.body(index)
         plain = re.fullmatch(

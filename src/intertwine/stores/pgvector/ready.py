@@ -128,11 +128,11 @@ class Readiness:
             *self.store.column.table,
         )
         names = _listed(row[0] for row in found)
-        said = (
+        warning = (
             f"publication {names} sends the table to subscribers, which stop until their table has "
             f"columns {columns[0]} and {columns[1]} too, and exchange no names by themselves"
         )
-        return [said] if found else []
+        return [warning] if found else []
 
     def fired(self) -> str:
         """Return in words what an update of each row sets off; or nothing."""

@@ -280,12 +280,12 @@ def require_told(target: NewColumn) -> None:
 
 def _unknown(target: NewColumn) -> list[str]:
     """Return notes of what is not known of rows, as the column of stamps is gone, and of what is."""
-    said = (
+    note = (
         f"column {printable(target.stamp)}, which said what was converted, is gone: which new vectors "
         "were replaced since is not known, and an old vector that changes is converted again only where "
         f"{printable(target.column.name)} is set to NULL"
     )
-    notes = [said]
+    notes = [note]
     lacks, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
     if lacks:
         notes.append(
@@ -352,11 +352,11 @@ def _lacking(target: NewColumn, name: str, before: str, kept: Kept) -> list[str]
         "row has no old vector, as it came after the switch",
         "rows have no old vector, as they came after the switch",
     )
-    said = (
+    note = (
         f"{rows} ({ids}): no search of {name} finds what has none; new vectors are kept in "
         f"{kept.column}, and --switch brings them back"
     )
-    return [said]
+    return [note]
 
 
 def _edited(target: NewColumn) -> list[str]:

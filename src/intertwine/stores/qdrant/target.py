@@ -87,15 +87,15 @@ class QdrantTarget(NewCollection):
                 if name == own.name and alias != own.alias
             ]
         if own.alias is not None and others:
-            said = (
+            warning = (
                 f"{own.name} has other aliases too ({', '.join(sorted(others))}), which a switch of "
                 f"{own.alias} leaves on the old vectors"
             )
             if not force:
                 raise InputError(
-                    f"{self.source.name}: {said}; remove them, or accept that with --force"
+                    f"{self.source.name}: {warning}; remove them, or accept that with --force"
                 )
-            warnings.append(said)
+            warnings.append(warning)
         if self.exists():
             require_ours(self.mark(), self.record, self.name)
             self._require_ledger()

@@ -97,9 +97,9 @@ class RowStore(ABC):
 
     def _require_notes(self) -> None:
         """Raise where a file among others that were switched lacks the note of that."""
-        said = next((said for path in self.paths if (said := note_is_gone(path))), "")
-        if said:
-            raise InputError(said)
+        reason = next((reason for path in self.paths if (reason := note_is_gone(path))), "")
+        if reason:
+            raise InputError(reason)
 
     def newcomers(self, known: Sequence[Path]) -> list[Path]:
         """Return the files there now, in their order, other than those that are known."""

@@ -133,13 +133,13 @@ class SwitchedFiles:
         the next run converts it.
         """
         came = self.source.newcomers(self.names)
-        said = [self._undo(path) for path in self.names if not holds_switched(path)]
+        reasons = [self._undo(path) for path in self.names if not holds_switched(path)]
         if came:
             holds = "holds" if len(came) == 1 else "hold"
-            said.append(f"{_listed(came)} came during the switch and {holds} old vectors")
-        if said:
+            reasons.append(f"{_listed(came)} came during the switch and {holds} old vectors")
+        if reasons:
             raise InputError(
-                f"{_few(said)}; run again to convert {'it' if _one(came, said) else 'them'}"
+                f"{_few(reasons)}; run again to convert {'it' if _one(came, reasons) else 'them'}"
             )
         self._note_names(self.names)
 
@@ -182,7 +182,7 @@ class SwitchedFiles:
         """
         asked = self.names or self.source.paths
         names = [path for path in asked if self._is_ours(path)]
-        gone = [said for path in asked if (said := self._gone(path))]
+        gone = [reason for path in asked if (reason := self._gone(path))]
         if gone:
             raise InputError(f"{_few(gone)}; nothing was rolled back")
         if not names:
@@ -192,7 +192,7 @@ class SwitchedFiles:
 
     def _roll_back_all(self, names: list[Path], *, force: bool) -> list[str]:
         facts = {path: facts_of(path) for path in names if path.exists()}
-        changed = {path: said for path in names if (said := self._since(path))}
+        changed = {path: change for path in names if (change := self._since(path))}
         known = {path.absolute() for path in self.names}
         added = [path for path in self.source.found if known and path.absolute() not in known]
         if self.switching:
@@ -244,9 +244,9 @@ class SwitchedFiles:
         return f"{found}, where {counted(state.rows, 'row was', 'rows were')} switched in"
 
     def _refusal(self, changed: dict[Path, str], added: list[Path]) -> str:
-        said = [*changed.values(), *(f"{path} was added since the switch" for path in added)]
+        reasons = [*changed.values(), *(f"{path} was added since the switch" for path in added)]
         return (
-            f"{_few(said)}; nothing was rolled back: copy what is new elsewhere, or add "
+            f"{_few(reasons)}; nothing was rolled back: copy what is new elsewhere, or add "
             "--force to go back and keep it beside, hidden"
         )
 
@@ -255,18 +255,18 @@ class SwitchedFiles:
         path.unlink()
         return f"{path} was added since the switch; it is kept as {aside}"
 
-    def _roll_back(self, path: Path, said: str | None, facts: Facts | None) -> list[str]:
+    def _roll_back(self, path: Path, change: str | None, facts: Facts | None) -> list[str]:
         """Roll a name back; return a note of what is kept beside."""
         if one_file(path, before_switch(path)):
             settle(path)
             return []
         notes = []
-        if said and path.exists():
+        if change and path.exists():
             aside = keep_since(path)
-            notes.append(f"{said}; that is kept as {aside}")
+            notes.append(f"{change}; that is kept as {aside}")
             notes += self._part_from(aside)
-        elif said:
-            notes.append(f"{said}; the old content stands there again")
+        elif change:
+            notes.append(f"{change}; the old content stands there again")
         else:
             self._keep_output(path)
         rollback_file(path, instead_of=facts)
@@ -314,10 +314,10 @@ class SwitchedFiles:
                     folder.rmdir()
 
 
-def _few(said: list[str]) -> str:
+def _few(reasons: list[str]) -> str:
     """Return clauses about files as one line, the first of them."""
-    more = f" (and {counted(len(said) - NAMED, 'more file')})" if len(said) > NAMED else ""
-    return f"{'; '.join(said[:NAMED])}{more}"
+    more = f" (and {counted(len(reasons) - NAMED, 'more file')})" if len(reasons) > NAMED else ""
+    return f"{'; '.join(reasons[:NAMED])}{more}"
 
 
 def _listed(paths: list[Path]) -> str:
@@ -326,6 +326,6 @@ def _listed(paths: list[Path]) -> str:
     return f"{', '.join(map(str, paths[:NAMED]))}{more}"
 
 
-def _one(came: list[Path], said: list[str]) -> bool:
+def _one(came: list[Path], reasons: list[str]) -> bool:
     """Return whether one file alone is spoken of."""
-    return len(said) == 1 and len(came) <= 1
+    return len(reasons) == 1 and len(came) <= 1

@@ -328,7 +328,7 @@ class StoreConformance:
 def _drawn(dim: int, seed: int = 0) -> Array:
     """Return drawn vectors of length 1, (N, dim), float32."""
     rows = np.random.default_rng(seed).standard_normal((N, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def _saved_map(folder: Path, name: str, *, seed: int) -> tuple[LinearMap, Path]:

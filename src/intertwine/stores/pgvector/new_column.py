@@ -21,7 +21,7 @@ from intertwine.stores.pgvector.like import make_alike
 from intertwine.stores.pgvector.locks import patiently
 from intertwine.stores.pgvector.ready import Readiness
 from intertwine.stores.pgvector.stamps import SIGNATURE, conditions, stamp_name, stamp_note, stamps
-from intertwine.stores.pgvector.store import PgvectorStore
+from intertwine.stores.pgvector.store import PgvectorStore, by_block
 from intertwine.stores.pgvector.wire import EXTRA, connect, one_line, to_sent
 from intertwine.stores.store import HALF, SINGLE
 from intertwine.wording import counted
@@ -43,6 +43,8 @@ SETTINGS = (
 UNHURRIED = "SET LOCAL synchronous_commit = off"
 # Ends the name of an old column while its name stands for the new one.
 BEFORE = "_before"
+# Rows that a note or an error names.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,41 @@ class NewColumn(PgvectorStore):
     def old_store(self, connection: Any) -> PgvectorStore:
         """Return the old vectors, read by some connection."""
         return PgvectorStore(self.source.address, connection, self.old)
+
+    def pending(self, size: int) -> Iterator[Batch]:
+        """Yield what is to be converted, in the order that costs least."""
+        if self.gone:
+            return iter(())
+        kept = self.kept()
+        if kept is not None and kept.stamped and not self.stamped():
+            self._require_told()
+            return iter(())
+        old = self.old_store(self.source.connection)
+        return by_block(old, self.pending_condition(), size, **self.pieces())
+
+    def _require_told(self) -> None:
+        """Raise where rows lack a new vector and the column of stamps, which says why, is gone."""
+        count, ids = self.count_where("{old} IS NOT NULL AND {new} IS NULL", **self.pieces())
+        if count:
+            old = printable(self.old.name)
+            raise InputError(
+                f"{self.source.name}: {count} rows have an old vector and no new one ({ids}), and column "
+                f"{printable(self.stamp)}, which says whether theirs was removed on purpose, is gone; set "
+                f"{old} to NULL too where it was, then roll back and switch again, which converts the others"
+            )
+
+    def count_where(self, condition: str, **names: Any) -> tuple[int, str]:
+        """Return how many rows meet a condition, and some of their ids."""
+        count = self.query(f"SELECT count(*) FROM {{t}} WHERE {condition}", **names)[0][0]  # noqa: S608 - ours
+        if not count:
+            return 0, ""
+        rows = self.query(
+            f"SELECT {{id_text}} FROM {{t}} WHERE {condition} ORDER BY {{order}} LIMIT %s",  # noqa: S608 - ours
+            NAMED,
+            **names,
+        )
+        rest = ", …" if count > NAMED else ""
+        return int(count), "id " + ", ".join(printable(row[0]) for row in rows) + rest
 
     def write(self, batch: Batch, vectors: Array) -> int:
         """Fill the new column of some rows in one transaction, where nobody else has filled it."""

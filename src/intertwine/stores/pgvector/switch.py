@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -33,7 +33,6 @@ BATCH = 2000
 LOOKS = 10
 # So few rows are left for when writers wait.
 FEW = 200
-NAMED = 5
 
 
 @dataclass
@@ -266,18 +265,6 @@ def roll_back(target: NewColumn, kept: Kept) -> list[str]:
     return [*lacking, *(_unknown(target) if lost else _edited(target))]
 
 
-def require_told(target: NewColumn) -> None:
-    """Raise where rows lack a new vector and the column of stamps, which says why, is gone."""
-    count, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
-    if count:
-        old = printable(target.old.name)
-        raise InputError(
-            f"{target.source.name}: {count} rows have an old vector and no new one ({ids}), and column "
-            f"{printable(target.stamp)}, which says whether theirs was removed on purpose, is gone; set "
-            f"{old} to NULL too where it was, then roll back and switch again, which converts the others"
-        )
-
-
 def _unknown(target: NewColumn) -> list[str]:
     """Return notes of what is not known of rows, as the column of stamps is gone, and of what is."""
     note = (
@@ -286,7 +273,7 @@ def _unknown(target: NewColumn) -> list[str]:
         f"{printable(target.column.name)} is set to NULL"
     )
     notes = [note]
-    lacks, ids = _counted(target, "{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
+    lacks, ids = target.count_where("{old} IS NOT NULL AND {new} IS NULL", **target.pieces())
     if lacks:
         notes.append(
             f"{lacks} rows without a new vector have their old one again ({ids}); set it to NULL where "
@@ -344,7 +331,7 @@ def _restore_indexes(target: NewColumn, kept: Kept) -> None:
 def _lacking(target: NewColumn, name: str, before: str, kept: Kept) -> list[str]:
     """Return a note of rows that have a new vector and no old one, if there are any."""
     condition = "{n} IS NOT NULL AND {b} IS NULL"
-    count, ids = _counted(target, condition, n=name, b=before)
+    count, ids = target.count_where(condition, n=name, b=before)
     if not count:
         return []
     rows = counted(
@@ -363,7 +350,7 @@ def _edited(target: NewColumn) -> list[str]:
     """Return notes of rows whose new vector was replaced or removed after it was written."""
     if not target.stamped():
         return []
-    replaced, ids = _counted(target, "{old} IS NOT NULL AND {replaced}", **target.pieces())
+    replaced, ids = target.count_where("{old} IS NOT NULL AND {replaced}", **target.pieces())
     notes = []
     if replaced:
         notes.append(
@@ -371,8 +358,8 @@ def _edited(target: NewColumn) -> list[str]:
             f"{'it was' if replaced == 1 else 'they were'} converted ({ids}): old vectors are those "
             "from before"
         )
-    removed, ids = _counted(
-        target, "{old} IS NOT NULL AND {new} IS NULL AND {stamp} IS NOT NULL", **target.pieces()
+    removed, ids = target.count_where(
+        "{old} IS NOT NULL AND {new} IS NULL AND {stamp} IS NOT NULL", **target.pieces()
     )
     if removed:
         notes.append(
@@ -381,17 +368,3 @@ def _edited(target: NewColumn) -> list[str]:
             "it shall not be found"
         )
     return notes
-
-
-def _counted(target: NewColumn, condition: str, **names: Any) -> tuple[int, str]:
-    """Return how many rows meet a condition, and some of their ids."""
-    count = target.query(f"SELECT count(*) FROM {{t}} WHERE {condition}", **names)[0][0]  # noqa: S608 - ours
-    if not count:
-        return 0, ""
-    rows = target.query(
-        f"SELECT {{id_text}} FROM {{t}} WHERE {condition} ORDER BY {{order}} LIMIT %s",  # noqa: S608 - ours
-        NAMED,
-        **names,
-    )
-    rest = ", …" if count > NAMED else ""
-    return int(count), "id " + ", ".join(printable(row[0]) for row in rows) + rest

@@ -13,18 +13,16 @@ from intertwine.stores.pgvector.like import set_not_null
 from intertwine.stores.pgvector.locks import one_migration
 from intertwine.stores.pgvector.new_column import NewColumn
 from intertwine.stores.pgvector.ready import Readiness
-from intertwine.stores.pgvector.store import by_block
-from intertwine.stores.pgvector.switch import require_told, roll_back, switch_over
+from intertwine.stores.pgvector.switch import roll_back, switch_over
 from intertwine.stores.pgvector.wire import connect
 from intertwine.stores.store import common_metric, require_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from intertwine.stores.pgvector.indexes import IndexBuilder
     from intertwine.stores.pgvector.store import PgvectorStore
-    from intertwine.stores.store import Batch, Convert, MigrationRecord
+    from intertwine.stores.store import Convert, MigrationRecord
 
 WRITERS = 2
 
@@ -88,17 +86,6 @@ class PgvectorTarget(NewColumn):
     def missing(self) -> int:
         """Return how many rows have no vector in the column of the source's name."""
         return int(self.source.query("SELECT count(*) FROM {t} WHERE {c} IS NULL")[0][0])
-
-    def pending(self, size: int) -> Iterator[Batch]:
-        """Yield what is to be converted, in the order that costs least."""
-        if self.gone:
-            return iter(())
-        kept = self.kept()
-        if kept is not None and kept.stamped and not self.stamped():
-            require_told(self)
-            return iter(())
-        old = self.old_store(self.source.connection)
-        return by_block(old, self.pending_condition(), size, **self.pieces())
 
     def finish(self) -> list[str]:
         """Build the indexes that the old column has, beside readers and writers."""

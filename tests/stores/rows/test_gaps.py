@@ -191,7 +191,7 @@ def test_single_numbers_are_no_lists(tmp_path):
     """A dictionary of numbers is a column of numbers, not of vectors."""
     numbers = pa.array(ROWS[:, 0]).dictionary_encode()
     pq.write_table(pa.table({"emb": numbers}), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"of which \[\] hold lists of numbers"):
+    with pytest.raises(InputError, match="of which none hold lists of numbers"):
         open_store(f"parquet:{tmp_path / 'a.parquet'}")
 
 

@@ -38,11 +38,11 @@ class Batch:
     Parameters
     ----------
     ids
-        (b,) what the store tells items apart by.
+        (b,) by which the store tells items apart.
     vectors
         (b, d) floating point; a row of NaN where the item has no vector.
     payload
-        What else belongs to the items, as the store's own module has it.
+        What else belongs to the items, in a form of the store's own.
     """
 
     ids: list[Any]
@@ -57,7 +57,7 @@ class MigrationRecord:
     Parameters
     ----------
     map_sha256
-        Of the file of the map.
+        Hash of the file of the map.
     source, target
         Spaces of the map.
     kept
@@ -103,8 +103,16 @@ class MigrationRecord:
 class Store(Protocol):
     """Vectors of one space under one metric.
 
-    `name` is its address without secrets, `dim` its dimension, `metric` what its searches go by, or
-    None where the store does not say.
+    Attributes
+    ----------
+    address
+        Where it is.
+    name
+        The address without secrets: what errors and reports show.
+    dim
+        Dimension of its vectors.
+    metric
+        Metric of its searches; None where the store does not say.
     """
 
     address: Address
@@ -116,16 +124,54 @@ class Store(Protocol):
         """Return the number of items that have a vector."""
 
     def batches(self, size: int, after: Any = None) -> Iterator[Batch]:
-        """Yield all items that have a vector, in one order, beginning behind an id."""
+        """Yield all items that have a vector, in one order.
+
+        Parameters
+        ----------
+        size
+            Most items of a batch.
+        after
+            An id, behind which to begin; at the first item when None.
+        """
 
     def sample(self, size: int) -> Batch:
-        """Return some items, spread over the store."""
+        """Return some items, spread over the store, the same ones each time.
+
+        Parameters
+        ----------
+        size
+            How many; all of them where the store has fewer.
+        """
 
     def read(self, ids: Sequence[Any]) -> Array:
-        """Return the vectors of items, (len(ids), d), a row of NaN where there is none."""
+        """Return the vectors of items.
+
+        Parameters
+        ----------
+        ids
+            Of the items, in any order; some may not be there.
+
+        Returns
+        -------
+        vectors
+            (len(ids), d), a row of NaN where there is none.
+        """
 
     def search(self, queries: Array, k: int) -> list[list[Any]]:
-        """Return the ids that the store's own search finds for each query, best first."""
+        """Search as the store itself does.
+
+        Parameters
+        ----------
+        queries
+            (q, d).
+        k
+            Most items a query.
+
+        Returns
+        -------
+        ids
+            A list a query, best first.
+        """
 
     def mark(self) -> MigrationRecord | None:
         """Return what a migration noted of these vectors; None where no migration made them."""
@@ -141,6 +187,11 @@ class SpellsIds(Protocol):
     def ids_from(self, texts: Sequence[str]) -> list[Any]:
         """Return the ids that texts spell, as the store's batches have them.
 
+        Parameters
+        ----------
+        texts
+            One an id.
+
         Raises
         ------
         InputError
@@ -151,8 +202,12 @@ class SpellsIds(Protocol):
 class Target(Store, Protocol):
     """Vectors that a migration writes beside the store that they come from.
 
-    `reads_beside_writes` says whether one thread may go on with `pending` while others write,
-    `writers` how many may write at a time.
+    Attributes
+    ----------
+    reads_beside_writes
+        Whether one thread may read from `pending` while others write.
+    writers
+        How many threads may write at a time.
     """
 
     reads_beside_writes: bool
@@ -174,7 +229,15 @@ class Target(Store, Protocol):
     def require_ready(self, *, force: bool = False) -> list[str]:
         """Raise, before anything is written and in a dry run too, for what makes this harmful.
 
-        Where it is forced what is harmful, but possible, is returned as warnings.
+        Parameters
+        ----------
+        force
+            Whether to accept what is harmful, but possible.
+
+        Returns
+        -------
+        warnings
+            What was accepted, and what else a user should know.
 
         Raises
         ------
@@ -193,20 +256,59 @@ class Target(Store, Protocol):
 
         An item has changed when its old vector, its payload or another vector of it has. After a switch
         these are the items that have an old vector only.
+
+        Parameters
+        ----------
+        size
+            Most items of a batch.
         """
 
     def require_fits(self, batch: Batch, vectors: Array) -> None:
-        """Raise what `write` would for these vectors, and write nothing."""
+        """Raise what `write` would for these vectors, and write nothing.
+
+        Parameters
+        ----------
+        batch, vectors
+            As for `write`.
+
+        Raises
+        ------
+        InputError
+            For numbers that the store cannot hold.
+        """
 
     def write(self, batch: Batch, vectors: Array) -> int:
-        """Write vectors of items, with their payload; return how many.
+        """Write vectors of items, with their payload, all or none.
 
-        Whole or not at all. Items that are absent are added, those that changed since a migration wrote
-        them are replaced; what somebody else wrote is never overwritten.
+        Items that are absent are added, those that changed since a migration wrote them are replaced;
+        what another program wrote is never overwritten.
+
+        Parameters
+        ----------
+        batch
+            Of the source, as `pending` yields it.
+        vectors
+            (b, d) new ones, a row of NaN where an item has none.
+
+        Returns
+        -------
+        written
+            How many items were.
         """
 
     def written_here(self, ids: Sequence[Any]) -> Array:
-        """Return (len(ids),) whether a migration wrote the item's vector, rather than others."""
+        """Return whether a migration wrote the vectors of items, rather than another program.
+
+        Parameters
+        ----------
+        ids
+            Of the items.
+
+        Returns
+        -------
+        ours
+            (len(ids),) booleans.
+        """
 
     def missing(self) -> int:
         """Return how many items of the name that stands for these vectors have none."""
@@ -222,12 +324,22 @@ class Target(Store, Protocol):
 
         In one transaction or critical section: what is still pending is converted, deletions and edits
         are carried over, nothing is left pending, and only then the name is switched.
+
+        Parameters
+        ----------
+        convert
+            Returns the new vectors of a batch.
         """
 
     def rollback(self, *, force: bool = False) -> list[str]:
         """Make the source's name stand for the old vectors again; these are kept; return notes.
 
         What was added, edited or deleted since the switch is carried along and named in a note.
+
+        Parameters
+        ----------
+        force
+            Whether to go back even where the store cannot carry something along.
 
         Raises
         ------
@@ -237,7 +349,13 @@ class Target(Store, Protocol):
         """
 
     def drop(self) -> None:
-        """Remove these vectors; not while the source's name stands for them."""
+        """Remove these vectors.
+
+        Raises
+        ------
+        InputError
+            While the source's name stands for them, and where another program or map made them.
+        """
 
 
 @runtime_checkable
@@ -245,7 +363,13 @@ class RoundedTarget(Protocol):
     """A target whose codes round vectors far more than a type of number does."""
 
     def as_stored(self, vectors: Array) -> Array:
-        """Return vectors as they would be read back."""
+        """Return vectors as they would be read back.
+
+        Parameters
+        ----------
+        vectors
+            (n, d).
+        """
 
 
 @runtime_checkable

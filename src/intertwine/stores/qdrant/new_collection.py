@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from intertwine.stores.address import Address
     from intertwine.stores.store import Convert, MigrationRecord
 
-# The first server that keeps metadata of a collection, where marks stand.
+# The first server that keeps metadata of a collection, where the record is kept.
 OLDEST_SERVER = (1, 16)
 # Characters of one request; servers refuse more than 32 MiB unless told otherwise.
 LARGEST_REQUEST = 8 << 20

@@ -5,14 +5,14 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.passes.migrate.test_stores import MAKERS, OLD, N, held, in_faiss, in_parquet, table
+from tests.passes.migrate.small_stores import MAKERS, OLD, N, held, in_faiss, in_parquet, table
 
 from intertwine.errors import InputError
 from intertwine.maps.linear_map import LinearMap
 from intertwine.passes.migrate import run as module
 from intertwine.passes.migrate.run import MigrateOptions, closing, migrate
 from intertwine.spaces import Space
-from intertwine.stores import open_store, open_target
+from intertwine.stores import MigrationRecord, open_store, open_target
 
 D, E = OLD.shape[1], 20
 FILES = [in_parquet, in_faiss]
@@ -197,6 +197,6 @@ def test_ids_of_a_check_that_the_store_lacks_are_found_before_anything_is_writte
         assert names(tmp_path) == there
     with (
         closing(open_store(source)) as store,
-        closing(open_target(store, target, module.Mark.of(fitted[0], "0" * 64))) as place,
+        closing(open_target(store, target, MigrationRecord.of(fitted[0], "0" * 64))) as place,
     ):
         assert not place.exists()

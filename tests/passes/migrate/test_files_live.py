@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from tests.kills import commands
-from tests.passes.migrate.test_stores import OLD, held, in_faiss, in_parquet
+from tests.passes.migrate.small_stores import OLD, held, in_faiss, in_parquet
 from tests.vectors_data import load_vectors, save_vectors
 
 from intertwine.errors import IntertwineError

@@ -17,12 +17,6 @@ __all__ = [
 
 
 def require_report_extra() -> None:
-    """Raise now, before a long study, when what draws its report is not installed.
-
-    Raises
-    ------
-    MissingExtraError
-        With the pip line that installs it.
-    """
+    """Raise a `MissingExtraError` now, before a long study, when its report cannot be drawn."""
     for module in ("jinja2", "matplotlib"):
         import_extra(module, "report")

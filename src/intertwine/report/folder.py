@@ -17,22 +17,10 @@ if TYPE_CHECKING:
 def check_folder(
     folder: str | os.PathLike[str], study: str, inputs: Iterable[str | os.PathLike[str]] = ()
 ) -> None:
-    """Raise now, before long work, when a folder is not free for a study's report.
+    """Raise an `InputError` now, before long work, when a folder is not free for a study's report.
 
-    Parameters
-    ----------
-    folder
-        Where the report is to go.
-    study
-        Whose; an earlier report of the same study is replaced.
-    inputs
-        Folders that the study reads.
-
-    Raises
-    ------
-    InputError
-        When it holds another study's report, or a `report.json` of something else, or is or lies in
-        an input.
+    It may hold an earlier report of the same study, which is replaced. It must not hold another
+    study's report or a `report.json` of something else, nor be or lie in one of the inputs.
     """
     place = Path(folder).resolve()
     require_outside(folder, *inputs)
@@ -60,26 +48,11 @@ def _study_in(report: Path) -> str | None:
 def write_folder(
     folder: str | os.PathLike[str], files: dict[str, bytes], *, optional: Iterable[str] = ()
 ) -> Path:
-    """Write a report's files, then remove those of an earlier report that would contradict them.
+    """Write a report's files, `report.html` last, and return its path.
 
-    Parameters
-    ----------
-    folder
-        Where to write.
-    files
-        By name, `report.html` last: where it is, the rest is too.
-    optional
-        Files that a report of this study may have or not; those absent now are removed.
-
-    Returns
-    -------
-    page
-        The path of `report.html`.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written, or `check_folder` says that it is not free.
+    Where the page is, the rest is too. Of the optional files, which a report of this study may have
+    or not, those absent now are removed, so that nothing of an earlier report contradicts the new
+    one.
     """
     check_folder(folder, json.loads(files["report.json"])["study"])
     write_files(folder, files)

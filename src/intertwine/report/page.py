@@ -15,66 +15,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure that stands on the page and in files of its own.
+    """A figure that stands on the page and in files of its own."""
 
-    Parameters
-    ----------
-    label
-        What it shows, whether it is defined or not.
-    content
-        What it is drawn from; None or empty where it is undefined and left out.
-    draw
-        Draws the content, given a palette and whether it is `narrow`.
-    finding
-        What a screen reader says after the label; the page's `lede` when empty.
-    """
-
+    # What it shows, whether it is defined or not.
     label: str
+    # What it is drawn from; None or empty where it is undefined and left out.
     content: Any
+    # Draws the content, given a palette and whether it is `narrow`.
     draw: Callable[..., Figure]
+    # What a screen reader says after the label; the page's lede when empty.
     finding: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a page shows.
+    """What a page shows, top to bottom."""
 
-    Parameters
-    ----------
-    title, lede
-        The question or the decision, and the finding.
-    tiles, sizes
-        Headline numbers, and how much data there was.
-    matrix, example
-        The main figure, and one of its cells read aloud; None and empty where there is none.
-    charts
-        The other figures by name, which is that of their files.
-    tables
-        The plain tables by name.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    warnings
-        What puts the results in question.
-    notes
-        What else the study itself noted.
-    made
-        How it was made: term and text.
-    more
-        What only this study's template reads.
-    """
-
+    # The question or the decision, and the finding.
     title: str
     lede: str
+    # Headline numbers, and how much data there was.
     tiles: list[Tile]
     sizes: str
+    # The main figure, and one of its cells read aloud.
     matrix: Matrix | None = None
     example: str = ""
+    # The other figures by name, which is that of their files.
     charts: dict[str, Chart] = field(default_factory=dict)
     tables: dict[str, Table]
+    # Short texts that the page's own sentences quote.
     facts: dict[str, str]
+    # What puts the results in question, and the other notes.
     warnings: list[str]
     notes: list[str]
+    # How it was made: term and text.
     made: list[tuple[str, Text]]
+    # What only this study's template reads.
     more: dict[str, Any] = field(default_factory=dict)
 
 

@@ -11,12 +11,8 @@ TARGET, SOURCE, MAPPED, CHOSEN = "target", "source", "mapped", "chosen"
 class RateLine:
     """One curve of error rates.
 
-    Parameters
-    ----------
-    points
-        (false accept rate, y), both shares of 1, from strict to lenient.
-    kind
-        `target` or `source` (a network by itself), `mapped`, or `chosen`, a map to look at.
+    Points are (false accept rate, y), both shares of 1, from strict to lenient. The kind is
+    `target` or `source` (a network by itself), `mapped`, or `chosen`, a map to look at.
     """
 
     points: list[tuple[float, float]]
@@ -34,20 +30,11 @@ class RocPanel:
 
 @dataclass(frozen=True)
 class Rates:
-    """Small figures over common axes.
+    """Small figures over common axes, in reading order.
 
-    Parameters
-    ----------
-    x_title, y_title
-        What the axes measure.
-    legend
-        Each kind of curve with what it stands for.
-    panels
-        In reading order.
-    x_limits, y_limits
-        Ends of the axes, shares of 1; rates beyond them are drawn at the edge.
-    deviate
-        Whether both axes are normal deviates (DET); else x is logarithmic and y linear (ROC).
+    The legend names each kind of curve with its meaning. Limits are the ends of the axes, shares of
+    1; rates beyond them are drawn at the edge. With `deviate` both axes are normal deviates (DET);
+    else x is logarithmic and y linear (ROC).
     """
 
     x_title: str

@@ -27,28 +27,16 @@ LARGEST = 1e100  # beyond this an interval in percent could leave the floats
 
 @dataclass(frozen=True)
 class Kind:
-    """How values of a kind are written, and which of them no study writes.
+    """How values of a kind are written, and which of them no study writes."""
 
-    Parameters
-    ----------
-    write
-        Returns the text of a value, given how many decimals percentages have; a dash for None.
-    numeric
-        Whether values are numbers or null. Others are texts, or true and false.
-    factor
-        From a number as stored to the number as shown.
-    limits
-        The smallest and the largest number; None where any value may stand.
-    places
-        Decimals on the page, where they are not those of the study's percentages.
-    terminal_places
-        Decimals in the terminal.
-    """
-
+    # Returns the text of a value, given the decimals of percentages; a dash for None.
     write: Callable[[Any, int], str]
+    # Numbers or null; else texts, or true and false.
     numeric: bool = True
+    # From a number as stored to the number as shown.
     factor: float = 1
     limits: tuple[float, float] | None = (-LARGEST, LARGEST)
+    # Decimals on the page, where they are not those of percentages.
     places: int | None = None
     terminal_places: int = 1
 
@@ -77,48 +65,30 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a table's rows, declared once for the file, the check, the page, the terminal.
+    """One field of a table's rows, declared once for the file, the check, the page, the terminal."""
 
-    Parameters
-    ----------
-    key
-        Its key in a row of `report.json` and its column in the CSV file.
-    kind
-        One of `KINDS`.
-    title
-        Its heading on the page; empty where the page does not show it.
-    note
-        What the heading means. Names in braces, such as `{confidence}`, are filled in.
-    interval
-        Whether the row has the ends of its interval, as KEY_low and KEY_high, or the two keys.
-    interval_title, interval_note
-        Heading of the interval's own column; empty for brackets behind the number.
-    short
-        Its heading in the terminal; empty where the terminal does not show it.
-    after
-        The field after which the page shows it, where that is not the order of the file.
-    places
-        Decimals, where they are not those of the kind.
-    missing
-        Why a value is undefined, where it is not the reason of the row.
-    derived
-        Whether it is worked out for the page alone and is no part of the report.
-    show
-        Returns what the page shows, given the row and the decimals, where the kind does not do.
-    """
-
+    # Its key in a row of `report.json`, and its column in the CSV file.
     key: str
+    # One of `KINDS`.
     kind: str = "share"
+    # Its heading on the page, which shows no field without one; names in braces are filled in.
     title: str = ""
     note: str = ""
+    # Whether rows hold the ends of its interval as KEY_low and KEY_high, or the two keys.
     interval: bool | tuple[str, str] = False
+    # Heading of the interval's own column; without one it is in brackets after the number.
     interval_title: str = ""
     interval_note: str = ""
+    # Its heading in the terminal, which shows no field without one.
     short: str = ""
+    # The field after which the page shows it, where that is not the order of the file.
     after: str = ""
     places: int | None = None
+    # Why a value is undefined, where that is not the reason of the row.
     missing: str = ""
+    # Worked out for the page alone, and no part of the report.
     derived: bool = False
+    # Returns what the page shows, given the row and the decimals, where the kind does not do.
     show: Callable[[Row, int], str | Text] | None = None
 
     @property
@@ -161,23 +131,14 @@ REASON = Field("reason", "text")
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table of a report.
-
-    Parameters
-    ----------
-    name
-        Its key in `report.json`, and the name of its CSV file.
-    caption
-        One sentence that says what the rows are; names in braces are filled in.
-    fields
-        In the order of the CSV file.
-    nullable
-        Whether a report may hold null in its place.
-    """
+    """One table of a report; its name is its key in `report.json` and that of its CSV file."""
 
     name: str
+    # One sentence on what the rows are; names in braces are filled in.
     caption: str
+    # In the order of the CSV file.
     fields: tuple[Field, ...]
+    # Whether a report may hold null in its place.
     nullable: bool = False
 
     @property
@@ -216,13 +177,7 @@ class TableSchema:
 
 @dataclass(frozen=True)
 class Report:
-    """A study's own numbers, checked: what the look-ups of every study stand on.
-
-    Parameters
-    ----------
-    result
-        The JSON object of `report.json`.
-    """
+    """A study's own numbers, checked: the base of every study's look-ups."""
 
     result: Row
 
@@ -232,12 +187,10 @@ class Report:
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Self:
-        """Check a report and bring it to what its JSON file holds.
+        """Check a report, every row of its tables, and bring it to what its JSON file holds.
 
-        Raises
-        ------
-        InputError
-            When it is of another study, lacks a part, or a part is not what it should be.
+        A report of another study, without a needed part, or with a wrong one raises an
+        `InputError`.
         """
         tables = [table.name for table in cls.tables if not table.nullable]
         report = checked(result, study=cls.study, needed=("study", *tables, *cls.needed))
@@ -280,13 +233,7 @@ class Report:
 
 
 def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> Row:
-    """Return a copy of a report in JSON's own types.
-
-    Raises
-    ------
-    InputError
-        When it is of another study, lacks a part, or holds what JSON cannot.
-    """
+    """Return a copy of a report in JSON's own types, with every needed part, of the right study."""
     if not isinstance(result, dict):
         raise InputError(f"got a report that is a {type(result).__name__}, expected a JSON object")
     try:
@@ -310,13 +257,7 @@ REPORT = {"study": str, "pairs?": [dict], "notes?": [str], "controls?": ([str], 
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Return the object of a study's `report.json`.
-
-    Raises
-    ------
-    FileFormatError
-        When the file is no report that intertwine wrote.
-    """
+    """Return the object of a study's `report.json`; another file raises a `FileFormatError`."""
     value = read_json(path)
     if not isinstance(value, dict) or "study" not in value:
         raise FileFormatError(f"{path}: not a report that intertwine wrote")

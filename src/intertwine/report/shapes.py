@@ -15,14 +15,8 @@ DASH = "–"
 class Text:
     """A piece of display text.
 
-    Parameters
-    ----------
-    text
-        What is shown.
-    note
-        Said on hovering it; for an undefined number, the reason.
-    kind
-        `undefined`, `control`, `code`, `formula` or nothing.
+    The note is shown on hovering; for an undefined number it is the reason. The kind is
+    `undefined`, `control`, `code`, `formula` or empty.
     """
 
     text: str
@@ -41,16 +35,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A plain table of display text.
+    """A plain table of display text: a caption of one sentence, and one list of texts a row.
 
-    Parameters
-    ----------
-    caption
-        One sentence that says what the rows are.
-    columns
-        The headings.
-    rows
-        One list a row, one text a column. The first text is the row's heading.
+    The first text of a row is its heading.
     """
 
     caption: str
@@ -60,22 +47,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the main figure.
+    """One cell of the main figure: a score (large), its change (small), its interval (smallest).
 
-    Parameters
-    ----------
-    value
-        The score, shown large.
-    change
-        Its change, shown small.
-    interval
-        The interval of the change, shown smallest.
-    shade
-        −1 (all is lost, deepest red) … 0 … 1 (deepest blue); None leaves the cell unshaded.
-    kind
-        `pair`, `native` (the diagonal) or `control`.
-    detail
-        Lines for whoever asks the cell for more.
+    The shade runs from −1 (all is lost, deepest red) over 0 to 1 (deepest blue); None leaves the
+    cell unshaded. The kind is `pair`, `native` (the diagonal) or `control`. `detail` are lines that
+    are shown on hovering.
     """
 
     value: str
@@ -106,26 +82,11 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The main figure: source rows × target columns.
+    """The main figure: source rows × target columns, one list of cells a source.
 
-    Parameters
-    ----------
-    title
-        The finding or the question, one line.
-    row_title, column_title
-        What a row is and what a column is.
-    labels
-        The spaces, in the order of rows and of columns.
-    cells
-        One list a source, one cell a target.
-    legend
-        Its colours, each with what it stands for.
-    legend_title
-        What the colours measure.
-    notes
-        Lines under the figure: how much data, why a cell is undefined.
-    compact
-        Whether there are so many spaces that cells are small and hold their value alone.
+    `title` is the finding or the question in one line, `legend_title` what the colours measure, and
+    `notes` the lines under the figure: how much data, why a cell is undefined. With `compact` there
+    are so many spaces that cells are small and hold their value alone.
     """
 
     title: str
@@ -165,20 +126,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores over the number of fit rows.
+    """Scores over the number of fit rows, on a logarithmic x axis: one line a pair.
 
-    Parameters
-    ----------
-    x_title, y_title
-        What the axes measure; x is logarithmic.
-    lines
-        One a pair.
-    median
-        The median over the pairs that are no control's, drawn thick.
-    marks
-        References: the ceiling, chance, somebody else's result.
-    x_ticks, y_ticks
-        Where the axes are labelled; empty for the decades and for steps that suit large losses.
+    The median, drawn thick, is over pairs without a control. Marks are references: the ceiling,
+    chance, somebody else's result. Empty ticks are the decades and steps that suit large losses.
     """
 
     x_title: str
@@ -202,16 +153,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Join:
-    """Two branches of a tree that meet: their places down the page, their heights, and the new one.
+    """Two branches of a tree that meet at a height.
 
-    Parameters
-    ----------
-    places
-        Where the two branches run, in leaves from the top; the new branch runs half-way between.
-    heights
-        Where each branch begins.
-    height
-        Where they meet.
+    `places` are where they run, in leaves from the top (the new branch runs half-way between), and
+    `heights` where each begins.
     """
 
     places: tuple[float, float]
@@ -221,18 +166,9 @@ class Join:
 
 @dataclass(frozen=True)
 class Tree:
-    """A dendrogram: the leaves from top to bottom, the joins, and the scale.
+    """A dendrogram: the leaves from top to bottom, the joins, the nearest first, and the scale.
 
-    Parameters
-    ----------
-    x_title
-        What the height of a join measures.
-    labels
-        The leaves.
-    joins
-        The nearest first.
-    limit
-        The largest height that could be.
+    `x_title` is what the height of a join measures, `limit` the largest that it could be.
     """
 
     x_title: str
@@ -243,18 +179,9 @@ class Tree:
 
 @dataclass(frozen=True)
 class Plane:
-    """A map of spaces in which distances mean something and directions nothing.
+    """A map of spaces in which distances, of some unit, mean something and directions nothing.
 
-    Parameters
-    ----------
-    labels
-        The spaces.
-    points
-        Where each stands.
-    paths
-        Spaces to join by a line, as indexes: the layers of one network in order.
-    unit
-        The unit of distance.
+    `paths` are spaces to join by a line, as indexes: the layers of one network in order.
     """
 
     labels: list[Label]
@@ -265,16 +192,9 @@ class Plane:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small scatter: what x is, what was found, and the points.
+    """One small scatter of (score, change) of each pair, over a measure, with the finding.
 
-    Parameters
-    ----------
-    title, finding
-        The measure, and its rank correlation.
-    points
-        (score, change) of a pair.
-    falling
-        Whether smaller scores are more similar, so that the axis is turned round.
+    With `falling` smaller scores are more similar, and the axis is turned round.
     """
 
     title: str
@@ -293,20 +213,9 @@ class Scatter:
 
 @dataclass(frozen=True)
 class RatePanel:
-    """One small figure of rates.
+    """One small figure of rates: a line a pair of systems, their median, drawn thick, and chance.
 
-    Parameters
-    ----------
-    title, x_title
-        What is measured, and over what.
-    lines
-        One a pair of systems.
-    median
-        Their median, drawn thick.
-    chance
-        What guessing gives, drawn dotted.
-    native
-        The median of probes of the gallery's own system, drawn dashed; None without any.
+    `native` is the median of probes of the gallery's own system, drawn dashed; None without any.
     """
 
     title: str
@@ -319,20 +228,9 @@ class RatePanel:
 
 @dataclass(frozen=True)
 class Dot:
-    """One option on the axis of a measure.
+    """One option on the axis of a measure, in per cent; None and an en dash where it is undefined.
 
-    Parameters
-    ----------
-    name
-        The option.
-    text
-        Its value, as shown beside it; an en dash when it is undefined.
-    value, low, high
-        In per cent; None when undefined.
-    chosen
-        Whether it is what the plan recommends.
-    hollow
-        Whether it is no option but a reference.
+    It is `chosen` where the plan recommends it, and `hollow` where it is no option but a reference.
     """
 
     name: str
@@ -346,16 +244,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class OptionPanel:
-    """Every option by one measure.
+    """Every option by one measure, from top to bottom, the same options in every panel.
 
-    Parameters
-    ----------
-    title
-        The measure.
-    dots
-        From top to bottom, the same options in every panel.
-    references
-        Upright lines: what each stands for, of which kind it is, and where.
+    `references` are upright lines: what each stands for, its kind, and where it is.
     """
 
     title: str

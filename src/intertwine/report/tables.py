@@ -29,26 +29,12 @@ def page_table(
     why: bool = False,
     **words: str,
 ) -> Table:
-    """Return a table as the page shows it.
+    """Return a table as the page shows it, with `places` decimals of percentages.
 
-    Parameters
-    ----------
-    schema
-        The table.
-    rows
-        Its rows, with what derived fields read.
-    places
-        Decimals of percentages.
-    name
-        Returns a name as tables show it, such as that of a control.
-    show
-        By key, what is shown in place of the declared text.
-    without
-        Keys of fields that are left out.
-    why
-        Whether reasons have a column of their own, where there is any.
-    words
-        What stands for the names in braces of titles, notes and the caption.
+    `name` returns a name as tables show it, such as that of a control. `show` replaces, by key,
+    what is declared for a field; `without` are keys of fields that are left out; with `why` reasons
+    have a column of their own where there are any. `words` fill the names in braces of titles,
+    notes and the caption.
     """
     show = show or {}
     fields = [each for each in schema.shown if each.key not in without]
@@ -123,22 +109,10 @@ def terminal_table(
     without: Collection[str] = (),
     intervals: bool = False,
 ) -> rich.table.Table:
-    """Return the short form of a table for the terminal.
+    """Return the short form of a table: the fields that have a `short` heading.
 
-    Parameters
-    ----------
-    schema
-        The table; its fields with a `short` heading are shown.
-    rows
-        Its rows.
-    title
-        What stands above it.
-    show
-        By key, what is shown in place of the kind's text.
-    without
-        Keys of fields that are left out.
-    intervals
-        Whether intervals are shown, in brackets.
+    `show` and `without` are those of `page_table`; with `intervals` numbers have theirs in
+    brackets.
     """
     from rich.table import Table as TerminalTable
     from rich.text import Text as TerminalText

@@ -17,16 +17,9 @@ READABLE = 4.5  # WCAG 2 AA contrast for body text
 class Palette:
     """The colours of one theme.
 
-    Parameters
-    ----------
-    paper, panel, rule
-        Ground, raised ground, hairlines.
-    ink, muted, faint
-        Text, secondary text, thin lines of a figure.
-    loss, gain
-        Ramps from nothing to everything.
-    accent
-        The one thick line.
+    `paper`, `panel` and `rule` are ground, raised ground and hairlines; `ink`, `muted` and `faint`
+    text, secondary text and thin lines of a figure; `accent` is the one thick line. `loss` and
+    `gain` are ramps from nothing to everything.
     """
 
     paper: str

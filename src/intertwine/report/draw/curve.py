@@ -28,19 +28,7 @@ TICKS = (-100, -75, -50, -25, -10, -5, -1, 0, 1, 5, 10, 25, 50, 100)
 def curve(content: Curve, palette: Palette = LIGHT, *, narrow: bool = False) -> Figure:
     """Draw scores over the number of fit rows.
 
-    Parameters
-    ----------
-    content
-        The lines and the references beside them.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        With each pair's line as the group `pair-0`, `pair-1` … in the order given.
+    Each pair's line is the group `pair-0`, `pair-1` … in the order given.
     """
     with settings():
         figure = empty_figure(NARROW if narrow else WIDE, palette)

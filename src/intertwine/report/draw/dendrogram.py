@@ -23,22 +23,7 @@ MARGIN, AXIS = 0.2, 0.3
 
 
 def dendrogram(content: Tree, palette: Palette = LIGHT, *, narrow: bool = False) -> Figure:
-    """Draw a tree lying on its side, so that every name has a line of its own.
-
-    Parameters
-    ----------
-    content
-        The leaves, the joins and the scale.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        As high as its leaves need.
-    """
+    """Draw a tree lying on its side, so that every name has a line of its own."""
     with settings():
         across, n = (NARROW if narrow else WIDE), len(content.labels)
         names = [

@@ -53,19 +53,9 @@ def to_png(figure: Figure) -> bytes:
 def for_page(svg: str, *, prefix: str, label: str) -> str:
     """Return an SVG as an element of a page that follows the page's theme and font.
 
-    Parameters
-    ----------
-    svg
-        A figure drawn in `SENTINELS`.
-    prefix
-        Put before every id, since the ids of a page must differ.
-    label
-        What a screen reader says in place of the figure; plain text.
-
-    Returns
-    -------
-    element
-        From `<svg` on, without the namespaces that HTML does not need.
+    The figure is drawn in `SENTINELS`. `prefix` is put before every id, since the ids of a page
+    must differ; `label` is plain text for a screen reader. Namespaces, which HTML does not need,
+    are left out.
     """
     body = svg[svg.index("<svg") :].replace(FONTS, "var(--font)")
     head, rest = body.split(">", 1)
@@ -83,14 +73,7 @@ def for_page(svg: str, *, prefix: str, label: str) -> str:
 def for_both_widths(plot: Callable[..., Figure], *, prefix: str, label: str) -> dict[str, str]:
     """Return a figure as elements of a page, `wide` for a page and `narrow` for a telephone.
 
-    Parameters
-    ----------
-    plot
-        Draws it, given a palette and whether it is `narrow`.
-    prefix
-        Put before every id, the width after it.
-    label
-        What a screen reader says in place of the figure; plain text.
+    `plot` draws it, given a palette and whether it is `narrow`; ids begin with prefix and width.
     """
     figures = {"wide": plot(SENTINELS), "narrow": plot(SENTINELS, narrow=True)}
     return {

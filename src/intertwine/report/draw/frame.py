@@ -28,16 +28,8 @@ def bare_axes(
 ) -> None:
     """Leave of axes their numbers, thin lines across, and the line at the bottom.
 
-    Parameters
-    ----------
-    text
-        The font size of numbers, in points.
-    grid
-        The axis whose numbers have lines: `x`, `y` or `both`.
-    pad
-        How far numbers stand from the axes, in points.
-    line
-        The width of the lines, in points.
+    `text`, `pad` and `line` are points: the size of numbers, their distance, the width of lines.
+    `grid` is the axis whose numbers have lines: `x`, `y` or `both`.
     """
     axes.set_facecolor("none")
     axes.tick_params(which="major", labelsize=text, labelcolor=palette.muted, length=0, pad=pad)
@@ -50,37 +42,25 @@ def bare_axes(
 
 @dataclass(frozen=True)
 class Grid:
-    """Panels side by side and below each other; all lengths are inches.
-
-    Parameters
-    ----------
-    n, columns
-        Panels, and how many stand in a row.
-    across
-        The width of the figure.
-    left, right, gap
-        What stands beside the panels and between them.
-    top, foot
-        What stands above the first row and below the last.
-    heading, axis
-        What stands above and below each panel.
-    height
-        Of a panel; None makes it square.
-    largest
-        The most that a panel is wide.
-    """
+    """Panels side by side and below each other; all lengths are inches."""
 
     n: int
     columns: int
     across: float
+    # What stands beside the panels and between them.
     left: float
     right: float
     gap: float
+    # What stands above the first row.
     top: float
+    # What stands above and below each panel.
     heading: float
     axis: float
+    # What stands below the last row.
     foot: float = 0.0
+    # Of a panel; None makes it square.
     height: float | None = None
+    # The most that a panel is wide.
     largest: float = math.inf
 
     @property

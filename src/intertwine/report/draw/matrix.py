@@ -47,17 +47,7 @@ COMPACT = _Sizes(0.4, 0.4, 0.3, value=7.5, label=7.5, row_room=2.6, row_lines=2,
 def matrix(content: Matrix, palette: Palette = LIGHT) -> Figure:
     """Draw the main figure.
 
-    Parameters
-    ----------
-    content
-        The cells, names, legend and notes.
-    palette
-        The colours of one theme.
-
-    Returns
-    -------
-    figure
-        As large as its content needs, so that text has the same size whatever the number of spaces.
+    It is as large as its content needs: text has the same size for any number of spaces.
     """
     with settings():
         return _Sheet(content, palette).draw()

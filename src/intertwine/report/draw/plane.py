@@ -34,19 +34,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 def plane(content: Plane, palette: Palette = LIGHT, *, narrow: bool = False) -> Figure:
     """Draw the map with one scale for both directions.
 
-    Parameters
-    ----------
-    content
-        The spaces and where they stand.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        Names stand beside their points; one that found no room nearby has a line to its point.
+    Names stand beside their points; one that found no room nearby has a line to its point.
     """
     with settings():
         size = NARROW if narrow else WIDE

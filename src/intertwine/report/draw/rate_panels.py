@@ -36,19 +36,7 @@ def rate_panels(
 ) -> Figure:
     """Draw one small figure a panel, all over the same y axis of 0 to 100 %.
 
-    Parameters
-    ----------
-    panels
-        In reading order; at least one.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        With each pair's line as the group `pair-0-0`, `pair-0-1` … by panel.
+    There is at least one panel; each pair's line is the group `pair-0-0`, `pair-0-1` … by panel.
     """
     with settings():
         across, columns = NARROW if narrow else WIDE

@@ -33,21 +33,9 @@ DEVIATES = (1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 
 
 def roc(content: Rates, palette: Palette = LIGHT, *, narrow: bool = False) -> Figure:
-    """Draw one small figure of error rates a panel.
+    """Draw one small figure of error rates a panel, as high as the panels need.
 
-    Parameters
-    ----------
-    content
-        The panels, their common axes and the legend.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        As high as its panels need, each curve as the group `pair-0-0`, `pair-0-1` … by panel.
+    Each curve is the group `pair-0-0`, `pair-0-1` … by panel.
     """
     with settings():
         return _Sheet(content, palette, narrow=narrow).draw()

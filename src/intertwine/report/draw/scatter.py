@@ -25,22 +25,7 @@ GAP = 0.22
 
 
 def scatter(content: Scatter, palette: Palette = LIGHT, *, narrow: bool = False) -> Figure:
-    """Draw one small scatter a measure.
-
-    Parameters
-    ----------
-    content
-        The panels and what their common y axis measures.
-    palette
-        The colours of one theme.
-    narrow
-        Draw it for a telephone instead of a page.
-
-    Returns
-    -------
-    figure
-        As high as its panels need. In every panel more similar is further right.
-    """
+    """Draw one small scatter a measure; in every panel more similar is further right."""
     with settings():
         across, columns = NARROW if narrow else WIDE
         columns = min(columns, max(len(content.panels), 2))

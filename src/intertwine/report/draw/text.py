@@ -29,25 +29,10 @@ def _font(size: float, *, bold: bool) -> Any:
 
 
 def wrap(name: str, room: float, size: float, *, lines: int, bold: bool = False) -> list[str]:
-    """Break a name into lines that fit.
+    """Break a name into at most so many lines that fit a room in inches, one string a line.
 
-    Parameters
-    ----------
-    name
-        The text; it is broken after `-`, `_`, `.` and spaces, and inside a word that is too long.
-    room
-        The width of a line, in inches.
-    size
-        The font size, in points.
-    lines
-        The most lines; what is left over is cut from the middle of the name.
-    bold
-        Whether it is set bold.
-
-    Returns
-    -------
-    parts
-        One string a line.
+    It is broken after `-`, `_`, `.` and spaces, and inside a word that is too long; what is left
+    over is cut from the middle of the name.
     """
     broken = _break(name, room, size, bold=bold)
     shown, keep = broken, len(name)

@@ -13,20 +13,10 @@ if TYPE_CHECKING:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Write rows as CSV.
+    """Return rows as CSV with a heading: the columns in order, then others that rows have.
 
-    Parameters
-    ----------
-    rows
-        Mappings from column to a JSON value.
-    columns
-        The columns that are always there, in order; others that rows have follow them.
-
-    Returns
-    -------
-    text
-        With a heading. Numbers read back exactly; null is an empty field; lists are joined by `x`;
-        text that a spreadsheet would take for a formula has `'` before it.
+    Numbers read back exactly; null is an empty field; lists are joined by `x`; text that a
+    spreadsheet would take for a formula has `'` before it.
     """
     keys = list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
     buffer = io.StringIO()

@@ -44,31 +44,15 @@ DAGGER = r"$^\dagger$"
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX sets as it stands.
-
-    Parameters
-    ----------
-    text
-        Any text.
-    """
+    """Return text that LaTeX sets as it stands."""
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
 def latex_table(content: Matrix, *, label: str) -> str:
-    """Write the main figure as a `table` environment that needs booktabs and graphicx.
+    """Return the main figure as a `table` environment that needs booktabs and graphicx.
 
-    Parameters
-    ----------
-    content
-        The main figure.
-    label
-        What the paper's text refers to.
-
-    Returns
-    -------
-    text
-        Three lines a source: accuracy, change, interval. Native cells are bold. A table that is
-        too wide for a page is scaled to it.
+    Three lines a source: accuracy, change, interval. Native cells are bold. A table that is too
+    wide for a page is scaled to it.
     """
     return table_environment(
         _tabular(content),
@@ -82,20 +66,9 @@ def latex_table(content: Matrix, *, label: str) -> str:
 def table_environment(
     lines: list[str], *, caption: str, label: str, width: float, settings: list[str] | None = None
 ) -> str:
-    """Return a `table` environment about a `tabular` one, scaled where it is too wide for a page.
+    """Return a `table` environment about the lines of a `tabular` one; the caption is LaTeX.
 
-    Parameters
-    ----------
-    lines
-        The `tabular`.
-    caption
-        As LaTeX.
-    label
-        What the paper's text refers to.
-    width
-        About how wide the table is, in points.
-    settings
-        Lines that hold for the table.
+    Where its width, in points, is more than a page's, it is scaled. Settings hold for the table.
     """
     wide = width > TEXT_WIDTH
     return "\n".join(
@@ -177,21 +150,10 @@ LETTER, COLUMN = 4.4, 12  # points, of a character of small text and of what par
 
 
 def latex_rows(content: Table, *, caption: str, label: str) -> str:
-    """Write a plain table as a `table` environment that needs booktabs and graphicx.
+    """Return a plain table as a `table` environment that needs booktabs and graphicx.
 
-    Parameters
-    ----------
-    content
-        The table.
-    caption
-        What stands above it; the table's own caption follows.
-    label
-        What the paper's text refers to.
-
-    Returns
-    -------
-    text
-        One line a row, numbers to the right. A table that is too wide for a page is scaled to it.
+    One line a row, numbers to the right; the table's own caption follows the one given. A table
+    that is too wide for a page is scaled to it.
     """
     sides = "".join("r" if column.numeric else "l" for column in content.columns)
     lines = [

@@ -20,21 +20,10 @@ PACKAGE = "intertwine.report"
 
 
 def html_page(package: str, page: Any, figures: Mapping[str, Mapping[str, str]]) -> str:
-    """Render a study's page.
+    """Return a study's page as one file; all text of the page is escaped.
 
-    Parameters
-    ----------
-    package
-        The study's package. Its `page.html.jinja` extends the report's template of that name.
-    page
-        What the summarise step made. Its text is escaped, whatever it holds.
-    figures
-        SVG elements by figure and width (`wide`, `narrow`), put in as they are.
-
-    Returns
-    -------
-    html
-        The whole file.
+    `page.html.jinja` of the study's package extends the report's template of that name. The
+    figures, SVG elements by name and width (`wide`, `narrow`), are put in as they are.
     """
     jinja2 = import_extra("jinja2", "report")
     markup = import_extra("markupsafe", "report").Markup

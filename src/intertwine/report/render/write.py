@@ -26,13 +26,7 @@ KINDS = ("svg", "png")
 
 
 def figure_files(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
-    """Return each figure as NAME.svg and NAME.png.
-
-    Parameters
-    ----------
-    plots
-        What draws each figure, by name.
-    """
+    """Return each figure as NAME.svg and NAME.png; plots draw them, by name."""
     files: dict[str, bytes] = {}
     for name, plot in plots.items():
         figure = plot()
@@ -59,36 +53,12 @@ def write_report(
     more: Mapping[str, bytes] | None = None,
     optional: Iterable[str] = (),
 ) -> Path:
-    """Write a study's report folder.
+    """Write a study's report folder and return the path of its page.
 
-    Parameters
-    ----------
-    study
-        The report, checked. Its package holds the page's template, `page.html.jinja`.
-    page
-        What the page shows.
-    folder
-        Where to write.
-    name
-        Of the files of the main figure and of the LaTeX table.
-    latex
-        The LaTeX table; that of the main figure when omitted.
-    rows
-        Rows of CSV files that are not the report's own, by table.
-    more
-        Further files by name.
-    optional
-        Names of further files that a report of this study may have or not.
-
-    Returns
-    -------
-    page
-        The path of `report.html`.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written.
+    The main figure and the LaTeX table are files called `name`; `latex` is the table where it is
+    not the main figure. `rows` are rows of CSV files that are not the report's own, by table,
+    `more` are further files, and `optional` names of files that a report of this study may have or
+    not.
     """
     plots: dict[str, Callable[..., Figure]] = {}
     inline: dict[str, dict[str, str]] = {}

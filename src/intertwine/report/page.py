@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure that stands on the page and in files of its own."""
+    """A figure that is on the page and in files of its own."""
 
     # What it shows, whether it is defined or not.
     label: str
@@ -23,7 +23,7 @@ class Chart:
     content: Any
     # Draws the content, given a palette and whether it is `narrow`.
     draw: Callable[..., Figure]
-    # What a screen reader says after the label; the page's lede when empty.
+    # What a screen reader reads after the label; the page's lede when empty.
     finding: str = ""
 
 

@@ -158,7 +158,7 @@ class TableSchema:
         return shown
 
     def undefined(self, reason: str, **known: Any) -> Row:
-        """Return a row in which nothing is known but what is given, with the reason why."""
+        """Return a row of nulls but for what is known, with the reason."""
         return {**dict.fromkeys(self.columns), **known, "reason": reason}
 
     def check(self, rows: Any, study: str) -> None:

@@ -55,7 +55,7 @@ STEPS = (-1, -5, -10, -25, -50, -100)
 
 
 def change_legend(*, controls: bool = False) -> list[Swatch]:
-    """Return what a change's colours stand for, the same in every study's table."""
+    """Return the legend of a change's colours, the same in every study's table."""
     losses = [Swatch(f"{MINUS}{-step}{THIN}%", shade(step)) for step in STEPS]
     swatches = [Swatch("native", kind=NATIVE), Swatch(f"+5{THIN}%", shade(5)), *losses]
     return [*swatches, Swatch("control", kind=CONTROL)] if controls else swatches

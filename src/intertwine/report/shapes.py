@@ -1,4 +1,4 @@
-"""What the summarise step hands to the other two: plain text, shades and points, no objects.
+"""What a page is made of and charts are drawn from: plain text, shades and points.
 
 Every study fills the same shapes, so that all reports share one cell layout and one look.
 """
@@ -224,31 +224,3 @@ class RatePanel:
     median: Line
     chance: Line
     native: Line | None
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One option on the axis of a measure, in per cent; None and an en dash where it is undefined.
-
-    It is `chosen` where the plan recommends it, and `hollow` where it is no option but a reference.
-    """
-
-    name: str
-    text: str
-    value: float | None
-    low: float | None
-    high: float | None
-    chosen: bool
-    hollow: bool
-
-
-@dataclass(frozen=True)
-class OptionPanel:
-    """Every option by one measure, from top to bottom, the same options in every panel.
-
-    `references` are upright lines: what each stands for, its kind, and where it is.
-    """
-
-    title: str
-    dots: list[Dot]
-    references: list[tuple[str, str, float]]

@@ -81,8 +81,8 @@ def _cells(
 
 def _places(field: Field, places: int) -> int:
     """Return the decimals of a field: its own, its kind's, or those of percentages."""
-    own = (field.places, KINDS[field.kind].places, places)
-    return next(number for number in own if number is not None)
+    choices = (field.places, KINDS[field.kind].places, places)
+    return next(number for number in choices if number is not None)
 
 
 def _written(field: Field, row: Row, places: int) -> str:

@@ -1,4 +1,4 @@
-"""The second step: display shapes in, matplotlib figures out, and from them SVG and PNG."""
+"""Display shapes in, matplotlib figures out, and from them SVG and PNG."""
 
 from __future__ import annotations
 

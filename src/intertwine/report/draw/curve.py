@@ -48,14 +48,14 @@ def _scales(axes: Any, content: Curve) -> None:
     xs = [x for line in lines for x, _ in line.points] + [m.x for m in content.marks if m.x]
     ys = [y for line in lines for _, y in line.points] + [m.y for m in content.marks]
     axes.set_xscale("log")
-    # The same square root as the colours': 1 % is told from 5 %, and 100 % has room.
+    # The same square root as the colours': 1 % differs from 5 %, and 100 % has room.
     axes.set_yscale("function", functions=(_root, _square))
     axes.set_xlim(min(xs, default=1) / 1.25, max(xs, default=10) * 1.6)
     axes.set_ylim(_shifted(min(ys, default=-100.0), -0.55), _shifted(max([0.0, *ys]), 0.9))
 
 
 def _shifted(value: float, by: float) -> float:
-    """Return the value that stands a distance above or below another on the scale."""
+    """Return the value that is a distance above or below another on the scale."""
     return float(_square(_root(value) + by))
 
 

@@ -47,16 +47,16 @@ class Grid:
     n: int
     columns: int
     across: float
-    # What stands beside the panels and between them.
+    # Room beside the panels and between them.
     left: float
     right: float
     gap: float
-    # What stands above the first row.
+    # Room above the first row.
     top: float
-    # What stands above and below each panel.
+    # Room above and below each panel.
     heading: float
     axis: float
-    # What stands below the last row.
+    # Room below the last row.
     foot: float = 0.0
     # Of a panel; None makes it square.
     height: float | None = None
@@ -76,7 +76,7 @@ class Grid:
 
     @property
     def step(self) -> float:
-        """How far one row stands below the one before."""
+        """How far one row is below the one before."""
         return self.heading + self.panel_height + self.axis
 
     @property

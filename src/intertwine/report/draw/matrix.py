@@ -28,7 +28,7 @@ LINE = 1.3 / 72  # inches of line height a point
 
 @dataclass(frozen=True)
 class _Sizes:
-    """How large cells and names are, and whether the columns' names stand upright."""
+    """How large cells and names are, and whether the columns' names are upright."""
 
     narrowest: float
     widest: float
@@ -80,7 +80,7 @@ class _Pen:
 
 
 class _Sheet:
-    """Where everything stands: measured first, then drawn from the top down."""
+    """The layout of the figure: measured first, then drawn from the top down."""
 
     def __init__(self, content: Matrix, palette: Palette) -> None:
         self.content, self.palette = content, palette

@@ -1,4 +1,4 @@
-"""The map of spaces: what stands near is alike; directions mean nothing, so there are no axes."""
+"""The map of spaces: what is near is alike; directions mean nothing, so there are no axes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TEXT = 9.0
 LINE = 1.25 / 72  # inches of line height a point
 DOT = 0.05  # radius
 MANY = 12  # more names than this find no room on a telephone
-FOOT = 0.5  # where the scale bar stands
-NEAR, FARTHEST, STEP = 0.09, 1.4, 0.11  # how far names stand from their points
-FAR_COST = 0.003  # square inches an inch: a name would rather touch a path than stand far off
+FOOT = 0.5  # height of the strip of the scale bar
+NEAR, FARTHEST, STEP = 0.09, 1.4, 0.11  # how far names are from their points
+FAR_COST = 0.003  # square inches an inch: a name would rather touch a path than be far off
 DIRECTIONS = (0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 340, 200, 65, 115, 245, 295)  # degrees
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -58,7 +58,7 @@ def plane(content: Plane, palette: Palette = LIGHT, *, narrow: bool = False) -> 
 
 
 def _places(content: Plane, size: tuple[float, float]) -> tuple[float, list[tuple[float, float]]]:
-    """Return inches a unit, and where each point stands in inches from the top left corner."""
+    """Return inches a unit, and where each point is in inches from the top left corner."""
     room = (size[0] - 2 * min(1.3, 0.22 * size[0]), size[1] - FOOT - 0.75)
     xs, ys = zip(*content.points, strict=True)
     spans = (max(xs) - min(xs), max(ys) - min(ys))
@@ -120,7 +120,7 @@ class _Names:
     taken: list[Box] = field(default_factory=list)
 
     def place(self, index: int, lines: list[str]) -> tuple[float, float, float]:
-        """Return the middle of a name, and how far it stands from its point."""
+        """Return the middle of a name, and how far it is from its point."""
         wide = max(width(line, TEXT) for line in lines)
         high = len(lines) * TEXT * LINE
         x, y = self.places[index]
@@ -142,8 +142,8 @@ class _Names:
         """Return the area that a name would share with others, with points, and with the edge."""
         dots = [_box(place, 2.6 * DOT, 2.6 * DOT) for place in self.places]
         frame = (0.08, 0.06, self.size[0] - 0.08, self.size[1] - FOOT)
-        own = (box[2] - box[0]) * (box[3] - box[1])
-        outside = own - _shared(box, frame)
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        outside = area - _shared(box, frame)
         shared = sum(_shared(box, other) for other in (*self.taken, *dots, *self.paths))
         return 10 * outside + shared if outside > 1e-9 else shared
 

@@ -28,7 +28,7 @@ LEFT, RIGHT, TOP, FOOT, GAP = 0.42, 0.14, 0.36, 0.46, 0.3
 HEIGHT, LEGEND = 2.1, 0.3
 LARGEST = 4.0  # width of a panel
 APART, LETTER = 0.28, 0.044  # of two ticks at least, and for each of their digits, in decades
-NOTHING = 0.6  # how far left of the first number 0 stands, in decades
+NOTHING = 0.6  # how far left of the first number 0 is, in decades
 
 
 def rate_panels(
@@ -93,7 +93,7 @@ def _legend(figure: Figure, panel: RatePanel, palette: Palette) -> None:
 
 
 def _places(xs: Sequence[float]) -> dict[float, float]:
-    """Return where each number stands: on a logarithmic scale, 0 a little left of the rest."""
+    """Return where each number is: on a logarithmic scale, 0 a little left of the rest."""
     first = min((x for x in xs if x > 0), default=1.0)
     return {x: math.log10(x) if x > 0 else math.log10(first) - NOTHING for x in xs}
 

@@ -42,7 +42,7 @@ def roc(content: Rates, palette: Palette = LIGHT, *, narrow: bool = False) -> Fi
 
 
 class _Sheet:
-    """Where everything stands: measured first, then drawn from the top down."""
+    """The layout of the figure: measured first, then drawn from the top down."""
 
     def __init__(self, content: Rates, palette: Palette, *, narrow: bool) -> None:
         self.content, self.palette = content, palette

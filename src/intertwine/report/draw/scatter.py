@@ -1,4 +1,4 @@
-"""Small scatters over one y axis: what each measure says of pairs against what swapping costs."""
+"""Small scatters over one y axis: what each measure makes of pairs against what swapping costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDE, NARROW = (8.6, 4), (4.3, 2)  # width, panels in a row
 TEXT, SMALL = 8.5, 7.5
 LEFT, RIGHT, TOP, FOOT = 0.48, 0.12, 0.36, 0.1
-HEIGHT, HEADING, AXIS = 1.35, 0.52, 0.4  # of a panel, of what stands above it and below it
+HEIGHT, HEADING, AXIS = 1.35, 0.52, 0.4  # of a panel, of the room above it and below it
 GAP = 0.22
 
 
@@ -88,5 +88,5 @@ def _heading(axes: Any, panel: Panel, wide: float, palette: Palette) -> None:
     axes.annotate("\n".join(lines), (0, 1), (0, 17), va="bottom", **title, **shared)
     axes.annotate(panel.finding, (0, 1), (0, 5), **muted, **shared)
     if panel.falling:
-        said = "axis turned: smaller is more similar"
-        axes.annotate(said, (1, 0), (0, -15), ha="right", va="top", **muted, **shared)
+        note = "axis turned: smaller is more similar"
+        axes.annotate(note, (1, 0), (0, -15), ha="right", va="top", **muted, **shared)

@@ -58,7 +58,7 @@ def _break(name: str, room: float, size: float, *, bold: bool) -> list[str]:
 
 
 def wrap_words(text: str, room: float, size: float, *, bold: bool = False) -> list[str]:
-    """Break a sentence at its spaces into lines that fit; a word that is too long stands out."""
+    """Break a sentence at its spaces into lines that fit; a word that is too long overhangs."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()

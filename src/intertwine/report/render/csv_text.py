@@ -1,4 +1,4 @@
-"""Rows as CSV for whoever computes further: full precision, nothing for the undefined."""
+"""Rows as CSV for further computing: full precision, nothing for the undefined."""
 
 from __future__ import annotations
 

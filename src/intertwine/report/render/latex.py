@@ -44,7 +44,7 @@ DAGGER = r"$^\dagger$"
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX sets as it stands."""
+    """Return text that LaTeX sets literally."""
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
@@ -123,8 +123,8 @@ def _caption(content: Matrix) -> str:
     sentences = [f"{content.title}.", *content.notes]
     if any(label.control for label in content.labels):
         sentences.append("Controls, untrained networks, are marked †.")
-    said = escape(" ".join(sentences)).replace("†", DAGGER)
-    return said.replace("Outlined:", "Bold:")
+    caption = escape(" ".join(sentences)).replace("†", DAGGER)
+    return caption.replace("Outlined:", "Bold:")
 
 
 def _headings(labels: list[Label]) -> list[str]:
@@ -165,8 +165,8 @@ def latex_rows(content: Table, *, caption: str, label: str) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    said = escape(f"{caption} {content.caption}")
-    return table_environment(lines, caption=said, label=label, width=_table_width(content))
+    whole = escape(f"{caption} {content.caption}")
+    return table_environment(lines, caption=whole, label=label, width=_table_width(content))
 
 
 def _line(texts: list[str]) -> str:

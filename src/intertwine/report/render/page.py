@@ -96,7 +96,7 @@ def widest(content: Matrix) -> int:
 
 
 def breakable(text: str) -> Any:
-    """Escape text and let a browser break its long words after `-`, `_`, `.` and `/`."""
+    """Escape text, whose long words a browser may break after `-`, `_`, `.` and `/`."""
     markupsafe = import_extra("markupsafe", "report")
     parts = re.split(r"(?<=[-_/])(?=\w)|(?<=\.)(?=[^\W\d])", text)
     return markupsafe.Markup("<wbr>").join(parts) if len(text) > 8 else markupsafe.escape(text)

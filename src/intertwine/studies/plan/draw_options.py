@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from intertwine.report.shapes import Dot, OptionPanel
+    from intertwine.studies.plan.figures import Dot, OptionPanel
 
 # All lengths are inches, all font sizes points.
 WIDE, NARROW = 8.6, 4.3

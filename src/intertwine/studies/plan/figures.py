@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intertwine.report.numbers import plain
-from intertwine.report.shapes import Dot, Line, OptionPanel, RatePanel
+from intertwine.report.shapes import Line, RatePanel
 from intertwine.studies.plan.sentences import (
     BRIDGE,
     CONVERT,
@@ -32,6 +33,34 @@ if TYPE_CHECKING:
 
 ORDER = (BRIDGE, CONVERT, "stay", NOTHING, "mean")
 CEILING, ACCEPT, WITHOUT = "ceiling", "accept", "nothing"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One option on the axis of a measure, in per cent; None and an en dash where it is undefined.
+
+    It is `chosen` where the plan recommends it, and `hollow` where it is no option but a reference.
+    """
+
+    name: str
+    text: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chosen: bool
+    hollow: bool
+
+
+@dataclass(frozen=True)
+class OptionPanel:
+    """Every option by one measure, from top to bottom, the same options in every panel.
+
+    `references` are upright lines: what each stands for, its kind, and where it is.
+    """
+
+    title: str
+    dots: list[Dot]
+    references: list[tuple[str, str, float]]
 
 
 def option_panels(study: PlanStudy) -> list[OptionPanel]:

@@ -132,7 +132,7 @@ def test_heads_over_other_classes_are_refused():
         fit(head(10, 6), head(9, 6))
     target = head(10, 6)
     turned = Head(target.weight, target.bias, np.arange(10)[::-1].copy())
-    with pytest.raises(InputError, match="the classes differ or stand in another order"):
+    with pytest.raises(InputError, match="the classes differ, or their order does"):
         fit(head(10, 6), turned)
 
 

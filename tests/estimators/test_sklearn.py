@@ -81,7 +81,7 @@ def test_estimators_are_the_functions(estimator, function):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("step", [1, 37, 200])
 def test_partial_fit_adds_rows(estimator, step):
-    """Rows given in parts, single rows even, give the map of all rows; `fit` starts anew."""
+    """Rows in parts, single rows even, lead to the map of all rows; `fit` starts again."""
     parts = clone(estimator).fit(A[:50] + 3, B[:50] * 2)
     parts.fit(A[: min(step, 10) + 1], B[: min(step, 10) + 1])
     for start in range(min(step, 10) + 1, 200, step):

@@ -82,7 +82,7 @@ def check_classes(source: Head, target: Head, names: str) -> None:
             "the same classes in both"
         )
     if not np.array_equal(source.classes, target.classes):
-        raise InputError(f"heads of {names}: the classes differ or stand in another order")
+        raise InputError(f"heads of {names}: the classes differ, or their order does")
 
 
 def analytic(source: Space, target: Space, source_head: Head, factor: HeadFactor) -> LinearMap:

@@ -83,7 +83,7 @@ class FitOptions:
 
     @property
     def needs_heads(self) -> bool:
-        """Whether the maps are made from classifier weights."""
+        """Whether the maps are computed from classifier weights."""
         return self.method == "analytic" or self.prior == "analytic"
 
 

@@ -8,7 +8,7 @@ and the powers Σ y_j², where
 - `none`: z = x and y as they are: the map goes through the origin.
 
 Rounding leaves S_ij uncertain by a share of |a_i||a_j|, feature by feature. So which directions are
-null is judged in two forms, and one that stands above rounding in either is kept: G as it is, and
+null is judged in two forms, and one that is above rounding in either is kept: G as it is, and
 G with every feature on its own scale (unit diagonal), whose smallest eigenvalues a large feature
 does not bury. van der Sluis, *Condition numbers and equilibration of matrices*, Numerische
 Mathematik 14 (1969); Demmel & Veselić, *Jacobi's method is more accurate than QR*, SIAM Journal on
@@ -238,7 +238,7 @@ class Eigen:
         With `few_rows`, of far fewer rows than dimensions, the work goes by the rank.
         """
         gram = equations.gram() if gram is None else gram
-        # A direction below this cannot be told from a null one; left in, 1/λ would amplify it.
+        # A direction below this cannot be distinguished from a null one; left in, 1/λ would amplify it.
         plain = cls._above(gram, equations.tolerance(gram), equations.device, few_rows=few_rows)
         whole = plain.rank >= equations.most(gram)
         if whole and plain.condition * _GRADED * len(gram) * _EPS < 1:

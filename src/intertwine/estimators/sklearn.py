@@ -94,7 +94,7 @@ class _MapRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator, ABC):  # ty
         elif (flat, targets.shape[1]) != (self._flat, self.moments_.spaces["y"].dim):
             raise InputError(
                 f"got y of shape {y.shape}, expected the same number of targets and of dimensions "
-                "as before; fit starts anew"
+                "as before; call fit to start again"
             )
         self.moments_.update({"X": X, "y": targets})
         if self.moments_.n >= 2:

@@ -84,8 +84,8 @@ def pair_weights(
     Statistics 1 (2007); Owen & Eckles, *Bootstrapping data arrays of arbitrary order*, Annals of
     Applied Statistics 6 (2012).
 
-    `first` and `second` (n_pairs,) say who is on each side of a pair, equal where it is matched;
-    the weights are (n_replicates, n_pairs) float64, for `intertwine.metrics.verification`.
+    `first` and `second` (n_pairs,) name the person on each side of a pair, equal where it is
+    matched; the weights are (n_replicates, n_pairs) float64, for `intertwine.metrics.verification`.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.ndim != 1 or first.shape != second.shape:

@@ -37,7 +37,7 @@ _ROUNDING = 64 * float(np.finfo(np.float64).eps)
 _TIE_BITS = 40
 # Those above 2¹⁰ of it are known to 44 bits instead.
 _FAR_BITS, _FAR_DIGITS = 50, 44
-# Neighbours of all rows together, ties included, that memory is made to hold.
+# Neighbours of all rows together, ties included, that memory has to hold at most.
 MOST_NEIGHBOURS = 1 << 24
 
 
@@ -75,7 +75,7 @@ class RowView:
     constant
         Whether all rows are equal.
     keep
-        Whether (m, m) numbers are kept rather than made again for every pair.
+        Whether (m, m) numbers are kept rather than computed again for every pair.
     """
 
     name: str

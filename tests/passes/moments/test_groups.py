@@ -237,7 +237,7 @@ def test_a_damaged_group_is_made_again(stored, halfway, damage):
 
 @pytest.mark.parametrize("change", ["features", "ids", "spaces", "precision", "groups"])
 def test_groups_of_other_rows_are_not_used(halfway, stored, tmp_path, change):
-    """Other features, ids, spaces, precision or groups start anew and drop the old files."""
+    """Other features, ids, spaces, precision or groups start again and remove the old files."""
     scratch, left = halfway
     asked, options, opened = list(DIMS), {}, stored
     if change in {"features", "ids"}:

@@ -103,7 +103,7 @@ def test_refuses_labels_out_of_range_or_absent(make, labels, message):
         ({"c": Head(np.ones((7, 3)))}, "heads of a and c: got 6 and 7 classes"),
         (
             {"c": Head(np.ones((6, 3)), np.zeros(6), np.arange(6)[::-1].copy())},
-            "heads of a and c: the classes differ or stand in another order",
+            "heads of a and c: the classes differ, or their order does",
         ),
     ],
     ids=["absent", "count", "order"],

@@ -93,7 +93,7 @@ class ExtractRun:
             row, reason = next(iter(bad.items()))
             raise InputError(
                 f"{self._listed.name(row)}: {reason}; repair it, or leave out such images with "
-                "--skip-bad; the same command goes on from here"
+                "--skip-bad; the same command resumes from here"
             )
 
     def _write(self, encoder: Encoder, batch: Batch) -> None:

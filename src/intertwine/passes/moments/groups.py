@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 GROUPS = 20
 # Groups stay in memory up to this many bytes together. Above it they are written to files, or, where
-# a group has no more rows than this, made again when wanted, which is quicker than a file.
+# a group has no more rows than this, computed again when wanted, which is quicker than a file.
 IN_MEMORY_BYTES = 1 << 30
 REMADE_ROWS = 1024
 

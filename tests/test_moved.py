@@ -9,7 +9,6 @@ import pytest
 
 from intertwine import closed_set
 from intertwine._moved import MODULES, ROOT, renamed
-from intertwine.features.samples import unpack
 from intertwine.passes.extract.extract import extract
 from intertwine.passes.fit import fit_to_files
 from intertwine.passes.moments.file import merge_files, moments_to_file
@@ -135,7 +134,6 @@ def test_mark_is_now_called_migration_record(module: str) -> None:
         plan,
         similarity,
         similarity_of_moments,
-        unpack,
     ],
 )
 def test_callbacks_are_accepted_by_their_old_name(function: object) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from intertwine._moved import renamed
 from intertwine.errors import FileFormatError, InputError
 from intertwine.spaces import Head
 from intertwine.storage.files import atomic_path, read_json, sha256_file, write_bytes, write_json
@@ -54,7 +53,6 @@ def find_sample(name: str, path: Path | None = None, *, option: str = "--sample"
     return file
 
 
-@renamed(say="progress")
 def unpack(
     sample: Path, out: Path, *, progress: Progress | None = None
 ) -> tuple[Path, Path, list[str], list[str]]:

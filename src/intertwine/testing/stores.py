@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from intertwine.numerics.arrays import Array
+    import numpy.typing as npt
+
     from intertwine.stores import Target
     from intertwine.stores.store import Metric
+
+    Array = npt.NDArray[Any]
 
 # Items of the source, its dimension and that of the target.
 N, OLD, NEW = 120, 12, 20

@@ -17,7 +17,7 @@ def encoders(
     json: common.JsonOption = False,
 ) -> None:
     """List the URI schemes, and the presets with their networks and where the weights come from."""
-    from intertwine.encoders.presets.listing import list_encoders
+    from intertwine.encoders.presets.presets import list_encoders
 
     facts = list_encoders(weights)
     if json:

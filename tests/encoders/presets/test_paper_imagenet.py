@@ -7,9 +7,8 @@ import gc
 import numpy as np
 import pytest
 
-from intertwine.encoders.presets.listing import list_encoders
 from intertwine.encoders.presets.paper_imagenet import PAPER_IMAGENET
-from intertwine.encoders.presets.presets import preset_uris
+from intertwine.encoders.presets.presets import list_encoders, preset_uris
 from intertwine.encoders.registry import open_encoder, parse_uri, with_options
 from intertwine.errors import InputError
 

@@ -8,8 +8,7 @@ import pytest
 from tests.encoders.lazy import lazy
 
 from intertwine.encoders.faces.arcface import ARCHITECTURES, architecture
-from intertwine.encoders.presets.listing import list_encoders
-from intertwine.encoders.presets.presets import PRESETS, preset_uris, weights_folder
+from intertwine.encoders.presets.presets import PRESETS, list_encoders, preset_uris, weights_folder
 from intertwine.encoders.registry import SCHEMES, open_encoder, parse_uri
 from intertwine.errors import InputError
 from intertwine.storage.files import write_tensors

@@ -45,9 +45,9 @@ def other_heads(
     others = {}
     for other in graph.outputs:
         with suppress(InputError):
-            found = last_linear(graph, other)
-            if found.features != layer.features:
-                others[graph.name_of(other)] = found.head.n_classes
+            head_layer = last_linear(graph, other)
+            if head_layer.features != layer.features:
+                others[graph.name_of(other)] = head_layer.head.n_classes
     if not others:
         return ()
     shown = ", ".join(f"{name} ({count} values)" for name, count in others.items())

@@ -161,11 +161,11 @@ class Preprocessing:
         values = self._values()
         if self.layout == "nhwc":
             channels = zip(values, range(3)[::step], strict=True)
-            return np.stack([own.take(images[..., at]) for own, at in channels], axis=-1)
+            return np.stack([table.take(images[..., at]) for table, at in channels], axis=-1)
         batch: Array = np.empty((len(images), 3, *self.size), self.dtype)
         for image, planes in zip(images, batch, strict=True):
-            for own, plane, at in zip(values, planes, range(3)[::step], strict=True):
-                own.take(image[..., at], out=plane, mode="clip")
+            for table, plane, at in zip(values, planes, range(3)[::step], strict=True):
+                table.take(image[..., at], out=plane, mode="clip")
         return batch
 
     def _values(self) -> Array:

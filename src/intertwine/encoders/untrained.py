@@ -1,8 +1,9 @@
-"""The untrained control of a network whose graph can be read: fresh weights in the trained ones' place.
+"""The untrained control: fresh weights in the place of trained ones.
 
-Convolutions and fully connected layers, the head included, are drawn He-normal: variance
-2 / fan-in (He, Zhang, Ren & Sun, *Delving deep into rectifiers*, 2015). Their biases become zero,
-normalising layers their usual start.
+A library that can draw its own networks' weights does so. In a graph that can be read, convolutions
+and fully connected layers, the head included, are drawn He-normal: variance 2 / fan-in (He, Zhang,
+Ren & Sun, *Delving deep into rectifiers*, 2015). Their biases become zero, normalising layers their
+usual start.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ def he_normal(generator: np.random.Generator, trained: Array, fan_in: int) -> Ar
     scale = np.sqrt(2 / max(1, fan_in))
     drawn = generator.standard_normal(trained.shape) * scale
     return np.asarray(drawn, trained.dtype)
+
+
+def cannot_redraw(where: str, what: str) -> InputError:
+    """Return the error for weights that cannot be drawn."""
+    return InputError(f"{where}: weights=random cannot redraw {what}")
 
 
 def require_drawn(drawn: Mapping[str, Array], where: str) -> None:

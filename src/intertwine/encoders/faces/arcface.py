@@ -47,22 +47,22 @@ def architecture(name: str) -> Callable[[], Any]:
     """Return the class of a network of `ARCHITECTURES`."""
     import_extra("torch", EXTRA)
     kind, module = ARCHITECTURES[name]
-    found = importlib.import_module(f"intertwine.encoders.faces.nets.{module}")
-    return cast("Callable[[], Any]", getattr(found, kind))
+    nets = importlib.import_module(f"intertwine.encoders.faces.nets.{module}")
+    return cast("Callable[[], Any]", getattr(nets, kind))
 
 
 def _name(uri: EncoderUri) -> str:
     """Return the architecture that the URI, or else the file, names."""
-    said = _header(uri.path).get("architecture")
-    if "arch" not in uri.options and said not in ARCHITECTURES:
+    stated = _header(uri.path).get("architecture")
+    if "arch" not in uri.options and stated not in ARCHITECTURES:
         raise InputError(
             f"{uri.where}: does not say which network it holds; give "
             + " or ".join(f"arch={name}" for name in ARCHITECTURES)
         )
-    asked = uri.choice("arch", tuple(ARCHITECTURES)) if "arch" in uri.options else said
-    if said is not None and asked != said:
+    asked = uri.choice("arch", tuple(ARCHITECTURES)) if "arch" in uri.options else stated
+    if stated is not None and asked != stated:
         raise InputError(
-            f"{uri.where}: got arch={asked}, but the file holds {said}; leave arch out"
+            f"{uri.where}: got arch={asked}, but the file holds {stated}; leave arch out"
         )
     return str(asked)
 

@@ -59,8 +59,8 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
     """
     import_extra("torch", EXTRA)
     import_extra("transformers", EXTRA)
-    own = "weights" not in uri.options
-    needs = ("config.json", "model.safetensors") if own else ("config.json",)
+    published = "weights" not in uri.options
+    needs = ("config.json", "model.safetensors") if published else ("config.json",)
     folder = model_folder(uri, extra=EXTRA, needs=needs, takes=(PROCESSOR,))
     config = _auto(uri, "AutoConfig", "from_pretrained", folder)
     require_shape(config.architectures, ([str], None), folder / "config.json", "architectures")

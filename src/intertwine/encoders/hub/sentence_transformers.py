@@ -27,6 +27,7 @@ from intertwine.encoders.preprocessing import TextPreprocessing
 from intertwine.encoders.torch.encoder import fresh
 from intertwine.encoders.torch.runner import open_device
 from intertwine.encoders.torch.weights import sha256_module
+from intertwine.encoders.untrained import cannot_redraw
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -162,8 +163,8 @@ def _prompt(model: Any, uri: EncoderUri) -> str:
 
 def _limit(model: Any) -> int | None:
     """Return how many tokens a network reads; None without a limit, ∞ in a table of words."""
-    found = model.max_seq_length
-    return None if found is None or found == float("inf") else int(found)
+    length = model.max_seq_length
+    return None if length is None or length == float("inf") else int(length)
 
 
 def _set_length(model: Any, uri: EncoderUri) -> None:
@@ -189,9 +190,8 @@ def _redraw(model: Any, seed: int, uri: EncoderUri) -> None:
         elif hasattr(part, "reset_parameters"):
             part.reset_parameters()
         elif list(part.parameters(recurse=False)):
-            raise InputError(
-                f"{uri.where}: weights=random cannot redraw {type(part).__name__}, "
-                "which has no reset_parameters()"
+            raise cannot_redraw(
+                uri.where, f"{type(part).__name__}, which has no reset_parameters()"
             )
         else:
             for child in part.children():

@@ -76,16 +76,16 @@ def copy_weights(source: Any, target: Any, *, where: str) -> None:
     A weight that depends on the input size, as in VGG, is an error.
     """
     pairs = list(zip(source.weights, target.weights, strict=True))
-    for own, other in pairs:
-        if own.shape != other.shape:
+    for weight, other in pairs:
+        if weight.shape != other.shape:
             raise InputError(
-                f"{where}: its weight {own.path} has shape {tuple(own.shape)} at its own input of "
+                f"{where}: its weight {weight.path} has shape {tuple(weight.shape)} at its own input of "
                 f"{source.input_shape[1]} pixels and {tuple(other.shape)} at "
                 f"{target.input_shape[1]}; leave crop out"
             )
     with _device():
-        for own, other in pairs:
-            other.assign(own.value)
+        for weight, other in pairs:
+            other.assign(weight.value)
 
 
 def mend_standardisation(keras: Any, model: Any) -> None:

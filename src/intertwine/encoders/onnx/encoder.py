@@ -87,8 +87,8 @@ def open_uri(uri: EncoderUri, execution: Execution) -> Encoder:
         batch = preprocessing.apply(preprocessing.noise(2))
         tensors = whole(batch)
         logits = as_vectors(tensors[0], pooled=layer.pooled, axes=_POSITIONS)
-        made = graph.as_reals(layer, tensors[-1])
-        check_head(graph, layer, features(batch), logits, made)
+        reals = graph.as_reals(layer, tensors[-1])
+        check_head(graph, layer, features(batch), logits, reals)
     return Encoder(
         name=uri.name,
         uri=str(uri),
@@ -250,10 +250,10 @@ class _Runner:
     def _batch_step(self, preprocessing: Preprocessing) -> int:
         """Return how many images run at once: any number (0), or one where the file means one."""
         try:
-            found = self._run(preprocessing.apply(preprocessing.noise(2)))
+            tensors = self._run(preprocessing.apply(preprocessing.noise(2)))
         except InputError:
             return 1
-        return 0 if all(value.shape[:1] == (2,) for value in found) else 1
+        return 0 if all(value.shape[:1] == (2,) for value in tensors) else 1
 
     def __call__(self, batch: Array) -> list[Array]:
         """Return the tensors for a batch."""
@@ -264,24 +264,24 @@ class _Runner:
 
     def _part(self, images: Array) -> list[Array]:
         """Return the tensors for a part of a batch, filled up to the number of images it must have."""
-        found = self._run(filled_up(images, self._step))
+        tensors = self._run(filled_up(images, self._step))
         if self._step == 1:
             # Of one image the axis of images may be gone.
-            found = [value if value.shape[:1] == (1,) else value[None] for value in found]
-        odd = next((value.shape for value in found if value.shape[:1] != (self._step,)), None)
+            tensors = [value if value.shape[:1] == (1,) else value[None] for value in tensors]
+        odd = next((value.shape for value in tensors if value.shape[:1] != (self._step,)), None)
         if odd is not None:
             raise InputError(
                 f"{self._where}: makes {odd} of {self._step} images, expected that many rows; "
                 "choose the layer to split at with layer=NAME"
             )
-        return [value[: len(images)] for value in found]
+        return [value[: len(images)] for value in tensors]
 
     def _run(self, batch: Array) -> list[Array]:
         try:
-            found = self._network.run(self._outputs, {self._feed: batch})
+            tensors = self._network.run(self._outputs, {self._feed: batch})
         except self._failures as error:
             raise InputError(f"{self._where}: onnxruntime cannot run it ({error})") from error
-        return [np.asarray(value) for value in found]
+        return [np.asarray(value) for value in tensors]
 
 
 def _vectors(run: _Runner, *, pooled: bool) -> Callable[[Array], Array]:

@@ -160,14 +160,14 @@ class OnnxGraph:
         A ValueError or an EncodeError of protobuf is raised for a model that, what lies beside its
         file aside, is larger than 2 GB.
         """
-        own = list(self.model.graph.output)
+        outputs_before = list(self.model.graph.output)
         del self.model.graph.output[:]
         self.model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
         try:
             return session(self.model, folder=self.folder, threads=threads)
         finally:
             del self.model.graph.output[:]
-            self.model.graph.output.extend(own)
+            self.model.graph.output.extend(outputs_before)
 
 
 def _attributes(node: OnnxNode) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from onnx import numpy_helper
 
 from intertwine.encoders.linear_layer import linear_ops
 from intertwine.encoders.onnx.graph import OnnxGraph
-from intertwine.encoders.untrained import BATCH_NORM_START, he_normal, require_drawn
-from intertwine.errors import InputError
+from intertwine.encoders.untrained import BATCH_NORM_START, cannot_redraw, he_normal, require_drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +37,9 @@ def randomise(model: Any, seed: int, where: str, folder: Path) -> dict[str, Arra
     layers = {*linear_ops(graph), "ConvTranspose"}
     for node in model.graph.node:
         if node.op_type.startswith(_UNSUPPORTED):
-            raise InputError(
-                f"{where}: weights=random cannot redraw a layer of type {node.op_type}; "
-                "use a float network of Conv, Gemm and MatMul layers"
+            raise cannot_redraw(
+                where,
+                f"a layer of type {node.op_type}; use a float network of Conv, Gemm and MatMul layers",
             )
         if node.op_type in layers:
             draw.layer(node)

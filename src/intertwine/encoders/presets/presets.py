@@ -41,8 +41,8 @@ def preset_uris(name: str, folder: str | os.PathLike[str] | None = None) -> list
     if name not in PRESETS:
         raise InputError(f"got preset {name!r}, expected one of {', '.join(PRESETS)}")
     where = weights_folder(folder)
-    found = [(encoder, encoder.find(where)) for encoder in PRESETS[name]]
-    missing = [encoder for encoder, path in found if path is None and encoder.needs_file]
+    files = [(encoder, encoder.find(where)) for encoder in PRESETS[name]]
+    missing = [encoder for encoder, path in files if path is None and encoder.needs_file]
     if missing:
         wanted = "; ".join(
             f"{' or '.join(encoder.files)} ({encoder.name}) from the {encoder.source}"
@@ -52,7 +52,7 @@ def preset_uris(name: str, folder: str | os.PathLike[str] | None = None) -> list
             f"preset {name}: {where} lacks {wanted}. Put the files there, or name another folder "
             f"with --weights or {WEIGHTS_VARIABLE}"
         )
-    return [encoder.uri(_checked(encoder, path)) for encoder, path in found]
+    return [encoder.uri(_checked(encoder, path)) for encoder, path in files]
 
 
 def _checked(encoder: PresetEncoder, path: Path | None) -> Path | None:
@@ -97,20 +97,20 @@ def list_encoders(weights: str | os.PathLike[str] | None = None) -> dict[str, An
 
 
 def _facts(encoder: PresetEncoder, folder: Path) -> dict[str, Any]:
-    found = encoder.find(folder)
+    file = encoder.find(folder)
     # The first of its files, where it cannot be opened without one.
     wanted = folder / next(iter(encoder.files)) if encoder.needs_file else None
     return {
         "name": encoder.name,
         "summary": encoder.summary,
         "scheme": encoder.scheme,
-        "uri": encoder.uri(found or wanted),
+        "uri": encoder.uri(file or wanted),
         "dim": encoder.dim,
         "input_size": list(encoder.input_size),
         "parameters": encoder.parameters,
         "files": dict(encoder.files),
-        "found": None if found is None else str(found),
-        "fetched": found is None and not encoder.needs_file,
+        "found": None if file is None else str(file),
+        "fetched": file is None and not encoder.needs_file,
         "source": encoder.source,
         "licence": encoder.licence,
     }

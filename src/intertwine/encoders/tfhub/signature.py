@@ -84,7 +84,7 @@ def _tags(folder: Path, where: str) -> list[str] | None:
     """Return the tags of the graph to load; None where there is one graph only."""
     path = folder / MODEL
     if not path.is_file():
-        inner = sorted(found.parent.name for found in folder.glob(f"*/{MODEL}"))
+        inner = sorted(file.parent.name for file in folder.glob(f"*/{MODEL}"))
         hint = f"; one lies in its folder {inner[0]}" if inner else ""
         raise InputError(f"{where}: no SavedModel, expected {MODEL} and variables/ in it{hint}")
     protos: Any = import_extra("tensorflow.core.protobuf.saved_model_pb2", EXTRA)
@@ -105,18 +105,18 @@ def _tags(folder: Path, where: str) -> list[str] | None:
 
 def _function(loaded: Any, asked: str, where: str) -> Any:
     """Return the signature that is asked for or is the default, else what a call runs."""
-    found = dict(loaded.signatures)
-    choice = next((name for name in (asked, *_SIGNATURES) if name in found), None)
+    signatures = dict(loaded.signatures)
+    choice = next((name for name in (asked, *_SIGNATURES) if name in signatures), None)
     if asked and choice != asked:
-        raise InputError(f"{where}: no signature {asked}; it has {', '.join(found) or 'none'}")
+        raise InputError(f"{where}: no signature {asked}; it has {', '.join(signatures) or 'none'}")
     if choice is not None:
-        return found[choice]
-    if len(found) > 1:
+        return signatures[choice]
+    if len(signatures) > 1:
         raise InputError(
-            f"{where}: has signatures {', '.join(found)}; choose one with signature=NAME"
+            f"{where}: has signatures {', '.join(signatures)}; choose one with signature=NAME"
         )
-    if found:
-        return next(iter(found.values()))
+    if signatures:
+        return next(iter(signatures.values()))
     for call in getattr(loaded.__call__, "concrete_functions", ()) if callable(loaded) else ():
         arguments, named = call.structured_input_signature
         # A flag that is set is `training`.

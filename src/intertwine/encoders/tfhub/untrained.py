@@ -9,8 +9,7 @@ import numpy as np
 from intertwine.encoders.linear_layer import Role, ancestors, linear_ops, role
 from intertwine.encoders.tensorflow import import_tensorflow
 from intertwine.encoders.tfhub.graph import TfhubGraph, TfhubNode
-from intertwine.encoders.untrained import BATCH_NORM_START, he_normal, require_drawn
-from intertwine.errors import InputError
+from intertwine.encoders.untrained import BATCH_NORM_START, cannot_redraw, he_normal, require_drawn
 
 if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
@@ -36,9 +35,10 @@ def randomise(graph_def: Any, output: str, seed: int, where: str) -> dict[str, A
     require_drawn(draw.new, where)
     for node in used:
         if node.op == "Const" and node.name not in draw.new and _is_trained(graph, node.name):
-            raise InputError(
-                f"{where}: weights=random cannot redraw the constant {node.name}; use a network "
-                "of Conv2D, MatMul, BiasAdd and FusedBatchNorm layers"
+            raise cannot_redraw(
+                where,
+                f"the constant {node.name}; use a network of Conv2D, MatMul, BiasAdd and "
+                "FusedBatchNorm layers",
             )
     return draw.new
 

@@ -136,15 +136,15 @@ class _Stage:
             # It warns of the memory; without it an inner tensor is stale.
             warnings.simplefilter("ignore", UserWarning)
             try:
-                made = module.Interpreter(
+                interpreter = module.Interpreter(
                     self.path, num_threads=1, experimental_preserve_all_tensors=True
                 )
-                made.allocate_tensors()
+                interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise FileFormatError(
                     f"{self.path}: LiteRT cannot load it ({_one_line(error)})"
                 ) from error
-        return made
+        return interpreter
 
     def run(self, interpreter: Any, values: Array) -> Array:
         """Return the features of one image, as real numbers, from real numbers or raw pixels."""
@@ -178,15 +178,15 @@ class _Stage:
         return (values.astype(np.int16) - shift).astype(self.graph.type_of(start).lower())
 
     def _read(self, interpreter: Any, index: int, times: int) -> Array:
-        found = self.graph.dequantise(index, interpreter.get_tensor(index))
+        values = self.graph.dequantise(index, interpreter.get_tensor(index))
         if times == 1:
-            return found
-        if found.shape[:1] != (times,):
+            return values
+        if values.shape[:1] != (times,):
             raise InputError(
-                f"{self.graph.where}: tensor {self.graph.name_of(index)} has shape {found.shape} for "
+                f"{self.graph.where}: tensor {self.graph.name_of(index)} has shape {values.shape} for "
                 f"{times} images, expected that many rows; choose another layer with layer=NAME"
             )
-        return found[:1]
+        return values[:1]
 
 
 def _stages(graph: TfliteGraph, uri: EncoderUri) -> list[_Stage]:
@@ -272,8 +272,8 @@ class _Runner:
                 values = image
                 for stage, interpreter in first:
                     values = stage.run(interpreter, values)
-                found = last[0].tensors(last[1], values, indices)
-                rows.append([value.reshape(-1) for value in found])
+                tensors = last[0].tensors(last[1], values, indices)
+                rows.append([value.reshape(-1) for value in tensors])
         finally:
             self._free.put(interpreters)
         return [np.stack(values) for values in zip(*rows, strict=True)]

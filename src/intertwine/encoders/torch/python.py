@@ -29,6 +29,7 @@ from intertwine.encoders.encoder import Encoder
 from intertwine.encoders.torch.encoder import fresh, open_module, preprocessing
 from intertwine.encoders.torch.runner import check_repeatable
 from intertwine.encoders.torch.weights import EXTRA, sha256_module
+from intertwine.encoders.untrained import cannot_redraw
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
@@ -132,10 +133,7 @@ def _reset(made: Any, seed: int, uri: EncoderUri) -> None:
     owners = [part for part in made.modules() if list(part.parameters(recurse=False))]
     unknown = next((part for part in owners if not hasattr(part, "reset_parameters")), None)
     if unknown is not None:
-        raise InputError(
-            f"{uri.where}: weights=random cannot redraw {type(unknown).__name__}, "
-            "which has no reset_parameters()"
-        )
+        raise cannot_redraw(uri.where, f"{type(unknown).__name__}, which has no reset_parameters()")
     fresh(lambda: [part.reset_parameters() for part in owners], seed)
 
 

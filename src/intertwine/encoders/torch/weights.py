@@ -73,15 +73,15 @@ def load_strict(
     Those whose names begin as one of `dropped` are left out.
     """
     left_out = tuple(dropped)
-    given = {
+    weights = {
         name: value
         for name, value in state.items()
         if not name.startswith(left_out) and not name.endswith(_COUNTER)
     }
-    check_state(module, given, where=where)
+    check_state(module, weights, where=where)
     # MNASNet asks for the version of its layout, which only a module's own state holds.
     whole = module.state_dict()
-    whole.update(given)
+    whole.update(weights)
     module.load_state_dict(whole)
 
 

@@ -267,7 +267,7 @@ class TestBare:
         weights = load_file(folder / "model.safetensors")
         del weights["visual_projection.weight"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(InputError, match=r"lacks 1 weights .* visual_projection\.weight"):
+        with pytest.raises(InputError, match=r"lacks 1 weight .* visual_projection\.weight"):
             open_encoder(f"hf:{folder}")
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class TestBare:
             metadata={"format": "pt"},
         )
         with pytest.raises(
-            InputError, match=rf"holds 1 weights, such as {more}, that CLIPVisionMo"
+            InputError, match=rf"holds 1 weight, such as {more}, that CLIPVisionMo"
         ):
             open_encoder(f"hf:{folder}")
         encoder = open_encoder(f"hf:{folder}?pool=first")
@@ -315,7 +315,7 @@ class TestBare:
             metadata={"format": "pt"},
         )
         encoder = open_encoder(f"hf:{folder}")
-        assert "1 weights, such as extra.weight, that ViTForImageClassif" in encoder.notes[0]
+        assert "1 weight, such as extra.weight, that ViTForImageClassif" in encoder.notes[0]
         assert (encoder.dim, before.notes) == (before.dim, ())
 
     def test_adapter(self, copied):
@@ -398,7 +398,7 @@ class TestWeights:
         weights = load_file(folder / "model.safetensors")
         del weights["classifier.bias"]
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises(InputError, match=r"lacks 1 weights .* such as classifier\.bias$"):
+        with pytest.raises(InputError, match=r"lacks 1 weight .* such as classifier\.bias$"):
             open_encoder(f"hf:{folder}")
 
     def test_pickle(self, copied):

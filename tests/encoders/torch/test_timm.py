@@ -155,7 +155,7 @@ class TestWeights:
         state = dict(opened("dla46_c", crop=64).run.module.state_dict())
         del state["level2.root.conv.weight"]
         torch.save(state, tmp_path / "dla.pth")
-        with pytest.raises(FileFormatError, match=r"1 weights missing \(level2\.root\.conv"):
+        with pytest.raises(FileFormatError, match=r"1 weight missing \(level2\.root\.conv"):
             opened("dla46_c", weights=tmp_path / "dla.pth")
 
     def test_pickle(self, tmp_path):

@@ -33,7 +33,8 @@ def _parameters(number: Any) -> str:
 
 
 def _line(row: Row, _: int) -> Text:
-    return Text(BASELINE_LINES.get(row["baseline"], row["baseline"]), note=row.get("form") or "")
+    name: str = row["baseline"]
+    return Text(BASELINE_LINES.get(name, name), note=row.get("form") or "")
 
 
 def _chance(row: Row, _: int) -> str:

@@ -30,7 +30,7 @@ def result():
 
 def test_every_target_has_its_panel_with_the_worst_map_marked(result):
     """A target's panel has its own curve, all maps into it, and marks the largest EER of them."""
-    panels = summary(result).roc.panels
+    panels = summary(result).charts["roc"].content.panels
     points = {
         (r["source"], r["target"]): list(zip(r["far"], r["tar"], strict=True))
         for r in result["roc"]
@@ -49,7 +49,9 @@ def test_every_target_has_its_panel_with_the_worst_map_marked(result):
 def test_det_shows_refusals(result):
     """A DET curve is the ROC's with 1 − TAR in place of TAR."""
     page = summary(result)
-    for one, other in zip(page.roc.panels, page.det.panels, strict=True):
+    for one, other in zip(
+        page.charts["roc"].content.panels, page.charts["det"].content.panels, strict=True
+    ):
         for roc, det in zip(one.lines, other.lines, strict=True):
             assert det.points == [(x, 1 - y) for x, y in roc.points]
 
@@ -57,7 +59,7 @@ def test_det_shows_refusals(result):
 def test_many_networks_show_worst_median_and_best_pair():
     """With more than nine networks three pairs are shown, with both networks' own curves."""
     result = build_open_set(11)
-    panels = summary(result).roc.panels
+    panels = summary(result).charts["roc"].content.panels
     off = sorted(
         (r for r in result["pairs"] if r["source"] != r["target"]), key=lambda r: -r["eer"]
     )
@@ -68,20 +70,23 @@ def test_many_networks_show_worst_median_and_best_pair():
 
 def test_legend_names_only_what_is_drawn():
     """With two networks there is no other map, and the legend has no entry for one."""
-    assert [kind for kind, _ in summary(build_open_set(2)).roc.legend] == [TARGET, CHOSEN]
-    assert [kind for kind, _ in summary(build_open_set(1)).roc.legend] == [TARGET]
+    assert [kind for kind, _ in summary(build_open_set(2)).charts["roc"].content.legend] == [
+        TARGET,
+        CHOSEN,
+    ]
+    assert [kind for kind, _ in summary(build_open_set(1)).charts["roc"].content.legend] == [TARGET]
 
 
 def test_limits_are_half_of_one_pair(result):
     """The axes end at half of one pair, below which no rate can be told from 0."""
     page = summary(result)
-    assert page.roc.x_limits == pytest.approx((0.5 / 3000, 1.0))
-    assert page.det.y_limits == pytest.approx((0.5 / 3000, 0.5))
+    assert page.charts["roc"].content.x_limits == pytest.approx((0.5 / 3000, 1.0))
+    assert page.charts["det"].content.y_limits == pytest.approx((0.5 / 3000, 0.5))
 
 
 def test_roc_is_drawn_over_a_logarithmic_far(result):
     """The ROC's x axis is logarithmic, its y axis linear down to a tenth below the lowest curve."""
-    content = summary(result).roc
+    content = summary(result).charts["roc"].content
     axes = draw.roc(content).axes[0]
     place = axes.transData.transform
     xs = [place((x, 1.0))[0] for x in (1e-3, 1e-2, 1e-1)]
@@ -92,7 +97,7 @@ def test_roc_is_drawn_over_a_logarithmic_far(result):
 
 def test_det_axes_are_normal_deviates(result):
     """On a DET's axes a distance is one of SciPy's normal deviates, so these curves are straight."""
-    axes = draw.roc(summary(result).det).axes[0]
+    axes = draw.roc(summary(result).charts["det"].content).axes[0]
     rates = np.array([1e-3, 0.01, 0.2, 0.4])
     place = np.array([axes.transData.transform((r, r)) for r in rates])  # (rates, 2)
     deviates = norm.ppf(rates)
@@ -104,7 +109,9 @@ def test_det_axes_are_normal_deviates(result):
 @pytest.mark.parametrize("deviate", [False, True], ids=["roc", "det"])
 def test_figures_are_the_same_bytes_twice(result, deviate):
     """Drawn twice, a figure has the same bytes."""
-    content = summary(result).det if deviate else summary(result).roc
+    content = (
+        summary(result).charts["det"].content if deviate else summary(result).charts["roc"].content
+    )
     one, two = draw.roc(content), draw.roc(content)
     assert draw.to_svg(one) == draw.to_svg(two)
     assert draw.to_png(one) == draw.to_png(two)
@@ -116,7 +123,9 @@ def test_figures_are_the_same_bytes_twice(result, deviate):
 def test_nothing_leaves_the_figure(n_networks, narrow, deviate):
     """Whatever the names and widths, every text lies inside the figure, no heading on another."""
     page = summary(build_open_set(n_networks))
-    figure = draw.roc(page.det if deviate else page.roc, narrow=narrow)
+    figure = draw.roc(
+        page.charts["det"].content if deviate else page.charts["roc"].content, narrow=narrow
+    )
     figure.draw_without_rendering()
     texts = list(figure.texts)
     for axes in figure.axes:
@@ -140,7 +149,7 @@ def test_perfect_and_useless_networks_are_drawn(tmp_path):
     for i, row in enumerate(result["roc"]):
         row.update(useless if i % 2 else perfect)
     page = summary(result)
-    for content in (page.roc, page.det):
+    for content in (page.charts["roc"].content, page.charts["det"].content):
         path = tmp_path / "figure.svg"
         path.write_text(draw.to_svg(draw.roc(content)))
         assert "nan" not in path.read_text()
@@ -150,8 +159,8 @@ def test_curves_without_points_are_left_out():
     """A pair whose curve is empty has no line, and a report without any has no figure."""
     result = build_open_set(2)
     result["roc"][1] |= {"far": [], "tar": []}
-    assert [len(panel.lines) for panel in summary(result).roc.panels] == [2, 1]
+    assert [len(panel.lines) for panel in summary(result).charts["roc"].content.panels] == [2, 1]
     for row in result["roc"]:
         row |= {"far": [], "tar": []}
-    assert summary(result).roc is None
-    assert summary(result).det is None
+    assert summary(result).charts["roc"].content is None
+    assert summary(result).charts["det"].content is None

@@ -213,7 +213,7 @@ def test_folds_stand_in_their_order(result):
 def test_curves_are_medians_over_pairs(result, kind, key):
     """Each curve's thick line is NumPy's median over the pairs at each size."""
     page = summary(result)
-    curve = page.curve if kind == "pairs" else page.rank
+    curve = page.charts["curve" if kind == "pairs" else "rank"].content
     sizes = sorted({row[key] for row in result["curve"] if row["kind"] == kind})
     expected = [
         np.median(
@@ -233,11 +233,11 @@ def test_curves_are_medians_over_pairs(result, kind, key):
 
 def test_chance_is_drawn_only_where_a_curve_comes_near_it(result):
     """A curve that loses little has no line of chance that would flatten it."""
-    near = summary(result).curve
+    near = summary(result).charts["curve"].content
     assert near.marks[-1].text == "chance"
     assert near.marks[-1].y == pytest.approx(-49.5, abs=0.6)
     rows = [row for row in result["curve"] if (row["n_fit"] or 0) > 1000]
-    assert [m.text for m in summary(result | {"curve": rows}).curve.marks] == [
+    assert [m.text for m in summary(result | {"curve": rows}).charts["curve"].content.marks] == [
         "no loss: the source’s own accuracy"
     ]
 

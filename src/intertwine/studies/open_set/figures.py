@@ -29,8 +29,8 @@ from intertwine.report.rates import (
 )
 from intertwine.report.sentences import change_legend
 from intertwine.report.shapes import DASH, NATIVE, Cell, Curve, Label, Line, Mark, Matrix
-from intertwine.studies.open_set.sentences import FITTED, chance, fitted_on, points, with_std
-from intertwine.studies.open_set.tables import between, by_size, rates
+from intertwine.studies.open_set.sentences import FITTED, chance, fitted_on, points
+from intertwine.studies.open_set.tables import between, rates, with_std
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
@@ -179,6 +179,20 @@ def curve_figure(study: OpenSetStudy, kind: str) -> Curve | None:
         x_ticks=_ticks(list(sizes)),
         y_ticks=COARSE if lowest < DEEP else TICKS,
     )
+
+
+def by_size(study: OpenSetStudy, kind: str) -> dict[int, list[Row]]:
+    """Return the rows of one curve by number of fit rows or by rank, smallest first."""
+    key = "rank" if kind == "rank" else "n_fit"
+    rows = [
+        row
+        for row in study["curve"]
+        if row["kind"] == kind and row["source"] != row["target"] and (row.get(key) or 0) >= 1
+    ]
+    sizes: dict[int, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: round(row[key])):
+        sizes.setdefault(round(row[key]), []).append(row)
+    return sizes
 
 
 def _x_title(study: OpenSetStudy, kind: str) -> str:

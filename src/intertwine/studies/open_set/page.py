@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intertwine.report import draw
 from intertwine.report.numbers import (
     count,
     interval,
@@ -14,84 +14,49 @@ from intertwine.report.numbers import (
     text_or_reason,
     unit,
 )
+from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import INTERCEPTS
 from intertwine.report.shapes import Text, Tile
-from intertwine.studies.open_set import sentences, tables
+from intertwine.studies.open_set import page_tables as tables
+from intertwine.studies.open_set import sentences
 from intertwine.studies.open_set.figures import curve_figure, main_figure, rates_figure
 
 if TYPE_CHECKING:
-    from intertwine.report.rates import Rates
     from intertwine.report.schema import Row
-    from intertwine.report.shapes import Curve, Matrix, Table
     from intertwine.studies.open_set.lookup import OpenSetStudy
 
 
-@dataclass(frozen=True)
-class OpenSetPage:
-    """What the page shows, top to bottom.
-
-    Parameters
-    ----------
-    title, lede
-        The question and the finding.
-    tiles, sizes
-        Headline numbers, and how much data there was.
-    matrix, example
-        The main figure, and one of its cells read aloud.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    tables
-        The plain tables by name.
-    roc, det
-        Error rates over all thresholds; None when there are none.
-    curve, rank
-        Percent change over the number of fit rows and over the map's rank; None without any.
-    warnings
-        What puts the results in question.
-    notes
-        What the study itself had to say.
-    made
-        How it was made: term and text.
-    """
-
-    title: str
-    lede: str
-    tiles: list[Tile]
-    sizes: str
-    matrix: Matrix
-    example: str
-    facts: dict[str, str]
-    tables: dict[str, Table]
-    roc: Rates | None
-    det: Rates | None
-    curve: Curve | None
-    rank: Curve | None
-    warnings: list[str]
-    notes: list[str]
-    made: list[tuple[str, Text]]
-
-
-def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
-    """Turn an open-set report into what its page shows.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-
-    Returns
-    -------
-    page
-        Plain text, shades and points; nothing in it is computed any further.
-    """
-    return OpenSetPage(
+def summarise_open_set(study: OpenSetStudy) -> Page:
+    """Return what the page of an open-set report shows; nothing in it is computed any further."""
+    return Page(
         title=sentences.title(study),
         lede=sentences.lede(study),
         tiles=_tiles(study),
         sizes=sentences.sizes_sentence(study),
         matrix=main_figure(study),
         example=sentences.worked_example(study),
-        facts=_facts(study),
+        charts={
+            "roc": Chart(
+                "Genuine pairs accepted over impostors accepted",
+                rates_figure(study, deviate=False),
+                draw.roc,
+            ),
+            "det": Chart(
+                "Genuine pairs refused over impostors accepted",
+                rates_figure(study, deviate=True),
+                draw.roc,
+            ),
+            "curve": Chart(
+                "Change in accuracy over the number of fit rows",
+                curve_figure(study, "pairs"),
+                draw.curve,
+            ),
+            "rank": Chart(
+                "Change in accuracy over the rank of the map",
+                curve_figure(study, "rank"),
+                draw.curve,
+            ),
+        },
         tables={
             "natives": tables.natives_table(study),
             "pairs": tables.pairs_table(study),
@@ -100,10 +65,7 @@ def summarise_open_set(study: OpenSetStudy) -> OpenSetPage:
             "curve": tables.curve_table(study, "pairs"),
             "rank": tables.curve_table(study, "rank"),
         },
-        roc=rates_figure(study, deviate=False),
-        det=rates_figure(study, deviate=True),
-        curve=curve_figure(study, "pairs"),
-        rank=curve_figure(study, "rank"),
+        facts=_facts(study),
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
@@ -123,11 +85,7 @@ def _facts(study: OpenSetStudy) -> dict[str, str]:
         "shared": "yes" if study["space"] == "shared" else "",
         "interval": sentences.interval_sentence(study),
         "identity": sentences.identity_sentence(study),
-        "made": " ".join(
-            str(part)
-            for part in ("Made with Intertwine", study["version"], study["created"])
-            if part
-        ),
+        "made": study.stamp,
     }
 
 
@@ -208,7 +166,7 @@ def _made(study: OpenSetStudy) -> list[tuple[str, Text]]:
         ("Pairs", Text(_pairs(study))),
         *encoders,
     ]
-    return [(term, text) for term, text in items if text.text]
+    return known(items)
 
 
 def _pairs(study: OpenSetStudy) -> str:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from intertwine.report.numbers import (
     SPACE,
     count,
-    interval,
     number_of,
     penalty,
     plain,
-    scored,
     share,
     significant,
     unit,
@@ -127,21 +125,6 @@ def points(value: float | None, places: int) -> str:
         return DASH
     text = plain(value, places)
     return f"{text}{SPACE}point{'' if abs(value) == 1 else 's'}"
-
-
-def with_std(value: float | None, std: float | None, places: int) -> str:
-    """Return an accuracy in percent ± its standard deviation over folds."""
-    if value is None or std is None:
-        return share(value, places)
-    return f"{share(value, places)}{SPACE}±{SPACE}{share(std, places)}"
-
-
-def with_interval(row: Row, key: str, places: int, *, percent: bool = True) -> str:
-    """Return a number of a row with its interval in brackets."""
-    factor = 100 if percent else 1
-    values = [row.get(f"{key}{end}") for end in ("", "_low", "_high")]
-    number, low, high = (None if v is None else factor * v for v in values)
-    return DASH if number is None else scored(plain(number, places), interval(low, high, places))
 
 
 def method_sentence(study: OpenSetStudy) -> str:

@@ -326,6 +326,25 @@ def test_wrong_object_is_refused(make_report, tmp_path, broken, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("source", "", "pairs[1] of this report: got source='', expected a name"),
+        (
+            "accuracy",
+            1.5,
+            "pairs[1].accuracy of this report: got 1.5, expected a share from 0 to 1",
+        ),
+    ],
+)
+def test_a_row_that_no_study_writes_is_refused(make_report, tmp_path, key, value, message):
+    """A row with what no study writes is refused by its place and its field."""
+    report = make_report(2)
+    report["pairs"][1][key] = value
+    with pytest.raises(InputError, match=re.escape(message)):
+        write_closed_set_report(report, tmp_path / "out")
+
+
 def test_missing_part_is_named(make_report, tmp_path):
     """A report that lacks a table is refused by the table's name."""
     report = make_report(2)

@@ -247,7 +247,7 @@ def test_files_of_moments_are_row_groups(intertwine, plain, moment_files, tmp_pa
 SCRIPT = """
 import sys
 from intertwine import cli
-from intertwine.passes import groups
+from intertwine.passes.moments import groups
 groups.IN_MEMORY_BYTES = groups.REMADE_ROWS = 0
 print("ready", flush=True)
 cli.main()

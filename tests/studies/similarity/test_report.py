@@ -180,7 +180,7 @@ def test_cells_show_calibrated_raw_and_interval(result):
 
 def test_symmetric_measures_give_symmetric_matrices(result):
     """A symmetric measure shows the same numbers on both sides, a directed one need not."""
-    for heatmap in summary(result).heatmaps:
+    for heatmap in summary(result).more["heatmaps"]:
         shown = [[(cell.value, cell.interval) for cell in row] for row in heatmap.matrix.cells]
         turned = [list(row) for row in zip(*shown, strict=True)]
         assert (shown == turned) is (heatmap.name != "r2")
@@ -308,7 +308,7 @@ def test_best_predictor_is_claimed_only_when_intervals_allow(rows, said):
 
 def test_scatter_leaves_controls_out_and_turns_distances(result):
     """A panel has a point for each ordered pair without a control, and angles run backwards."""
-    swaps = summary(result).swaps
+    swaps = summary(result).charts["swaps"].content
     assert [len(panel.points) for panel in swaps.panels] == [12] * 3
     assert [panel.falling for panel in swaps.panels] == [False, True, False]
     axes = draw.scatter(swaps).axes
@@ -317,7 +317,7 @@ def test_scatter_leaves_controls_out_and_turns_distances(result):
 
 def test_tree_has_the_heights_of_the_linkage(result):
     """Two leaves meet in the drawn tree at the height at which SciPy says they do."""
-    tree = summary(result).tree
+    tree = summary(result).charts["dendrogram"].content
     expected = sorted(set(cophenet(result["dendrogram"]["merges"]).round(12)))
     assert sorted({round(join.height, 12) for join in tree.joins}) == pytest.approx(expected)
     assert tree.limit == math.pi / 2
@@ -329,10 +329,10 @@ def test_tree_has_the_heights_of_the_linkage(result):
 def test_map_keeps_distances(result, narrow):
     """Drawn distances are the given ones times one scale for both directions."""
     page = summary(result)
-    figure = draw.plane(page.plane, narrow=narrow)
+    figure = draw.plane(page.charts["map"].content, narrow=narrow)
     dots = [line for line in figure.axes[0].lines if (line.get_gid() or "").startswith("space-")]
     drawn = [(line.get_xdata()[0], line.get_ydata()[0]) for line in dots]
-    given = page.plane.points
+    given = page.charts["map"].content.points
     pairs = [(i, j) for i in range(len(given)) for j in range(i)]
     ratios = [math.dist(drawn[i], drawn[j]) / math.dist(given[i], given[j]) for i, j in pairs]
     assert ratios == pytest.approx([ratios[0]] * len(ratios))
@@ -343,7 +343,7 @@ def test_map_of_one_place_is_drawn(result):
     """Spaces that all stand in one place still give a map."""
     points = [point | {"x": 0.1, "y": 0.1} for point in result["mds"]["points"]]
     page = summary(result | {"mds": result["mds"] | {"points": points}})
-    assert draw.to_png(draw.plane(page.plane))
+    assert draw.to_png(draw.plane(page.charts["map"].content))
 
 
 @pytest.mark.parametrize("narrow", [False, True])
@@ -355,7 +355,11 @@ def test_nothing_leaves_the_figures(names, narrow):
     for old, new in zip(("googlenet", "mobilenet_v1"), names, strict=True):
         text = text.replace(f'"{old}"', f'"{new}"')
     page = summary(json.loads(text))
-    plots = ((draw.dendrogram, page.tree), (draw.plane, page.plane), (draw.scatter, page.swaps))
+    plots = (
+        (draw.dendrogram, page.charts["dendrogram"].content),
+        (draw.plane, page.charts["map"].content),
+        (draw.scatter, page.charts["swaps"].content),
+    )
     for plot, content in plots:
         figure = plot(content, narrow=narrow)
         figure.draw_without_rendering()
@@ -369,7 +373,7 @@ def test_nothing_leaves_the_figures(names, narrow):
 
 def test_names_on_the_map_do_not_cover_each_other():
     """With eleven networks and a control no two names of the map overlap."""
-    figure = draw.plane(summary(build_result(11, swaps=False, measures=FEW)).plane)
+    figure = draw.plane(summary(build_result(11, swaps=False, measures=FEW)).charts["map"].content)
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     for i, one in enumerate(boxes):
@@ -378,9 +382,9 @@ def test_names_on_the_map_do_not_cover_each_other():
 
 def test_figures_are_the_same_bytes_twice(result):
     """Drawn twice, each figure has the same bytes."""
-    one, two = summary(result), summary(result)
-    for plot, name in ((draw.dendrogram, "tree"), (draw.plane, "plane"), (draw.scatter, "swaps")):
-        first, second = (draw.to_svg(plot(getattr(page, name))) for page in (one, two))
+    one, two = (summary(result).charts for _ in range(2))
+    for name, chart in one.items():
+        first, second = (draw.to_svg(chart.draw(each[name].content)) for each in (one, two))
         assert first == second
 
 
@@ -401,7 +405,7 @@ def test_layers_stand_in_groups(tmp_path):
     assert page.title == "How similar are these 24 layers of 4 networks?"
     assert page.matrix.starts == {6, 12, 18, 24}
     assert summary(mixed | {"mds": {}}).matrix.starts == {6, 12, 18, 24}
-    assert page.plane.paths == [list(range(k, k + 6)) for k in range(0, 24, 6)]
+    assert page.charts["map"].content.paths == [list(range(k, k + 6)) for k in range(0, 24, 6)]
     html = write_similarity_report(result, tmp_path).read_text()
     assert html.count('<tr class="start">') == 4
     assert "Which layer matches which" in html
@@ -466,6 +470,21 @@ def test_wrong_object_is_refused(result, tmp_path, broken, message):
     with pytest.raises(InputError, match=message):
         write_similarity_report(result | broken, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("target", None, "pairs[1] of this report: got target=None, expected a name"),
+        ("cka_low", "few", "pairs[1].cka_low of this report: got 'few', expected a number"),
+    ],
+)
+def test_a_row_that_no_study_writes_is_refused(result, key, value, message):
+    """A row with what no study writes is refused by its place and its field."""
+    pairs = [dict(row) for row in result["pairs"]]
+    pairs[1][key] = value
+    with pytest.raises(InputError, match=re.escape(message)):
+        SimilarityStudy.of(result | {"pairs": pairs})
 
 
 def test_another_studys_report_is_named_as_such(make_report, tmp_path):

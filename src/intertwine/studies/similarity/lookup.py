@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from intertwine.report.schema import Report, Row, checked
+from intertwine.report.schema import Report, Row
 from intertwine.report.shapes import Label, Text
+from intertwine.studies.similarity.tables import (
+    INTERCHANGEABILITY,
+    LAYERS,
+    MEASURES,
+    SPACES,
+    SPECTRA,
+    pairs_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NEEDED = (
-    "study",
-    "n",
-    "confidence",
-    "measures",
-    "spaces",
-    "pairs",
-    "spectra",
-    "layers",
-    "dendrogram",
-    "mds",
-    "swaps",
-    "interchangeability",
-)
+    from intertwine.report.schema import TableSchema
+
 HEADLINE = "cka_debiased"
 
 
@@ -56,16 +52,21 @@ class Score:
 class SimilarityStudy(Report):
     """A similarity report's own numbers, with the look-ups that every part of it needs."""
 
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> SimilarityStudy:
-        """Check a report and bring it to what its JSON file holds.
+    study = "similarity"
+    needed = ("n", "confidence", "pairs", "dendrogram", "mds", "swaps")
+    tables = (MEASURES, SPACES, SPECTRA, LAYERS, INTERCHANGEABILITY)
 
-        Raises
-        ------
-        InputError
-            When it is of another study, lacks a part, or holds what JSON cannot.
-        """
-        return cls(checked(result, study="similarity", needed=NEEDED))
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Self:
+        """Check a report, its main table by the measures that it lists."""
+        study = super().of(result)
+        study.pairs_schema.check(study["pairs"], cls.study)
+        return study
+
+    @property
+    def pairs_schema(self) -> TableSchema:
+        """The main table, whose columns are the report's measures."""
+        return pairs_schema([measure["name"] for measure in self.measures])
 
     @cached_property
     def controls(self) -> frozenset[str]:
@@ -75,7 +76,7 @@ class SimilarityStudy(Report):
 
     @cached_property
     def spaces(self) -> list[Row]:
-        """One row a space in the order given, layers of one network together, controls last."""
+        """One row a space in the order of the report, layers of one network together, controls last."""
         rows = self.result["spaces"]
         first: dict[str, int] = {}
         for i, row in enumerate(rows):
@@ -117,13 +118,8 @@ class SimilarityStudy(Report):
         named = {measure["name"]: measure for measure in self.measures}
         return named.get(HEADLINE) or self.measures[0]
 
-    @cached_property
-    def pair(self) -> dict[tuple[str, str], Row]:
-        """The row of an ordered pair, diagonal included."""
-        return {(row["source"], row["target"]): row for row in self.result["pairs"]}
-
     def score(self, source: str, target: str, measure: Row) -> Score:
-        """Return what the report says of an ordered pair."""
+        """Return the numbers of an ordered pair by one measure."""
         row, name = self.pair.get((source, target), {}), measure["name"]
         return Score(
             raw=row.get(name),

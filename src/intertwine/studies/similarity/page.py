@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intertwine.report import draw
 from intertwine.report.numbers import count, interval, median, plain, text_or_reason
+from intertwine.report.page import Chart, Page, known
 from intertwine.report.shapes import DASH, Text, Tile
-from intertwine.studies.similarity import sentences, tables
+from intertwine.studies.similarity import page_tables as tables
+from intertwine.studies.similarity import sentences
 from intertwine.studies.similarity.figures import heatmap, plane_figure, swaps_figure, tree_figure
 
 if TYPE_CHECKING:
-    from intertwine.report.shapes import Matrix, Plane, Scatter, Table, Tree
+    from intertwine.report.shapes import Matrix, Table
     from intertwine.studies.similarity.lookup import SimilarityStudy
 
 
@@ -26,97 +29,47 @@ class Heatmap:
     scores: Table
 
 
-@dataclass(frozen=True)
-class SimilarityPage:
-    """What the page shows, top to bottom.
-
-    Parameters
-    ----------
-    title, lede
-        The question and the finding.
-    tiles, sizes
-        Headline numbers, and how much data there was.
-    heatmaps
-        One a measure, in the order of the report.
-    example
-        A cell read aloud.
-    facts
-        Short texts that the page's own sentences quote, by name.
-    tables
-        The plain tables by name.
-    tree, plane, swaps
-        The other figures; None where one is undefined.
-    warnings
-        What puts the results in question.
-    notes
-        What the study itself had to say.
-    made
-        How it was made: term and text.
-    """
-
-    title: str
-    lede: str
-    tiles: list[Tile]
-    sizes: str
-    heatmaps: list[Heatmap]
-    example: str
-    facts: dict[str, str]
-    tables: dict[str, Table]
-    tree: Tree | None
-    plane: Plane | None
-    swaps: Scatter | None
-    warnings: list[str]
-    notes: list[str]
-    made: list[tuple[str, Text]]
-
-    @property
-    def matrix(self) -> Matrix:
-        """The main figure."""
-        return next(heatmap.matrix for heatmap in self.heatmaps if heatmap.headline)
-
-
-def summarise_similarity(study: SimilarityStudy) -> SimilarityPage:
-    """Turn a similarity report into what its page shows.
-
-    Parameters
-    ----------
-    study
-        The report, checked.
-
-    Returns
-    -------
-    page
-        Plain text, shades and points; nothing in it is computed any further.
-    """
-    return SimilarityPage(
+def summarise_similarity(study: SimilarityStudy) -> Page:
+    """Return what the page of a similarity report shows; nothing in it is computed any further."""
+    facts = _facts(study)
+    heatmaps = [
+        Heatmap(
+            name=measure["name"],
+            title=measure["title"],
+            headline=measure is study.headline,
+            matrix=heatmap(study, measure),
+            scores=tables.scores_table(study, measure),
+        )
+        for measure in study.measures
+    ]
+    return Page(
         title=sentences.title(study),
         lede=sentences.lede(study),
         tiles=_tiles(study),
         sizes=sentences.sizes_sentence(study),
-        heatmaps=[
-            Heatmap(
-                name=measure["name"],
-                title=measure["title"],
-                headline=measure is study.headline,
-                matrix=heatmap(study, measure),
-                scores=tables.scores_table(study, measure),
-            )
-            for measure in study.measures
-        ],
+        matrix=next(each.matrix for each in heatmaps if each.headline),
         example=sentences.worked_example(study),
-        facts=_facts(study),
+        charts={
+            "dendrogram": Chart("A tree of the spaces", tree_figure(study), draw.dendrogram),
+            "map": Chart("A map of the spaces", plane_figure(study), draw.plane),
+            "swaps": Chart(
+                "Similarity against change in accuracy",
+                swaps_figure(study),
+                draw.scatter,
+                finding=facts["prediction"],
+            ),
+        },
         tables={
             "measures": tables.measures_table(study),
             "spaces": tables.spaces_table(study),
             "layers": tables.layers_table(study),
             "interchangeability": tables.interchangeability_table(study),
         },
-        tree=tree_figure(study),
-        plane=plane_figure(study),
-        swaps=swaps_figure(study),
+        facts=facts,
         warnings=study.warnings,
         notes=study.remarks,
         made=_made(study),
+        more={"heatmaps": heatmaps},
     )
 
 
@@ -130,9 +83,7 @@ def _facts(study: SimilarityStudy) -> dict[str, str]:
         "no_plane": study["mds"].get("reason") or "not computed",
         "share": sentences.share_sentence(study),
         "prediction": sentences.prediction(study) if study["interchangeability"] else "",
-        "made": " ".join(
-            filter(None, ("Made with Intertwine", study["version"], study["created"]))
-        ),
+        "made": study.stamp,
     }
 
 
@@ -184,19 +135,19 @@ def _control(study: SimilarityStudy) -> Tile:
         for a in study.counted
         for b in sorted(study.controls & set(study.names))
     ]
-    known = [(score, a, b) for score, a, b in scores if score is not None]
-    if not known:
+    defined = [(score, a, b) for score, a, b in scores if score is not None]
+    if not defined:
         reason = "no control was given" if not study.controls else "not measured"
         return Tile(title, text_or_reason(DASH, reason), "", "")
-    score, a, b = max(known)
+    score, a, b = max(defined)
     return Tile(title, Text(plain(score, 2)), _where(study, a, b), "")
 
 
 def _predictor(study: SimilarityStudy) -> Tile:
-    title, known = "Highest ρ with swaps", sentences.by_correlation(study)
-    if not known:
+    title, ranked = "Highest ρ with swaps", sentences.by_correlation(study)
+    if not ranked:
         return Tile(title, text_or_reason(DASH, "no rank correlation is defined"), "", "")
-    best = known[0]
+    best = ranked[0]
     names = {measure["name"]: str(measure["title"]) for measure in study.measures}
     between = interval(best.get("ci_low"), best.get("ci_high"), 2)
     where = names.get(best["measure"], str(best["measure"]))
@@ -222,4 +173,4 @@ def _made(study: SimilarityStudy) -> list[tuple[str, Text]]:
         ("Controls", Text(", ".join(sorted(study.controls)) or "none")),
         *encoders,
     ]
-    return [(term, text) for term, text in items if text.text]
+    return known(items)

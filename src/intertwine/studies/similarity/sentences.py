@@ -12,7 +12,6 @@ from intertwine.report.numbers import (
     number_of,
     plain,
     scored,
-    significant,
 )
 
 if TYPE_CHECKING:
@@ -183,11 +182,6 @@ def correlation(row: Row) -> str:
     """Return a rank correlation with its interval."""
     between = interval(row.get("ci_low"), row.get("ci_high"), 2)
     return scored(plain(row.get("spearman"), 2), between)
-
-
-def p_value(row: Row) -> str:
-    """Return a p value in two digits."""
-    return significant(row.get("p_value"), 2)
 
 
 def _name(study: SimilarityStudy, row: Row) -> str:

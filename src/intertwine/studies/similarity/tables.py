@@ -1,53 +1,23 @@
-"""The similarity study's plain tables: one function a table."""
+"""The similarity study's tables, each declared once."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from intertwine.report.numbers import (
-    MINUS,
-    count,
-    interval,
-    plain,
-    significant,
-    text_or_reason,
-)
-from intertwine.report.shapes import DASH, Column, Table, Text
-from intertwine.studies.similarity.sentences import by_correlation, p_value
+from intertwine.report.numbers import MINUS, significant, text_or_reason
+from intertwine.report.schema import REASON, Field, TableSchema
+from intertwine.report.shapes import DASH, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from intertwine.report.schema import Row
-    from intertwine.studies.similarity.lookup import SimilarityStudy
 
-SOURCE, TARGET = Column("Source", numeric=False), Column("Target", numeric=False)
-WHY = Column("Why undefined", numeric=False)
+INTERVAL = "{confidence} interval"
 
 
-def measures_table(study: SimilarityStudy) -> Table:
-    """Return what each measure is."""
-    columns = [
-        Column("Measure", numeric=False),
-        Column("Formula", numeric=False),
-        Column("Range", numeric=False),
-        Column("Ignores", numeric=False),
-        Column("Interval", numeric=False),
-        Column("Null", numeric=False, note="what unrelated spaces of the same size give"),
-        Column("Source", numeric=False),
-    ]
-    rows = [
-        [
-            Text(str(measure["title"])),
-            Text(str(measure["formula"]), kind="formula"),
-            Text(_range(measure)),
-            *(Text(str(measure[key])) for key in ("ignores", "interval", "null_model", "source")),
-        ]
-        for measure in study.measures
-    ]
-    return Table("One row a measure, in the order of the tabs above.", columns, rows)
-
-
-def _range(measure: Row) -> str:
+def _range(measure: Row, _: int) -> str:
     low, high = (_end(value, sign) for value, sign in zip(measure["range"], "−+", strict=True))
     more = "larger" if measure["larger_is_more_similar"] else "smaller"
     ways = "" if measure["symmetric"] else "; differs by direction"
@@ -60,113 +30,148 @@ def _end(value: float | None, sign: str) -> str:
     return "π/2" if math.isclose(value, math.pi / 2) else significant(value)
 
 
-def spaces_table(study: SimilarityStudy) -> Table:
-    """Return the spaces by themselves."""
-    layers = any(row.get("layer") for row in study.spaces)
-    columns = [
-        Column("Space", numeric=False),
-        *([Column("Network", numeric=False), Column("Layer", numeric=False)] if layers else []),
-        Column("Dimension", note="numbers in one feature vector"),
-        Column("Rank", note="directions in which the features vary at all"),
-        Column(
-            "Participation ratio", note="about how many directions hold the variance: (Σλ)² / Σλ²"
+def _layer_field(key: str, title: str, *, after: str = "") -> Field:
+    def shown(row: Row, _: int) -> Text:
+        return text_or_reason(row.get(key) or DASH, None)
+
+    return Field(key, "text", title, after=after, show=shown)
+
+
+def p_value(row: Row) -> str:
+    """Return a p value in two digits."""
+    return significant(row.get("p_value"), 2)
+
+
+MEASURES = TableSchema(
+    "measures",
+    "One row a measure, in the order of the tabs above.",
+    (
+        Field("name", "name"),
+        Field("title", "text", "Measure"),
+        Field("kind", "text"),
+        Field("symmetric", "flag"),
+        Field("low", "score"),
+        Field("high", "score"),
+        Field("best", "score"),
+        Field("larger_is_more_similar", "flag"),
+        Field("ignores", "text", "Ignores"),
+        Field(
+            "formula",
+            "text",
+            "Formula",
+            after="title",
+            show=lambda row, _: Text(str(row["formula"]), kind="formula"),
         ),
-        Column("Kept by SVCCA", note="principal components that SVCCA looks at"),
+        Field("interval", "text", "Interval"),
+        Field("null_model", "text", "Null", note="what unrelated spaces of the same size give"),
+        Field("source", "text", "Source"),
+        Field("range", "text", "Range", after="formula", derived=True, show=_range),
+    ),
+)
+SPACES = TableSchema(
+    "spaces",
+    "One row a space.",
+    (
+        Field("space", "name", "Space"),
+        Field("network", "text", "Network"),
+        Field("layer", "text", "Layer"),
+        Field("control", "flag"),
+        Field("dimension", "count", "Dimension", note="numbers in one feature vector"),
+        Field("rank", "count", "Rank", note="directions in which the features vary at all"),
+        Field(
+            "participation_ratio",
+            "number",
+            "Participation ratio",
+            note="about how many directions hold the variance: (Σλ)² / Σλ²",
+            places=1,
+        ),
+        Field("kept", "count", "Kept by SVCCA", note="principal components that SVCCA looks at"),
+        Field("encoder", "text"),
+    ),
+)
+SCORES = TableSchema(
+    "scores",
+    "{measure}, one row {each}.",
+    (
+        Field("source", "name", "{source}"),
+        Field("target", "name", "{target}"),
+        Field("score", "number", "Score", interval=True, interval_title=INTERVAL, places=4),
+        Field("null", "number", "Null", places=4),
+        Field(
+            "calibrated",
+            "number",
+            "Calibrated",
+            interval=True,
+            interval_title=INTERVAL,
+            interval_note="of the calibrated score",
+            places=4,
+        ),
+        Field("alpha", "penalty", "λ", note="median over the folds"),
+    ),
+)
+LAYERS = TableSchema(
+    "layers",
+    "For each layer, the layer of the other network most like it.",
+    (
+        _layer_field("source_network", "Network"),
+        _layer_field("target_network", "Other network"),
+        _layer_field("source_layer", "Layer", after="source_network"),
+        _layer_field("best_layer", "Its most similar layer"),
+        Field("cka_debiased", "number", "{measure}", interval=True, interval_title=INTERVAL),
+    ),
+)
+INTERCHANGEABILITY = TableSchema(
+    "interchangeability",
+    "The best predictor first; pairs with a control are left out.",
+    (
+        Field("measure", "name", "Measure"),
+        Field("n_pairs", "count", "Pairs", after="p_value"),
+        Field("n_networks", "count", "Networks", after="n_pairs"),
+        Field(
+            "spearman",
+            "number",
+            "ρ",
+            note="Spearman’s rank correlation; above 0, more similar means less lost",
+            interval=("ci_low", "ci_high"),
+            interval_title=INTERVAL,
+            places=2,
+        ),
+        Field("p_value", "number", "p", show=lambda row, _: p_value(row)),
+        REASON,
+    ),
+)
+SPECTRA = TableSchema(
+    "spectra",
+    "One row a pair and canonical correlation.",
+    (
+        Field("source", "name"),
+        Field("target", "name"),
+        Field("index", "count"),
+        Field("rho", "text"),
+    ),
+)
+
+
+def pairs_schema(measures: Sequence[str]) -> TableSchema:
+    """Return the main table: every ordered pair by every measure of the report."""
+    scores = [
+        part
+        for name in measures
+        for part in (
+            Field(name, "score", interval=True),
+            Field(f"{name}_null", "score"),
+            Field(f"{name}_calibrated", "score", interval=True),
+        )
     ]
-    rows = []
-    for row in study.spaces:
-        place = [Text(str(row.get(key) or "")) for key in ("network", "layer")] if layers else []
-        ratio, reason = row.get("participation_ratio"), row.get("reason")
-        shown = [
-            count(row.get("dimension")),
-            count(row.get("rank")),
-            plain(ratio, 1),
-            count(row.get("kept")),
-        ]
-        numbers = [text_or_reason(text, reason) for text in shown]
-        rows.append([study.title(row["space"]), *place, *numbers])
-    return Table("One row a space.", columns, rows)
-
-
-def scores_table(study: SimilarityStudy, measure: Row) -> Table:
-    """Return every number of one measure."""
-    penalised = measure["name"] == "r2"
-    keys = study.couples(study.names, measure)
-    scores = [study.score(a, b, measure) for a, b in keys]
-    columns = [
-        SOURCE if not measure["symmetric"] else Column("Space", numeric=False),
-        TARGET if not measure["symmetric"] else Column("Space", numeric=False),
-        Column("Score"),
-        Column(f"{study.confidence} interval"),
-        Column("Null"),
-        Column("Calibrated"),
-        Column(f"{study.confidence} interval", note="of the calibrated score"),
-        *([Column("λ", note="median over the folds")] if penalised else []),
-        *([WHY] if any(score.incomplete for score in scores) else []),
-    ]
-    rows = []
-    for (a, b), score in zip(keys, scores, strict=True):
-        shown = [
-            plain(score.raw, 4),
-            interval(score.low, score.high, 4) or DASH,
-            plain(score.null, 4),
-            plain(score.calibrated, 4),
-            interval(score.calibrated_low, score.calibrated_high, 4) or DASH,
-            *([significant(study.pair.get((a, b), {}).get("alpha"))] if penalised else []),
-        ]
-        numbers = [text_or_reason(text, score.reason) for text in shown]
-        why = [Text(score.reason if score.incomplete else "")] if WHY in columns else []
-        rows.append([study.title(a), study.title(b), *numbers, *why])
-    each = "pair" if measure["symmetric"] else "ordered pair"
-    return Table(f"{measure['title']}, one row a {each}.", columns, rows)
-
-
-def layers_table(study: SimilarityStudy) -> Table:
-    """Return the most similar layer of another network, for each layer."""
-    name = "cka_debiased"
-    title = next((m["title"] for m in study.measures if m["name"] == name), name)
-    columns = [
-        Column("Network", numeric=False),
-        Column("Layer", numeric=False),
-        Column("Other network", numeric=False),
-        Column("Its most similar layer", numeric=False),
-        Column(str(title)),
-        Column(f"{study.confidence} interval"),
-    ]
-    rows = []
-    for row in study["layers"]:
-        names = ("source_network", "source_layer", "target_network", "best_layer")
-        shown = [
-            plain(row.get(name), 3),
-            interval(row.get(f"{name}_low"), row.get(f"{name}_high"), 3) or DASH,
-        ]
-        numbers = [text_or_reason(text, row.get("reason")) for text in shown]
-        rows.append([*(text_or_reason(row.get(k) or DASH, None) for k in names), *numbers])
-    return Table("For each layer, the layer of the other network most like it.", columns, rows)
-
-
-def interchangeability_table(study: SimilarityStudy) -> Table:
-    """Return how well each measure predicts the change in accuracy, the best first."""
-    known = by_correlation(study)
-    unknown = [row for row in study["interchangeability"] if row.get("spearman") is None]
-    titles = {measure["name"]: str(measure["title"]) for measure in study.measures}
-    columns = [
-        Column("Measure", numeric=False),
-        Column("ρ", note="Spearman’s rank correlation; above 0, more similar means less lost"),
-        Column(f"{study.confidence} interval"),
-        Column("p"),
-        Column("Pairs"),
-        Column("Networks"),
-    ]
-    rows = []
-    for row in [*known, *unknown]:
-        shown = [
-            plain(row.get("spearman"), 2),
-            interval(row.get("ci_low"), row.get("ci_high"), 2) or DASH,
-            p_value(row),
-            count(row.get("n_pairs")),
-            count(row.get("n_networks")),
-        ]
-        numbers = [text_or_reason(text, row.get("reason")) for text in shown]
-        rows.append([Text(titles.get(row["measure"], row["measure"])), *numbers])
-    return Table("The best predictor first; pairs with a control are left out.", columns, rows)
+    return TableSchema(
+        "pairs",
+        "One row an ordered pair of spaces.",
+        (
+            Field("source", "name"),
+            Field("target", "name"),
+            *scores,
+            Field("alpha", "penalty"),
+            Field("control", "flag"),
+            REASON,
+        ),
+    )

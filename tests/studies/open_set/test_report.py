@@ -12,7 +12,7 @@ from tests.studies.similarity.test_report import Page, spoken
 
 from intertwine.errors import InputError
 from intertwine.report.render import html_page
-from intertwine.studies.closed_set.lookup import Study
+from intertwine.studies.closed_set.lookup import ClosedSetStudy
 from intertwine.studies.closed_set.page import summarise_closed_set
 from intertwine.studies.open_set.lookup import OpenSetStudy
 from intertwine.studies.open_set.page import summarise_open_set
@@ -163,7 +163,7 @@ def test_colours_are_those_of_the_closed_set_table():
     closed = build_report(2, control=False)
     result = build_open_set(2)
     result["pairs"][1]["percent_change"] = closed["pairs"][1]["percent_change"]
-    one = summarise_closed_set(Study.of(closed)).matrix
+    one = summarise_closed_set(ClosedSetStudy.of(closed)).matrix
     other = summary(result).matrix
     assert one.cells[0][1].shade == other.cells[0][1].shade
     assert one.legend == other.legend

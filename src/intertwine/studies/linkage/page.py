@@ -17,10 +17,13 @@ from intertwine.report.numbers import (
 from intertwine.report.page import Chart, Page, known
 from intertwine.report.sentences import INTERCEPTS, METHODS
 from intertwine.report.shapes import DASH, Text, Tile
+from intertwine.report.tables import page_table
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
-from intertwine.studies.linkage.page_tables import linkable_table, pairs_table
+from intertwine.studies.linkage.tables import LINKABLE, PAIRS
 
 if TYPE_CHECKING:
+    from intertwine.report.schema import Row
+    from intertwine.report.shapes import Table
     from intertwine.studies.linkage.lookup import LinkageStudy
 
 
@@ -37,7 +40,7 @@ def summarise_linkage(study: LinkageStudy) -> Page:
             "known": Chart("Linkage over the number of known pairs", known, rate_panels),
             "cmc": Chart("Share of probes found over rank", cmc, rate_panels),
         },
-        tables={"linkable": linkable_table(study), "pairs": pairs_table(study)},
+        tables={"linkable": _linkable_table(study), "pairs": _pairs_table(study)},
         facts=_facts(study),
         warnings=study.warnings,
         notes=study.remarks,
@@ -140,3 +143,23 @@ def _made(study: LinkageStudy) -> list[tuple[str, Text]]:
         ("Confidence", Text(study.confidence)),
     ]
     return known(items)
+
+
+def _linkable_table(study: LinkageStudy) -> Table:
+    """Return how many known pairs make each gallery linkable."""
+    natives = {row["target"]: study.native(row["target"]) or {} for row in study["linkable"]}
+    rows = [
+        {**row, "native": natives[row["target"]].get("rank1")} for row in study.rows("linkable")
+    ]
+
+    def rank1(row: Row, places: int) -> Text:
+        last = study.row.get((row["source"], row["target"], study.most), {})
+        return text_or_reason(share(last.get("rank1"), places), last.get("reason"))
+
+    most = study.pairs_text(study.most)
+    return page_table(LINKABLE, rows, study.places, show={"rank1": rank1}, most=most)
+
+
+def _pairs_table(study: LinkageStudy) -> Table:
+    """Return every condition in numbers."""
+    return page_table(PAIRS, study.rows("pairs"), study.places, confidence=study.confidence)

@@ -11,9 +11,9 @@ from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
 from intertwine.storage.shelf import Checkpoints
-from intertwine.studies.linkage import rows as tables
 from intertwine.studies.linkage.audit import Audit
 from intertwine.studies.linkage.people import FOLDS, People
+from intertwine.studies.linkage.rows import FPIR, Resample, Row, linkable_rows
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def linkage(
     ladder = _ladder(known, people)
     for name in gallery.spaces.keys() & probe.spaces.keys():
         gallery.spaces[name].require(probe.spaces[name])
-    resample = tables.Resample(people, n_replicates)
+    resample = Resample(people, n_replicates)
     audit = Audit(gallery, probe, people, options, resample, precision, device)
     if scratch is not None:
         key = audit.key(n_folds, n_replicates)
@@ -140,7 +140,7 @@ def linkage(
         },
         pairs=pairs,
         cmc=cmc,
-        linkable=tables.linkable_rows(pairs),
+        linkable=linkable_rows(pairs),
     )
 
 
@@ -161,9 +161,9 @@ def _ladder(known: Sequence[int | str] | None, people: People) -> list[int]:
     return sorted(counts)
 
 
-def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
+def _notes(people: People, pairs: Sequence[Row]) -> list[str]:
     notes = list(people.notes)
-    if len(people.probes) * tables.FPIR < 1:
+    if len(people.probes) * FPIR < 1:
         notes.append(
             f"{len(people.probes)} impostor searches are too few for an FPIR of 1e-2: the threshold "
             "lets none through"
@@ -190,7 +190,7 @@ def _notes(people: People, pairs: Sequence[tables.Row]) -> list[str]:
     return notes
 
 
-def _is_chance(row: tables.Row) -> bool:
+def _is_chance(row: Row) -> bool:
     """Whether a condition finds no more people, first or among the first ten, than chance."""
     if row["rank1"] is None or row["chance"] is None:
         return False

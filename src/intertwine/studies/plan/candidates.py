@@ -13,13 +13,13 @@ import numpy as np
 
 from intertwine.estimators import procrustes, ridge
 from intertwine.estimators.normal import Eigen, NormalEquations
+from intertwine.maps.source_check import main_directions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from intertwine.maps.linear_map import LinearMap
     from intertwine.moments.moments import Moments
-from intertwine.maps.source_check import main_directions
 
 # λ as a share of the source's mean eigenvalue, Σ‖x − μ‖²/d: the grid then suits vectors of any
 # length and number.

@@ -10,7 +10,7 @@ import numpy as np
 
 from intertwine.metrics.retrieval import Lists
 from intertwine.studies.plan.domain import least_known
-from intertwine.studies.plan.measure import combined, listed
+from intertwine.studies.plan.measure import Estimate, Gains, Measure, combined, listed
 from intertwine.studies.plan.scores import BRIDGE, CONVERT
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.studies.plan.forecast import Forecast
     from intertwine.studies.plan.measure import Tables
-from intertwine.studies.plan.measure import Estimate, Gains, Measure
 
 REEMBED, REPAIR, STAY = "reembed", "convert-and-backfill", "stay"
 RERANKED = 50
@@ -83,7 +82,7 @@ class Judge:
         return self.name == "ndcg" or old
 
     @property
-    def said(self) -> str:
+    def quality_name(self) -> str:
         """The name of the quality in a sentence."""
         return "nDCG@10" if self.name == "ndcg" else "recall@10"
 
@@ -135,7 +134,7 @@ class Judge:
         if bridged.low >= self.accept and no_worse:
             reason = (
                 f"Mapping the queries back reaches {self._share(bridged)}, at least "
-                f"{self._percent(self.accept)}, and by {self.said} is no worse than converting: "
+                f"{self._percent(self.accept)}, and by {self.quality_name} is no worse than converting: "
                 f"nothing has to be written.{self._gap(bridge.gains, bridged, convert.gains)}"
             )
             name = "mapping the queries back"
@@ -258,7 +257,7 @@ class Judge:
 
     def _share(self, estimate: Estimate) -> str:
         return (
-            f"{self._percent(estimate.value)} of the {self.said} of re-embedding"
+            f"{self._percent(estimate.value)} of the {self.quality_name} of re-embedding"
             f"{', above chance' if self.name == 'ndcg' else ''} "
             f"({max(100 * estimate.low, 0):.1f} to {self._percent(estimate.high)})"
         )

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from intertwine._moved import renamed
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.numerics.linalg import is_unit
-from intertwine.studies.plan import notes as said
-from intertwine.studies.plan import rows as tables
 from intertwine.studies.plan.groups import grouped, without_copies
 from intertwine.studies.plan.measure import K
 from intertwine.studies.plan.misaligned import misaligned
+from intertwine.studies.plan.notes import notes, warnings
 from intertwine.studies.plan.options import PlanOptions
 from intertwine.studies.plan.pairs import Pairs, store_sample
+from intertwine.studies.plan.rows import domain_rows
 from intertwine.studies.plan.scores import BRIDGE, CONVERT
 from intertwine.studies.plan.work import Work
 
@@ -112,10 +112,10 @@ def plan(
     wrong = misaligned(own, options.metric)
     vectors = None if store is None else store_sample(store, own.source, metric=options.metric)
     work = Work(own, other, options, progress or (lambda *_: None))
-    domain = tables.domain_rows(own, other, vectors)
+    domain = domain_rows(own, other, vectors)
     decision = work.judge.decide(work.forecasts, _store_row(domain))
     rows = {**work.rows(), "domain": domain}
-    warnings = said.warnings(work, pairs, grouping, wrong, rows["pairs"] or [])
+    doubts = warnings(work, pairs, grouping, wrong, rows["pairs"] or [])
     between = {"source": source, "target": target}
     return PlanResult(
         facts={
@@ -125,8 +125,8 @@ def plan(
                 "proxy": None if other is None else other.names,
                 "store": None if store is None else store.path.name,
             },
-            "warnings": warnings,
-            "notes": [*warnings, *said.notes(work, decision, grouping, rows["pairs"] or [])],
+            "warnings": doubts,
+            "notes": [*doubts, *notes(work, decision, grouping, rows["pairs"] or [])],
             **_sizes(own, other, options),
             **asdict(decision),
             **work.recommended(decision),
@@ -170,7 +170,7 @@ def _store_row(domain: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | N
 
 def _pairs_needed(work: Work, curve: Sequence[Row], decision: Decision) -> dict[str, Any]:
     option = BRIDGE if decision.moving == BRIDGE else CONVERT
-    accept, measure = work.options.accept, work.judge.said
+    accept, measure = work.options.accept, work.judge.quality_name
     enough = [
         row["n_pairs"] for row in curve if row["option"] == option and row["quality"] >= accept
     ]

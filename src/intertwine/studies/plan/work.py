@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.studies.plan import rows as tables
 from intertwine.studies.plan.decision import Judge
 from intertwine.studies.plan.folds import Folds
 from intertwine.studies.plan.forecast import curve_gains, from_pairs, from_proxy
 from intertwine.studies.plan.measure import Measure
+from intertwine.studies.plan.rows import (
+    backfill_rows,
+    calibration_rows,
+    curve_rows,
+    gallery_rows,
+    recall_row,
+    rerank_rows,
+    score_row,
+    threshold_rows,
+)
 from intertwine.studies.plan.scores import (
     BRIDGE,
     CONVERT,
@@ -100,15 +109,15 @@ class Work:
             "baselines": [
                 {"option": "stay", "n_pairs": self.pairs.n, **self._score_row(self.stay)}
             ],
-            "curve": tables.curve_rows(self.judge, curves),
+            "curve": curve_rows(self.judge, curves),
             "candidates": [*convert.rows, *bridge.rows],
-            "rerank": tables.rerank_rows(measure, convert.tables),
-            "backfill": tables.backfill_rows(
+            "rerank": rerank_rows(measure, convert.tables),
+            "backfill": backfill_rows(
                 measure, convert.tables, self.native, convert.direction.pairs.a
             ),
-            "thresholds": tables.threshold_rows(self.native, single),
-            "calibration": tables.calibration_rows(self.native, single),
-            "gallery": tables.gallery_rows(self.native, (convert, bridge)),
+            "thresholds": threshold_rows(self.native, single),
+            "calibration": calibration_rows(self.native, single),
+            "gallery": gallery_rows(self.native, (convert, bridge)),
         }
 
     def _option_rows(self) -> list[Row]:
@@ -136,7 +145,7 @@ class Work:
         return rows
 
     def _score_row(self, gains: Gains, *, certain: bool = False) -> Row:
-        scores = tables.score_row(self.measure, gains, certain=certain)
+        scores = score_row(self.measure, gains, certain=certain)
         return {**scores, **self.judge.share_row(gains)}
 
     def chosen(self, decision: Decision, option: str) -> Forecast:
@@ -157,7 +166,7 @@ class Work:
         maps = {}
         for option in OPTIONS:
             each = self.chosen(decision, option)
-            row = tables.recall_row(self.measure, each.gains.recall)
+            row = recall_row(self.measure, each.gains.recall)
             unit = Direction(self.pairs, option, self.options.metric).unit
             facts = {**row, "n_pairs": self.pairs.n, "unit": unit}
             alpha = each.candidate.alpha

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intertwine.report import draw
 from intertwine.report.folder import write_folder
@@ -88,59 +88,3 @@ def write_report(
         "report.html": text_bytes(html),
     }
     return write_folder(folder, files, optional=[*figure_names(page.charts), *optional])
-
-
-def write_page_report(
-    folder: str | os.PathLike[str],
-    result: Mapping[str, Any],
-    page: Any,
-    *,
-    package: str,
-    plots: Mapping[str, Callable[..., Figure]],
-    said: Mapping[str, str],
-    tables: Mapping[str, str],
-    head: Mapping[str, Callable[..., Figure]] | None = None,
-) -> Path:
-    """Write the report of a study whose page may show some figures or not.
-
-    Parameters
-    ----------
-    folder
-        Where to write.
-    result
-        The study's JSON object.
-    page
-        What the page shows.
-    package
-        The study's, which holds the page's template.
-    plots
-        What draws each figure that is defined, by name, given a palette and a width.
-    said
-        What each figure shows, defined or not.
-    tables
-        Text files by name.
-    head
-        Figures that are files of their own and do not stand on the page.
-
-    Returns
-    -------
-    page
-        The path of `report.html`.
-
-    Raises
-    ------
-    InputError
-        When the folder cannot be written.
-    """
-    inline: dict[str, dict[str, str]] = {name: {} for name in said}
-    for name, plot in plots.items():
-        label = f"{said[name]}. {page.lede}"
-        inline[name] = draw.for_both_widths(plot, prefix=name, label=label)
-    html = html_page(package, page, inline)
-    files = {
-        "report.json": json_bytes(result),
-        **figure_files({**(head or {}), **plots}),
-        **{name: text_bytes(text) for name, text in tables.items()},
-        "report.html": text_bytes(html),
-    }
-    return write_folder(folder, files, optional=figure_names(said))

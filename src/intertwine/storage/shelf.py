@@ -1,4 +1,4 @@
-"""What a killed run had finished, an entry a file, so that the same run goes on from there."""
+"""Checkpoints of a run, an entry a file: the same run after a kill continues from them."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from intertwine.errors import Doubt
 if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
-# Standard deviations above chance that one accuracy, and the best of many, must stand.
+# Standard deviations above chance that one accuracy, and the best of many, must lie.
 _ABOVE, _BEST_ABOVE = 2.33, 5.0
 # Another order of classes must be better by this factor: some are confused by a good network too.
 _MUCH_BETTER = 1.2
-# Matching classes takes the cube of their number.
+# Matching classes costs the cube of their number.
 _MOST_CLASSES = 2000
 _QUESTION = "are labels.npy and its head in the same order of classes?"
 
@@ -56,7 +56,7 @@ def _bar(n: int, n_classes: int, above: float) -> float:
 
 
 def _beside_chance(right: int, n: int, n_classes: int) -> str:
-    """Return how an accuracy stands to chance, where it is not above it."""
+    """Return how an accuracy compares to chance, where it is not above it."""
     if right * n_classes < n:
         return "below"
     return (

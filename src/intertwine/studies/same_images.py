@@ -149,7 +149,7 @@ def shared_row_hashes(
 
 
 def _halves(sides: Sequence[FeatureSet], names: Sequence[str]) -> frozenset[str]:
-    """Return the spaces that one of some sets keeps as float16."""
+    """Return the spaces that any of some sets stores as float16."""
     first = [side.read(names, range(1)) for side in sides]
     return frozenset(
         name for name in names if any(rows[name].dtype == np.float16 for rows in first)
@@ -214,7 +214,7 @@ def fitted_before(
 
 
 def _unknown(tested: FeatureSet, without: int, known: Sequence[dict[str, Any]]) -> str | None:
-    """Return why nobody can say whether maps were fitted on rows of a set; None where one can."""
+    """Return why it is unknown whether maps were fitted on rows of a set; None where it is known."""
     if without:
         return "they keep no mark of those they were fitted on"
     if known and not tested.has_ids:
@@ -225,13 +225,13 @@ def _unknown(tested: FeatureSet, without: int, known: Sequence[dict[str, Any]]) 
 
 
 def _distinct(side: FeatureSet, name: str) -> set[str]:
-    """Return hashes of the rows of a space that do not repeat, as a map keeps them."""
+    """Return hashes of the rows of a space that do not repeat, as a map records them."""
     hashes = np.concatenate([rounded_hashes(chunk[name]) for _, chunk in side.chunks([name])])
     values, counts = np.unique(hashes, return_counts=True)
     return set(hexadecimal(values[counts == 1]))
 
 
 def _in_both(facts: dict[str, Any], ids: set[str], features: set[str]) -> int:
-    """Return how many of the rows that a map keeps hashes of are in a set, by id or by features."""
+    """Return how many of the rows that a map records are in a set, by id or by features."""
     rows = zip_longest(facts["ids"] or (), facts["features"])
     return sum(name in ids or row in features for name, row in rows)

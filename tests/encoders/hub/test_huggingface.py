@@ -290,9 +290,7 @@ class TestBare:
             folder / "model.safetensors",
             metadata={"format": "pt"},
         )
-        with pytest.raises(
-            InputError, match=rf"holds 1 weight, such as {more}, that CLIPVisionMo"
-        ):
+        with pytest.raises(InputError, match=rf"holds 1 weight, such as {more}, that CLIPVisionMo"):
             open_encoder(f"hf:{folder}")
         encoder = open_encoder(f"hf:{folder}?pool=first")
         assert (encoder.dim, len(encoder.notes)) == (32, 1)

@@ -1,4 +1,4 @@
-"""The pass that makes untrained controls: an encoder with random weights over the same images."""
+"""The pass that extracts untrained controls: encoders with random weights, over the same images."""
 
 from __future__ import annotations
 

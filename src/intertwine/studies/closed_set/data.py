@@ -1,4 +1,4 @@
-"""What the closed-set study works on: two feature sets made ready and checked against each other."""
+"""The closed-set study's data: two feature sets, checked against each other."""
 
 from __future__ import annotations
 

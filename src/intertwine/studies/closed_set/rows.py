@@ -339,7 +339,7 @@ def _loss_and_accuracy(pairs: list[Row], scored: list[Row]) -> Row:
 
 
 def _map_notes(cells: Iterable[PairScore]) -> list[str]:
-    """Return what maps say of themselves, once for each source where it holds for all."""
+    """Return the maps' own notes, once for each source where a note holds for all of its maps."""
     seen: dict[str, None] = {}
     for cell in cells:
         if cell.target == fresh.NAME:

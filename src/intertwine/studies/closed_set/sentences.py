@@ -21,7 +21,7 @@ def method_sentence(study: ClosedSetStudy) -> str:
 
 
 def is_fitted(study: ClosedSetStudy) -> bool:
-    """Say whether the maps were fitted to both networks' features."""
+    """Return whether the maps were fitted to both networks' features."""
     return study["method"] not in UNFITTED
 
 
@@ -92,7 +92,7 @@ def correlation_sentence(study: ClosedSetStudy) -> str:
 
 
 def worked_example(study: ClosedSetStudy) -> str:
-    """Return the first pair of the table, read aloud."""
+    """Return the first pair of the table in a sentence."""
     for source in study.networks:
         for target in study.networks:
             row = study.pair.get((source, target), {})

@@ -67,7 +67,7 @@ def closed_set(
     curve_points: int = CURVE_POINTS,
     progress: Progress | None = None,
 ) -> ClosedSetResult:
-    """Score every ordered pair of networks, with everything an honest reader needs beside it.
+    """Score every ordered pair of networks, with native networks, baselines and analytic maps.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def closed_set(
     controls
         Spaces that are controls, such as an untrained network.
     allow_overlap
-        Whether rows may be in both sets; scores are then too good, and a first note says so.
+        Whether rows may be in both sets; scores are then too good, which is the first note.
     precision, device
         Of the products: `auto`, `float64`, `float32` or `fast`; `cpu`, `cuda` or `cuda:N`.
     workers

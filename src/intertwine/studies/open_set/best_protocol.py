@@ -2,7 +2,7 @@
 
 With a test fold left out, each other fold is left out in turn, maps of every recipe are fitted
 without both, and the recipe that verifies these pairs best is the test fold's, for each pair of
-networks. The same scores, of maps that saw neither fold, give the threshold: 10 folds need 10 + 45
+networks. The threshold is chosen on the same scores, of maps that saw neither fold: 10 folds need 10 + 45
 fits for choice, threshold and test together. Nothing of a test fold is used before its test.
 """
 

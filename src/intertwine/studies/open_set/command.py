@@ -175,7 +175,7 @@ def _elsewhere(fit: str) -> str | None:
 
 
 def with_names(result: dict[str, Any], inputs: list[str], pairs: str) -> dict[str, Any]:
-    """Return a study's object with the names of what it was given."""
+    """Return a study's object with the names of its inputs."""
     return {**result, "inputs": inputs, "pairs_file": pairs, "fit_inputs": []}
 
 
@@ -195,7 +195,7 @@ def _refuse_decided(context: typer.Context, protocol: Protocol) -> None:
 
 
 def _agree(given: Any, value: Any) -> bool:
-    """Whether an option says what a protocol does, 1 and 1.0 being one number."""
+    """Return whether an option is what a protocol decides; 1 and 1.0 are one number."""
     try:
         return float(given) == float(value)
     except (TypeError, ValueError):

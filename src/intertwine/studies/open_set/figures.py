@@ -258,7 +258,7 @@ def rates_figure(study: OpenSetStudy, *, deviate: bool) -> Rates | None:
         return None
     legend = BY_TARGET if by_target else BY_PAIR
     kinds = {line.kind for panel in drawn for line in panel.lines}
-    smallest = 0.5 / max(study["n_mismatched"] or 1000, 2)  # half of what can be told from 0
+    smallest = 0.5 / max(study["n_mismatched"] or 1000, 2)  # half of the smallest rate above 0
     missed = 0.5 / max(study["n_matched"] or 1000, 2)
     return Rates(
         x_title="impostors accepted (FAR), %" + ("" if deviate else ", logarithmic"),

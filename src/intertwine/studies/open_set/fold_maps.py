@@ -29,7 +29,7 @@ class Maps(Protocol):
     """Where the maps of a study come from."""
 
     def without(self, folds: Sequence[int]) -> MapsFrom:
-        """Return what makes the maps from a source, by target, that did not see some folds."""
+        """Return a function from a source to its maps by target, fitted without some folds."""
         ...
 
 

@@ -36,7 +36,7 @@ class OpenSetOptions:
     replicates
         Bootstrap replicates over people; 0 leaves intervals out.
     refit
-        Whether each replicate fits its maps anew.
+        Whether each replicate fits maps of its own.
     curve_points
         Points of the curve over the number of fit rows; 0 leaves both curves out.
 

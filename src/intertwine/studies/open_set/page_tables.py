@@ -22,7 +22,7 @@ def natives_table(study: OpenSetStudy) -> Table:
 
 
 def pairs_table(study: OpenSetStudy) -> Table:
-    """Return every map in numbers: accuracy, what it costs, what it was made of."""
+    """Return every map in numbers: accuracy, loss, and what it was fitted on."""
     return page_table(
         PAIRS,
         _maps(study),

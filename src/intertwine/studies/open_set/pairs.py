@@ -211,7 +211,7 @@ def _check_csv_line(row: list[str], order: list[int] | None, where: str, *, firs
 
 
 def _order_by_titles(cells: list[str]) -> list[int] | None:
-    """Return the columns of id, id, same and fold by a line of titles; None where it is none."""
+    """Return the columns of id, id, same and fold from a line of titles; None if it is not one."""
     titles = ["".join(filter(str.isalnum, cell.lower())) for cell in cells]
     same = [i for i, title in enumerate(titles) if title in _SAME_TITLES]
     fold = [i for i, title in enumerate(titles) if title in _FOLD_TITLES]

@@ -74,7 +74,7 @@ class RecipeMaps:
         made_before: dict[tuple[int, str, str], MapPair] = {}
 
         def shared(number: int, source: str, target: str) -> MapPair:
-            # Of one shared space there are two directions, made once and in one order, so that no
+            # A shared space has two directions, fitted once and in one order, so that no
             # bit depends on which of two threads came first.
             first, second = sorted((source, target), key=names.index)
             made = made_before.pop((number, first, second), None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MapScores(NamedTuple):
-    """Scores of pairs under one map, (k,) in the order asked for, and what the map says of itself.
+    """Scores of pairs under one map, (k,) in the order asked for, and the map's facts.
 
     `edge` is a note on the choice of λ, such as an edge of the grid; empty for most.
     """

@@ -88,7 +88,7 @@ def _worst(worst: Row | None, study: OpenSetStudy, n: int) -> str:
 
 
 def _lines(study: OpenSetStudy) -> list[str]:
-    """Return the ceiling and the floor, which every map stands between."""
+    """Return the ceiling and the floor, between which every map lies."""
     return [said for said in (natives_sentence(study), identity_sentence(study)) if said]
 
 
@@ -143,7 +143,7 @@ def fit_sentence(study: OpenSetStudy) -> str:
 
 
 def fitted_on(study: OpenSetStudy) -> str:
-    """Return what the maps were fitted on, as a caption says it."""
+    """Return what the maps were fitted on, in the words of a caption."""
     if study["method"] == "identity":
         return ""
     said = {"set": ", fitted on another set", "maps": ", ready-made"}
@@ -207,7 +207,7 @@ def interval_sentence(study: OpenSetStudy) -> str:
 
 
 def worked_example(study: OpenSetStudy) -> str:
-    """Return the first pair of the table, read aloud."""
+    """Return the first pair of the table in a sentence."""
     for row in study.mapped:
         a, b, change = row["source"], row["target"], row.get("percent_change")
         own = study.own(a)

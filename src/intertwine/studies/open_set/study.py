@@ -79,7 +79,7 @@ def open_set(
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> OpenSetResult:
-    """Verify every ordered pair of networks, with the ceiling and the do-nothing line beside it.
+    """Verify every ordered pair of networks, with the ceiling and the accuracy without a map.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def open_set(
     device
         Where products are taken: `cpu`, `cuda` or `cuda:N`.
     scratch
-        Folder where a study that was killed finds what it had done; nothing is kept when omitted.
+        Folder of what a killed study had finished; nothing is saved when omitted.
     progress
         Called with (what, done, total) as work goes on.
 
@@ -182,7 +182,7 @@ def _refitted(
     saved: Checkpoints | None,
     progress: Progress,
 ) -> dict[Pair, Trial]:
-    """Return the trials with maps fitted anew on each replicate's people."""
+    """Return the trials with maps refitted on each replicate's people."""
     data = rows.data
     person = data.person[next(iter(rows.sides.values()))]
     counts = people_counts(data.n_people, options.replicates)
@@ -200,9 +200,9 @@ def _refitted(
 
 
 def chance_doubts(pairs: Sequence[dict[str, Any]], data: VerificationSet) -> list[str]:
-    """Return doubts about networks and maps that tell matched from mismatched pairs by chance."""
+    """Return doubts about networks and maps that verify no better than by chance."""
     matched, mismatched = int(data.same.sum()), int((~data.same).sum())
-    # Of AUC where scores say nothing; Mann & Whitney, Annals of Mathematical Statistics 18 (1947).
+    # Of AUC where scores are unrelated; Mann & Whitney, Annals of Mathematical Statistics 18 (1947).
     spread = ((matched + mismatched + 1) / (12 * matched * mismatched)) ** 0.5
     low = [row for row in pairs if row["auc"] is not None and row["auc"] <= 0.5 + CHANCE_Z * spread]
     blind = [row["source"] for row in low if row["source"] == row["target"]]

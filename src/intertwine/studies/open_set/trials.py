@@ -190,7 +190,7 @@ class ScoreTable:
     def take(
         self, scored: MapScores, entries: Sequence[tuple[int, Array]], *, counted: bool
     ) -> None:
-        """Fill in what one map gave, and count it if it is a tested fold's."""
+        """Fill in one map's scores, and count the map if it is a tested fold's."""
         start = 0
         for row, pairs in entries:
             self.scores[row, pairs] = scored.scores[start : start + len(pairs)]

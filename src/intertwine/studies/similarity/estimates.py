@@ -103,7 +103,7 @@ def estimate(
 def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -> Estimate:
     """Return R² pooled over the groups, each predicted by maps fitted on the others.
 
-    The jackknife leaves a group out of the sums; the maps are held as they are.
+    The jackknife leaves a group out of the sums; the maps stay the same.
     """
     if not len(sizes):
         return Estimate.undefined(1.0, NO_GROUPS)

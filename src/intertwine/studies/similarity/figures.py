@@ -163,7 +163,7 @@ def swaps_figure(study: SimilarityStudy) -> Scatter | None:
 
 
 def counted(study: SimilarityStudy, row: Row) -> bool:
-    """Say whether a swap is of two networks that are no controls, with a defined change."""
+    """Return whether a swap is of two networks that are no controls, with a defined change."""
     touches = row.get("control") or {row["source"], row["target"]} & study.controls
     return not touches and row.get("percent_change") is not None
 

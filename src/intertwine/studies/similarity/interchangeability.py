@@ -1,4 +1,4 @@
-"""Which similarity measure predicts how well networks swap: a closed-set report beside the scores."""
+"""Which similarity measure predicts how well networks swap, by a closed-set report."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ ANGLES = {"procrustes"}  # measured in radians
 
 
 def unit(measure: Row, value: float | None) -> str:
-    """Return what stands behind a raw score, with its space."""
+    """Return the unit behind a raw score, with its space."""
     return f"{THIN}rad" if measure["name"] in ANGLES and value is not None else ""
 
 
 def direction(measure: Row) -> str:
-    """Return which way a measure runs, where that needs saying."""
+    """Return notes on a measure of which smaller is more similar, or that depends on direction."""
     said = []
     if not measure["larger_is_more_similar"]:
         said.append("Smaller raw scores are more similar; the calibrated score turns that round.")
@@ -89,7 +89,7 @@ def calibrated(study: SimilarityStudy, a: str, b: str) -> str:
 
 
 def in_sentence(name: str) -> str:
-    """Return a measure's title as it stands inside a sentence; people and letters keep theirs."""
+    """Return a measure's title for the middle of a sentence; names and letters stay capital."""
     kept = name.startswith("Procrustes") or not name[1:2].islower()
     return name if kept else name[:1].lower() + name[1:]
 
@@ -109,7 +109,7 @@ def sizes_sentence(study: SimilarityStudy) -> str:
 
 
 def worked_example(study: SimilarityStudy) -> str:
-    """Return the pair most alike, read aloud."""
+    """Return the pair most alike in a sentence."""
     for _, a, b in ranked(study):
         score = study.score(a, b, study.headline)
         if score.raw is None or score.null is None:
@@ -125,9 +125,9 @@ def worked_example(study: SimilarityStudy) -> str:
 
 
 def prediction(study: SimilarityStudy) -> str:
-    """Return which measure predicts interchangeability, and whether the intervals let one say so.
+    """Return which measure predicts interchangeability, and whether the intervals support it.
 
-    Two measures are told apart only when their intervals do not meet: the measures are scored on
+    Two measures differ only when their intervals do not overlap: the measures are scored on
     the same pairs, so this is strict.
     """
     known = by_correlation(study)

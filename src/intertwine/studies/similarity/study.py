@@ -135,7 +135,7 @@ def similarity(
     feature_set
         The set, of two spaces or more.
     scratch
-        Folder for moments that memory does not hold; a run that was killed goes on from it.
+        Folder for moments that memory does not hold, and of what a killed run had finished.
     options
         How similarity is measured.
     precision
@@ -216,11 +216,11 @@ def similarity_of_moments(
     inputs
         What to call the input.
     notes
-        What is worth saying of it.
+        Notes on it.
     swaps
         Rows of a closed-set report over the same spaces.
     scratch
-        Folder where a study that was killed finds what it had done; needs groups with a key.
+        Folder of what a killed study had finished; needs groups with a key.
     progress
         Called with (what, done, total) as work goes on.
 
@@ -291,7 +291,7 @@ def _check(names: Sequence[str], options: SimilarityOptions) -> None:
 
 
 def _choices(choices: Mapping[tuple[str, str], str]) -> list[str]:
-    """Return what is worth saying of the λ of R², one sentence a kind of choice."""
+    """Return notes on the λ of R², one sentence a kind of choice."""
     notes = []
     for said in dict.fromkeys(choices.values()):
         pairs = [f"{a} → {b}" for (a, b), each in choices.items() if each == said]
@@ -318,7 +318,7 @@ def _is_chance(row: Mapping[str, Any]) -> bool:
 
 
 def _notes(known: SpectraOf, names: Sequence[str], n: int) -> list[str]:
-    """Return what the spectra say of how far the scores can be trusted."""
+    """Return notes on spaces whose spectra make scores meaningless."""
     notes = []
     for name in names:
         spectrum = known.spectra.get(name)

@@ -19,6 +19,7 @@ from intertwine.passes.moments.parts import chunks_with_extra
 from intertwine.spaces import Head
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as closed_set_facts
+from intertwine.studies.closed_set.lookup import ClosedSetStudy
 from intertwine.studies.closed_set.study import closed_set
 
 N_EVAL = 1000
@@ -219,6 +220,12 @@ def test_the_curve_has_eight_points_or_more(curved):
     for size in sizes:
         rows = [row for row in curved["curve"] if row["n_fit"] == size]
         assert sorted(by_pair(rows)) == sorted(itertools.permutations("abc", 2))
+
+
+def test_every_row_has_the_declared_fields(curved):
+    """What the study writes holds every field that its tables declare."""
+    for table in ClosedSetStudy.tables:
+        assert all(set(table.columns) <= set(row) for row in curved[table.name]), table.name
 
 
 def test_every_point_is_the_study_on_a_subset_by_id(curved, trio):

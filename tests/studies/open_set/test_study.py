@@ -18,6 +18,7 @@ from intertwine.studies.open_set.best_protocol import best_trials
 from intertwine.studies.open_set.data import VerificationSet
 from intertwine.studies.open_set.fold_maps import FoldMaps, ReadyMaps
 from intertwine.studies.open_set.fold_moments import FoldMoments
+from intertwine.studies.open_set.lookup import OpenSetStudy
 from intertwine.studies.open_set.options import OpenSetOptions
 from intertwine.studies.open_set.pairs import read_pairs
 from intertwine.studies.open_set.recipes import RecipeMaps
@@ -39,6 +40,12 @@ def inputs(tmp_path_factory):
 def plain(inputs):
     """Return the result of the paper's protocol, with curves."""
     return open_set(*inputs, options=replace(QUICK, curve_points=4)).to_json()
+
+
+def test_every_row_has_the_declared_fields(plain):
+    """What the study writes holds every field that its tables declare."""
+    for table in OpenSetStudy.tables:
+        assert all(set(table.columns) <= set(row) for row in plain[table.name]), table.name
 
 
 def cells(result):

@@ -13,6 +13,7 @@ from intertwine.features.feature_set import FeatureSet
 from intertwine.metrics import rank_correlation
 from intertwine.passes.moments.groups import grouped_moments
 from intertwine.similarity.measures import MEASURES, MOMENT_MEASURES, ROW_MEASURES
+from intertwine.studies.similarity.lookup import SimilarityStudy
 from intertwine.studies.similarity.study import similarity
 
 IDS = [f"row {i}" for i in range(240)]
@@ -55,6 +56,16 @@ def test_json_is_the_report_and_nothing_else(plain):
     assert result["closed_set"] is None
     assert len(result["pairs"]) == 16
     assert not (out / ".moments").exists()
+
+
+def test_every_row_has_the_declared_fields(plain):
+    """What the study writes holds every field that its tables declare, by its own measures."""
+    study = SimilarityStudy.of(plain[0].json())
+    # A measure's range is one value in the report, and two columns in its file.
+    given = {"low", "high", "index"}
+    for table in (*study.tables, study.pairs_schema):
+        rows = study.rows(table.name)
+        assert all(set(table.columns) - given <= set(row) for row in rows), table.name
 
 
 def test_the_numbers_are_those_of_the_study(plain, folder, tmp_path):

@@ -166,13 +166,17 @@ def test_secrets_are_masked_as_typed_meant_encoded_and_escaped(monkeypatch):
 
 @pytest.mark.parametrize(
     ("module", "error"),
-    [("pgvector_wire", OSError), ("qdrant_facts", ValueError), ("lancedb_arrow", RuntimeError)],
+    [
+        ("pgvector.wire", OSError),
+        ("qdrant.collection", ValueError),
+        ("lancedb.arrow", RuntimeError),
+    ],
 )
 def test_no_librarys_words_bring_a_secret_or_a_command_of_a_terminal(module, error, monkeypatch):
     """Whatever it says goes out without what the environment and the address keep secret."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "cloud/secret+1")
     one_line = import_module(f"intertwine.stores.{module}").one_line
-    given = [] if module == "lancedb_arrow" else [("own%20pass",)]
+    given = [] if module == "lancedb.arrow" else [("own%20pass",)]
     with pytest.raises(InputError) as caught, one_line(*given):
         raise error("bad \x1b[31m cloud/secret+1, cloud%2Fsecret%2B1, own%20pass or own pass")
     said = str(caught.value)

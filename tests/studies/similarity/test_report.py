@@ -476,7 +476,11 @@ def test_wrong_object_is_refused(result, tmp_path, broken, message):
     ("key", "value", "message"),
     [
         ("target", None, "pairs[1] of this report: got target=None, expected a name"),
-        ("cka_low", "few", "pairs[1].cka_low of this report: got 'few', expected a number"),
+        (
+            "cka_debiased_low",
+            "few",
+            "pairs[1].cka_debiased_low of this report: got 'few', expected a number",
+        ),
     ],
 )
 def test_a_row_that_no_study_writes_is_refused(result, key, value, message):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from intertwine.errors import InputError
 from intertwine.report.numbers import median
-from intertwine.report.schema import KINDS, Report, Row, check_number
+from intertwine.report.schema import Report, Row, check_number
 from intertwine.studies.open_set.tables import CURVES, FOLDS, NATIVES, PAIRS, ROC
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _check_rates(row: Row, where: str) -> None:
         for value in values:
             if value is None:
                 raise InputError(f"{where}.{key} of this report holds null, expected shares")
-            check_number(value, f"{where}.{key}", KINDS["share"].limits)
+            check_number(value, f"{where}.{key}", (0, 1))
 
 
 def _check_names(plain: Row) -> None:

@@ -218,3 +218,14 @@ def test_a_fit_with_another_last_digit_or_head_is_another_fit(
         assert found.info["alpha"] == fresh.info["alpha"]
         assert found.weight.tobytes() == fresh.weight.tobytes()
     assert not (tmp_path / "maps" / ".fit").exists()
+
+
+def test_the_record_of_an_earlier_version_is_removed(folder, tmp_path):
+    """A fit that the version before began ends with its maps alone, whatever its record holds."""
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    (maps / ".fit.json").write_text('{"key": "0", "created": "x", "done": ["a--b.safetensors"]}')
+    (maps / "a--b.safetensors").write_bytes(b"cut")
+    fit_to_files([folder], maps, options=RIDGE)
+    assert LinearMap.load(maps / "a--b.safetensors").source.name == "a"
+    assert all(file.suffix == ".safetensors" for file in maps.iterdir())

@@ -30,22 +30,24 @@ def label_doubts(name: str, predictions: Array, labels: Array, n_classes: int) -
     n, right = len(labels), int((predictions == labels).sum())
     shift, shifted = _best_shift(predictions, labels, n_classes)
     at_chance = right <= _bar(n, n_classes, _ABOVE)
-    own = f"native accuracy of {name} is {100 * right / n:.1f} %"
+    statement = f"native accuracy of {name} is {100 * right / n:.1f} %"
     if at_chance:
-        own += f", {_beside_chance(right, n, n_classes)} chance {_percent(1 / n_classes)}"
+        statement += f", {_beside_chance(right, n, n_classes)} chance {_percent(1 / n_classes)}"
     if shifted > max(right, _bar(n, n_classes, _BEST_ABOVE)):
         reach = f"labels shifted by {_classes(shift)} reach {100 * shifted / n:.1f} %"
-        return [Doubt(f"{own}: {_QUESTION} {reach}")]
+        return [Doubt(f"{statement}: {_QUESTION} {reach}")]
     other = _other_order(predictions, labels, n_classes)
     if other is not None and other > _MUCH_BETTER * right / n:
         reach = f"with classes numbered in another order {100 * other:.1f} % would be right"
-        return [Doubt(f"{own}: {_QUESTION} {reach}")]
+        return [Doubt(f"{statement}: {_QUESTION} {reach}")]
     if not at_chance:
         return []
     if _too_few(right, n, n_classes):
-        return [f"{own}: more evaluation rows are needed to say so"]
+        return [f"{statement}: more evaluation rows are needed to say so"]
     return [
-        Doubt(f"{own}: {_QUESTION} Or are the rows of {name}.npy in another order than labels?")
+        Doubt(
+            f"{statement}: {_QUESTION} Or are the rows of {name}.npy in another order than labels?"
+        )
     ]
 
 

@@ -119,11 +119,11 @@ def print_closed_set(result: dict[str, Any]) -> None:
     console.print(table)
     paper, overlap = result["paper"], result["overlap"]
     seen = f"{overlap} of {result['n_eval']} rows scored were fitted on: " if overlap else ""
-    theirs = f" (paper: −1.90, −11.6 with {paper['n_fit']:,} fit rows)" if paper else ""
+    paper_figures = f" (paper: −1.90, −11.6 with {paper['n_fit']:,} fit rows)" if paper else ""
     console.print(
         f"{seen}percent change against the source's own accuracy: median "
         f"{percent(result['median_percent_change'])}, worst "
-        f"{percent(result['worst_percent_change'])} over non-control pairs{theirs}; "
+        f"{percent(result['worst_percent_change'])} over non-control pairs{paper_figures}; "
         f"chance {100 * result['chance']:.2g} %",
         soft_wrap=True,
         highlight=False,

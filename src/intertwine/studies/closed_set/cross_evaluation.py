@@ -91,8 +91,8 @@ class CrossEvaluation:
         self._at_chance: list[tuple[str, str]] = []
 
     def _native(self, name: str) -> Counts:
-        own = {name: Classifier.of_head(self.heads[name])}
-        return self._count(name, own)[name]
+        classifiers = {name: Classifier.of_head(self.heads[name])}
+        return self._count(name, classifiers)[name]
 
     def _count(
         self,

@@ -134,15 +134,15 @@ def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) ->
 
 
 def _head(name: str, fit: FeatureSet, evaluation: FeatureSet) -> Head:
-    found = [each.heads[name] for each in (evaluation, fit) if name in each.heads]
-    if not found:
+    heads = [each.heads[name] for each in (evaluation, fit) if name in each.heads]
+    if not heads:
         raise InputError(
             f"space {name} has no head; put {name}.head.safetensors (weight, bias) beside "
             f"{name}.npy in {evaluation}"
         )
-    if found[0].fingerprint() != found[-1].fingerprint():
+    if heads[0].fingerprint() != heads[-1].fingerprint():
         raise InputError(f"space {name}: its heads in {fit} and {evaluation} differ")
-    return found[0]
+    return heads[0]
 
 
 def _class_numbers(feature_set: FeatureSet, labels: Array, classes: Array) -> Array:

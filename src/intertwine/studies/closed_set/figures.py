@@ -112,13 +112,13 @@ def _details(study: ClosedSetStudy, row: Row) -> list[str]:
 
 def _figure_notes(study: ClosedSetStudy) -> list[str]:
     fitted = f", fitted on {number_of(study['n_fit'], 'row')} without labels"
-    said = (
+    reading = (
         f"Large: top-1 accuracy on {count(study['n_eval'])} evaluation rows. Below it: change "
         f"against the accuracy of the source’s own network, with its 95{THIN}% paired-bootstrap "
         f"interval. Outlined: each network by itself. Maps: {study['method']}"
         f"{fitted if is_fitted(study) else ''}. Chance is {chance(study)}."
     )
-    return [said, *_undefined(study)]
+    return [reading, *_undefined(study)]
 
 
 def _undefined(study: ClosedSetStudy) -> list[str]:

@@ -100,14 +100,16 @@ def _diagonal(name: str, counts: Counts, data: ClosedSetData) -> Row:
 
 def _off_diagonal(cell: PairScore, native_target: Counts, data: ClosedSetData) -> Row:
     counts = cell.counts
-    own = native_target.correct
+    native_correct = native_target.correct
     row = {
         "source": cell.source,
         "target": cell.target,
         "accuracy": counts.correct / counts.n,
         "top5": counts.correct_top5 / counts.n,
         **change(counts),
-        "percent_change_target": 100.0 * (counts.correct - own) / own if own else None,
+        "percent_change_target": 100.0 * (counts.correct - native_correct) / native_correct
+        if native_correct
+        else None,
         "agreement": counts.agreeing / counts.n,
         "r2": cell.r2,
         "alpha": cell.info.get("alpha"),
@@ -116,7 +118,7 @@ def _off_diagonal(cell: PairScore, native_target: Counts, data: ClosedSetData) -
         "control": bool({cell.source, cell.target} & set(data.controls)),
     }
     reasons = [row["reason"]] if row["reason"] else []
-    if not own:
+    if not native_correct:
         reasons.append("the target's native accuracy is 0")
     if cell.r2 is None:
         reasons.append("the target is constant on the rows scored: R² is undefined")
@@ -305,8 +307,10 @@ def _names(row: Row | None) -> Row:
 
 def _gains(pairs: list[Row], scored: list[Row]) -> Row:
     """Count the maps whose accuracy passes the target's own native one."""
-    own = {row["source"]: row["accuracy"] for row in pairs if row["source"] == row["target"]}
-    gains = [row for row in scored if row["accuracy"] > own[row["target"]]]
+    native_accuracy = {
+        row["source"]: row["accuracy"] for row in pairs if row["source"] == row["target"]
+    }
+    gains = [row for row in scored if row["accuracy"] > native_accuracy[row["target"]]]
     best = max(gains, key=lambda row: row["percent_change_target"] or 0.0, default=None)
     return {
         "count": len(gains),
@@ -316,7 +320,7 @@ def _gains(pairs: list[Row], scored: list[Row]) -> Row:
         else {
             **_names(best),
             "accuracy": best["accuracy"],
-            "native_accuracy_target": own[best["target"]],
+            "native_accuracy_target": native_accuracy[best["target"]],
         },
     }
 
@@ -324,18 +328,20 @@ def _gains(pairs: list[Row], scored: list[Row]) -> Row:
 def _loss_and_accuracy(pairs: list[Row], scored: list[Row]) -> Row:
     """Correlate how much a pair loses with how accurate its source is."""
     sources = {row["source"] for row in scored}
-    own = {
+    native_accuracy = {
         row["source"]: row["accuracy"]
         for row in pairs
         if row["source"] == row["target"] and row["source"] in sources
     }
-    empty = {"spearman": None, "p_value": None, "n_networks": len(own)}
-    if len(own) < 3:
+    empty = {"spearman": None, "p_value": None, "n_networks": len(native_accuracy)}
+    if len(native_accuracy) < 3:
         return {**empty, "reason": "fewer than three networks"}
-    found = network_correlation(own, [(row["source"], -row["percent_change"]) for row in scored])
-    if found is None:
+    correlation = network_correlation(
+        native_accuracy, [(row["source"], -row["percent_change"]) for row in scored]
+    )
+    if correlation is None:
         return {**empty, "reason": "losses or accuracies are all equal"}
-    return {**empty, "spearman": found[0], "p_value": found[1], "reason": None}
+    return {**empty, "spearman": correlation[0], "p_value": correlation[1], "reason": None}
 
 
 def _map_notes(cells: Iterable[PairScore]) -> list[str]:

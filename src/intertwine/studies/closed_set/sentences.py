@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 def method_sentence(study: ClosedSetStudy) -> str:
     """Return how the maps were fitted."""
     method = str(study["method"])
-    said = METHODS.get(method, f"Method {method}")
+    sentence = METHODS.get(method, f"Method {method}")
     if study["prior"]:
-        said += f". Here it is M’s distance from the {study['prior']} map that λ penalises"
-    return said
+        sentence += f". Here it is M’s distance from the {study['prior']} map that λ penalises"
+    return sentence
 
 
 def is_fitted(study: ClosedSetStudy) -> bool:
@@ -59,10 +59,10 @@ def lede(study: ClosedSetStudy) -> str:
     home = "of their own network’s accuracy"
     if study["overlap"]:
         lead = f"On rows that maps were fitted on too, and so too well: {lead[0].lower()}{lead[1:]}"
-    said = f"{lead} {_verb(middle)} a median of {_size(study, middle)} {home}."
+    finding = f"{lead} {_verb(middle)} a median of {_size(study, middle)} {home}."
     if worst is None or n < 2:
-        return said
-    return f"{said} The worst of {count(n)} pairs {_verb(worst)}s {_size(study, worst)}."
+        return finding
+    return f"{finding} The worst of {count(n)} pairs {_verb(worst)}s {_size(study, worst)}."
 
 
 def _verb(change: float) -> str:
@@ -75,20 +75,20 @@ def _size(study: ClosedSetStudy, change: float) -> str:
 
 def correlation_sentence(study: ClosedSetStudy) -> str:
     """Return whether the weakest networks lose most, as the paper found."""
-    found = study["loss_and_source_accuracy"] or {}
-    n, rho = found.get("n_networks"), found.get("spearman")
+    correlation = study["loss_and_source_accuracy"] or {}
+    n, rho = correlation.get("n_networks"), correlation.get("spearman")
     if rho is None:
-        return f"Whether they do here is undefined: {found.get('reason') or 'not measured'}."
-    p_value = found.get("p_value")
+        return f"Whether they do here is undefined: {correlation.get('reason') or 'not measured'}."
+    p_value = correlation.get("p_value")
     size = f"{count(n)} networks"
     if p_value is not None:
         size += f", p\u00a0=\u00a0{significant(p_value, 2)} by permuting them"
-    said = (
+    sentence = (
         "Here, over the pairs, Spearman’s ρ between the source’s own accuracy and the loss is "
         f"{plain(rho, 2)}"
     )
     few = " So few networks settle nothing." if n is not None and n < 8 else ""
-    return f"{said} ({size}); below zero means that weaker sources lose more.{few}"
+    return f"{sentence} ({size}); below zero means that weaker sources lose more.{few}"
 
 
 def worked_example(study: ClosedSetStudy) -> str:

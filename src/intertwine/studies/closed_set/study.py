@@ -127,12 +127,12 @@ def closed_set(
     pairs = tables.pair_rows(cells, run.natives, data)
     analytic = tables.analytic_rows(run.analytic(), data)
     contrast = tables.contrast_rows(cells, analytic, run.natives, data)
-    kept = [row for row in analytic if row["target"] != fresh.NAME]
+    analytic_of_networks = [row for row in analytic if row["target"] != fresh.NAME]
     return ClosedSetResult(
         facts=facts(pairs, cells, data, options, run.moments.precision, run.doubts()),
         natives=tables.native_rows(run.natives, data),
         pairs=pairs,
-        analytic=kept,
+        analytic=analytic_of_networks,
         baselines=tables.baseline_rows(run.baselines(), data),
         contrast=contrast,
         curve=learning_curve,

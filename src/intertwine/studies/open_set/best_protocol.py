@@ -67,6 +67,6 @@ def _trial(maps: RecipeMaps, filled: Sequence[ScoreTable]) -> ChosenTrial:
     data, tables = maps.data, np.stack([each.scores for each in filled])
     chosen = choose(tables, data.same, data.fold)
     recipes = tuple(maps.recipes[number] for number in chosen)
-    found = fold_accuracy(tables[chosen, np.arange(data.n_folds)], data.same, data.fold)
+    accuracy = fold_accuracy(tables[chosen, np.arange(data.n_folds)], data.same, data.fold)
     alpha = float(np.median([recipe.alpha for recipe in recipes]))
-    return ChosenTrial(found, alpha, filled[0].n_fit, recipes=recipes)
+    return ChosenTrial(accuracy, alpha, filled[0].n_fit, recipes=recipes)

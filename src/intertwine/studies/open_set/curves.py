@@ -45,16 +45,16 @@ def size_rows(
     # The test fold takes its share of every subset.
     low = min(rows.n, round(SMALLEST / (1 - rows.barred.mean())))
     sizes = sorted({round(float(size)) for size in np.geomspace(rows.n, low, points)})
-    found: list[Row] = []
+    table: list[Row] = []
     for step, size in enumerate(sizes):
         if size == rows.n:
             trials = whole
         else:
             maps = FoldMaps(rows.taking(order[:size]), options)
             trials = mapped_trials(rows.data, maps, saved=saved and saved.at(f"rows{size}"))
-        found += [_row("pairs", pair, trial, natives, None) for pair, trial in trials.items()]
+        table += [_row("pairs", pair, trial, natives, None) for pair, trial in trials.items()]
         progress("curve over fit rows", step + 1, len(sizes))
-    return found
+    return table
 
 
 def rank_rows(

@@ -225,11 +225,11 @@ def _marks(study: OpenSetStudy, lowest: float) -> list[Mark]:
 
 def _ticks(sizes: list[int]) -> tuple[int, ...]:
     """Return the sizes that can be named without touching, the largest always; or the decades."""
-    kept: list[int] = []
+    named: list[int] = []
     for size in sorted(sizes, reverse=True):
-        if not kept or kept[-1] / size >= APART:
-            kept.append(size)
-    return tuple(reversed(kept)) if len(kept) <= FEW else ()
+        if not named or named[-1] / size >= APART:
+            named.append(size)
+    return tuple(reversed(named)) if len(named) <= FEW else ()
 
 
 MANY = 9  # with more networks, three pairs are shown in place of every target

@@ -221,17 +221,17 @@ def roc_rows(trials: Mapping[Pair, Trial], natives: Mapping[str, Trial], same: A
             continue
         # Where the curve turns: points between two steps in one direction lie on a line.
         steps = np.diff(curve.far) > 0
-        kept = np.flatnonzero(np.append(True, steps) | np.append(steps, True))
-        if len(kept) > ROC_POINTS:
-            rates = np.log10(np.maximum(curve.far[kept], 1e-6)) + curve.tar[kept]
+        chosen = np.flatnonzero(np.append(True, steps) | np.append(steps, True))
+        if len(chosen) > ROC_POINTS:
+            rates = np.log10(np.maximum(curve.far[chosen], 1e-6)) + curve.tar[chosen]
             wanted = np.linspace(rates[0], rates[-1], ROC_POINTS)
-            kept = kept[np.unique(np.clip(np.searchsorted(rates, wanted), 0, len(kept) - 1))]
+            chosen = chosen[np.unique(np.clip(np.searchsorted(rates, wanted), 0, len(chosen) - 1))]
         rows.append(
             {
                 "source": source,
                 "target": target,
-                "far": curve.far[kept].tolist(),
-                "tar": curve.tar[kept].tolist(),
+                "far": curve.far[chosen].tolist(),
+                "tar": curve.tar[chosen].tolist(),
             }
         )
     return rows

@@ -70,12 +70,12 @@ def lede(study: OpenSetStudy) -> str:
     size = unit(plain(abs(middle), study.places))
     verb = "gains" if middle > 0 else "loses"
     whom = f"the median of {number_of(n, 'pair')} of networks" if n > 1 else "the pair of networks"
-    said = (
+    finding = (
         "Each pair of images is compared across two networks, one image’s embedding carried by a "
         f"map into the space of the other’s: {whom} {verb} {size} of the source’s own accuracy"
     )
     worst = study.extreme("loss", largest=True)
-    return " ".join([f"{said}{_worst(worst, study, n)}.", *_lines(study)])
+    return " ".join([f"{finding}{_worst(worst, study, n)}.", *_lines(study)])
 
 
 def _worst(worst: Row | None, study: OpenSetStudy, n: int) -> str:
@@ -89,7 +89,9 @@ def _worst(worst: Row | None, study: OpenSetStudy, n: int) -> str:
 
 def _lines(study: OpenSetStudy) -> list[str]:
     """Return the ceiling and the floor, between which every map lies."""
-    return [said for said in (natives_sentence(study), identity_sentence(study)) if said]
+    return [
+        sentence for sentence in (natives_sentence(study), identity_sentence(study)) if sentence
+    ]
 
 
 def natives_sentence(study: OpenSetStudy) -> str:
@@ -129,17 +131,25 @@ def points(value: float | None, places: int) -> str:
 
 def method_sentence(study: OpenSetStudy) -> str:
     """Return what kind of map it is."""
-    said = METHODS.get(str(study["method"]), f"Method {study['method']}")
-    return f"{said}. Here b is 0" if study["intercept"] == "none" and " b " in said else said
+    sentence = METHODS.get(str(study["method"]), f"Method {study['method']}")
+    return (
+        f"{sentence}. Here b is 0"
+        if study["intercept"] == "none" and " b " in sentence
+        else sentence
+    )
 
 
 def fit_sentence(study: OpenSetStudy) -> str:
     """Return what the maps were fitted on."""
     if study["method"] == "identity":
         return "Nothing was fitted"
-    said = FITS.get(str(study["fit"]), f"On {study['fit']}")
+    sentence = FITS.get(str(study["fit"]), f"On {study['fit']}")
     # Our own protocol also asks who is shown: how one person's images differ is part of its penalty.
-    return said.replace(". It takes no labels", WITHIN) if study["protocol"] == "best" else said
+    return (
+        sentence.replace(". It takes no labels", WITHIN)
+        if study["protocol"] == "best"
+        else sentence
+    )
 
 
 def fitted_on(study: OpenSetStudy) -> str:
@@ -166,16 +176,16 @@ def sizes_sentence(study: OpenSetStudy) -> str:
     within = f" of {number_of(people, 'person', 'people')}" if people is not None else ""
     images = study["n_images"]
     taken = f" from {number_of(images, 'image')}{within}" if images is not None else within
-    said = (
+    sentence = (
         f"{number_of(study['n_pairs'], 'pair')}{taken}: {count(study['n_matched'])} of one person, "
         f"{count(study['n_mismatched'])} of two"
     )
-    said += f"; {number_of(folds, 'fold')}." if folds is not None else "."
+    sentence += f"; {number_of(folds, 'fold')}." if folds is not None else "."
     if size := fit_size(study):
         unit_ = FITTED.get(str(study["fit"]), "rows")
         each = " in each fold" if study["fit"] in FITTED else ""
-        said += f" Each map is fitted{each} on {size} {unit_}."
-    return said
+        sentence += f" Each map is fitted{each} on {size} {unit_}."
+    return sentence
 
 
 def penalty_sentence(study: OpenSetStudy) -> str:

@@ -151,8 +151,8 @@ def open_set(
         weights = pair_weights(*persons, n_replicates=options.replicates)
     bootstrap = tables.Bootstrap(data, weights)
     identities = mapped_trials(data, ReadyMaps.identities(data))
-    found = tables.pair_rows(trials, natives, identities, bootstrap)
-    doubts = chance_doubts(found, data)
+    pair_table = tables.pair_rows(trials, natives, identities, bootstrap)
+    doubts = chance_doubts(pair_table, data)
     return OpenSetResult(
         facts={
             **_facts(data, options),
@@ -165,10 +165,10 @@ def open_set(
                     *_edges(trials),
                 ]
             ),
-            **tables.headline(found),
+            **tables.headline(pair_table),
         },
         natives=tables.native_rows(natives, bootstrap),
-        pairs=found,
+        pairs=pair_table,
         folds=tables.fold_rows(trials, natives),
         curve=curve,
         roc=tables.roc_rows(trials, natives, data.same),

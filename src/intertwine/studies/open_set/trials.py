@@ -106,8 +106,8 @@ def mapped_trials(
     """Return every ordered pair of spaces, verified over the folds by one map a pair."""
     if isinstance(maps, ReadyMaps):
         return _ready_trials(data, maps)
-    found = rank_trials(data, maps, threshold=threshold, saved=saved, progress=progress)
-    return {(source, target): trial for (source, target, _), trial in found.items()}
+    by_rank = rank_trials(data, maps, threshold=threshold, saved=saved, progress=progress)
+    return {(source, target): trial for (source, target, _), trial in by_rank.items()}
 
 
 def rank_trials(

@@ -81,9 +81,9 @@ def estimate(
     """
     measure = MEASURES[name]
     mean = None if null is None else null.mean
-    found = Estimate(measure.clip(score), None, None, mean, measure.best)
+    scored = Estimate(measure.clip(score), None, None, mean, measure.best)
     reasons = [] if null is not None else ["no null: the measure of unrelated spaces is undefined"]
-    if found.saturated:
+    if scored.saturated:
         reasons.append("unrelated spaces of this size reach the best value too: no calibration")
     known = [value for value in without if value is not None]
     single = len(without) > 0 and max(sizes) == 1
@@ -96,8 +96,8 @@ def estimate(
         error = jackknife_error(score, np.array(known), sizes)
         error = float(np.hypot(error, spread)) if held else max(error, spread)
         half = t_factor(len(known)) * error
-        found = replace(found, low=measure.clip(score - half), high=measure.clip(score + half))
-    return replace(found, reasons=tuple(reasons))
+        scored = replace(scored, low=measure.clip(score - half), high=measure.clip(score + half))
+    return replace(scored, reasons=tuple(reasons))
 
 
 def predictivity(target: Spectrum | None, folds: Sequence[Fold], sizes: Array) -> Estimate:
@@ -176,22 +176,24 @@ def moment_estimates(
         replicates.append(replicate)
         progress("without one row group", group + 1, len(groups))
     sizes = np.array(groups.sizes, np.float64)
-    found: dict[Pair, dict[str, Estimate]] = {}
+    estimates: dict[Pair, dict[str, Estimate]] = {}
     for a, b in pairs:
         parts = [each.scores[a, b] for each in replicates]
         forth, back = pair_estimates(whole[a, b], parts, sizes, nulls.get((a, b), {}))
-        found[a, b], found[b, a] = forth, back
+        estimates[a, b], estimates[b, a] = forth, back
     alphas, choices = {}, {}
-    for source, target in list(found):
-        mine = [each.folds[source, target] for each in replicates if (source, target) in each.folds]
-        found[source, target]["r2"] = predictivity(known.spectra.get(target), mine, sizes)
-        if mine:
-            alphas[source, target] = float(np.median([each.alpha for each in mine]))
-        said = [each.note for each in mine if each.note]
-        if said:
-            choices[source, target] = max(sorted(set(said)), key=said.count)
+    for source, target in list(estimates):
+        folds = [
+            each.folds[source, target] for each in replicates if (source, target) in each.folds
+        ]
+        estimates[source, target]["r2"] = predictivity(known.spectra.get(target), folds, sizes)
+        if folds:
+            alphas[source, target] = float(np.median([each.alpha for each in folds]))
+        notes = [each.note for each in folds if each.note]
+        if notes:
+            choices[source, target] = max(sorted(set(notes)), key=notes.count)
     ordered = {
-        pair: {name: found[pair][name] for name in MOMENT_MEASURES}
+        pair: {name: estimates[pair][name] for name in MOMENT_MEASURES}
         for pair in permutations(names, 2)
     }
     return MomentEstimates(ordered, alphas, whole, known, choices)

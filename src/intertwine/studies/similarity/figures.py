@@ -109,8 +109,8 @@ def _undefined(study: SimilarityStudy, measure: Row) -> list[str]:
 
 def tree_figure(study: SimilarityStudy) -> Tree | None:
     """Return the dendrogram, or None when it is undefined."""
-    found = study["dendrogram"]
-    leaves, merges = found.get("leaves") or [], found.get("merges") or []
+    tree = study["dendrogram"]
+    leaves, merges = tree.get("leaves") or [], tree.get("merges") or []
     if not merges:
         return None
     place = {name: float(i) for i, name in enumerate(leaves)}
@@ -121,7 +121,7 @@ def tree_figure(study: SimilarityStudy) -> Tree | None:
         (one, low), (other, low2) = sorted((nodes[int(i)], nodes[int(j)]))
         joins.append(Join((one, other), (low, low2), height))
         nodes.append(((one + other) / 2, height))
-    measure = found.get("measure")
+    measure = tree.get("measure")
     angle = measure in ANGLES
     top = max(join.height for join in joins)
     return Tree(
@@ -135,8 +135,8 @@ def tree_figure(study: SimilarityStudy) -> Tree | None:
 
 def plane_figure(study: SimilarityStudy) -> Plane | None:
     """Return the map, or None when it is undefined."""
-    found = study["mds"]
-    at = {row["space"]: (row["x"], row["y"]) for row in found.get("points") or []}
+    plane = study["mds"]
+    at = {row["space"]: (row["x"], row["y"]) for row in plane.get("points") or []}
     names = [name for name in study.names if name in at]
     if not names:
         return None
@@ -146,7 +146,7 @@ def plane_figure(study: SimilarityStudy) -> Plane | None:
         labels=[study.label(name) for name in names],
         points=[at[name] for name in names],
         paths=[path for path in layers if len(path) > 1],
-        unit="rad" if found.get("measure") in ANGLES else "",
+        unit="rad" if plane.get("measure") in ANGLES else "",
     )
 
 
@@ -155,10 +155,10 @@ def swaps_figure(study: SimilarityStudy) -> Scatter | None:
     rows = [row for row in study["swaps"] if counted(study, row)]
     if not rows:
         return None
-    found = {row["measure"]: row for row in study["interchangeability"]}
+    correlations = {row["measure"]: row for row in study["interchangeability"]}
     return Scatter(
         y_title="change in accuracy when swapped, %",
-        panels=[_panel(study, measure, rows, found) for measure in study.measures],
+        panels=[_panel(study, measure, rows, correlations) for measure in study.measures],
     )
 
 
@@ -168,12 +168,14 @@ def counted(study: SimilarityStudy, row: Row) -> bool:
     return not touches and row.get("percent_change") is not None
 
 
-def _panel(study: SimilarityStudy, measure: Row, rows: list[Row], found: dict[str, Row]) -> Panel:
+def _panel(
+    study: SimilarityStudy, measure: Row, rows: list[Row], correlations: dict[str, Row]
+) -> Panel:
     pairs = [
         (study.score(row["source"], row["target"], measure).raw, row["percent_change"])
         for row in rows
     ]
-    row = found.get(measure["name"], {})
+    row = correlations.get(measure["name"], {})
     return Panel(
         title=measure["title"],
         finding=f"ρ {correlation(row)}" if row.get("spearman") is not None else "ρ undefined",

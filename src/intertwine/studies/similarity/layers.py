@@ -29,7 +29,7 @@ def networks_of(
     user names; one of fewer than two spaces raises InputError. Layers of one network stand together
     in natural order; the layer is None where a network has one space only.
     """
-    found = dict(_recorded(names, info))
+    networks = dict(_recorded(names, info))
     for prefix in prefixes:
         pattern = re.compile(re.escape(prefix) + r"[._-](.+)")
         matched = {name: match[1] for name in names if (match := pattern.fullmatch(name))}
@@ -38,11 +38,13 @@ def networks_of(
                 f"got --layers {prefix}, expected at least two spaces named {prefix}.LAYER among "
                 f"{named(names)}"
             )
-        found.update({name: (prefix, layer) for name, layer in matched.items()})
-    found = {name: found.get(name, (name, None)) for name in names}
-    first = {network: i for i, (network, _) in reversed(list(enumerate(found.values())))}
-    order = sorted(found, key=lambda name: (first[found[name][0]], _natural(found[name][1] or "")))
-    return {name: found[name] for name in order}
+        networks.update({name: (prefix, layer) for name, layer in matched.items()})
+    networks = {name: networks.get(name, (name, None)) for name in names}
+    first = {network: i for i, (network, _) in reversed(list(enumerate(networks.values())))}
+    order = sorted(
+        networks, key=lambda name: (first[networks[name][0]], _natural(networks[name][1] or ""))
+    )
+    return {name: networks[name] for name in order}
 
 
 def _recorded(names: Sequence[str], info: Mapping[str, Mapping[str, Any]]) -> Networks:

@@ -114,10 +114,10 @@ def _raw(study: SimilarityStudy, a: str, b: str) -> Tile:
     return Tile("Raw score", text_or_reason(plain(score.raw, 2), score.reason), where, "")
 
 
-def _extreme(study: SimilarityStudy, title: str, found: list[tuple[float, str, str]]) -> Tile:
-    if not found:
+def _extreme(study: SimilarityStudy, title: str, ranked: list[tuple[float, str, str]]) -> Tile:
+    if not ranked:
         return Tile(title, text_or_reason(DASH, "no pair has a defined score"), "", "")
-    score, a, b = found[0]
+    score, a, b = ranked[0]
     return Tile(title, Text(plain(score, 2)), _where(study, a, b), "")
 
 

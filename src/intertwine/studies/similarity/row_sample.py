@@ -71,10 +71,10 @@ def sample_estimates(
 
     def of(pair: tuple[str, str]) -> dict[str, Estimate]:
         nonlocal done
-        found = row_estimates(views[pair[0]], views[pair[1]], k=neighbours)
+        estimates = row_estimates(views[pair[0]], views[pair[1]], k=neighbours)
         done += 1
         progress("measures on a sample of rows", done, len(pairs))
-        return found
+        return estimates
 
-    found = dict(zip(pairs, parallel_map(of, pairs), strict=True))
-    return {**found, **{(b, a): each for (a, b), each in found.items()}}
+    estimates = dict(zip(pairs, parallel_map(of, pairs), strict=True))
+    return {**estimates, **{(b, a): each for (a, b), each in estimates.items()}}

@@ -28,12 +28,12 @@ def unit(measure: Row, value: float | None) -> str:
 
 def direction(measure: Row) -> str:
     """Return notes on a measure of which smaller is more similar, or that depends on direction."""
-    said = []
+    notes = []
     if not measure["larger_is_more_similar"]:
-        said.append("Smaller raw scores are more similar; the calibrated score turns that round.")
+        notes.append("Smaller raw scores are more similar; the calibrated score turns that round.")
     if not measure["symmetric"]:
-        said.append("Not symmetric: from the space of the row to that of the column.")
-    return " ".join(said)
+        notes.append("Not symmetric: from the space of the row to that of the column.")
+    return " ".join(notes)
 
 
 def kinds(study: SimilarityStudy) -> str:
@@ -98,14 +98,16 @@ def sizes_sentence(study: SimilarityStudy) -> str:
     """Return how much data there was and how the intervals were made."""
     n, groups, sample = study["n"], study["n_groups"], study["sample_rows"]
     pairs = len(study.names) * (len(study.names) - 1) // 2
-    said = f"{number_of(pairs, 'pair')} of spaces over {number_of(n, 'row')}."
+    sentence = f"{number_of(pairs, 'pair')} of spaces over {number_of(n, 'row')}."
     if groups is None:
-        said += " The input was a file of moments, without rows."
+        sentence += " The input was a file of moments, without rows."
     else:
-        said += f" Measures from moments: intervals by jackknife over {count(groups)} row groups."
+        sentence += (
+            f" Measures from moments: intervals by jackknife over {count(groups)} row groups."
+        )
     if sample is not None and any(measure["kind"] == "rows" for measure in study.measures):
-        said += f" Measures from rows: a sample of {number_of(sample, 'row')}."
-    return said
+        sentence += f" Measures from rows: a sample of {number_of(sample, 'row')}."
+    return sentence
 
 
 def worked_example(study: SimilarityStudy) -> str:

@@ -240,15 +240,17 @@ def similarity_of_moments(
     saved = None
     if scratch is not None and groups.key:
         saved = Checkpoints(scratch, groups.key, "without")
-    found = moment_estimates(groups, options=cca, progress=progress, saved=saved)
-    estimates = found.estimates
+    by_moments = moment_estimates(groups, options=cca, progress=progress, saved=saved)
+    estimates = by_moments.estimates
     if views:
         sampled = sample_estimates(views, neighbours=options.neighbours, progress=progress)
         estimates = {pair: {**each, **sampled[pair]} for pair, each in estimates.items()}
     measured = [each for name, each in MEASURES.items() if views or each.kind == "moments"]
     table = distances(names, estimates)
     networked = [name for name in names if name not in options.controls]
-    pairs = tables.pair_rows(names, estimates, found.alphas, found.known, options.controls)
+    pairs = tables.pair_rows(
+        names, estimates, by_moments.alphas, by_moments.known, options.controls
+    )
     return SimilarityResult(
         facts={
             "version": metadata.version("intertwine"),
@@ -265,15 +267,15 @@ def similarity_of_moments(
                 [
                     *notes,
                     *_strangers(pairs),
-                    *_choices(found.choices),
-                    *_notes(found.known, names, total.n),
+                    *_choices(by_moments.choices),
+                    *_notes(by_moments.known, names, total.n),
                 ]
             ),
         },
         measures=[measure.to_json() for measure in measured],
-        spaces=tables.space_rows(networks, total.spaces, found.known, info, options.controls),
+        spaces=tables.space_rows(networks, total.spaces, by_moments.known, info, options.controls),
         pairs=pairs,
-        spectra=tables.spectrum_rows(names, found.whole),
+        spectra=tables.spectrum_rows(names, by_moments.whole),
         layers=layer_rows(networks, estimates),
         dendrogram=dendrogram(names, table),
         mds=plane(names, table),
@@ -293,10 +295,10 @@ def _check(names: Sequence[str], options: SimilarityOptions) -> None:
 def _choices(choices: Mapping[tuple[str, str], str]) -> list[str]:
     """Return notes on the λ of R², one sentence a kind of choice."""
     notes = []
-    for said in dict.fromkeys(choices.values()):
-        pairs = [f"{a} → {b}" for (a, b), each in choices.items() if each == said]
+    for note in dict.fromkeys(choices.values()):
+        pairs = [f"{a} → {b}" for (a, b), each in choices.items() if each == note]
         more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
-        notes.append(f"r2 of {', '.join(pairs[:3])}{more}: {said}")
+        notes.append(f"r2 of {', '.join(pairs[:3])}{more}: {note}")
     return notes
 
 

@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-all lint docs clean
 
 help:
-	@echo "make demo   set up, then the closed-set study on the bundled real features"
-	@echo "make test   set up, then every test"
-	@echo "make lint   ruff and mypy"
-	@echo "make docs   the documentation, in docs/_build"
-	@echo "make clean  remove what these made"
+	@echo "make demo      set up, then the closed-set study on the bundled real features"
+	@echo "make test      set up, then the tests of every behaviour, a few minutes on two cores"
+	@echo "make test-all  set up, then every test, the slow ones too"
+	@echo "make lint      ruff and mypy"
+	@echo "make docs      the documentation, in docs/_build"
+	@echo "make clean     remove what these made"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,8 +38,13 @@ demo: $(VENV)/.demo
 	$(BIN)/intertwine demo --out demo-output
 
 # One process a core, one BLAS thread each: more would wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: $(VENV)/.test
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.test
+	$(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

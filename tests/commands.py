@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from intertwine.cli import main
 from intertwine.console import progress
 
 # A line of progress, which a slow machine is shown now and then.
@@ -48,6 +47,8 @@ def intertwine(monkeypatch, capsys):
     """Return a function that runs a command line in this process."""
 
     def run(*arguments) -> Done:
+        from intertwine.cli import main
+
         monkeypatch.setattr(sys, "argv", ["intertwine", *map(str, arguments)])
         # However slow the machine is, no line of progress is among what a command says.
         monkeypatch.setattr(progress, "PLAIN_SECONDS", float("inf"))

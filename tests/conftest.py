@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.commands import command, files_below, installed, intertwine, study_folders
 from tests.studies.closed_set.closed_set_result import build_report
+from tests.torchvision_operators import declare_operators
 
 from intertwine.spaces import Head
 
-
-class DeclareOperators(MetaPathFinder):
-    """Declares two operators before torchvision's first import, only where they are missing.
-
-    Its own build of them does not load beside torch's builds for the CPU alone, which CI has, and
-    its import then stops. No test calls them.
-    """
-
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002
-        """Find nothing, so that the import goes on as ever."""
-        if name == "torchvision":
-            import torch
-
-            apart = torch.__version__.endswith("+cpu") and "+" not in version("torchvision")
-            if apart and not hasattr(torch.ops.torchvision, "nms"):
-                self.library = torch.library.Library("torchvision", "DEF")
-                for operator in ("nms", "qnms"):
-                    self.library.define(
-                        f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-                    )
-
-
-sys.meta_path.insert(0, DeclareOperators())
+declare_operators()
 
 # Fixtures of commands, which tests of every room use.
 __all__ = ["command", "files_below", "installed", "intertwine", "study_folders"]

@@ -202,30 +202,40 @@ def _late(*_: object) -> None:
     raise TimeoutError
 
 
-def work(name: str, seed: int, start: int, stop: int) -> None:
-    """Read some damaged inputs of a kind and print what came of each, a line each."""
-    from fuzz_kinds import KINDS
-    from intertwine.errors import IntertwineError
+def work(names: list[str], seed: int, start: int, stop: int) -> None:
+    """Read some damaged inputs of each kind and print what came of each, a line each."""
+    from torchvision_operators import declare_operators
 
-    kind = KINDS[name]
+    declare_operators()
     root = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    good = root / "good"
-    good.mkdir()
-    file = kind.make(good).relative_to(good)
     watch, output = Watch(root), Output()
     signal.signal(signal.SIGALRM, _late)
     warnings.simplefilter("ignore")
+    for name in names:
+        _read_kind(name, seed, range(start, stop), root, watch, output)
+    shutil.rmtree(root)
+
+
+def _read_kind(
+    name: str, seed: int, numbers: range, root: Path, watch: Watch, output: Output
+) -> None:
+    from fuzz_kinds import KINDS
+    from intertwine.errors import IntertwineError
+
+    kind, good = KINDS[name], root / "good"
+    good.mkdir()
+    file = kind.make(good).relative_to(good)
     kind.read(good / file)  # whatever is imported or cached for the first time is not counted
     # Readings may leave files, so the good input is made once more.
     shutil.rmtree(good)
     good.mkdir()
     kind.make(good)
-    for number in range(start, stop):
+    for number in numbers:
         rng = random.Random(f"{name} {seed} {number}")
         shutil.copytree(good, root / "input")
         damage(root / "input" / file, kind, rng)
         output.taken()
-        output.tell(begun=number)
+        output.tell(kind=name, begun=number)
         watch.seen, watch.on = [], True
         began, found = time.monotonic(), "read"
         signal.alarm(SECONDS)
@@ -251,8 +261,19 @@ def work(name: str, seed: int, start: int, stop: int) -> None:
         seconds = round(time.monotonic() - began, 2)
         if printed := output.taken():
             watch.seen.append(f"prints {printed!r}"[:200])
-        output.tell(done=number, found=found, seconds=seconds, seen=watch.seen)
-    shutil.rmtree(root)
+        output.tell(kind=name, done=number, found=found, seconds=seconds, seen=watch.seen)
+    shutil.rmtree(good)
+
+
+def read_few(names: list[str], seed: int, count: int) -> list[dict[str, Any]]:
+    """Return what one child found in the first inputs of each kind; it must not end early."""
+    kinds = [part for name in names for part in ("--kind", name)]
+    command = [sys.executable, __file__, *kinds, "--seed", str(seed), "--work", f"0:{count}"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    facts = [json.loads(line) for line in done.stdout.splitlines()]
+    ends = [fact for fact in facts if "done" in fact]
+    assert len(ends) == len(names) * count
+    return [fact for fact in ends if fact["found"] not in {"read", "refused"} or fact["seen"]]
 
 
 def read_all(
@@ -286,7 +307,7 @@ def read_all(
             begun = -1
             counts[fact["found"] if fact["found"] in {"read", "refused"} else "finding"] += 1
             if fact["found"] not in {"read", "refused"} or fact["seen"]:
-                findings.append({"kind": name, **fact})
+                findings.append(fact)
         if code and begun < 0:
             raise RuntimeError(f"{name}: the reading itself failed: {err.decode()[-2000:]}")
         if begun >= 0:
@@ -342,7 +363,7 @@ def main() -> int:
     names = arguments.kind or list(KINDS)
     if arguments.work:
         start, stop = map(int, arguments.work.split(":"))
-        work(names[0], arguments.seed, start, stop)
+        work(names, arguments.seed, start, stop)
         return 0
     result = fuzz(arguments.count, arguments.seed, names)
     print(json.dumps(result, indent=1))

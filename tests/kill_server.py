@@ -12,6 +12,8 @@ import os
 import sys
 from importlib import import_module
 
+from tests.torchvision_operators import declare_operators
+
 from intertwine.cli import main
 
 
@@ -48,6 +50,7 @@ def run(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    declare_operators()
     for name in sys.argv[1:]:
         import_module(name)
     serve()

@@ -11,8 +11,15 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 # Dates in what is written are then the same in every run.
 EPOCH = "1700000000"
+
+
+def numbers_of_kills(many: int) -> list:
+    """Return the numbers of kills to test with: three, and many among the slow tests."""
+    return [3, pytest.param(many, marks=pytest.mark.slow)]
 
 
 class Commands:

@@ -13,7 +13,6 @@ from intertwine.maps.exports import (
     save_onnx,
     torch_linear,
 )
-from intertwine.maps.exports.sklearn import MapTransformer
 from intertwine.maps.linear_map import LinearMap
 from intertwine.maps.map_pair import MapPair, load_map
 from intertwine.maps.source_check import check_source
@@ -93,6 +92,8 @@ def test_a_file_of_vectors_is_scaled(scaling, rows, tmp_path):
 
 def test_exports_scale_first(scaling, rows, tmp_path):
     """Queries, scikit-learn, FAISS, ONNX and SQL get the scaling with the map."""
+    from intertwine.maps.exports.sklearn import MapTransformer
+
     right = expected(scaling, rows)
     near = {"atol": 1e-5}
     bridge = QueryBridge(scaling)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from tests.helpers import covering
-from tests.kills import commands, contents
+from tests.kills import commands, contents, numbers_of_kills
 from tests.vectors_data import load_table, load_vectors, save_vectors
 
 from intertwine.errors import InputError
@@ -100,7 +100,8 @@ def test_a_device_gives_the_same_numbers(tmp_path, fitted, monkeypatch, dtype):
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-2, atol=1e-5)
 
 
-def test_byte_identical_after_fifty_kills(tmp_path, fitted):
+@pytest.mark.parametrize("number", numbers_of_kills(25))
+def test_byte_identical_after_kills(tmp_path, fitted, number):
     """However often it is killed, an output is that of a run without a kill, in two formats."""
     rows = RNG.standard_normal((400_000, 12)).astype(np.float32)
     given = save_vectors(tmp_path / "in.npy", rows)
@@ -114,10 +115,14 @@ def test_byte_identical_after_fifty_kills(tmp_path, fitted):
             options = ["apply", fitted[1], given]
             seconds = server.run(*options, whole / f"x{ending}")
             before = kills
-            while kills < before + 25:
+            while kills < before + number:
                 kills += server.run_with_kills(
-                    *options, out / f"x{ending}", seconds=seconds, chance=chance, most=8
+                    *options,
+                    out / f"x{ending}",
+                    seconds=seconds,
+                    chance=chance,
+                    most=min(8, number),
                 )
                 assert contents(out) == contents(whole)
                 (out / f"x{ending}").unlink()
-    assert kills >= 50
+    assert kills >= 2 * number

@@ -1,4 +1,4 @@
-"""Twenty kills at random moments of an extraction, by the command line, and not a byte differs."""
+"""Kills at random moments of an extraction, by the command line, and not a byte differs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.kills import commands, contents
+from tests.kills import commands, contents, numbers_of_kills
 
-KILLS = 10  # of each kind of extraction
 N = 40
 
 
@@ -28,8 +27,9 @@ def with_kills(server, arguments, out, before, seconds, chance):
     return server.run_with_kills(*arguments, "--out", out, seconds=seconds, chance=chance)
 
 
+@pytest.mark.parametrize("number", numbers_of_kills(10))
 @pytest.mark.parametrize("skip_bad", [False, True], ids=["whole", "skip-bad"])
-def test_byte_identical(server, tmp_path, write_images, write_network, skip_bad):
+def test_byte_identical(server, tmp_path, write_images, write_network, skip_bad, number):
     """However often it is killed, a set with an encoder added is that of runs without a kill."""
     images = write_images(tmp_path / "images", N)
     first = ["--encoder", f"onnx:{write_network(tmp_path / 'a.onnx', seed=1)}"]
@@ -43,7 +43,7 @@ def test_byte_identical(server, tmp_path, write_images, write_network, skip_bad)
     shutil.copytree(one, two)
     seconds_more = server.run(*options, *both, "--out", two)
     chance, kills = np.random.default_rng(0), 0
-    while kills < KILLS:
+    while kills < number:
         kills += with_kills(server, [*options, *first], out, None, seconds, chance)
         assert contents(out) == contents(one)
         kills += with_kills(server, [*options, *both], out, one, seconds_more, chance)

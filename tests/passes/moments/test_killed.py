@@ -1,13 +1,11 @@
-"""Fifty kills at random moments of each command that makes moments, and not a byte differs."""
+"""Kills at random moments of each command that makes moments, and not a byte differs."""
 
 import shutil
 
 import numpy as np
 import pytest
-from tests.kills import commands, contents
+from tests.kills import commands, contents, numbers_of_kills
 
-KILLS = 50
-WORKER_KILLS = 10
 N = 160_000
 
 
@@ -28,8 +26,9 @@ def folder(tmp_path_factory, write_folder):
     return write_folder(tmp_path_factory.mktemp("set") / "set", spaces)
 
 
+@pytest.mark.parametrize("number", numbers_of_kills(50))
 @pytest.mark.parametrize("command", ["moments", "fit"])
-def test_byte_identical(server, folder, tmp_path, command):
+def test_byte_identical(server, folder, tmp_path, command, number):
     """However often it is killed, what a command writes is what a run without a kill writes."""
     whole, out = tmp_path / "whole", tmp_path / "out"
     name = "m.safetensors" if command == "moments" else "maps"
@@ -37,22 +36,28 @@ def test_byte_identical(server, folder, tmp_path, command):
     options += ["--alpha", "gcv"] if command == "fit" else []
     seconds = server.run(*options, "--out", whole / name)
     chance, kills = np.random.default_rng(1), 0
-    while kills < KILLS:
+    while kills < number:
         shutil.rmtree(out, ignore_errors=True)
         kills += server.run_with_kills(
-            *options, "--out", out / name, seconds=seconds, chance=chance, most=15
+            *options, "--out", out / name, seconds=seconds, chance=chance, most=min(15, number)
         )
         assert contents(out) == contents(whole)
 
 
-def test_byte_identical_over_workers(server, folder, tmp_path):
+@pytest.mark.parametrize("number", numbers_of_kills(10))
+def test_byte_identical_over_workers(server, folder, tmp_path, number):
     """Killed while processes share its rows, a command goes on with their parts, to the same bytes."""
     options = ["moments", folder, "--precision", "float64", "--workers", 2]
     seconds = server.run(*options, "--out", tmp_path / "whole" / "m")
     chance, kills = np.random.default_rng(2), 0
-    while kills < WORKER_KILLS:
+    while kills < number:
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         kills += server.run_with_kills(
-            *options, "--out", tmp_path / "out" / "m", seconds=seconds, chance=chance, most=5
+            *options,
+            "--out",
+            tmp_path / "out" / "m",
+            seconds=seconds,
+            chance=chance,
+            most=min(5, number),
         )
         assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -90,14 +90,14 @@ def journal(folder: Path) -> Path:
 def read_set(path: Path) -> object:
     """Open a set as commands do, describe it, and read its rows."""
     from intertwine.cli.inspect import describe
-    from intertwine.features.writing.journal import known
+    from intertwine.features.writing.journal import read_with_journals
 
     folder = path.parent
     json.dumps(describe(folder), allow_nan=False)
     opened = FeatureSet.open(folder)
     for _ in opened.chunks(list(opened.spaces)):
         pass
-    return known(folder) if path.name.startswith(".fill") else opened.labels
+    return read_with_journals(folder) if path.name.startswith(".fill") else opened.labels
 
 
 def linear_map(folder: Path) -> Path:

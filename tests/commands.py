@@ -85,6 +85,16 @@ def installed(command):
     return run
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave reports out: what a command finds is in its JSON object."""
+    for study in ("closed_set", "linkage", "open_set", "plan", "similarity"):
+        monkeypatch.setattr(
+            f"intertwine.studies.{study}.report.write_{study}_report",
+            lambda _, folder: folder / "report.html",
+        )
+
+
 def tree(folder: Path) -> list[str]:
     """Return every file below a folder, hidden ones too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

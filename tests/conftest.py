@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.commands import command, files_below, installed, intertwine, study_folders
+from tests.commands import command, files_below, installed, intertwine, study_folders, undrawn
 from tests.studies.closed_set.closed_set_result import build_report
 from tests.torchvision_operators import declare_operators
 
@@ -17,7 +17,7 @@ from intertwine.spaces import Head
 declare_operators()
 
 # Fixtures of commands, which tests of every room use.
-__all__ = ["command", "files_below", "installed", "intertwine", "study_folders"]
+__all__ = ["command", "files_below", "installed", "intertwine", "study_folders", "undrawn"]
 
 
 def save_folder(folder: Path, features, *, heads=None, labels=None, ids=None) -> Path:

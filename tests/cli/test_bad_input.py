@@ -282,7 +282,7 @@ def limit_files(size):
         ("fit", 700),
         ("closed-set", 700),
         ("closed-set", 40_000),
-        ("similarity", 700),
+        pytest.param("similarity", 700, marks=pytest.mark.slow),
         ("similarity", 40_000),
     ],
     ids=[
@@ -306,6 +306,7 @@ def test_a_full_disk_is_one_line(installed, sets, files_below, study, size):
 
 
 @pytest.mark.parametrize("variant", ["big-endian", "column-major"])
+@pytest.mark.usefixtures("undrawn")
 def test_other_layouts_of_the_same_numbers_give_the_same_result(intertwine, sets, variant):
     """A big-endian or column-major file is accepted and changes no number of the study."""
     expected = intertwine(*two_sets(sets), "--out", sets / "one", "--json").json()

@@ -59,6 +59,7 @@ def peak(*command):
     return kilobytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_fit_takes_no_more_memory_for_more_rows(command, sizes, tmp_path, order):
     """`fit` on eight times the rows peaks within a few per cent, in either memory order."""
@@ -79,6 +80,7 @@ def column_major(sizes, tmp_path):
     return folders
 
 
+@pytest.mark.slow
 def test_the_study_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
     """`closed-set` on eight times the rows, fitted and scored, peaks within a few per cent."""
     peaks = [
@@ -93,6 +95,7 @@ def test_the_study_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
     assert peaks[1] < 1.05 * peaks[0], peaks
 
 
+@pytest.mark.slow
 def test_similarity_takes_no_more_memory_for_more_rows(command, sizes, tmp_path):
     """`similarity` on eight times the rows, with measures on rows, peaks within a few per cent."""
     peaks = [

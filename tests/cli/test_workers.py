@@ -11,6 +11,7 @@ import pytest
     ],
     ids=["closed-set", "similarity"],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_studies_over_workers_are_the_same_studies(intertwine, study_folders, tmp_path, arguments):
     """A study whose moments processes took has the numbers of one process."""
     command = [str(study_folders / a) if a in {"fit", "eval"} else a for a in arguments]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tests.helpers import assert_close
+from tests.helpers import assert_close, covering
 from tests.sums import ROWS, add, assert_equals_naive, zeros
 
 from intertwine.errors import InputError
@@ -71,15 +71,16 @@ def assert_same_sums(got, expected, tolerance):
             assert_close(got.pair(a, b), expected.pair(a, b), tolerance)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("widest", [1, 2, 7, 512])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-13), ("float32", 1e-6)])
-def test_devices_add_what_blas_adds(monkeypatch, precision, tolerance, dtype, widest, count):
+@pytest.mark.parametrize(
+    ("precision", "dtype", "widest", "count"),
+    covering(["float64", "float32"], [np.float16, np.float32, np.float64], [1, 2, 7, 512], [1, 3]),
+)
+def test_devices_add_what_blas_adds(monkeypatch, precision, dtype, widest, count):
     """Any number of devices, tiles of any width and features of any type give the sums of NumPy."""
     monkeypatch.setitem(device_tiles.WIDEST, "cpu", widest)
     rows = {name: array.astype(dtype) for name, array in WIDE.items()}
     sums = added(rows, OnProcessors(precision, count=count))
+    tolerance = 1e-13 if precision == "float64" else 1e-6
     assert_same_sums(sums, by_blas({a: x.astype(float) for a, x in rows.items()}), tolerance)
 
 

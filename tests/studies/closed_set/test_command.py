@@ -25,6 +25,7 @@ def test_json_is_the_report_and_nothing_else(installed, study_folders, tmp_path)
     assert len(result["pairs"]) == 9
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_numbers_are_those_of_the_study(intertwine, study_folders, tmp_path):
     """The command's object holds what the library's function returns."""
     found = intertwine(*arguments(study_folders, tmp_path, "--alpha", "gcv", "--json")).json()
@@ -65,17 +66,20 @@ def test_the_table_and_the_report_are_named(intertwine, study_folders, tmp_path)
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.usefixtures("undrawn")
 def test_every_option_does_something(intertwine, study_folders, tmp_path, option, check):
     """Each option of the command reaches the study."""
     assert check(intertwine(*arguments(study_folders, tmp_path, "--json", *option)).json())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_default_curve_has_eight_points_or_more(intertwine, study_folders, tmp_path):
     """Without options the curve has at least eight points."""
     result = intertwine(*arguments(study_folders, tmp_path, "--json")).json()
     assert len({row["n_fit"] for row in result["curve"]}) >= 8
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_folders_are_joined_by_id_and_it_is_said(intertwine, networks, tmp_path, write_folder):
     """Spaces of several folders are joined by id, and the report's notes say so."""
     nets = networks({"a": 8, "b": 6})

@@ -36,7 +36,16 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=[kind.replace(" ", "-") for kind in KINDS])
+# Eight spaces make 56 pairs.
+SLOW = {"many spaces": pytest.mark.slow}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, marks=SLOW.get(kind, ()), id=kind.replace(" ", "-")) for kind in KINDS
+    ],
+)
 def problem(request, tmp_path_factory, networks):
     """Return folders of one kind, and the reference on them by α."""
     facts, n = KINDS[request.param]
@@ -83,7 +92,10 @@ def percent(counts):
 
 @pytest.mark.parametrize(
     ("problem", "alpha", "precision"),
-    covering(KINDS, [1.0, "gcv", "gcv-per-target"], ["float64", "float32"]),
+    [
+        pytest.param(*case, marks=SLOW.get(case[0], ()))
+        for case in covering(KINDS, [1.0, "gcv", "gcv-per-target"], ["float64", "float32"])
+    ],
     indirect=["problem"],
 )
 def test_equals_an_independent_study(problem, alpha, precision):

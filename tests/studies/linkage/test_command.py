@@ -77,15 +77,6 @@ def test_no_output_names_a_person(intertwine, sets, tmp_path, files_below):
             assert secret.encode() not in content
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave the report out: what an option changes is in the object."""
-    monkeypatch.setattr(
-        "intertwine.studies.linkage.report.write_linkage_report",
-        lambda _, folder: folder / "report.html",
-    )
-
-
 def mapped(result, key="rank1"):
     """Return a number of the mapped conditions."""
     return [row[key] for row in result["pairs"] if row["condition"] == "mapped"]
@@ -182,6 +173,7 @@ def without_date(out):
     return [line for line in lines if not line.lstrip().startswith('"created"')]
 
 
+@pytest.mark.slow
 def test_kill_9_costs_only_the_condition_in_hand(command, sets, tmp_path):
     """After kills the same command goes on from the conditions it had, to the very same report."""
 

@@ -76,6 +76,7 @@ def test_no_id_of_a_person_is_written(whole):
     assert not any("Person_" in text for text in texts)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_paper_protocol_is_its_options(intertwine, inputs, tmp_path):
     """--protocol paper equals ridge λ = 1 without intercept on matched pairs."""
     paper = intertwine(*line(inputs, tmp_path / "a", *QUICK, "--protocol", "paper")).json()
@@ -104,6 +105,7 @@ def test_a_path_needs_a_separator(intertwine, inputs, tmp_path):
     assert "such as ./other" in done.err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_protocol(intertwine, inputs, tmp_path):
     """--protocol best maps both sides where asked, and decides method and threshold itself."""
     more = ("--protocol", "best", "--space", "shared")
@@ -116,6 +118,7 @@ def test_the_best_protocol(intertwine, inputs, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["ridge", "cca"])
+@pytest.mark.usefixtures("undrawn")
 def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
     """Maps fitted on another set serve as its map files do, where rows are units already."""
     other = Faces({"a": 8, "b": 6}, noise=0.4)
@@ -272,6 +275,7 @@ def without_date(out):
     return [line for line in lines if not line.lstrip().startswith('"created"')]
 
 
+@pytest.mark.slow
 def test_kill_9_costs_only_the_folds_in_hand(command, tmp_path):
     """After kills the same command goes on from what it had scored, to the very same report."""
     faces = Faces({"a": 90, "b": 70}, people=40, per_kind=60)

@@ -55,7 +55,11 @@ def cells(result):
 
 @pytest.mark.parametrize(
     ("fit", "intercept", "alpha"),
-    [("matched-pairs", "none", 1.0), ("images", "free", 1.0), ("images", "none", 0.01)],
+    [
+        ("matched-pairs", "none", 1.0),
+        pytest.param("images", "free", 1.0, marks=pytest.mark.slow),
+        ("images", "none", 0.01),
+    ],
 )
 def test_every_cell_against_a_slow_reading(inputs, fit, intercept, alpha):
     """Every fold of every cell equals maps fitted from scratch by scikit-learn and loops."""
@@ -195,6 +199,7 @@ def test_cca_maps_both_sides(inputs):
     assert found == pytest.approx(verification.auc(scores, data.same), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_refitting_widens_what_fixed_maps_hide(inputs):
     """With refitted maps intervals differ, and the numbers themselves do not."""
     options = replace(QUICK, replicates=20)

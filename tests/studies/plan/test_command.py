@@ -75,14 +75,6 @@ def test_the_table_and_the_report_are_named(intertwine, data, tmp_path):
         assert f"{100 * row['recall_at_10']:.1f} (" in done.out
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave the report out: what an option changes is in the object."""
-    monkeypatch.setattr(
-        "intertwine.studies.plan.report.write_plan_report", lambda _, folder: folder / "report.html"
-    )
-
-
 @pytest.mark.parametrize(
     ("option", "check"),
     [

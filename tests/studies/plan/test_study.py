@@ -181,6 +181,7 @@ def test_maps_say_what_they_were_forecast_to_do(plain):
         assert fitted.info["plan"] == {**expected, "n_pairs": 200, "unit": False}
 
 
+@pytest.mark.slow
 def test_the_forecast_is_what_fresh_items_give(tmp_path, write_folder):
     """The forecast's intervals hold what the maps reach on items that nothing was fitted on."""
     folder = write_models(tmp_path / "pairs", write_folder, 400, seed=5, noise=0.4)
@@ -295,7 +296,7 @@ def test_items_of_unknown_label_are_counted(folders, plain, tmp_path, write_fold
     assert not any("negative label" in note for note in plain[1]["notes"])
 
 
-@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("metric", ["ip", pytest.param("l2", marks=pytest.mark.slow)])
 def test_other_metrics_have_their_own_neighbours(folders, plain, metric):
     """Recall by inner product or distance differs from that by cosine, and is no worse than chance."""
     _, found = study(folders[0], metric=metric)

@@ -114,12 +114,14 @@ def names_of(result):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.usefixtures("undrawn")
 def test_every_option_does_something(intertwine, plain, folder, tmp_path, option, check):
     """Each option of the command reaches the study, and is not its default."""
     assert check(intertwine(*arguments(folder, tmp_path, "--json", *option)).json())
     assert not check(plain[0].json())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_penalty_lowers_cca_and_not_the_others(intertwine, plain, folder, tmp_path):
     """--cca-alpha changes CCA and PWCCA, and no other measure."""
     command = arguments(folder, tmp_path, "--json", "--cca-alpha", "50")
@@ -145,6 +147,7 @@ def test_two_runs_give_the_same_bytes(intertwine, plain, folder, tmp_path, files
             assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_folders_are_joined_by_id_whatever_their_order(
     intertwine, plain, folder, tmp_path, write_folder
 ):

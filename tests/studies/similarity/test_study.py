@@ -171,6 +171,7 @@ def unrelated():
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURES)
 def test_calibrated_scores_of_random_spaces_are_zero_within_their_interval(unrelated, name):
     """Of pairs of random spaces, at any n and width, about 95 % or more have zero inside.

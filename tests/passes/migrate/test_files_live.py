@@ -33,6 +33,7 @@ def fitted(tmp_path_factory):
     return linear_map, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [in_parquet, in_faiss])
 def test_kills_of_switches_and_rollbacks(tmp_path, fitted, make):
     """After kills at random moments the next command ends what was begun, byte for byte."""
@@ -76,6 +77,7 @@ def writer(folder, stop, written, looking):
         stop.wait(0.02)
 
 
+@pytest.mark.slow
 def test_a_switch_under_live_writes_loses_no_row(tmp_path, fitted, monkeypatch):
     """Every switched file is what the map makes of the file that stood there to the last moment."""
     folder, target = tmp_path / "data", tmp_path / "new"

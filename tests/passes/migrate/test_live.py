@@ -134,6 +134,7 @@ def wrong(found, expected):
     ]
 
 
+@pytest.mark.slow
 def test_every_write_beside_a_migration_is_accounted_for(database, map_file):
     """Killed ten times, switched, added to, rolled back, switched again: each row is as the ledger says."""
     uri, connection = database

@@ -15,6 +15,7 @@ from datetime import timedelta
 import lancedb
 import numpy as np
 import pyarrow as pa
+import pytest
 from tests.kills import commands
 
 from intertwine.maps.linear_map import LinearMap
@@ -141,6 +142,7 @@ def wrong(found, expected):
     ]
 
 
+@pytest.mark.slow
 def test_every_write_beside_a_migration_is_accounted_for(tmp_path):
     """Killed ten times, switched, added to, rolled back, switched again: each row is as the ledger says."""
     random = np.random.default_rng(0)

@@ -115,6 +115,7 @@ def test_a_table_with_a_key_of_two_columns_is_migrated_whole(database, spaces, f
     json.dumps(done, allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "values"),
     [

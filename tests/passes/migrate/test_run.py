@@ -311,6 +311,7 @@ def test_natives_must_be_of_the_store(items, fitted, spaces, tmp_path):
         migrate(*items[:2], fitted[1], options=options(check=folder))
 
 
+@pytest.mark.slow
 def test_ten_kills_lose_nothing_and_searches_go_on(items, fitted, spaces):
     """Killed at random moments, the same command ends with every row once; searches never fail."""
     arguments = ("migrate", *items[:2], "--map", fitted[1], "--batch-size", 50, "--switch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from itertools import product
 
 import lancedb
 import numpy as np
@@ -295,9 +296,14 @@ def place_checks(place):
 STEPS = ["_flip", "_last_like", "_complete", "put_under_name", "remove"]
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("done", [False, True])
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(
+    ("step", "done", "back"),
+    [
+        # Each step once, before it and after it in turn; the others are slow.
+        pytest.param(*case, marks=() if number // 4 % 4 == number % 4 else pytest.mark.slow)
+        for number, case in enumerate(product(STEPS, [False, True], [False, True]))
+    ],
+)
 def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
     """Killed before or after any step, the same command ends with what others wrote meanwhile in its place."""
     place.migrate(switch=back)
@@ -348,6 +354,7 @@ def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
     assert tags == ([] if back else ["intertwine-"])
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(place):
     """A second run on the same source is refused and says who holds it, whatever its target; a kill releases it."""
     arguments = ("migrate", place.source, place.target, "--map", place.file)

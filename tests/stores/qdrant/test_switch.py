@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from itertools import product
 
 import numpy as np
 import pytest
@@ -271,9 +272,14 @@ def test_writes_while_the_alias_moves(place, monkeypatch):
 STEPS = ["_move", "_merge", "stands_for", "_merge_page", "_note_both"]
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("done", [False, True])
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(
+    ("step", "done", "back"),
+    [
+        # Each step once, before it and after it in turn; the others are slow.
+        pytest.param(*case, marks=() if number // 4 % 4 == number % 4 else pytest.mark.slow)
+        for number, case in enumerate(product(STEPS, [False, True], [False, True]))
+    ],
+)
 def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
     """Killed before or after any step, the same command ends with what others wrote meanwhile in its place."""
     place.migrate(switch=back)

@@ -37,8 +37,9 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/intertwine demo --out demo-output
 
-# One process a core, one BLAS thread each: more would wait for each other.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# One process a core, one BLAS thread each: more would wait for each other. Whole files go to a
+# process, in the order that tests/conftest.py has them.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.test
 	$(PYTEST) -m "not slow"

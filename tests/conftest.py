@@ -20,6 +20,45 @@ declare_operators()
 __all__ = ["command", "files_below", "installed", "intertwine", "study_folders", "undrawn"]
 
 
+# The files that take longest, in either set of tests: they come first, so that no process is alone
+# with one at the end.
+LONG = (
+    "encoders/keras/test_applications.py",
+    "encoders/torch/test_torchvision.py",
+    "encoders/torch/test_timm_heads.py",
+    "test_fuzz.py",
+    "passes/moments/test_killed.py",
+    "passes/extract/test_killed.py",
+    "passes/test_apply_formats.py",
+    "stores/lancedb/test_switch.py",
+    "encoders/tfhub/test_encoder.py",
+    "stores/qdrant/test_server.py",
+    "passes/migrate/test_live.py",
+    "passes/migrate/test_live_lancedb.py",
+    "passes/migrate/test_files_live.py",
+    "cli/test_memory.py",
+    "studies/similarity/test_command.py",
+    "studies/open_set/test_command.py",
+    "studies/plan/test_command.py",
+    "studies/plan/test_study.py",
+    "studies/closed_set/test_report.py",
+    "studies/closed_set/test_study.py",
+    "studies/linkage/test_command.py",
+    "studies/open_set/test_study.py",
+    "studies/similarity/test_study.py",
+    "studies/closed_set/test_command.py",
+    "cli/test_bad_input.py",
+    "studies/plan/test_report.py",
+    "stores/pgvector/test_types.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Move the tests of long files to the front."""
+    place = {Path(__file__).parent / name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 def save_folder(folder: Path, features, *, heads=None, labels=None, ids=None) -> Path:
     """Write a plain feature-set folder."""
     folder.mkdir(parents=True, exist_ok=True)

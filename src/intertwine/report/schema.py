@@ -69,7 +69,7 @@ class Field:
 
     # Its key in a row of `report.json`, and its column in the CSV file.
     key: str
-    # One of `KINDS`.
+    # One of `KINDS`; a share is checked to be from 0 to 1 and shown in percent.
     kind: str = "share"
     # Its heading on the page, which shows no field without one; names in braces are filled in.
     title: str = ""
@@ -83,6 +83,7 @@ class Field:
     short: str = ""
     # The field after which the page shows it, where that is not the order of the file.
     after: str = ""
+    # Decimals on the page, where they are not those of its kind; the terminal shows its kind's.
     places: int | None = None
     # Why a value is undefined, where that is not the reason of the row.
     missing: str = ""

@@ -1,7 +1,7 @@
 """Every measure by name: its range, what it ignores, its formula, its source, its null.
 
 A new measure is one entry here, beside the file that computes it, and one line in `row_estimates`
-here or in `moment_measures.pair_scores`.
+here, or its score and its null in `moment_measures`.
 """
 
 from __future__ import annotations

@@ -49,7 +49,12 @@ def save(path, factory, rows=ROWS):
 
 def cases():
     """Return sources and targets, of one kind each and by a factory."""
-    return [(kind, "") for kind in KINDS] + [("Flat", f"?factory={each}") for each in FACTORIES]
+    # Training product codes takes seconds; those of an index of parts are OPQ's too.
+    slow = {"IVF4,PQ12x4", "HNSW8_PQ12x4"}
+    return [(kind, "") for kind in KINDS] + [
+        pytest.param("Flat", f"?factory={each}", marks=pytest.mark.slow if each in slow else ())
+        for each in FACTORIES
+    ]
 
 
 @pytest.mark.parametrize(("kind", "asked"), cases())

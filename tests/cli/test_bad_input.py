@@ -280,7 +280,7 @@ def limit_files(size):
     ("study", "size"),
     [
         ("fit", 700),
-        ("closed-set", 700),
+        pytest.param("closed-set", 700, marks=pytest.mark.slow),
         ("closed-set", 40_000),
         pytest.param("similarity", 700, marks=pytest.mark.slow),
         ("similarity", 40_000),

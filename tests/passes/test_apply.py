@@ -342,6 +342,7 @@ def test_a_damaged_partial_result_is_done_again_or_refused(tmp_path, small, long
         assert not (tmp_path / "out.npy").exists()
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
     """After kills at random moments the same command gives the bytes of an undisturbed run."""
     rng = np.random.default_rng(0)

@@ -194,6 +194,7 @@ def test_fetched(files, no_network, monkeypatch, capsys):
     np.testing.assert_array_equal(encoder.encode(IMAGES), named.encode(IMAGES))
 
 
+@pytest.mark.slow
 def test_published_efficientnet(keras, no_network, monkeypatch, tmp_path):
     """EfficientNet's weights in a file are read as Keras reads those that it fetches."""
     model = keras.applications.EfficientNetB0(weights=None)

@@ -345,6 +345,7 @@ def test_texts(tmp_path):
     assert feature_set.info["words"]["preprocessing"]["prompt"] == "say "
 
 
+@pytest.mark.slow
 def test_real_networks(shared_data, tmp_path):
     """Two real networks over real images reach their known accuracy."""
     models = shared_data / "models"

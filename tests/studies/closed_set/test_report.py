@@ -233,8 +233,17 @@ def test_optional_parts_may_be_absent(make_report, tmp_path):
     assert "None" not in html
 
 
-@pytest.mark.parametrize("n_networks", [2, 3, 12])
-@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize(
+    ("n_networks", "control"),
+    [
+        (2, True),
+        (12, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((2, False), (3, False), (3, True), (12, True))
+        ),
+    ],
+)
 def test_any_number_of_networks(make_report, tmp_path, n_networks, control):
     """Two to twelve networks, with a control or without, give a report."""
     report = make_report(n_networks, control=control)
@@ -363,7 +372,13 @@ def test_doubts_stand_before_all_else(make_report, tmp_path):
     assert 'class="warnings"' not in write_closed_set_report(make_report(), tmp_path).read_text()
 
 
-@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "-1+1", "@x", "+x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=HYPERLINK(1)",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("-1+1", "@x", "+x")),
+    ],
+)
 def test_a_spreadsheet_computes_no_name(make_report, tmp_path, name):
     """Text that a spreadsheet would compute is text in every CSV, and numbers stay numbers."""
     report = renamed(make_report(), {make_report()["natives"][0]["space"]: name})
@@ -383,7 +398,11 @@ def test_a_spreadsheet_computes_no_name(make_report, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
-    [("crop", "224", "224"), ("crop", 299, "299"), ("parameters", "12M", "12M")],
+    [
+        ("crop", "224", "224"),
+        pytest.param("crop", 299, "299", marks=pytest.mark.slow),
+        ("parameters", "12M", "12M"),
+    ],
 )
 def test_odd_facts_of_a_network_are_shown_as_they_are(make_report, tmp_path, key, value, shown):
     """What a record of somebody's own says of a network does not end the report."""

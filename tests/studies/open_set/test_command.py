@@ -144,6 +144,7 @@ def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
 
 
 @pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.usefixtures("undrawn")
 def test_maps_fitted_on_images_that_are_tested(intertwine, inputs, tmp_path, equal):
     """A set to fit on that holds the tested images, or other rows of their ids, is doubted first."""
     other = Faces({"a": 8, "b": 6}, noise=0.4, **({} if equal else {"seed": 1}))
@@ -163,6 +164,7 @@ def maps_of(intertwine, folder, maps, *more):
 
 @pytest.mark.parametrize("method", ["ridge", "cca"])
 @pytest.mark.parametrize("told", ["ids", "features"])
+@pytest.mark.usefixtures("undrawn")
 def test_ready_maps_fitted_on_images_that_are_tested(intertwine, inputs, tmp_path, told, method):
     """Maps that were fitted on tested images, told by ids or by features, are doubted first."""
     other = Faces({"a": 8, "b": 6}, noise=0.4, **({"seed": 1} if told == "ids" else {}))
@@ -194,6 +196,7 @@ def without_marks(maps):
         ("nothing", None),
     ],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_ready_maps_of_unknown_images(intertwine, inputs, tmp_path, missing, why):
     """Where nobody can say what maps were fitted on, that is the first doubt; else there is none."""
     other = Faces({"a": 8, "b": 6}, noise=0.4, seed=1)

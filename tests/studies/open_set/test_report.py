@@ -83,6 +83,7 @@ def test_folder_holds_every_file_and_no_other(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_rendered_again_from_its_json_the_same_bytes(folder, result, tmp_path):
     """report.json is the object given, and rendered again it has the same bytes in every file."""
     plain = json.loads((folder / "report.json").read_text())

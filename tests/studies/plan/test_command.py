@@ -93,6 +93,7 @@ def test_every_option_does_something(intertwine, plain, data, tmp_path, option, 
     assert not check(plain[0].json())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_proxy_store_and_seed_reach_the_study(intertwine, data, tmp_path):
     """With a proxy, a store and a seed the object is that of the library's function."""
@@ -111,7 +112,9 @@ def test_proxy_store_and_seed_reach_the_study(intertwine, data, tmp_path):
     assert {key: found[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize(("turned", "code"), [(False, 0), (True, 3)])
+@pytest.mark.parametrize(
+    ("turned", "code"), [pytest.param(False, 0, marks=pytest.mark.slow), (True, 3)]
+)
 def test_the_exit_code_says_whether_to_reembed(
     intertwine, data, tmp_path, write_folder, turned, code
 ):
@@ -183,6 +186,7 @@ def test_labels_that_say_nothing_are_told_first(intertwine, data, tmp_path, writ
     assert page.index("labels do not decide") < page.index('class="lede"')
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_groups_reach_the_study(intertwine, data, tmp_path):
     """A file of groups is read, its groups counted, and the forecast is another one."""

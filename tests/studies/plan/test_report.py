@@ -72,6 +72,7 @@ def test_the_folder_holds_every_file(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
     """Written again from its own JSON, every file is the same byte for byte."""
     write_plan_report(json.loads((folder / "report.json").read_text()), tmp_path)
@@ -278,7 +279,7 @@ def test_the_latex_table_escapes_and_counts(folder, result):
     assert not re.search(r"(?<!\\)%(?! Needs|$)", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["[5pt]", "*"])
+@pytest.mark.parametrize("name", ["[5pt]", pytest.param("*", marks=pytest.mark.slow)])
 def test_a_latex_row_begins_with_nothing_that_latex_reads(result, tmp_path, name):
     """A row that begins with a bracket or a star is not read as part of the row before."""
     changed = json.loads(json.dumps(result))

@@ -266,6 +266,7 @@ def test_a_store_of_the_same_domain_changes_nothing(whole, plain):
         assert one == other
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_does_not_matter(folders, plain, tmp_path, write_folder):
     """Shuffled rows give the same plan, since ids decide folds, groups and samples."""
     order = np.random.default_rng(9).permutation(200)
@@ -279,6 +280,7 @@ def test_the_order_of_rows_does_not_matter(folders, plain, tmp_path, write_folde
     assert study(folder)[1] == plain[1]
 
 
+@pytest.mark.slow
 def test_items_of_unknown_label_are_counted(folders, plain, tmp_path, write_folder):
     """Items with a negative label count for recall, not by labels, and a note says how many they are."""
     labels = np.load(folders[0] / "labels.npy")
@@ -296,7 +298,8 @@ def test_items_of_unknown_label_are_counted(folders, plain, tmp_path, write_fold
     assert not any("negative label" in note for note in plain[1]["notes"])
 
 
-@pytest.mark.parametrize("metric", ["ip", pytest.param("l2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_other_metrics_have_their_own_neighbours(folders, plain, metric):
     """Recall by inner product or distance differs from that by cosine, and is no worse than chance."""
     _, found = study(folders[0], metric=metric)
@@ -306,6 +309,7 @@ def test_other_metrics_have_their_own_neighbours(folders, plain, metric):
     assert row["ci_low"] > 10 / 199
 
 
+@pytest.mark.slow
 def test_fewer_rows_and_other_folds_are_as_asked(folders):
     """The numbers of rows and folds, and the seed of their draws, reach the study."""
     _, one = study(folders[0], rows=80, n_folds=12)

@@ -96,6 +96,7 @@ def test_json_is_the_object_given(folder, make_report):
     assert json.loads((folder / "report.json").read_text()) == make_report()
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_rendered_again_from_its_json_the_same_bytes(folder, tmp_path):
     """A report rendered from its own JSON has the same bytes in every file."""
     write_closed_set_report(json.loads((folder / "report.json").read_text()), tmp_path)
@@ -252,6 +253,7 @@ def test_any_number_of_networks(make_report, tmp_path, n_networks, control):
     assert ("No untrained network was given" in html) is not control
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(make_report, tmp_path):
     """Names and notes that look like markup are shown, not obeyed, in HTML and in SVG."""
     report = renamed(make_report(2), {"googlenet": HOSTILE}) | {"notes": [HOSTILE]}
@@ -263,6 +265,7 @@ def test_markup_in_names_and_notes_is_text(make_report, tmp_path):
         assert not ET.parse(tmp_path / name).getroot().findall(".//{*}script")  # noqa: S314
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_dollars_in_a_name_are_no_mathematics(make_report, tmp_path):
     """A name with dollar signs is drawn as it is."""
     report = renamed(make_report(2), {"googlenet": "net$_a$"})

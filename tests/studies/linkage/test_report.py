@@ -60,6 +60,7 @@ def test_the_folder_holds_every_file(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
     """Written again from its own JSON, every file is the same byte for byte."""
     write_linkage_report(json.loads((folder / "report.json").read_text()), tmp_path)

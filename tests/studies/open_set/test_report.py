@@ -84,6 +84,7 @@ def test_folder_holds_every_file_and_no_other(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
 def test_rendered_again_from_its_json_the_same_bytes(folder, result, tmp_path):
     """report.json is the object given, and rendered again it has the same bytes in every file."""
     plain = json.loads((folder / "report.json").read_text())
@@ -308,6 +309,7 @@ def test_optional_parts_may_be_absent():
     assert "95\u202f%" in html
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(tmp_path):
     """Names and notes that look like markup are shown, not obeyed, in HTML and in SVG."""
     text = json.dumps(build_open_set(2)).replace('"facenet_casia"', json.dumps(HOSTILE))

@@ -73,6 +73,7 @@ def test_the_folder_holds_every_file(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
 def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
     """Written again from its own JSON, every file is the same byte for byte."""
     write_plan_report(json.loads((folder / "report.json").read_text()), tmp_path)

@@ -137,6 +137,7 @@ def test_a_penalty_lowers_cca_and_not_the_others(intertwine, plain, folder, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
 def test_two_runs_give_the_same_bytes(intertwine, plain, folder, tmp_path, files_below):
     """The report's numbers are the same to the bit in a second run, tables and figures too."""
     first, second = plain[1], tmp_path / "report"

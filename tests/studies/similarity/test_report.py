@@ -97,6 +97,7 @@ def test_folder_holds_every_file_and_no_other(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_rendered_again_from_its_json_the_same_bytes(folder, result, tmp_path):
     """report.json holds what was given, and a report made from it has the same bytes."""
     again = json.loads((folder / "report.json").read_text())
@@ -396,6 +397,7 @@ def test_svg_is_well_formed_xml(folder, name):
     assert "<metadata>" not in text
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_layers_stand_in_groups(tmp_path):
     """Layers of one network stand together with a gap before the next, in page and figure alike."""
     result = build_result(24, n_layers=6, swaps=False, measures=FEW[:1])
@@ -433,6 +435,7 @@ def test_one_network_beside_a_control_is_a_page(tmp_path):
     assert "There is no pair without a control." in html
 
 
+@pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(result, tmp_path):
     """Names and notes that look like markup are shown, not obeyed."""
     text = json.dumps(result).replace('"googlenet"', json.dumps(HOSTILE))

@@ -227,7 +227,7 @@ def test_bad_files_of_moments_are_one_line(intertwine, sets, fault):
     message = {
         "cut": "bad.st: not a file that intertwine wrote, or cut short",
         "rubbish": "bad.st: not a file that intertwine wrote, or cut short",
-        "other spaces": "got moments of ['a'], expected ['a', 'b']",
+        "other spaces": "got moments of a, expected a, b; use select",
         "beside a folder": "good.st: not a feature set: a file",
     }[fault]
     assert message in intertwine("similarity", *arguments, "--out", sets / "out").error()

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from tests.commands import PROGRESS
+from tests.kills import numbers_of_kills
 
 from intertwine.features.feature_set import FeatureSet
 from intertwine.metrics import rank_correlation
@@ -313,14 +314,15 @@ def kept(out):
     return {path.name: path.stat().st_mtime_ns for path in scratch_files(out)}
 
 
-def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path):
+@pytest.mark.parametrize("number", numbers_of_kills(6))
+def test_kill_9_at_any_moment_costs_only_the_group_in_hand(start, tmp_path, number):
     """After kills at random moments the same command gives the report of an undisturbed run.
 
     Groups that were done are not done again: their files stay as they were from kill to kill.
     """
     rng, seconds = np.random.default_rng(0), finish(start("whole"))
     out, seen, kills, resumed = tmp_path / "out", {}, 0, 0
-    while kills < 6:
+    while kills < number or (not resumed and kills < 6):
         with start("out") as process:
             process.stdout.readline()
             # Some files further than before, so that a slow machine is killed at work too.

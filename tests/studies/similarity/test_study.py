@@ -152,23 +152,37 @@ SIZES = {
 }
 
 
+def random_pairs(n, draw, number):
+    """Return rows of pairs of independent random spaces, with n and both widths."""
+    widths = SIZES[n][0]
+    rng = np.random.default_rng([n, number, len(draw)])
+    spaces = {f"s{i}": getattr(rng, draw)(size=(n, d)) for i, d in enumerate(widths)}
+    result = study_of(spaces)
+    assert_sound(result)
+    width = dict(zip(spaces, widths, strict=True))
+    return [
+        (n, width[row["source"]], width[row["target"]], row)
+        for row in result["pairs"]
+        if row["source"] != row["target"]
+    ]
+
+
 @pytest.fixture(scope="module")
 def unrelated():
-    """Return rows of pairs of independent random spaces, with n and both widths."""
-    rows = []
-    for n, (widths, times) in SIZES.items():
-        for draw, number in itertools.product(("standard_normal", "exponential"), range(times)):
-            rng = np.random.default_rng([n, number, len(draw)])
-            spaces = {f"s{i}": getattr(rng, draw)(size=(n, d)) for i, d in enumerate(widths)}
-            result = study_of(spaces)
-            assert_sound(result)
-            width = dict(zip(spaces, widths, strict=True))
-            rows += [
-                (n, width[row["source"]], width[row["target"]], row)
-                for row in result["pairs"]
-                if row["source"] != row["target"]
-            ]
-    return rows
+    """Return rows of pairs of all sizes."""
+    draws = ("standard_normal", "exponential")
+    return [
+        row
+        for n, (_, times) in SIZES.items()
+        for draw, number in itertools.product(draws, range(times))
+        for row in random_pairs(n, draw, number)
+    ]
+
+
+@pytest.fixture(scope="module")
+def few_rows():
+    """Return rows of pairs of which some are wider than their rows."""
+    return random_pairs(32, "standard_normal", 0)
 
 
 @pytest.mark.slow
@@ -200,9 +214,9 @@ def test_calibrated_scores_of_random_spaces_are_zero_within_their_interval(unrel
     assert 1 - np.mean(inside) <= allowed
 
 
-def test_cca_of_more_dimensions_than_rows_is_one_and_has_no_calibration(unrelated):
+def test_cca_of_more_dimensions_than_rows_is_one_and_has_no_calibration(few_rows):
     """Where n ≤ d CCA is 1 for any two spaces; it is shown, with its null of 1 and no calibration."""
-    rows = [row for n, d, q, row in unrelated if n <= max(d, q)]
+    rows = [row for n, d, q, row in few_rows if n <= max(d, q)]
     assert rows
     for row in rows:
         assert row["cca_mean"] == pytest.approx(1, abs=1e-9)
@@ -210,9 +224,9 @@ def test_cca_of_more_dimensions_than_rows_is_one_and_has_no_calibration(unrelate
         assert row["cca_mean_calibrated"] is None
 
 
-def test_plain_cka_of_few_rows_is_high_and_its_calibrated_score_is_not(unrelated):
+def test_plain_cka_of_few_rows_is_high_and_its_calibrated_score_is_not(few_rows):
     """Plain CKA of two random spaces wider than n is far above 0; its calibrated score is not."""
-    rows = [row for n, d, q, row in unrelated if n == 32 and min(d, q) == 64]
+    rows = [row for n, d, q, row in few_rows if n == 32 and min(d, q) == 64]
     assert min(row["cka"] for row in rows) > 0.5
     assert max(abs(row["cka_calibrated"]) for row in rows) < 0.2
 

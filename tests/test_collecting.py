@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FOLDERS = ("maps", "numerics", "passes/moments", "studies")
+FOLDERS = ("maps", "numerics", "passes/moments")
 LARGE = {
     *("datasets", "keras", "lancedb", "matplotlib", "qdrant_client", "sentence_transformers"),
     *("sklearn", "tensorflow", "tf_keras", "timm", "torch", "torchvision", "transformers"),

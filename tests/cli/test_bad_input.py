@@ -283,7 +283,7 @@ def limit_files(size):
         pytest.param("closed-set", 700, marks=pytest.mark.slow),
         ("closed-set", 40_000),
         pytest.param("similarity", 700, marks=pytest.mark.slow),
-        ("similarity", 40_000),
+        pytest.param("similarity", 40_000, marks=pytest.mark.slow),
     ],
     ids=[
         "fit",

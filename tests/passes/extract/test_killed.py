@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.kills import commands, contents, numbers_of_kills
+from tests.kills import commands, contents
 
 N = 40
 
@@ -27,8 +27,13 @@ def with_kills(server, arguments, out, before, seconds, chance):
     return server.run_with_kills(*arguments, "--out", out, seconds=seconds, chance=chance)
 
 
-@pytest.mark.parametrize("number", numbers_of_kills(10))
-@pytest.mark.parametrize("skip_bad", [False, True], ids=["whole", "skip-bad"])
+@pytest.mark.parametrize(
+    ("skip_bad", "number"),
+    [
+        (True, 3),
+        *(pytest.param(skip_bad, 10, marks=pytest.mark.slow) for skip_bad in (False, True)),
+    ],
+)
 def test_byte_identical(server, tmp_path, write_images, write_network, skip_bad, number):
     """However often it is killed, a set with an encoder added is that of runs without a kill."""
     images = write_images(tmp_path / "images", N)

@@ -12,6 +12,9 @@ from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.stores import open_store
 
+# The conformance suite shows with every quick run what any store does.
+pytestmark = pytest.mark.slow
+
 N, D, E = 300, 16, 20
 RNG = np.random.default_rng(0)
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)

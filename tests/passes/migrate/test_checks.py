@@ -29,7 +29,7 @@ def fitted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("wrong", [1, N])
+@pytest.mark.parametrize("wrong", [1, pytest.param(N, marks=pytest.mark.slow)])
 def test_running_again_never_passes_what_the_check_refused(
     tmp_path, fitted, make, wrong, monkeypatch
 ):

@@ -49,8 +49,8 @@ def save(path, factory, rows=ROWS):
 
 def cases():
     """Return sources and targets, of one kind each and by a factory."""
-    # Training product codes takes seconds; those of an index of parts are OPQ's too.
-    slow = {"IVF4,PQ12x4", "HNSW8_PQ12x4"}
+    # Training product codes takes seconds, which OPQ's index has of all parts.
+    slow = {"IVF4,PQ12x4", "HNSW8_PQ12x4", "PQ12x4", "IVF4,SQ4"}
     return [(kind, "") for kind in KINDS] + [
         pytest.param("Flat", f"?factory={each}", marks=pytest.mark.slow if each in slow else ())
         for each in FACTORIES

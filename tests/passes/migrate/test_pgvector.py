@@ -19,6 +19,9 @@ from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.stores import open_store
 
+# The conformance suite shows with every quick run what any store does.
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(5)
 N, D, E, LATENT = 600, 24, 20, 8
 
@@ -115,7 +118,6 @@ def test_a_table_with_a_key_of_two_columns_is_migrated_whole(database, spaces, f
     json.dumps(done, allow_nan=False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "values"),
     [

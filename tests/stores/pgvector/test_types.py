@@ -12,6 +12,9 @@ from intertwine.errors import InputError
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
 
+# The conformance suite shows with every quick run what any store does.
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(3)
 N, D, E = 60, 4, 6
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)

@@ -25,6 +25,9 @@ from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
 from intertwine.stores import MigrationRecord, open_store, open_target
 
+# The conformance suite shows with every quick run what any store does.
+pytestmark = pytest.mark.slow
+
 N, D, E = 600, 12, 20
 RNG = np.random.default_rng(0)
 # Numbers and UUIDs, in Qdrant's order.
@@ -129,7 +132,6 @@ def searching(url):
     assert process.returncode == 0
 
 
-@pytest.mark.slow
 def test_kills_lose_nothing_and_searches_go_on(server, fitted):
     """Killed at random moments, the same command ends with every point once; searches by the alias never fail."""
     linear_map, path = fitted
@@ -204,7 +206,6 @@ def wait_for(url, count, **options):
             time.sleep(0.01)
 
 
-@pytest.mark.slow
 def test_a_server_that_is_gone_for_a_while(fitted):
     """A connection that is cut, or refused, ends in one line; with the server back the command goes on."""
     linear_map, path = fitted
@@ -223,7 +224,6 @@ def test_a_server_that_is_gone_for_a_while(fitted):
         assert_holds(places[0], linear_map.apply(VECTORS))
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 def test_a_server_that_is_killed(fitted):
     """A server killed amid a migration is one line, and so is one that comes up empty; none shows the key."""

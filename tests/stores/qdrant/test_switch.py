@@ -319,6 +319,7 @@ def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
         assert place.bodies("new") == expected
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(place):
     """A second run on the same target is refused and says who holds it; a kill releases it."""
     arguments = ("migrate", place.source, place.target, "--map", place.file)

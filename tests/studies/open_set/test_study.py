@@ -56,9 +56,9 @@ def cells(result):
 @pytest.mark.parametrize(
     ("fit", "intercept", "alpha"),
     [
-        ("matched-pairs", "none", 1.0),
-        pytest.param("images", "free", 1.0, marks=pytest.mark.slow),
-        ("images", "none", 0.01),
+        pytest.param("matched-pairs", "none", 1.0, marks=pytest.mark.slow),
+        ("images", "free", 1.0),
+        pytest.param("images", "none", 0.01, marks=pytest.mark.slow),
     ],
 )
 def test_every_cell_against_a_slow_reading(inputs, fit, intercept, alpha):

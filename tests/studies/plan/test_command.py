@@ -79,9 +79,9 @@ def test_the_table_and_the_report_are_named(intertwine, data, tmp_path):
     ("option", "check"),
     [
         (["--metric", "ip"], lambda r: r["metric"] == "ip"),
-        (["--accept", "0.99"], lambda r: r["accept"] == 0.99),
-        (["--least", "0.1"], lambda r: r["least"] == 0.1),
-        (["--folds", "12"], lambda r: r["folds"] == 12),
+        pytest.param(["--accept", "0.99"], lambda r: r["accept"] == 0.99, marks=pytest.mark.slow),
+        pytest.param(["--least", "0.1"], lambda r: r["least"] == 0.1, marks=pytest.mark.slow),
+        pytest.param(["--folds", "12"], lambda r: r["folds"] == 12, marks=pytest.mark.slow),
         (["--rows", "60"], lambda r: r["n_pairs"] == 60),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -173,6 +173,7 @@ def test_staying_is_a_decision_of_its_own(intertwine, better_old, tmp_path):
     assert (tmp_path / "map.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_labels_that_say_nothing_are_told_first(intertwine, data, tmp_path, write_folder):
     """With one label for all the first line says that recall decides, on the terminal and the page."""
     a, b = (np.load(data[0] / f"{name}.npy") for name in ("old", "new"))

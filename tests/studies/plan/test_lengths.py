@@ -59,6 +59,7 @@ def test_a_bridge_back_to_such_vectors_is_fitted_on_directions(found):
     assert row["ci_low"] - 0.01 <= reached <= row["ci_high"] + 0.01
 
 
+@pytest.mark.slow
 def test_vectors_whose_lengths_say_something_stay_as_they_are(tmp_path, write_folder):
     """Where scaling finds not surely more, and where lengths hardly differ, nothing is scaled."""
     folder = write_models(tmp_path / "pairs", write_folder, N)

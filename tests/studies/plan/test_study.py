@@ -224,6 +224,7 @@ def test_spaces_that_have_nothing_in_common_are_reembedded(folders, tmp_path, wr
     )
 
 
+@pytest.mark.slow
 def test_one_and_the_same_space_is_bridged(folders, tmp_path, write_folder):
     """Where the new model is the old one turned, nothing has to be written."""
     a = np.load(folders[0] / "old.npy")

@@ -287,7 +287,14 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("case", HARD)
+# Each kind of little is quick once; other numbers of rows are slow.
+MORE_ROWS = {"3 rows", "5 rows", "6 rows", "19 rows"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case in MORE_ROWS else ()) for case in HARD],
+)
 def test_degenerate_sets_give_numbers_or_reasons(case, tmp_path, write_folder):
     """No NaN, nothing outside a range, and a reason for each number that is undefined."""
     features = HARD[case]
@@ -365,6 +372,7 @@ def test_the_order_of_rows_changes_nothing_when_ids_are_given(tmp_path, write_fo
                 assert row[key] == value
 
 
+@pytest.mark.slow
 def test_two_studies_give_the_same_result(tmp_path, write_folder):
     """The same set gives the same object to the bit."""
     opened = FeatureSet.open(write_folder(tmp_path / "set", related(150, {"a": 6, "b": 9, "c": 4})))

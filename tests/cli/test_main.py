@@ -169,8 +169,10 @@ def test_an_interrupt_inside_a_lock_exits_130(intertwine, monkeypatch):
 @pytest.mark.parametrize("arguments", [["--json"], []], ids=["json", "table"])
 def test_ctrl_c_exits_130(networks, tmp_path, arguments):
     """Ctrl-C at work exits 130, prints no traceback, and leaves no report."""
-    networks({"a": 300, "b": 300, "c": 300}).save(tmp_path / "set", 3000, 1)
-    folders = ["--fit", tmp_path / "set", "--eval", tmp_path / "set"]
+    three = networks({"a": 300, "b": 300, "c": 300})
+    three.save(tmp_path / "fit", 3000, 1)
+    three.save(tmp_path / "eval", 3000, 2)
+    folders = ["--fit", tmp_path / "fit", "--eval", tmp_path / "eval"]
     # So many points take minutes.
     many = ["--curve-points", "2000", "--out", tmp_path / "report"]
     # Python leaves Ctrl-C ignored where the tests run behind a shell's &.

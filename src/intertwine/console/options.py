@@ -15,7 +15,7 @@ from intertwine.console.progress import progress as progress  # noqa: PLC0414 - 
 from intertwine.storage.untrusted import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console
 
@@ -223,6 +223,17 @@ def hold(output: Path) -> None:
     from intertwine.storage.locks import one_run
 
     held.enter_context(one_run(output))
+
+
+def hold_report(folder: Path, study: str, inputs: Iterable[Path]) -> None:
+    """Hold a report's folder, and raise before long work where the report could not be written."""
+    from intertwine.report import check_folder, require_report_extra
+    from intertwine.storage.files import check_writable
+
+    check_folder(folder, study, inputs)
+    check_writable(folder)
+    hold(folder)
+    require_report_extra()
 
 
 def deliver(

@@ -217,3 +217,5 @@ METHODS: dict[str, Callable[[Fitter, Moments, str, list[str]], _Maps]] = {
     "identity": _identity,
     "mean": _mean,
 }
+# Methods whose maps do not depend on pairs of features.
+UNFITTED = frozenset({"analytic", "identity", "mean"})

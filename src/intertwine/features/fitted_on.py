@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.features.rows import content_hashes
+from intertwine.features.rows import content_hashes, nested_subsets
 
 if TYPE_CHECKING:
     from intertwine.features.feature_set import FeatureSet
@@ -24,7 +24,7 @@ def fitted_on(feature_set: FeatureSet, name: str) -> dict[str, Any]:
     JSON-ready: `rows`, their number; of the up to 256 rows whose ids hash lowest `ids`, hashes of
     the ids (None for a set without), and `features`, hashes of their features.
     """
-    rows = np.sort(np.argsort(feature_set.id_hashes, kind="stable")[:SAMPLE])
+    (rows,) = nested_subsets(feature_set.id_hashes, [SAMPLE])
     features = feature_set.read([name], rows)[name]
     return {
         "rows": feature_set.n,

@@ -14,6 +14,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from intertwine.errors import Doubt, InputError
 from intertwine.estimators import Fitter
+from intertwine.estimators.methods import UNFITTED
+from intertwine.features.rows import nested_subsets
 from intertwine.maps.map_pair import MapPair
 from intertwine.parallel.threads import parallel_map
 from intertwine.wording import counted
@@ -35,8 +37,6 @@ CHANCE_Z = 3.0
 _ROUNDING = 1e-6
 # A scatter below this is none.
 _SMALLEST = 1e-30
-# Methods whose maps do not depend on pairs of features.
-UNFITTED = frozenset({"analytic", "identity", "mean"})
 _NO_ROWS = "a file of moments has no rows that could be held out"
 _CONSTANT = "the target does not vary over the rows held out, or not within what float64 holds"
 
@@ -302,7 +302,7 @@ class HeldOut:
         if n < LEAST_ROWS:
             return None
         count = min(MOST_ROWS, int(SHARE * n))
-        chosen = np.sort(np.argsort(feature_set.id_hashes, kind="stable")[:count])
+        (chosen,) = nested_subsets(feature_set.id_hashes, [count])
         rows = feature_set.read(moments.spaces, chosen)
         return cls(moments, {name: array.astype(np.float64) for name, array in rows.items()})
 

@@ -45,9 +45,6 @@ INTERCEPTS = {
 }
 
 
-UNFITTED = {"analytic", "identity", "mean"}  # methods that look at no pair of features
-
-
 GCV = "chosen by generalised cross-validation (GCV) on the fit rows"
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     import rich.table
+    from rich.text import Text as RichText
 
     from intertwine.report.schema import Field, Row, TableSchema
 
@@ -124,6 +125,21 @@ def terminal_table(
     for row in rows:
         texts = [_short(each, row, (show or {}).get(each.key), intervals) for each in fields]
         table.add_row(*map(TerminalText, texts))
+    return table
+
+
+def terminal_matrix(
+    title: str, corner: str, names: Sequence[str], cell: Callable[[str, str], str | RichText]
+) -> rich.table.Table:
+    """Return a table of every space against every other: `cell` shows a row's and a column's."""
+    from rich.table import Table as TerminalTable
+
+    table = TerminalTable(title=title)
+    table.add_column(corner, overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in names:
+        table.add_row(row, *(cell(row, column) for column in names))
     return table
 
 

@@ -398,6 +398,19 @@ def require_ours(found: MigrationRecord | None, record: MigrationRecord, name: s
         )
 
 
+def require_removable(target: Target, source: Store, record: MigrationRecord) -> bool:
+    """Raise when a source stands for its target, or that is not of this very migration.
+
+    Return whether there is a target.
+    """
+    if target.switched():
+        raise InputError(f"{source.name} stands for these vectors; roll back first")
+    if not target.exists():
+        return False
+    require_ours(target.mark(), record, target.name)
+    return True
+
+
 def check_metric(metric: str | None, name: str) -> Metric | None:
     """Return a metric that was asked for, which must be a known one or None."""
     if metric not in {None, *METRICS}:

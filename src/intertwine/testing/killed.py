@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from intertwine.maps.linear_map import LinearMap
+from intertwine.storage.files import sha256_file
 from intertwine.stores import MigrationRecord, open_store, open_target
 
 # Items of a batch, batches written before a run is cut short, and seconds into the next one.
@@ -20,7 +20,7 @@ BATCH, CUT_AFTER, KILLED_AT = 10, 3, 0.001
 
 def record_of(linear_map: LinearMap, path: Path) -> MigrationRecord:
     """Return what a migration by a map in a file notes."""
-    return MigrationRecord.of(linear_map, hashlib.sha256(path.read_bytes()).hexdigest())
+    return MigrationRecord.of(linear_map, sha256_file(path))
 
 
 def main(source: str, target: str, map_file: str, *modules: str) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.conftest import save_folder
-from tests.postgres import address, fill, server
+from tests.postgres import address, fill
 
 from intertwine.errors import InputError
 from intertwine.estimators import FitOptions
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.slow
 N, D, E = 300, 16, 20
 RNG = np.random.default_rng(0)
 VECTORS = RNG.standard_normal((N, D)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """Return a server's URI and a connection to it."""
-    with server(tmp_path_factory) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,6 @@ D, E = OLD.shape[1], 20
 FILES = [in_parquet, in_faiss]
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """Return a map that keeps neighbours, and its file."""
-    columns = np.linalg.qr(np.random.default_rng(0).standard_normal((E, D)))[0]
-    linear_map = LinearMap(columns, np.zeros(E), Space("a", D), Space("b", E), "drawn")
-    path = tmp_path_factory.mktemp("map") / "a--b.safetensors"
-    linear_map.save(path)
-    return linear_map, path
-
-
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("wrong", [1, pytest.param(N, marks=pytest.mark.slow)])
 def test_running_again_never_passes_what_the_check_refused(

@@ -23,16 +23,6 @@ from intertwine.stores.rows.switched_files import SwitchedFiles
 D, E = OLD.shape[1], 20
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """Return a map that keeps neighbours, and its file."""
-    columns = np.linalg.qr(np.random.default_rng(0).standard_normal((E, D)))[0]
-    linear_map = LinearMap(columns, np.zeros(E), Space("a", D), Space("b", E), "drawn")
-    path = tmp_path_factory.mktemp("map") / "a--b.safetensors"
-    linear_map.save(path)
-    return linear_map, path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [in_parquet, in_faiss])
 def test_kills_of_switches_and_rollbacks(tmp_path, fitted, make):

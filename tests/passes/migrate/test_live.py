@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from tests.conftest import save_folder
 from tests.kills import commands
-from tests.postgres import address, fill, server
+from tests.passes.migrate.conftest import wrong
+from tests.postgres import address, fill
 
 from intertwine.estimators import FitOptions
 from intertwine.maps.linear_map import LinearMap
@@ -101,13 +102,6 @@ class Application(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """Return a server's URI and a connection to it."""
-    with server(tmp_path_factory) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def map_file(tmp_path_factory):
     """Return a map of random vectors."""
     folder, random = tmp_path_factory.mktemp("fit"), np.random.default_rng(1)
@@ -122,16 +116,6 @@ def column(connection, name):
     """Return a column's vectors by id, None where there is none."""
     rows = connection.execute(f"SELECT id, {name}::real[] FROM items").fetchall()  # noqa: S608 - ours
     return {item: None if value is None else np.array(value, np.float32) for item, value in rows}
-
-
-def wrong(found, expected):
-    """Return the ids of items whose vector is another, or there and not expected, or the reverse."""
-    return [
-        item
-        for item, vector in expected.items()
-        if (vector is None) != (found[item] is None)
-        or (vector is not None and not np.allclose(found[item], vector, rtol=1e-3, atol=1e-3))
-    ]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.kills import commands
+from tests.passes.migrate.conftest import wrong
 
 from intertwine.maps.linear_map import LinearMap
 from intertwine.spaces import Space
@@ -130,16 +131,6 @@ def held(folder, name="items"):
         dict(zip(ids, found["body"].to_pylist(), strict=True)),
         dict(zip(ids, found["vector"].to_pylist(), strict=True)),
     )
-
-
-def wrong(found, expected):
-    """Return the ids of items whose vector is another, or there and not expected, or the reverse."""
-    return [
-        item
-        for item, vector in expected.items()
-        if (vector is None) != (found[item] is None)
-        or (vector is not None and not np.allclose(found[item], vector, rtol=1e-3, atol=1e-3))
-    ]
 
 
 @pytest.mark.slow

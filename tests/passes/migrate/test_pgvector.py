@@ -10,12 +10,11 @@ import psycopg
 import pytest
 from tests.conftest import save_folder
 from tests.kills import commands
-from tests.postgres import address, server
+from tests.passes.migrate.conftest import clustered, fit_old_to_new
+from tests.postgres import address
 
 from intertwine.errors import InputError
-from intertwine.estimators import FitOptions
 from intertwine.maps.linear_map import LinearMap
-from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.stores import open_store
 
@@ -27,32 +26,15 @@ N, D, E, LATENT = 600, 24, 20, 8
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """Return a server's URI and a connection to it."""
-    with server(tmp_path_factory) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def spaces():
     """Return the same items in two spaces, (N, D) and (N, E)."""
-    latent = (
-        RNG.standard_normal((N, LATENT))
-        + 3 * RNG.standard_normal((20, LATENT))[RNG.integers(0, 20, N)]
-    )
-    old = latent @ RNG.standard_normal((LATENT, D)) + 0.1 * RNG.standard_normal((N, D)) + 1
-    new = latent @ RNG.standard_normal((LATENT, E)) + 0.1 * RNG.standard_normal((N, E)) - 2
-    return old.astype(np.float32), new.astype(np.float32)
+    return clustered(RNG, N, (D, E), latent=LATENT, clusters=20)
 
 
 @pytest.fixture(scope="module")
 def fitted(spaces, tmp_path_factory):
-    """Return a map from the old space to the new, and its file."""
-    folder = tmp_path_factory.mktemp("fit")
-    save_folder(folder / "pairs", {"old": spaces[0][:300], "new": spaces[1][:300]})
-    fit_to_files([folder / "pairs"], folder, options=FitOptions(), source="old", target="new")
-    path = folder / "old--new.safetensors"
-    return LinearMap.load(path), path
+    """Return a map from the old space to the new, fitted on a few items, and its file."""
+    return fit_old_to_new(tmp_path_factory.mktemp("fit"), spaces, 300)
 
 
 def make(
@@ -428,13 +410,14 @@ def test_a_transaction_pooler_in_between_does_no_harm(database, spaces, fitted, 
     forgotten = []
 
     def forget(cursor):
-        idle = psycopg.pq.TransactionStatus.IDLE
-        if (
-            cursor.connection is not connection
-            and cursor.connection.info.transaction_status == idle
-        ):
-            cursor.connection.pgconn.exec_(b"DISCARD ALL")
-            forgotten.append(1)
+        if cursor.connection is connection:
+            return
+        # Threads may share the connection, and each waits for what the other sent.
+        with cursor.connection.lock:
+            idle = psycopg.pq.TransactionStatus.IDLE
+            if cursor.connection.info.transaction_status == idle:
+                cursor.connection.pgconn.exec_(b"DISCARD ALL")
+                forgotten.append(1)
 
     execute, copy = psycopg.Cursor.execute, psycopg.Cursor.copy
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from tests.conftest import save_folder
 from tests.kills import commands
-from tests.postgres import address, fill, server
+from tests.passes.migrate.conftest import clustered, fit_old_to_new
+from tests.postgres import address, fill
 
 from intertwine.errors import InputError, SpaceMismatchError
-from intertwine.estimators import FitOptions
 from intertwine.maps.linear_map import LinearMap
-from intertwine.passes.fit import fit_to_files
 from intertwine.passes.migrate import run as module
 from intertwine.passes.migrate.run import MigrateOptions, migrate
 from intertwine.spaces import Space
@@ -23,33 +22,15 @@ N, D, E, LATENT = 1500, 64, 72, 12
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """Return a server's URI and a connection to it."""
-    with server(tmp_path_factory) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def spaces():
-    """Return the same items in two spaces, (N, D) and (N, E), clusters over one latent cause."""
-    latent = (
-        RNG.standard_normal((N, LATENT))
-        + 3 * RNG.standard_normal((30, LATENT))[RNG.integers(0, 30, N)]
-    )
-    old = latent @ RNG.standard_normal((LATENT, D)) + 0.1 * RNG.standard_normal((N, D)) + 1
-    new = latent @ RNG.standard_normal((LATENT, E)) + 0.1 * RNG.standard_normal((N, E)) - 2
-    return old.astype(np.float32), new.astype(np.float32)
+    """Return the same items in two spaces, (N, D) and (N, E)."""
+    return clustered(RNG, N, (D, E), latent=LATENT, clusters=30)
 
 
 @pytest.fixture(scope="module")
 def fitted(spaces, tmp_path_factory):
     """Return a map from the old space to the new, fitted on a few items, and its file."""
-    folder = tmp_path_factory.mktemp("fit")
-    pairs = {"old": spaces[0][:400], "new": spaces[1][:400]}
-    save_folder(folder / "pairs", pairs)
-    fit_to_files([folder / "pairs"], folder, options=FitOptions(), source="old", target="new")
-    path = folder / "old--new.safetensors"
-    return LinearMap.load(path), path
+    return fit_old_to_new(tmp_path_factory.mktemp("fit"), spaces, 400)
 
 
 @pytest.fixture

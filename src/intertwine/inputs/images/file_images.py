@@ -21,7 +21,6 @@ from intertwine.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from intertwine.inputs.tables.table import Table
     from intertwine.numerics.arrays import Array

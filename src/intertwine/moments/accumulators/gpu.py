@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from intertwine.moments.accumulators.precisions import Products
     from intertwine.moments.accumulators.sums import Sums
-    from intertwine.moments.accumulators.tiles import Tile
     from intertwine.numerics.arrays import Array
 
 # Widest tile: a processor's stays in its cache, a GPU's is large enough to fill it; wider ones would

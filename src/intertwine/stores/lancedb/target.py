@@ -21,7 +21,7 @@ from intertwine.stores.lancedb.folder import PAGE
 from intertwine.stores.lancedb.indexes import build, require_buildable
 from intertwine.stores.lancedb.new_table import NewTable
 from intertwine.stores.origins import ORIGIN
-from intertwine.stores.store import Batch, common_metric, require_ours
+from intertwine.stores.store import Batch, common_metric, require_ours, require_removable
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -131,10 +131,7 @@ class LanceTarget(NewTable):
 
     def drop(self) -> None:
         """Remove the table."""
-        if self.switched():
-            raise InputError(f"{self.source.name} stands for these vectors; roll back first")
-        if self.exists():
-            require_ours(self.mark(), self.record, self.name)
+        if require_removable(self, self.source, self.record):
             with one_line():
                 self.database.drop_table(self.address.part)
         self._table = None

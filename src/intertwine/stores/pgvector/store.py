@@ -239,11 +239,6 @@ STATEMENT_BATCHES = 10
 STATEMENT_BLOCKS = 16_384
 
 
-def any_row(store: PgvectorStore, condition: str, **names: Any) -> bool:
-    """Whether a row meets a condition, in the quickest order to look for one."""
-    return bool(store.query(f"SELECT 1 FROM {{t}} WHERE {condition} LIMIT 1", **names))  # noqa: S608 - ours
-
-
 def by_id(
     store: PgvectorStore, condition: str, size: int, after: Any = None, **names: Any
 ) -> Iterator[Batch]:

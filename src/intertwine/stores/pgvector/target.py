@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from intertwine.errors import InputError
 from intertwine.storage.untrusted import printable
 from intertwine.stores.pgvector.catalog import LONGEST_NAME
-from intertwine.stores.pgvector.indexes import IndexBuilder
 from intertwine.stores.pgvector.like import set_not_null
 from intertwine.stores.pgvector.locks import one_migration
 from intertwine.stores.pgvector.new_column import NewColumn
 from intertwine.stores.pgvector.ready import Readiness
 from intertwine.stores.pgvector.switch import roll_back, switch_over
 from intertwine.stores.pgvector.wire import connect
-from intertwine.stores.store import common_metric, require_ours
+from intertwine.stores.store import common_metric, require_removable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -117,10 +116,7 @@ class PgvectorTarget(NewColumn):
 
     def drop(self) -> None:
         """Remove the column, and that of its stamps."""
-        if self.switched():
-            raise InputError(f"{self.source.name} stands for these vectors; roll back first")
-        if self.exists():
-            require_ours(self.mark(), self.record, self.name)
+        require_removable(self, self.source, self.record)
         for name in [self.column.name, *([self.stamp] if self.stamped() else [])]:
             self.query("ALTER TABLE {t} DROP COLUMN IF EXISTS {name}", name=name)
         self._pieces = {}

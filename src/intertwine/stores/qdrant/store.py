@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from intertwine.numerics.arrays import Array
     from intertwine.stores.address import Address
+    from intertwine.stores.store import Metric
 
 # Ids of one request.
 PAGE = 1000
@@ -66,7 +67,8 @@ class QdrantStore:
         self.secrets = secrets
         chosen = address.options.get("vector")
         self.name = f"{address.shown} (vector {chosen})" if chosen else address.shown
-        self.dim, self.metric = int(collection.params.size), collection.metric
+        self.dim = int(collection.params.size)
+        self.metric: Metric | None = collection.metric
         self.models = import_extra("qdrant_client.models", EXTRA)
 
     def close(self) -> None:

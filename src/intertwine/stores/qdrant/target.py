@@ -22,7 +22,7 @@ from intertwine.stores.qdrant.collection import (
     server_of,
 )
 from intertwine.stores.qdrant.new_collection import NewCollection
-from intertwine.stores.store import Batch, require_ours
+from intertwine.stores.store import Batch, require_ours, require_removable
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -148,10 +148,7 @@ class QdrantTarget(NewCollection):
 
     def drop(self) -> None:
         """Remove the collection, and its ledger."""
-        if self.switched():
-            raise InputError(f"{self.source.name} stands for these vectors; roll back first")
-        if self.exists():
-            require_ours(self.mark(), self.record, self.name)
+        if require_removable(self, self.source, self.record):
             self.ask("delete_collection", self.collection.name)
         self.ledger.drop()
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from intertwine.console import options as common
@@ -57,8 +56,6 @@ def closed_set(
     """Score every ordered pair of networks and write a report."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import open_workers
-    from intertwine.report import check_folder, require_report_extra
-    from intertwine.storage.files import check_writable
     from intertwine.studies.closed_set.controls import with_random_controls
     from intertwine.studies.closed_set.study import closed_set as study
 
@@ -66,10 +63,7 @@ def closed_set(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
     common.check_device(device, precision)
-    check_folder(out, "closed-set", [*fit, *evaluation])
-    check_writable(out)
-    common.hold(out)
-    require_report_extra()
+    common.hold_report(out, "closed-set", [*fit, *evaluation])
     controls = list(control or [])
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
         if control_random:
@@ -103,20 +97,19 @@ def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
 def print_closed_set(result: dict[str, Any]) -> None:
     """Print the main table and the headline numbers of a closed-set result."""
+    from intertwine.report.tables import terminal_matrix
+
     console = Console()
     common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = list(dict.fromkeys(row["source"] for row in result["pairs"]))
-    table = Table(
-        title=f"Top-1 accuracy (%) of row's features in column's classifier; "
+    title = (
+        f"Top-1 accuracy (%) of row's features in column's classifier; "
         f"{counted(result['n_fit'], 'fit row')}, {counted(result['n_eval'], 'evaluation row')}"
     )
-    table.add_column("features ↓ head →", overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for source in names:
-        table.add_row(source, *(_cell(cells[source, target], result) for target in names))
-    console.print(table)
+    console.print(
+        terminal_matrix(title, "features ↓ head →", names, lambda a, b: _cell(cells[a, b], result))
+    )
     paper, overlap = result["paper"], result["overlap"]
     seen = f"{overlap} of {result['n_eval']} rows scored were fitted on: " if overlap else ""
     paper_figures = f" (paper: −1.90, −11.6 with {paper['n_fit']:,} fit rows)" if paper else ""

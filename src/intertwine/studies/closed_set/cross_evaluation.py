@@ -11,11 +11,13 @@ import numpy as np
 
 from intertwine.errors import Doubt
 from intertwine.estimators import Fitter, HeadFactor, identity, mean_vector
+from intertwine.estimators.methods import UNFITTED
+from intertwine.features.rows import nested_subsets
 from intertwine.maps.map_pair import MapPair
 from intertwine.moments.accumulators import Products
 from intertwine.moments.moments import Moments
 from intertwine.parallel.threads import parallel_map
-from intertwine.passes.held_out import MOST_ROWS, UNFITTED, RidgeCheck, order_question
+from intertwine.passes.held_out import MOST_ROWS, RidgeCheck, order_question
 from intertwine.passes.moments.joint import add_rows, empty_moments
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set.scoring import (
@@ -166,7 +168,7 @@ class CrossEvaluation:
         if not low:
             return []
         evaluation = self.data.evaluation
-        rows = np.sort(np.argsort(evaluation.id_hashes, kind="stable")[:MOST_ROWS])
+        (rows,) = nested_subsets(evaluation.id_hashes, [MOST_ROWS])
         sample = evaluation.read([source, *low], rows)
         check = RidgeCheck(self.moments, {a: part.astype(float) for a, part in sample.items()})
         return [name for name, each in check.explained(source, low).items() if each.is_chance]

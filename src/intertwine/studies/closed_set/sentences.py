@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from intertwine.estimators.methods import UNFITTED
 from intertwine.report.numbers import count, number_of, plain, share, significant, unit
-from intertwine.report.sentences import GCV, METHODS, UNFITTED
+from intertwine.report.sentences import GCV, METHODS
 
 if TYPE_CHECKING:
     from intertwine.studies.closed_set.lookup import ClosedSetStudy

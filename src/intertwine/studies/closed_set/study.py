@@ -6,8 +6,8 @@ CNN Embedding Spaces*, arXiv 2010.02323 (2020). Maps are fitted with neither lab
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
 from intertwine.features.rows import curve_sizes, nested_subsets
@@ -16,6 +16,7 @@ from intertwine.studies.closed_set import rows as tables
 from intertwine.studies.closed_set.cross_evaluation import CrossEvaluation, Progress
 from intertwine.studies.closed_set.data import ClosedSetData
 from intertwine.studies.closed_set.rows import facts
+from intertwine.studies.result import StudyResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ CURVE_POINTS = 10
 
 
 @dataclass(frozen=True)
-class ClosedSetResult:
+class ClosedSetResult(StudyResult):
     """The result of the closed-set study: the object that `report.json` holds.
 
     Parameters
@@ -39,18 +40,14 @@ class ClosedSetResult:
         The tables, a dictionary a row. A number that is undefined is None with a `reason`.
     """
 
-    facts: dict[str, Any]
+    study: ClassVar[str] = "closed-set"
+
     natives: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
     analytic: list[dict[str, Any]] = field(default_factory=list)
     baselines: list[dict[str, Any]] = field(default_factory=list)
     contrast: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as one JSON-ready object."""
-        value = asdict(self)
-        return {"study": "closed-set", **value.pop("facts"), **value}
 
 
 @renamed(say="progress")

@@ -49,18 +49,13 @@ def linkage(
 ) -> None:
     """Audit a database: rates at which its templates are linked, never who is linked."""
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.report import check_folder, require_report_extra
-    from intertwine.storage.files import check_writable
     from intertwine.studies.linkage.report import write_linkage_report
     from intertwine.studies.linkage.study import linkage as study
 
     options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
     counts = None if known is None else [_count(text) for text in known.split(",")]
     common.check_device(device, precision)
-    check_folder(out, "linkage", [*gallery, *probe])
-    check_writable(out)
-    common.hold(out)
-    require_report_extra()
+    common.hold_report(out, "linkage", [*gallery, *probe])
     with common.progress() as progress:
         result = study(
             FeatureSet.open(*gallery),

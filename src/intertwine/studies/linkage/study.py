@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
@@ -14,6 +14,7 @@ from intertwine.storage.shelf import Checkpoints
 from intertwine.studies.linkage.audit import Audit
 from intertwine.studies.linkage.people import FOLDS, People
 from intertwine.studies.linkage.rows import FPIR, Resample, Row, linkable_rows
+from intertwine.studies.result import StudyResult
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ KNOWN = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
 @dataclass(frozen=True)
-class LinkageResult:
+class LinkageResult(StudyResult):
     """The result of the linkage study: the object that `report.json` holds. It names nobody.
 
     Parameters
@@ -41,15 +42,11 @@ class LinkageResult:
         The tables, a dictionary a row. A number that is undefined is None with a reason.
     """
 
-    facts: dict[str, Any]
+    study: ClassVar[str] = "linkage"
+
     pairs: list[dict[str, Any]] = field(default_factory=list)
     cmc: list[dict[str, Any]] = field(default_factory=list)
     linkable: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as one JSON-ready object."""
-        value = asdict(self)
-        return {"study": "linkage", **value.pop("facts"), **value}
 
 
 @renamed(say="progress")

@@ -105,8 +105,6 @@ def open_set(
 ) -> None:
     """Verify people across every ordered pair of networks and write a report."""
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.report import check_folder, require_report_extra
-    from intertwine.storage.files import check_writable
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs
     from intertwine.studies.open_set.report import write_open_set_report
@@ -129,10 +127,7 @@ def open_set(
     )
     common.check_device(device, precision)
     fitted_on = [Path(elsewhere)] if elsewhere else []
-    check_folder(out, "open-set", [*feature_set, *fitted_on])
-    check_writable(out)
-    common.hold(out)
-    require_report_extra()
+    common.hold_report(out, "open-set", [*feature_set, *fitted_on])
     rows, listed = FeatureSet.open(*feature_set), read_pairs(pairs)
     with common.progress() as progress:
         maps = _maps_from(elsewhere, rows, options, progress) if elsewhere else None
@@ -229,22 +224,20 @@ def _maps_from(
 def print_open_set(result: dict[str, Any]) -> None:
     """Print Table 6: accuracy, and percent change against the source's own network."""
     from rich.console import Console
-    from rich.table import Table
+
+    from intertwine.report.tables import terminal_matrix
 
     console = Console()
     common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["natives"]]
-    table = Table(
-        title=f"Verification accuracy (%) over {result['n_folds']} folds of {result['n_pairs']:,} "
+    title = (
+        f"Verification accuracy (%) over {result['n_folds']} folds of {result['n_pairs']:,} "
         "pairs: row's network against column's"
     )
-    table.add_column("first image ↓ second →", overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for source in names:
-        table.add_row(source, *(_cell(cells[source, target]) for target in names))
-    console.print(table)
+    console.print(
+        terminal_matrix(title, "first image ↓ second →", names, lambda a, b: _cell(cells[a, b]))
+    )
     plain = [row["identity_accuracy"] for row in result["pairs"] if row["source"] != row["target"]]
     console.print(
         f"worst loss against the weaker network {result['worst_loss']:.2f} points; without a map "

@@ -7,9 +7,9 @@ from the other nine.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from intertwine.studies.open_set.options import OpenSetOptions
 from intertwine.studies.open_set.recipes import RecipeMaps
 from intertwine.studies.open_set.scores import score_checkpoints
 from intertwine.studies.open_set.trials import mapped_trials, native_trials
+from intertwine.studies.result import StudyResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ _RANKED = ("ridge", "least-squares", "reduced-rank")
 
 
 @dataclass(frozen=True)
-class OpenSetResult:
+class OpenSetResult(StudyResult):
     """The result of the open-set study: the object that `report.json` holds.
 
     Parameters
@@ -54,17 +55,13 @@ class OpenSetResult:
         The tables, a dictionary a row. A number that is undefined is None with a reason.
     """
 
-    facts: dict[str, Any]
+    study: ClassVar[str] = "open-set"
+
     natives: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     roc: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as one JSON-ready object."""
-        value = asdict(self)
-        return {"study": "open-set", **value.pop("facts"), **value}
 
 
 @renamed(say="progress")

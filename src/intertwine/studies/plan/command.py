@@ -67,18 +67,13 @@ def plan(
 ) -> None:
     """Forecast what searches find after each way to move to a new model; exit 3: re-embed."""
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.report import check_folder, require_report_extra
-    from intertwine.storage.files import check_writable
     from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.report import write_plan_report
     from intertwine.studies.plan.study import plan as study
     from intertwine.vectors import open_vectors
 
     options = PlanOptions(metric.value, accept, least, folds, rows, seed)
-    check_folder(out, "plan", [*pairs, *(proxy or [])])
-    check_writable(out)
-    common.hold(out)
-    require_report_extra()
+    common.hold_report(out, "plan", [*pairs, *(proxy or [])])
     with common.progress() as progress:
         result = study(
             FeatureSet.open(*pairs),

@@ -53,8 +53,6 @@ def similarity(
 ) -> None:
     """Measure how alike every pair of spaces is and write a report."""
     from intertwine.parallel.workers import open_workers
-    from intertwine.report import check_folder, require_report_extra
-    from intertwine.storage.files import check_writable
     from intertwine.studies.similarity.interchangeability import read_swaps
     from intertwine.studies.similarity.report import write_similarity_report
     from intertwine.studies.similarity.study import SimilarityOptions
@@ -68,10 +66,7 @@ def similarity(
         controls=tuple(control or ()),
         layers=tuple(layers or ()),
     )
-    check_folder(out, "similarity", feature_set)
-    check_writable(out)
-    common.hold(out)
-    require_report_extra()
+    common.hold_report(out, "similarity", feature_set)
     swaps = [] if closed_set is None else read_swaps(closed_set)
     scratch = out / ".moments"
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
@@ -121,21 +116,15 @@ def _measure(
 def _print(result: dict[str, Any]) -> None:
     """Print the headline table: calibrated debiased CKA of every pair."""
     from rich.console import Console
-    from rich.table import Table
+
+    from intertwine.report.tables import terminal_matrix
 
     console = Console()
     common.print_warnings(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["spaces"]]
-    table = Table(
-        title=f"Debiased linear CKA, calibrated: 0 unrelated, 1 the same; {result['n']:,} rows"
-    )
-    table.add_column("", overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for source in names:
-        table.add_row(source, *(_cell(cells[source, target]) for target in names))
-    console.print(table)
+    title = f"Debiased linear CKA, calibrated: 0 unrelated, 1 the same; {result['n']:,} rows"
+    console.print(terminal_matrix(title, "", names, lambda a, b: _cell(cells[a, b])))
     common.print_notes(console, result)
 
 

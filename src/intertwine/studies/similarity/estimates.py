@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from intertwine.moments.moments import Moments
     from intertwine.numerics.arrays import Array
     from intertwine.passes.moments.groups import MomentGroups
-    from intertwine.similarity.estimate import Null
-    from intertwine.similarity.moment_measures import MomentScores
-    from intertwine.similarity.predictivity import Fold
     from intertwine.similarity.spectrum import Spectrum
 
 # A jackknife needs this many groups, or groups of one row each, of which fewer do.

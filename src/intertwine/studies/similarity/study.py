@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
@@ -14,6 +14,7 @@ from intertwine.passes.moments.groups import GROUPS, grouped_moments
 from intertwine.similarity.canonical import VARIANCE, check_variance
 from intertwine.similarity.measures import MEASURES
 from intertwine.storage.shelf import Checkpoints
+from intertwine.studies.result import StudyResult
 from intertwine.studies.similarity import rows as tables
 from intertwine.studies.similarity.arrangement import dendrogram, distances, plane
 from intertwine.studies.similarity.estimates import MIN_GROUPS, CcaOptions, moment_estimates
@@ -86,7 +87,7 @@ class SimilarityOptions:
 
 
 @dataclass(frozen=True)
-class SimilarityResult:
+class SimilarityResult(StudyResult):
     """The result of the similarity study: the object that `report.json` holds.
 
     Parameters
@@ -99,7 +100,8 @@ class SimilarityResult:
         The spaces arranged by Procrustes angle.
     """
 
-    facts: dict[str, Any]
+    study: ClassVar[str] = "similarity"
+
     measures: list[dict[str, Any]] = field(default_factory=list)
     spaces: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
@@ -109,11 +111,6 @@ class SimilarityResult:
     mds: dict[str, Any] = field(default_factory=dict)
     swaps: list[dict[str, Any]] = field(default_factory=list)
     interchangeability: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as one JSON-ready object."""
-        value = asdict(self)
-        return {"study": "similarity", **value.pop("facts"), **value}
 
 
 @renamed(say="progress")

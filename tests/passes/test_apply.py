@@ -95,7 +95,7 @@ def test_a_pair_is_applied_as_one_map(tmp_path, networks):
         tmp_path / "a--b.safetensors", tmp_path / "set", tmp_path / "out.npy", dtype="float64"
     )
     expected = load_map(tmp_path / "a--b.safetensors").apply(features["a"])
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_no_rows_give_no_rows(tmp_path, small):
@@ -210,7 +210,7 @@ def test_force_maps_what_looks_wrong_and_says_so(tmp_path, twins):
     file = folder / "a--b.safetensors"
     summary = apply_file(file, tmp_path / "wrong.npy", tmp_path / "out.npy", force=True)
     expected = LinearMap.load(file).apply(features["b"])
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-6)
     assert any("mapped by --force, not checked to be a" in note for note in summary["notes"])
 
 
@@ -237,7 +237,7 @@ def test_a_folder_is_asked_for_the_source_by_name(tmp_path, twins, write_folder)
     write_folder(tmp_path / "set", features)
     apply_file(folder / "b--a.safetensors", tmp_path / "set", tmp_path / "out.npy")
     expected = LinearMap.load(folder / "b--a.safetensors").apply(features["b"])
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-6, atol=1e-6)
     write_folder(tmp_path / "other", {"a": features["a"]})
     with pytest.raises(InputError, match=r"no space 'b' in .*it holds a"):
         apply_file(folder / "b--a.safetensors", tmp_path / "other", tmp_path / "no.npy")

@@ -116,7 +116,7 @@ def test_native_vectors_are_kept(items, fitted, spaces):
     summary = migrate(*items[:2], fitted[1], options=options())
     assert summary["written"] == N - 1
     assert any("1 item had a vector" in note for note in summary["notes"])
-    np.testing.assert_allclose(new_vectors(items[2])[1][10], spaces[1][10], rtol=1e-6)
+    np.testing.assert_allclose(new_vectors(items[2])[1][10], spaces[1][10], rtol=1e-6, atol=1e-6)
 
 
 def test_items_that_come_meanwhile_are_converted(items, fitted, spaces, monkeypatch):

@@ -164,7 +164,7 @@ def test_the_finished_target_is_a_store(address, tmp_path):
     _, target = begin(address, text)
     assert list(target.pending(100)) == []
     assert target.finish() == ["built an index as the source has"]
-    np.testing.assert_allclose(target.read(range(N)), mapped(ROWS), rtol=1e-6)
+    np.testing.assert_allclose(target.read(range(N)), mapped(ROWS), rtol=1e-6, atol=1e-6)
     assert target.sample(20).ids == store.sample(20).ids
     queries = mapped(ROWS[:5])
     assert (

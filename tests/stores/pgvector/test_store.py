@@ -316,7 +316,7 @@ def test_tables_with_parts_are_migrated_whole(database, opened, kind):
     target = opened.target(source, address(uri, "whole", "new"), MARK)
     assert migrate(target) == N
     rows = connection.execute("SELECT new::real[] FROM whole ORDER BY id").fetchall()
-    np.testing.assert_allclose([row[0] for row in rows], MAPPED, rtol=1e-6)
+    np.testing.assert_allclose([row[0] for row in rows], MAPPED, rtol=1e-6, atol=1e-6)
 
 
 def test_numbers_beyond_half_precision_are_refused(database, opened):

@@ -138,14 +138,14 @@ def test_what_came_after_the_switch_survives_the_way_back(place):
         "text": pytest.approx([0.8, 0.6]),
     }
     assert found[20] == before[20]
-    np.testing.assert_allclose(place.vectors("new")[1004], natives[4], rtol=1e-6)
+    np.testing.assert_allclose(place.vectors("new")[1004], natives[4], rtol=1e-6, atol=1e-6)
 
     place.client.delete("live", [1001])
     place.edit(1002)
     place.migrate(switch=True)
     del expected[1001]
     assert place.bodies() == {**expected, 1002: "EDITED"}
-    np.testing.assert_allclose(place.vectors()[1002], natives[2], rtol=1e-6)
+    np.testing.assert_allclose(place.vectors()[1002], natives[2], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(place.vectors()[8], place.mapped(OLD[8]), rtol=1e-5, atol=1e-6)
 
 
@@ -312,7 +312,7 @@ def test_a_kill_at_any_step_of_a_switch(place, monkeypatch, step, done, back):
     for item in (999, 1000) if late else (999,):
         if back:
             assert found[item] is None
-            np.testing.assert_allclose(place.vectors("new")[item], fresh, rtol=1e-6)
+            np.testing.assert_allclose(place.vectors("new")[item], fresh, rtol=1e-6, atol=1e-6)
         else:
             np.testing.assert_allclose(found[item], place.mapped(fresh), rtol=1e-5, atol=1e-6)
     if back:

@@ -93,7 +93,7 @@ def test_a_file_written_since_the_switch_is_not_lost(switched, write, more):
     with pytest.raises(InputError, match="nothing to roll back"):
         roll_back(source, text)
     assert migrate(source, text) in {0, 180}
-    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6)
+    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_kept_is_never_written_over(switched):
@@ -167,7 +167,7 @@ def test_converted_vectors_outlive_their_own_folder(switched, tmp_path):
     source, text, _ = switched
     shutil.rmtree(tmp_path / "new")
     assert roll_back(source, text) == []
-    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6)
+    np.testing.assert_allclose(open_store(text).read(range(N)), mapped(ROWS), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -219,7 +219,7 @@ def test_a_file_of_the_source_that_changes_is_converted_again(tmp_path, write):
     begin(source, text)[1].switch(convert)
     expected = mapped(ROWS)
     expected[100:120] *= -1
-    np.testing.assert_allclose(open_store(source).read(range(N)), expected, rtol=1e-6)
+    np.testing.assert_allclose(open_store(source).read(range(N)), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_file_that_changes_while_it_is_converted_is_not_finished(tmp_path):
@@ -229,7 +229,9 @@ def test_a_file_that_changes_while_it_is_converted_is_not_finished(tmp_path):
     migrate(source, text, size=100, most=2)
     with_old_times(np.save)(path, -ROWS)
     assert migrate(source, text) == N
-    np.testing.assert_allclose(load_vectors(tmp_path / "new.npy"), mapped(-ROWS), rtol=1e-6)
+    np.testing.assert_allclose(
+        load_vectors(tmp_path / "new.npy"), mapped(-ROWS), rtol=1e-6, atol=1e-6
+    )
     path, text = save_vectors(tmp_path / "b.npy", ROWS), f"npy:{tmp_path / 'c.npy'}"
     _, target = begin(f"npy:{path}", text)
     batches = list(target.pending(200))
@@ -239,7 +241,9 @@ def test_a_file_that_changes_while_it_is_converted_is_not_finished(tmp_path):
         target.write(batches[1], convert(batches[1]))
     target.close()
     assert not (tmp_path / "c.npy").exists() or migrate(f"npy:{path}", text) == N
-    np.testing.assert_allclose(load_vectors(tmp_path / "c.npy"), mapped(-ROWS), rtol=1e-6)
+    np.testing.assert_allclose(
+        load_vectors(tmp_path / "c.npy"), mapped(-ROWS), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_files_that_come_and_go_between_runs(tmp_path):
@@ -255,7 +259,7 @@ def test_files_that_come_and_go_between_runs(tmp_path):
     assert not (tmp_path / "new/c.parquet").exists()
     begin(source, text)[1].switch(convert)
     expected = np.concatenate([-mapped(ROWS[:11]), mapped(ROWS[:120])])
-    np.testing.assert_allclose(open_store(source).read(range(131)), expected, rtol=1e-6)
+    np.testing.assert_allclose(open_store(source).read(range(131)), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_folder_that_grows_beside_the_only_one_moves_nothing(tmp_path):
@@ -274,7 +278,9 @@ def test_a_folder_that_grows_beside_the_only_one_moves_nothing(tmp_path):
         "x/1.parquet",
         "y/1.parquet",
     }
-    np.testing.assert_allclose(open_store(source).read(range(80)), mapped(ROWS[:80]), rtol=1e-6)
+    np.testing.assert_allclose(
+        open_store(source).read(range(80)), mapped(ROWS[:80]), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_a_target_that_somebody_else_wrote_to_is_left_alone(tmp_path):
@@ -437,7 +443,7 @@ def test_a_second_migration_says_how_to_go_on_and_that_works(switched, tmp_path,
             begin(source, text, NEXT)[1].require_ready()
         kept[3 - left].unlink()
     second(source, text)
-    np.testing.assert_allclose(open_store(source).read(range(N)), -new, rtol=1e-6)
+    np.testing.assert_allclose(open_store(source).read(range(N)), -new, rtol=1e-6, atol=1e-6)
     assert open_target(open_store(source, before_switch=True), text, NEXT).rollback() == []
     np.testing.assert_array_equal(open_store(source).read(range(N)), new)
     assert open_store(source).mark().target == MARK.target
@@ -531,7 +537,7 @@ def test_an_index_written_since_the_switch_is_not_lost(tmp_path, in_place):
     np.testing.assert_allclose(kept.reconstruct(1005), NATIVE[5])
     migrate(source, text)
     ids = np.arange(N) * 3
-    np.testing.assert_allclose(open_store(text).read(ids), mapped(ROWS), rtol=1e-6)
+    np.testing.assert_allclose(open_store(text).read(ids), mapped(ROWS), rtol=1e-6, atol=1e-6)
 
 
 def test_an_index_with_other_vectors_of_the_same_ids_is_not_lost(tmp_path):
@@ -592,7 +598,7 @@ def test_a_source_replaced_after_it_was_opened_is_not_taken_for_what_was_read(tm
     migrate(source, text)
     begin(source, text)[1].switch(convert)
     ids = np.arange(N) * (3 if scheme == "faiss" else 1)
-    np.testing.assert_allclose(open_store(source).read(ids), mapped(-ROWS), rtol=1e-6)
+    np.testing.assert_allclose(open_store(source).read(ids), mapped(-ROWS), rtol=1e-6, atol=1e-6)
 
 
 def test_a_rollback_does_not_mind_what_became_of_the_target(switched):

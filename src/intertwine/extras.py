@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import MissingExtraError
@@ -17,7 +16,19 @@ DISTRIBUTION = "intertwine"
 
 def known_extras() -> tuple[str, ...]:
     """Return the extras that the installed package declares, its one source of truth."""
+    from importlib import metadata
+
     return tuple(metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ())
+
+
+def installed_version() -> str:
+    """Return the version that the installed package states; `unknown` where it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

@@ -1,4 +1,5 @@
 import errno
+import shlex
 import signal
 import subprocess
 import sys
@@ -7,8 +8,11 @@ import time
 
 import numpy as np
 import pytest
+import typer
 
+from intertwine.cli import app
 from intertwine.errors import InputError
+from intertwine.extras import installed_version
 from intertwine.passes import apply as passes
 
 COMMANDS = [
@@ -36,6 +40,64 @@ def test_every_command_has_help(intertwine, name):
     done = intertwine(name, "--help")
     assert done.code == 0
     assert "--json" in done.out
+
+
+def test_help_is_in_words(intertwine):
+    """No help shows a type of Python's, or choices between bars that break inside words."""
+    for name in [[], *([each] for each in typer.main.get_command(app).commands)]:
+        text = intertwine(*name, "--help").out
+        assert "<" not in text.replace("<= ", "")
+        assert "|" not in text.replace("local|ADDRESS", "")
+    choices = " ".join(intertwine("fit", "--help").out.replace("│", " ").split())
+    assert "One of ridge, least-squares, procrustes" in choices
+
+
+def test_every_command_has_an_example_that_it_accepts():
+    """The example in a command's help is a command line that it can read."""
+    commands = typer.main.get_command(app).commands
+    assert len(commands) > 14
+    for name, command in commands.items():
+        program, first, *rest = shlex.split(command.help.partition("Example: ")[2])
+        assert (program, first) == ("intertwine", name)
+        assert command.make_context(name, rest).params
+
+
+@pytest.mark.parametrize("how", ["command", "module"])
+def test_the_version_is_printed(intertwine, how):
+    """The program states its version, also as a module of Python's."""
+    expected = f"intertwine {installed_version()}\n"
+    assert installed_version()[0].isdigit()
+    if how == "command":
+        done = intertwine("--version")
+        assert (done.code, done.out, done.err) == (0, expected, "")
+    else:
+        module = [sys.executable, "-m", "intertwine", "--version"]
+        assert subprocess.run(module, capture_output=True, text=True, check=True).stdout == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("intertwine clo", {"closed-set"}),
+        ("intertwine fit set --method r", {"ridge", "reduced-rank"}),
+        ("intertwine extract images --preset paper-f", {"paper-faces"}),
+        ("intertwine extract images --encoder ti", {"timm:"}),
+    ],
+)
+def test_a_shell_completes_names(intertwine, monkeypatch, typed, offered):
+    """Names of commands, methods, presets and schemes are completed."""
+    monkeypatch.setenv("_INTERTWINE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert set(intertwine().out.split()) == offered
+
+
+def test_two_values_for_one_are_met_with_what_to_type(intertwine):
+    """Where an option for one path got two, the error says how several are typed."""
+    done = intertwine("closed-set", "--fit", "a.npy", "b.npy", "--eval", "c", "--out", "report")
+    assert done.code == 2
+    text = " ".join(done.err.replace("│", " ").split())
+    assert "repeat it for several, as in --fit A --fit B" in text
 
 
 def test_help_waits_for_no_numerical_library():
@@ -163,7 +225,8 @@ def test_an_interrupt_inside_a_lock_exits_130(intertwine, monkeypatch):
 
     monkeypatch.setattr(passes, "apply_file", interrupted)
     done = intertwine("apply", "map", "in.npy", "out.npy")
-    assert (done.code, done.out, done.err) == (130, "", "")
+    assert (done.code, done.out) == (130, "")
+    assert done.err == "intertwine: stopped; the same command goes on from here\n"
 
 
 @pytest.mark.parametrize("arguments", [["--json"], []], ids=["json", "table"])
@@ -190,5 +253,6 @@ def test_ctrl_c_exits_130(networks, tmp_path, arguments):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
+    assert err.splitlines()[-1] == "intertwine: stopped; no report was written"
     assert "Traceback" not in err
     assert not (tmp_path / "report").exists()

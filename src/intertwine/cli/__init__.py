@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import NoReturn
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.models import ParameterInfo
 
 from intertwine.cli.apply import apply
 from intertwine.cli.convert_checkpoint import convert_checkpoint
@@ -24,17 +28,134 @@ from intertwine.studies.linkage.command import linkage
 from intertwine.studies.open_set.command import open_set
 from intertwine.studies.plan.command import plan
 from intertwine.studies.similarity.command import similarity
+from intertwine.wording import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["app", "main"]
 
+# What Ctrl-C leaves behind: most commands go on, some begin again or are too short to.
+_GOES_ON = "the same command goes on from here"
+_NO_REPORT, _NOTHING = "no report was written", "nothing was written"
+_STOPPED = {
+    "demo": "the same command begins the study again",
+    "closed-set": _NO_REPORT,
+    "plan": _NO_REPORT,
+    "encoders": _NOTHING,
+    "merge": _NOTHING,
+    "convert-checkpoint": _NOTHING,
+    "inspect": _NOTHING,
+}
+# Typer offers it under the names of its own kinds only.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+# How the help shows a value of each type; others by the name of their option.
+_VALUES = {int: "N", float: "NUMBER", Path: "PATH", bool: ""}
+
+
+class Program(TyperGroup):
+    """The program itself."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: Any) -> Any:
+    """Return parameters that the help shows without types of Python's."""
+    for each in parameters:
+        if getattr(each, "is_flag", False) and each.metavar is None:
+            each.metavar = ""
+        elif each.param_type_name == "argument":
+            each.display_type_rich = lambda ctx: ""  # noqa: ARG005
+    return parameters
+
+
 app = typer.Typer(
     name="intertwine",
+    cls=Program,
     help="Learn, test and apply affine maps between the embedding spaces of neural networks. "
     "Any command takes --debug for a traceback.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from intertwine.extras import installed_version
+
+        common.print_line(f"intertwine {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    del version  # printed while the command line is read
+
+
+class Command(TyperCommand):
+    """A command that says what to do where it is used wrongly, and what Ctrl-C leaves."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options and arguments."""
+        return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the command line; where an option for one value got several, the error says what to type."""
+        try:
+            return super().parse_args(ctx, args)
+        except _USAGE_ERROR as error:
+            if "unexpected extra argument" in error.message:
+                error.message += (
+                    ". An option takes one value: repeat it for several, as in --fit A --fit B"
+                )
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C ends it with exit code 130 and one line."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            if not _interrupted(error):
+                raise
+            common.print_note(f"intertwine: stopped; {_STOPPED.get(str(self.name), _GOES_ON)}")
+            raise typer.Exit(130) from error
+
+
+def _add(command: Callable[..., None]) -> None:
+    """Add a command to the program, with options whose values the help names in words.
+
+    Typer would show a type of Python's, or all choices between bars, broken wherever a line ends.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    # Annotations are texts until now, of which each reading would make new options.
+    command.__annotations__.update(hints)
+    for name, hint in hints.items():
+        values = [each for each in get_args(hint)[1:] if isinstance(each, ParameterInfo)]
+        if not values or values[0].metavar is not None:
+            continue
+        info, of = values[0], _value_type(get_args(hint)[0])
+        info.metavar = _VALUES.get(of, name.upper().replace("_", "-"))
+        if issubclass(of, Enum):
+            info.help = f"{info.help} One of {named(each.value for each in of)}."
+    app.command(cls=Command)(command)
+
+
+def _value_type(annotation: Any) -> type:
+    """Return the type of one value of an option that may be absent or repeated."""
+    if isinstance(annotation, type):
+        return annotation
+    return _value_type(next(each for each in get_args(annotation) if each is not type(None)))
+
+
 for command in (
     demo,
     encoders,
@@ -52,7 +173,7 @@ for command in (
     convert_checkpoint,
     inspect,
 ):
-    app.command()(command)
+    _add(command)
 
 
 def main() -> NoReturn:
@@ -65,7 +186,7 @@ def main() -> NoReturn:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         with common.held:
-            app(arguments)
+            app(arguments, prog_name="intertwine")
     except (Exception, KeyboardInterrupt) as error:
         if _interrupted(error):
             sys.exit(130)

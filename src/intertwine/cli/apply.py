@@ -38,7 +38,10 @@ def apply(
     scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Map vectors from one embedding space to another; resumes after a kill."""
+    """Map vectors from one embedding space to another; resumes after a kill.
+
+    Example: intertwine apply maps/a--b.safetensors a.npy mapped.npy
+    """
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.apply import apply_file
 

@@ -25,7 +25,10 @@ def convert_checkpoint(
     arch: Annotated[str, typer.Option(help="mobilenet-v2, resnet-50 or inception-v2.")],
     json: common.JsonOption = False,
 ) -> None:
-    """Convert a checkpoint of arcface-tf2 or slim's Inception-v2 to torch; needs TensorFlow."""
+    """Convert a checkpoint of arcface-tf2 or slim's Inception-v2 to torch; needs TensorFlow.
+
+    Example: intertwine convert-checkpoint arc/e_8.ckpt arc.safetensors --arch mobilenet-v2
+    """
     from intertwine.encoders.checkpoints.convert import convert_checkpoint as run
 
     common.hold(out)

@@ -26,6 +26,8 @@ def demo(
     """Run the closed-set and the open-set study on real features that come with the checkout.
 
     The report of the first is in OUT/report, that of the second in OUT/open-set.
+
+    Example: intertwine demo --out demo-output
     """
     from intertwine.features import samples
     from intertwine.features.feature_set import FeatureSet

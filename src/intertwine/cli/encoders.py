@@ -16,7 +16,10 @@ def encoders(
     ] = None,
     json: common.JsonOption = False,
 ) -> None:
-    """List the URI schemes, and the presets with their networks and where the weights come from."""
+    """List the URI schemes, and the presets with their networks and where the weights come from.
+
+    Example: intertwine encoders --weights weights/
+    """
     from intertwine.encoders.presets.presets import list_encoders
 
     facts = list_encoders(weights)

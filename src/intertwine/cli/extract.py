@@ -10,12 +10,34 @@ import typer
 from intertwine.console import options as common
 from intertwine.wording import counted
 
+
+def _schemes(incomplete: str) -> list[str]:
+    """Return how encoders' URIs can go on, for a shell."""
+    from intertwine.encoders.registry import SCHEMES
+
+    return [f"{scheme}:" for scheme in SCHEMES if scheme.startswith(incomplete)]
+
+
+def _presets(incomplete: str) -> list[str]:
+    """Return the presets that begin with what was typed, for a shell."""
+    from intertwine.encoders.presets.presets import PRESETS
+
+    return [preset for preset in PRESETS if preset.startswith(incomplete)]
+
+
 EncoderOption = Annotated[
     list[str] | None,
-    typer.Option(help="Encoder URI, such as onnx:net.onnx?channels=bgr; repeatable."),
+    typer.Option(
+        metavar="URI",
+        autocompletion=_schemes,
+        help="Encoder, such as onnx:net.onnx?channels=bgr; repeatable.",
+    ),
 ]
 PresetOption = Annotated[
-    str | None, typer.Option(help="A named set of encoders; `intertwine encoders` lists them.")
+    str | None,
+    typer.Option(
+        autocompletion=_presets, help="A named set of encoders; `intertwine encoders` lists them."
+    ),
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Folder of the preset's weight files; else INTERTWINE_WEIGHTS.")
@@ -75,7 +97,10 @@ def extract(
     ] = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Extract features and heads; resumes after a kill."""
+    """Extract features and heads; resumes after a kill.
+
+    Example: intertwine extract images/ --encoder timm:resnet50.a1_in1k --out set/
+    """
     from intertwine.encoders.presets.presets import preset_uris
     from intertwine.inputs.tables.columns import Columns
     from intertwine.parallel.workers import open_workers

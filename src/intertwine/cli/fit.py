@@ -13,7 +13,10 @@ from intertwine.console import options as common
 
 def fit(
     feature_set: Annotated[
-        list[Path], typer.Argument(help="Feature set: a folder, several joined by id, or moments.")
+        list[Path],
+        typer.Argument(
+            metavar="SET", help="Feature set: a folder, several joined by id, or moments."
+        ),
     ],
     out: common.OutOption,
     source: Annotated[str | None, typer.Option(help="Source space; all when omitted.")] = None,
@@ -33,7 +36,10 @@ def fit(
     checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
     json: common.JsonOption = False,
 ) -> None:
-    """Fit maps and write OUT/SOURCE--TARGET.safetensors; resumes after a kill."""
+    """Fit maps and write OUT/SOURCE--TARGET.safetensors; resumes after a kill.
+
+    Example: intertwine fit set/ --out maps/ --alpha gcv
+    """
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.fit import fit_to_files
 

@@ -36,11 +36,15 @@ _REPORT_KEYS = (
 
 def inspect(
     path: Annotated[
-        Path, typer.Argument(help="A feature set, map, moments, head, .npy or report.")
+        Path,
+        typer.Argument(metavar="PATH", help="A feature set, map, moments, head, .npy or report."),
     ],
     json: common.JsonOption = False,
 ) -> None:
-    """Show what a file or folder holds."""
+    """Show what a file or folder holds.
+
+    Example: intertwine inspect maps/a--b.safetensors
+    """
     facts = describe(path)
     if json:
         common.print_json(facts)

@@ -13,12 +13,15 @@ from intertwine.wording import counted
 
 def merge(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of moments, in any order.")
+        list[Path], typer.Argument(metavar="FILE", help="Files of moments, in any order.")
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
     json: common.JsonOption = False,
 ) -> None:
-    """Add up moments of different rows; the same files in any order give the same bytes."""
+    """Add up moments of different rows; the same files in any order give the same bytes.
+
+    Example: intertwine merge part-1.moments part-2.moments --out set.moments
+    """
     from intertwine.passes.moments.file import merge_files
 
     with common.progress() as progress:

@@ -66,7 +66,10 @@ def migrate(
     ] = False,
     json: common.JsonOption = False,
 ) -> None:
-    """Convert a store's vectors beside the old ones; resumes after a kill."""
+    """Convert a store's vectors beside the old ones; resumes after a kill.
+
+    Example: intertwine migrate npy:old.npy npy:new.npy --map maps/a--b.safetensors
+    """
     from intertwine.passes.migrate.run import MigrateOptions
     from intertwine.passes.migrate.run import migrate as move
 

@@ -13,7 +13,8 @@ from intertwine.wording import counted
 
 def moments(
     feature_set: Annotated[
-        list[Path], typer.Argument(help="Feature set: a folder, or several joined by id.")
+        list[Path],
+        typer.Argument(metavar="SET", help="Feature set: a folder, or several joined by id."),
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
     rows: Annotated[
@@ -30,7 +31,10 @@ def moments(
     checkpoint: common.CheckpointOption = common.CHECKPOINT_SECONDS,
     json: common.JsonOption = False,
 ) -> None:
-    """Write joint moments, which `fit`, `similarity` and `merge` read; resumes after a kill."""
+    """Write joint moments, which `fit`, `similarity` and `merge` read; resumes after a kill.
+
+    Example: intertwine moments set/ --out set.moments --workers 8
+    """
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.moments.file import moments_to_file
 

@@ -53,7 +53,10 @@ def closed_set(
     scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Score every ordered pair of networks and write a report."""
+    """Score every ordered pair of networks and write a report.
+
+    Example: intertwine closed-set --fit fit/ --eval eval/ --out report/ --alpha gcv
+    """
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import open_workers
     from intertwine.studies.closed_set.controls import with_random_controls

@@ -47,7 +47,10 @@ def linkage(
     device: common.DeviceOption = "cpu",
     json: common.JsonOption = False,
 ) -> None:
-    """Audit a database: rates at which its templates are linked, never who is linked."""
+    """Audit a database: rates at which its templates are linked, never who is linked.
+
+    Example: intertwine linkage --gallery enrolled/ --probe seen/ --out linked/
+    """
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.linkage.report import write_linkage_report
     from intertwine.studies.linkage.study import linkage as study

@@ -60,7 +60,8 @@ _DECIDED = {
 def open_set(
     context: typer.Context,
     feature_set: Annotated[
-        list[Path], typer.Argument(help="Feature set: a folder, or several joined by id.")
+        list[Path],
+        typer.Argument(metavar="SET", help="Feature set: a folder, or several joined by id."),
     ],
     pairs: Annotated[
         Path, typer.Option(help="Official LFW list of pairs, or a CSV of id,id,same,fold.")
@@ -69,8 +70,9 @@ def open_set(
     fit: Annotated[
         str,
         typer.Option(
-            metavar="matched-pairs|images|PATH",
-            help="Rows of the other folds to fit on; or a feature set, or a folder of maps.",
+            metavar="ROWS",
+            help="Rows of the other folds to fit on, matched-pairs or images; or the path of a feature "
+            "set or of a folder of maps.",
         ),
     ] = "matched-pairs",
     method: common.MethodOption = common.Method.ridge,
@@ -103,7 +105,10 @@ def open_set(
     device: common.DeviceOption = "cpu",
     json: common.JsonOption = False,
 ) -> None:
-    """Verify people across every ordered pair of networks and write a report."""
+    """Verify people across every ordered pair of networks and write a report.
+
+    Example: intertwine open-set faces/ --pairs pairs.txt --out verified/
+    """
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs

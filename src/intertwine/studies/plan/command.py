@@ -65,7 +65,10 @@ def plan(
     seed: Annotated[int, typer.Option(help="Seed of the random folds.")] = 0,
     json: common.JsonOption = False,
 ) -> None:
-    """Forecast what searches find after each way to move to a new model; exit 3: re-embed."""
+    """Forecast what searches find after each way to move to a new model; exit 3: re-embed.
+
+    Example: intertwine plan --pairs both/ --source old --target new --out plan/
+    """
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.report import write_plan_report

@@ -19,7 +19,8 @@ def similarity(
     feature_set: Annotated[
         list[Path],
         typer.Argument(
-            help="Feature set: a folder, several joined by id, or files of moments, one a row group."
+            metavar="SET",
+            help="Feature set: a folder, several joined by id, or files of moments, one a row group.",
         ),
     ],
     out: common.OutOption,
@@ -51,7 +52,10 @@ def similarity(
     scheduler: common.SchedulerOption = None,
     json: common.JsonOption = False,
 ) -> None:
-    """Measure how alike every pair of spaces is and write a report."""
+    """Measure how alike every pair of spaces is and write a report.
+
+    Example: intertwine similarity set/ --out alike/
+    """
     from intertwine.parallel.workers import open_workers
     from intertwine.studies.similarity.interchangeability import read_swaps
     from intertwine.studies.similarity.report import write_similarity_report

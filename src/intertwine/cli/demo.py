@@ -31,7 +31,7 @@ def demo(
     """
     from intertwine.features import samples
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.report import check_folder, require_report_extra
+    from intertwine.report import check_folder
     from intertwine.storage.files import check_writable
     from intertwine.studies.closed_set.command import deliver
     from intertwine.studies.closed_set.study import closed_set
@@ -41,9 +41,9 @@ def demo(
     check_folder(out / OPEN_SET, "open-set")
     check_writable(out)
     common.hold(out)
-    require_report_extra()
     images = samples.find_sample(samples.IMAGENET, sample)
     people = samples.find_sample(samples.FACES, faces, option="--faces")
+    common.note_missing_page()
     with common.progress() as progress:
         fit, evaluation, controls, notes = samples.unpack(images, out / "sample", progress=progress)
         result = closed_set(

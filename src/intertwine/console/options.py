@@ -226,14 +226,25 @@ def hold(output: Path) -> None:
 
 
 def hold_report(folder: Path, study: str, inputs: Iterable[Path]) -> None:
-    """Hold a report's folder, and raise before long work where the report could not be written."""
-    from intertwine.report import check_folder, require_report_extra
+    """Hold a report's folder, and raise before long work where the report could not be written.
+
+    Where there will be no page, a note says so, and how to install what draws it.
+    """
+    from intertwine.report import check_folder
     from intertwine.storage.files import check_writable
 
     check_folder(folder, study, inputs)
     check_writable(folder)
     hold(folder)
-    require_report_extra()
+    note_missing_page()
+
+
+def note_missing_page() -> None:
+    """Print a note where reports will have no page and no figures, and how they will."""
+    from intertwine.report import lacks_extra
+
+    if reason := lacks_extra():
+        print_note(f"the report will be JSON and CSV, without page and figures: {reason}")
 
 
 def deliver(

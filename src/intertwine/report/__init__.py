@@ -7,16 +7,21 @@ page, figures and tables to files.
 
 from __future__ import annotations
 
+from intertwine.errors import MissingExtraError
 from intertwine.extras import import_extra
 from intertwine.report.folder import check_folder
 
 __all__ = [
     "check_folder",
-    "require_report_extra",
+    "lacks_extra",
 ]
 
 
-def require_report_extra() -> None:
-    """Raise a `MissingExtraError` now, before a long study, when its report cannot be drawn."""
-    for module in ("jinja2", "matplotlib"):
-        import_extra(module, "report")
+def lacks_extra() -> str | None:
+    """Return what pages and figures lack, with its pip line; None where they can be drawn."""
+    try:
+        for module in ("jinja2", "matplotlib"):
+            import_extra(module, "report")
+    except MissingExtraError as error:
+        return str(error)
+    return None

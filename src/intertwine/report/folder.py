@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
+PAGE = "report.html"
+
 
 def check_folder(
     folder: str | os.PathLike[str], study: str, inputs: Iterable[str | os.PathLike[str]] = ()
@@ -48,15 +50,18 @@ def _study_in(report: Path) -> str | None:
 def write_folder(
     folder: str | os.PathLike[str], files: dict[str, bytes], *, optional: Iterable[str] = ()
 ) -> Path:
-    """Write a report's files, `report.html` last, and return its path.
+    """Write a report's files, the last one last, and return its path.
 
     Where the page is, the rest is too. Of the optional files, which a report of this study may have
     or not, those absent now are removed, so that nothing of an earlier report contradicts the new
     one.
     """
     check_folder(folder, json.loads(files["report.json"])["study"])
+    if PAGE not in files:
+        # Before the rest: an older page never stands beside a newer report.
+        (Path(folder) / PAGE).unlink(missing_ok=True)
     write_files(folder, files)
     for name in optional:
         if name not in files:
             (Path(folder) / name).unlink(missing_ok=True)
-    return Path(folder) / "report.html"
+    return Path(folder) / list(files)[-1]

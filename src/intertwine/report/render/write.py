@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from intertwine.report import draw
-from intertwine.report.folder import write_folder
+from intertwine.report import draw, lacks_extra
+from intertwine.report.folder import PAGE, write_folder
 from intertwine.report.render.csv_text import csv_text
 from intertwine.report.render.latex import latex_table
 from intertwine.report.render.page import html_page
@@ -51,15 +51,46 @@ def write_report(
     latex: str | None = None,
     rows: Mapping[str, Sequence[Row]] | None = None,
     more: Mapping[str, bytes] | None = None,
+    drawn: Mapping[str, Callable[[], bytes]] | None = None,
     optional: Iterable[str] = (),
 ) -> Path:
     """Write a study's report folder and return the path of its page.
 
     The main figure and the LaTeX table are files called `name`; `latex` is the table where it is
     not the main figure. `rows` are rows of CSV files that are not the report's own, by table,
-    `more` are further files, and `optional` names of files that a report of this study may have or
-    not.
+    `more` are further files, `drawn` further figures, and `optional` names of files that a report of
+    this study may have or not. Where the extra is not installed that draws, tables and the object
+    are the whole report, and the path is that of `report.json`.
     """
+    tables = {
+        f"{table.name}.csv": csv_text(
+            (rows or {}).get(table.name, study.rows(table.name)), table.columns
+        )
+        for table in study.tables
+    }
+    files = {**{file: text_bytes(text) for file, text in tables.items()}, **(more or {})}
+    whole = {"report.json": json_bytes(study.result)}
+    figures = figure_names([name, *page.charts])
+    if lacks_extra():
+        optional = [*figures, f"{name}.tex", *(drawn or {}), *optional]
+        return write_folder(folder, {**files, **whole}, optional=optional)
+    pictures, html, table = _draw(study, page, name, latex)
+    if table is not None:
+        files[f"{name}.tex"] = text_bytes(table)
+    files = {
+        **whole,
+        **pictures,
+        **{file: draw_it() for file, draw_it in (drawn or {}).items()},
+        **files,
+        PAGE: text_bytes(html),
+    }
+    return write_folder(folder, files, optional=[*figure_names(page.charts), *optional])
+
+
+def _draw(
+    study: Report, page: Page, name: str, latex: str | None
+) -> tuple[dict[str, bytes], str, str | None]:
+    """Return the figures' files, the page, and the LaTeX table where there is one."""
     plots: dict[str, Callable[..., Figure]] = {}
     inline: dict[str, dict[str, str]] = {}
     for chart_name, chart in page.charts.items():
@@ -72,19 +103,4 @@ def write_report(
     if page.matrix is not None:
         plots = {name: partial(draw.matrix, page.matrix), **plots}
         latex = latex or latex_table(page.matrix, label=f"tab:{study.study}")
-    texts = {
-        f"{table.name}.csv": csv_text(
-            (rows or {}).get(table.name, study.rows(table.name)), table.columns
-        )
-        for table in study.tables
-    }
-    if latex is not None:
-        texts[f"{name}.tex"] = latex
-    files = {
-        "report.json": json_bytes(study.result),
-        **figure_files(plots),
-        **(more or {}),
-        **{file: text_bytes(text) for file, text in texts.items()},
-        "report.html": text_bytes(html),
-    }
-    return write_folder(folder, files, optional=[*figure_names(page.charts), *optional])
+    return figure_files(plots), html, latex

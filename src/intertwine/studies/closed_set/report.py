@@ -27,14 +27,13 @@ def write_closed_set_report(result: Mapping[str, Any], folder: str | os.PathLike
     Returns
     -------
     page
-        The path of `report.html`. It is written last: where it is, the rest is too.
+        The path of `report.html`. It is written last: where it is, the rest is too. Without the
+        extra `report` it is that of `report.json`, which is written with the tables alone.
 
     Raises
     ------
     InputError
         When the object is no closed-set report or the folder cannot be written.
-    MissingExtraError
-        When matplotlib or Jinja is not installed.
     """
     study = ClosedSetStudy.of(result)
     return write_report(study, summarise_closed_set(study), folder)

@@ -28,14 +28,13 @@ def write_linkage_report(result: Mapping[str, Any], folder: str | os.PathLike[st
     Returns
     -------
     page
-        The path of `report.html`. It is written last: where it is, the rest is too.
+        The path of `report.html`. It is written last: where it is, the rest is too. Without the
+        extra `report` it is that of `report.json`, which is written with the tables alone.
 
     Raises
     ------
     InputError
         When the object is no linkage report or the folder cannot be written.
-    MissingExtraError
-        When matplotlib or Jinja is not installed.
     """
     study = LinkageStudy.of(result)
     return write_report(study, summarise_linkage(study), folder)

@@ -28,14 +28,13 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
     Returns
     -------
     page
-        The path of `report.html`. It is written last: where it is, the rest is too.
+        The path of `report.html`. It is written last: where it is, the rest is too. Without the
+        extra `report` it is that of `report.json`, which is written with the tables alone.
 
     Raises
     ------
     InputError
         When the object is no open-set report or the folder cannot be written.
-    MissingExtraError
-        When matplotlib or Jinja is not installed.
     """
     study = OpenSetStudy.of(result)
     points = [

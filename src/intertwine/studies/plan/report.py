@@ -28,14 +28,13 @@ def write_plan_report(result: Mapping[str, Any], folder: str | os.PathLike[str])
     Returns
     -------
     page
-        The path of `report.html`. It is written last: where it is, the rest is too.
+        The path of `report.html`. It is written last: where it is, the rest is too. Without the
+        extra `report` it is that of `report.json`, which is written with the tables alone.
 
     Raises
     ------
     InputError
         When the object is no plan report or the folder cannot be written.
-    MissingExtraError
-        When matplotlib or Jinja is not installed.
     """
     study = PlanStudy.of(result)
     page = summarise_plan(study)

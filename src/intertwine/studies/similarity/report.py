@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from intertwine.report.schema import Row
+    from intertwine.report.shapes import Matrix
 
 
 def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -33,14 +35,13 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
     Returns
     -------
     page
-        The path of `report.html`. It is written last: where it is, the rest is too.
+        The path of `report.html`. It is written last: where it is, the rest is too. Without the
+        extra `report` it is that of `report.json`, which is written with the tables alone.
 
     Raises
     ------
     InputError
         When the object is no similarity report or the folder cannot be written.
-    MissingExtraError
-        When matplotlib or Jinja is not installed.
     """
     study = SimilarityStudy.of(result)
     page = summarise_similarity(study)
@@ -50,15 +51,18 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
         folder,
         name="similarity",
         rows={"measures": _measures(study), "spectra": _spectra(study)},
-        more={
-            **{
-                f"heatmap-{heatmap.name}.png": draw.to_png(draw.matrix(heatmap.matrix))
-                for heatmap in page.more["heatmaps"]
-            },
-            "pairs.csv": text_bytes(csv_text(_pairs(study), study.pairs_schema.columns)),
+        more={"pairs.csv": text_bytes(csv_text(_pairs(study), study.pairs_schema.columns))},
+        drawn={
+            f"heatmap-{heatmap.name}.png": partial(_heatmap, heatmap.matrix)
+            for heatmap in page.more["heatmaps"]
         },
         optional=[f"heatmap-{measure}.png" for measure in MEASURES],
     )
+
+
+def _heatmap(matrix: Matrix) -> bytes:
+    """Return a heatmap as a PNG file."""
+    return draw.to_png(draw.matrix(matrix))
 
 
 def _pairs(study: SimilarityStudy) -> list[Row]:

@@ -65,3 +65,29 @@ def test_a_name_of_any_bytes_is_one_line_of_error(intertwine, tmp_path, command)
     }[command]
     done = intertwine(command, *arguments)
     assert r"a\x1b[31m\udcff" in done.error()
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (["plan", "--out", "my report", "--json"], "intertwine plan --out 'my report'"),
+        (
+            ["fit", "--scheduler", "tcp://me:open sesame@host:1/x"],
+            "intertwine fit --scheduler 'tcp://me:***@host:1/x'",
+        ),
+        (["apply", "pgvector://me:s3cr3t@h/db?table=t"], "'pgvector://me:***@h/db?table=t'"),
+        (["plan", "a\x1b[31m"], r"intertwine plan 'a\x1b[31m'"),
+    ],
+    ids=["quoted", "password", "store", "ESC"],
+)
+def test_a_report_holds_the_command_without_secrets(monkeypatch, typed, command):
+    """The command line is quoted for a shell, without secrets and without what changes nothing."""
+    monkeypatch.setattr(common, "typed", typed)
+    held = common.with_command({"study": "plan"})
+    assert held["study"] == "plan"
+    assert held["command"].endswith(command)
+
+
+def test_a_result_outside_of_a_command_holds_none():
+    """Where no command line runs, nothing is added."""
+    assert common.with_command({"study": "plan"}) == {"study": "plan"}

@@ -1,11 +1,9 @@
-import io
-
 import pytest
 
 from intertwine.report.numbers import SPACE, THIN
 from intertwine.report.schema import REASON, Field, TableSchema
 from intertwine.report.shapes import DASH, Column, Text
-from intertwine.report.tables import page_table, terminal_table
+from intertwine.report.tables import page_table
 
 TABLE = TableSchema(
     "scores",
@@ -119,37 +117,3 @@ def test_reasons_have_a_column_where_there_are_any(reason):
     table = page_table(TABLE, rows, 1, why=True, **WORDS)
     assert (table.columns[-1].title == "Why undefined") is (reason is not None)
     assert texts(table, 1)[-1] == (reason or "2400")
-
-
-@pytest.mark.parametrize("intervals", [False, True])
-def test_the_terminal_shows_the_short_headings(intervals):
-    """The terminal's table has the short headings and fewer decimals; names are no markup."""
-    from rich.console import Console
-
-    rows = [ROW | {"source": "[red]a"}, TABLE.undefined("too few", source="b", n=3)]
-    table = terminal_table(TABLE, rows, "Title", intervals=intervals, without=["fit"])
-    stream = io.StringIO()
-    Console(file=stream, width=100).print(table)
-    lines = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in stream.getvalue().split("\n")
-    ]
-    rate = "12.3 (10.0 to 20.0)" if intervals else "12.3"
-    assert [line for line in lines if line] == [
-        ["[red]a", rate, "1,200", "0.12"],
-        ["b", DASH, "3", DASH],
-    ]
-    assert [column.header for column in table.columns] == ["Source", "R", "Rows", "D"]
-    assert [column.justify for column in table.columns] == ["left", "right", "right", "right"]
-
-
-def test_the_terminal_shows_what_a_caller_says():
-    """A caller's own text stands in place of the kind's."""
-    show = {"n": lambda row, _: f"{row['n']} rows", "rate": lambda *_: Text("?")}
-    table = terminal_table(TABLE, [ROW], "Title", show=show)
-    assert [str(next(iter(column.cells))) for column in table.columns] == [
-        "a",
-        "",
-        "?",
-        "1200 rows",
-        "0.12",
-    ]

@@ -184,6 +184,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="replace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    common.typed[:] = arguments
     try:
         with common.held:
             app(arguments, prog_name="intertwine")
@@ -194,6 +195,8 @@ def main() -> NoReturn:
         if debug or line is None:
             raise
         _fail(line)
+    finally:
+        common.typed.clear()
     sys.exit(0)
 
 

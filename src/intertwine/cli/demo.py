@@ -77,7 +77,7 @@ def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
     result = with_names(verified.to_json(), [folder.name], listed.name)
     result["notes"] += notes
     if quiet:
-        write_open_set_report(common.dated(result), out / OPEN_SET)
+        write_open_set_report(common.with_command(common.dated(result)), out / OPEN_SET)
     else:
         common.deliver(
             result, out / OPEN_SET, write=write_open_set_report, show=print_open_set, as_json=False

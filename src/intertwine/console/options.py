@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import ExitStack
 from enum import StrEnum
@@ -263,7 +264,7 @@ def deliver(
     """
     from intertwine.storage.files import remove_folder
 
-    result = dated(result)
+    result = with_command(dated(result))
     page = write(result, folder)
     if scratch is not None:
         remove_folder(scratch)
@@ -281,20 +282,35 @@ def dated(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "created": date_text(None)}
 
 
-def print_warnings(console: Console, result: dict[str, Any]) -> None:
-    """Print a study's warnings; call it before anything else is printed."""
-    for note in result.get("warnings", ()):
-        text = printable(f"warning: {note}", keep=LINES)
-        console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
+# The arguments of the command line that runs, which `main` sets.
+typed: list[str] = []
+
+
+def with_command(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's object with the command line that repeats the run; nothing outside of one.
+
+    Paths are as they were typed, secrets of addresses are hidden; whether JSON was asked for
+    changes no report.
+    """
+    from intertwine.stores.masking import hidden, secrets_of
+
+    if not typed:
+        return result
+    arguments = [argument for argument in typed if argument != "--json"]
+    shown = [hidden(argument, secrets_of({"": argument})) for argument in arguments]
+    return {**result, "command": printable(shlex.join(["intertwine", *shown]))}
 
 
 def print_notes(console: Console, result: dict[str, Any]) -> None:
-    """Print the other notes of a study."""
+    """Print a study's notes, warnings first; call it before anything else is printed."""
+    warnings = result.get("warnings", ())
+    for note in warnings:
+        text = printable(f"warning: {note}", keep=LINES)
+        console.print(text, style="bold", soft_wrap=True, highlight=False, markup=False)
     for note in result["notes"]:
-        if note not in result.get("warnings", ()):
-            console.print(
-                printable(note, keep=LINES), soft_wrap=True, highlight=False, markup=False
-            )
+        if note not in warnings:
+            text = printable(note, keep=LINES)
+            console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_summary_notes(summary: dict[str, Any]) -> None:

@@ -11,14 +11,13 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.report import numbers
 from intertwine.report.numbers import THIN, plain
+from intertwine.report.shapes import Text
 from intertwine.storage.files import read_json
 from intertwine.storage.untrusted import require_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-    from intertwine.report.shapes import Text
 
 Row = dict[str, Any]
 
@@ -81,6 +80,8 @@ class Field:
     interval_note: str = ""
     # Its heading in the terminal, which shows no field without one.
     short: str = ""
+    # What that heading means, for a line below the terminal's table.
+    meaning: str = ""
     # The field after which the page shows it, where that is not the order of the file.
     after: str = ""
     # Decimals on the page, where they are not those of its kind; the terminal shows its kind's.
@@ -225,6 +226,11 @@ class Report:
     def confidence(self) -> str:
         """The coverage of the intervals, such as 95 %."""
         return f"{plain(100 * (self['confidence'] or CONFIDENCE), 1).removesuffix('.0')}{THIN}%"
+
+    @cached_property
+    def command(self) -> tuple[str, Text]:
+        """The command line that repeats the run, as a fact; without a text where there was none."""
+        return "Command", Text(str(self["command"] or ""), kind="code")
 
     @cached_property
     def stamp(self) -> str:

@@ -1,18 +1,15 @@
-"""Declared tables as the page and the terminal show them."""
+"""Declared tables as the page shows them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intertwine.report.numbers import THIN, interval, scored, text_or_reason
+from intertwine.report.numbers import interval, scored, text_or_reason
 from intertwine.report.schema import KINDS
 from intertwine.report.shapes import DASH, Column, Table, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-
-    import rich.table
-    from rich.text import Text as RichText
 
     from intertwine.report.schema import Field, Row, TableSchema
 
@@ -99,57 +96,3 @@ def _interval(field: Field, row: Row, places: int) -> str:
     factor = KINDS[field.kind].factor
     low, high = (None if row.get(key) is None else factor * row[key] for key in field.ends)
     return interval(low, high, places)
-
-
-def terminal_table(
-    schema: TableSchema,
-    rows: Sequence[Row],
-    title: str,
-    *,
-    show: Mapping[str, Show] | None = None,
-    without: Collection[str] = (),
-    intervals: bool = False,
-) -> rich.table.Table:
-    """Return the short form of a table: the fields that have a `short` heading.
-
-    `show` and `without` are those of `page_table`; with `intervals` numbers have theirs in
-    brackets.
-    """
-    from rich.table import Table as TerminalTable
-    from rich.text import Text as TerminalText
-
-    fields = [each for each in schema.fields if each.short and each.key not in without]
-    table = TerminalTable(title=title)
-    for each in fields:
-        table.add_column(each.short, justify="right" if KINDS[each.kind].numeric else "left")
-    for row in rows:
-        texts = [_short(each, row, (show or {}).get(each.key), intervals) for each in fields]
-        table.add_row(*map(TerminalText, texts))
-    return table
-
-
-def terminal_matrix(
-    title: str, corner: str, names: Sequence[str], cell: Callable[[str, str], str | RichText]
-) -> rich.table.Table:
-    """Return a table of every space against every other: `cell` shows a row's and a column's."""
-    from rich.table import Table as TerminalTable
-
-    table = TerminalTable(title=title)
-    table.add_column(corner, overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for row in names:
-        table.add_row(row, *(cell(row, column) for column in names))
-    return table
-
-
-def _short(field: Field, row: Row, show: Show | None, intervals: bool) -> str:
-    kind = KINDS[field.kind]
-    places = kind.terminal_places
-    if show:
-        shown = show(row, places)
-        return shown if isinstance(shown, str) else shown.text
-    text, *ends = (kind.write(row.get(key), places).replace(THIN, ",") for key in field.keys)
-    if not intervals or not ends or DASH in (text, *ends):
-        return text
-    return f"{text} ({ends[0]} to {ends[1]})"

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -49,6 +50,23 @@ def test_the_table_and_the_report_are_named(intertwine, study_folders, tmp_path)
     for row in json.loads((tmp_path / "report" / "report.json").read_text())["natives"]:
         assert row["space"] in done.out
         assert f"{100 * row['accuracy']:.1f}" in done.out
+
+
+def test_the_report_holds_the_command_that_repeats_it(
+    intertwine, study_folders, tmp_path, monkeypatch
+):
+    """The command in the report, run again, writes the same report but for its date."""
+    monkeypatch.chdir(study_folders)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    out = tmp_path / "my report"
+    line = ["closed-set", "--fit", "fit", "--eval", "./eval", "--curve-points", "1", "--out", out]
+    assert intertwine(*line, "--json").code == 0
+    whole = (out / "report.json").read_bytes()
+    command = json.loads(whole)["command"]
+    assert command == shlex.join(["intertwine", *map(str, line)])
+    assert "--curve-points 1" in (out / "report.html").read_text()
+    assert intertwine(*shlex.split(command)[1:]).code == 0
+    assert (out / "report.json").read_bytes() == whole
 
 
 @pytest.mark.parametrize(

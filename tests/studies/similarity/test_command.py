@@ -39,10 +39,10 @@ def arguments(folder, out, *more):
 
 
 def without_date(path):
-    """Return a report's JSON text without the line of its date."""
+    """Return a report's JSON text without the lines of its date and of its command."""
     lines = (path / "report.json").read_text().splitlines()
-    kept = [line for line in lines if not line.lstrip().startswith('"created"')]
-    assert len(kept) == len(lines) - 1
+    kept = [line for line in lines if not line.lstrip().startswith(('"created"', '"command"'))]
+    assert len(kept) == len(lines) - 2
     return kept
 
 

@@ -100,10 +100,10 @@ def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
 def print_closed_set(result: dict[str, Any]) -> None:
     """Print the main table and the headline numbers of a closed-set result."""
-    from intertwine.report.tables import terminal_matrix
+    from intertwine.report.terminal import terminal_matrix
 
     console = Console()
-    common.print_warnings(console, result)
+    common.print_notes(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = list(dict.fromkeys(row["source"] for row in result["pairs"]))
     title = (
@@ -111,20 +111,35 @@ def print_closed_set(result: dict[str, Any]) -> None:
         f"{counted(result['n_fit'], 'fit row')}, {counted(result['n_eval'], 'evaluation row')}"
     )
     console.print(
-        terminal_matrix(title, "features ↓ head →", names, lambda a, b: _cell(cells[a, b], result))
+        terminal_matrix(
+            title,
+            "features ↓ head →",
+            names,
+            lambda a, b: _cell(cells[a, b], result),
+            width=console.width,
+        ),
+        highlight=False,
     )
-    paper, overlap = result["paper"], result["overlap"]
+    overlap = result["overlap"]
     seen = f"{overlap} of {result['n_eval']} rows scored were fitted on: " if overlap else ""
-    paper_figures = f" (paper: −1.90, −11.6 with {paper['n_fit']:,} fit rows)" if paper else ""
     console.print(
         f"{seen}percent change against the source's own accuracy: median "
         f"{percent(result['median_percent_change'])}, worst "
-        f"{percent(result['worst_percent_change'])} over non-control pairs{paper_figures}; "
+        f"{percent(result['worst_percent_change'])} over non-control pairs{_paper(result)}; "
         f"chance {100 * result['chance']:.2g} %",
         soft_wrap=True,
         highlight=False,
     )
-    common.print_notes(console, result)
+
+
+def _paper(result: dict[str, Any]) -> str:
+    """Return the paper's figures, where the report holds them: the study is the paper's."""
+    paper = result["paper"]
+    if not paper:
+        return ""
+    middle, worst = paper["median_percent_change"], paper["worst_percent_change"]
+    figures = f"{middle:.2f}, {worst:.1f}".replace("-", "−")
+    return f" (paper: {figures} with {paper['n_fit']:,} fit rows)"
 
 
 def percent(value: float | None) -> str:

@@ -143,6 +143,7 @@ def _made(study: ClosedSetStudy) -> list[tuple[str, Text]]:
         if row.get("encoder")
     ]
     items = [
+        study.command,
         ("Map", Text(sentences.method_sentence(study))),
         ("λ", Text(sentences.penalty_sentence(study))),
         ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),

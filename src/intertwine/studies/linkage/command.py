@@ -85,22 +85,24 @@ def _count(text: str) -> int | str:
 
 
 def _print(result: dict[str, Any]) -> None:
-    """Print the headline table: rank 1 by known pairs, a row a pair of systems."""
+    """Print warnings and notes, and the headline table: rank 1 by known pairs, a row each."""
     from rich.console import Console
 
-    from intertwine.report.tables import terminal_table
+    from intertwine.report.terminal import terminal_table
     from intertwine.studies.linkage.tables import PAIRS
 
     console = Console()
-    common.print_warnings(console, result)
+    common.print_notes(console, result)
     size = result["pairs"][0]
     title = (
-        f"Rank-1 rate, %: {counted(size['n_probes'], 'probe', form=',')} of "
+        f"{counted(size['n_probes'], 'probe', form=',')} of "
         f"{counted(size['n_people'], 'person', 'people', form=',')} among {size['n_gallery']:,}"
     )
     show = {"known_pairs": _known}
-    console.print(terminal_table(PAIRS, result["pairs"], title, show=show))
-    common.print_notes(console, result)
+    console.print(
+        terminal_table(PAIRS, result["pairs"], title, width=console.width, show=show),
+        highlight=False,
+    )
 
 
 def _known(row: dict[str, Any], _: int) -> str:

@@ -132,6 +132,7 @@ def _made(study: LinkageStudy) -> list[tuple[str, Text]]:
     lists = {key: ", ".join(map(str, inputs.get(key) or ())) for key in ("gallery", "probe")}
     method, intercept = str(study["method"]), str(study["intercept"])
     items = [
+        study.command,
         ("Gallery", Text(lists["gallery"], kind="code")),
         ("Probes", Text(lists["probe"], kind="code")),
         ("Map", Text(METHODS.get(method, method))),

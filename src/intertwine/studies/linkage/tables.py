@@ -40,7 +40,7 @@ PAIRS = TableSchema(
             title="Rank 1, %",
             note="with its {confidence} interval over people",
             interval=True,
-            short="Rank 1",
+            short="Rank 1, %",
         ),
         Field("rank5", title="Rank 5, %", interval=True),
         Field("rank10", title="Rank 10, %", interval=True),
@@ -49,7 +49,9 @@ PAIRS = TableSchema(
             title="TPIR, %",
             note="share of enrolled probes answered rightly at an FPIR of 1 %",
             interval=True,
-            short="TPIR",
+            short="TPIR, %",
+            meaning="share of enrolled probes answered rightly where at most 1 % of others are let "
+            "through (FPIR)",
         ),
         Field(
             "d_sys",
@@ -58,6 +60,7 @@ PAIRS = TableSchema(
             note="0 unlinkable … 1 fully linkable",
             interval=True,
             short="D_sys",
+            meaning="0 unlinkable … 1 fully linkable",
         ),
         Field(
             "d_sys_chance",
@@ -73,7 +76,8 @@ PAIRS = TableSchema(
             "chance",
             "Chance of rank 1, %",
             note="one over the people in the gallery",
-            short="Chance",
+            short="Chance, %",
+            meaning="of rank 1: one over the people in the gallery",
         ),
         Field("chance_low"),
         Field("chance_high"),

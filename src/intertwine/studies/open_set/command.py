@@ -230,10 +230,10 @@ def print_open_set(result: dict[str, Any]) -> None:
     """Print Table 6: accuracy, and percent change against the source's own network."""
     from rich.console import Console
 
-    from intertwine.report.tables import terminal_matrix
+    from intertwine.report.terminal import terminal_matrix
 
     console = Console()
-    common.print_warnings(console, result)
+    common.print_notes(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["natives"]]
     title = (
@@ -241,7 +241,14 @@ def print_open_set(result: dict[str, Any]) -> None:
         "pairs: row's network against column's"
     )
     console.print(
-        terminal_matrix(title, "first image ↓ second →", names, lambda a, b: _cell(cells[a, b]))
+        terminal_matrix(
+            title,
+            "first image ↓ second →",
+            names,
+            lambda a, b: _cell(cells[a, b]),
+            width=console.width,
+        ),
+        highlight=False,
     )
     plain = [row["identity_accuracy"] for row in result["pairs"] if row["source"] != row["target"]]
     console.print(
@@ -250,7 +257,6 @@ def print_open_set(result: dict[str, Any]) -> None:
         soft_wrap=True,
         highlight=False,
     )
-    common.print_notes(console, result)
 
 
 def _cell(row: dict[str, Any]) -> str:

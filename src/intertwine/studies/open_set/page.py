@@ -151,6 +151,7 @@ def _made(study: OpenSetStudy) -> list[tuple[str, Text]]:
         if row.get("encoder")
     ]
     items = [
+        study.command,
         ("Protocol", Text(sentences.PROTOCOLS.get(str(study["protocol"]), ""))),
         ("Map", Text(sentences.method_sentence(study))),
         ("Fitted on", Text(sentences.fit_sentence(study))),

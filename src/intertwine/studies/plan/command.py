@@ -101,18 +101,29 @@ def plan(
 
 
 def _print(result: dict[str, Any]) -> None:
-    """Print warnings, the options, a row each, the decision with its reason, and notes."""
+    """Print warnings and notes, the options, a row each, and the decision with its reason."""
     from rich.console import Console
 
-    from intertwine.report.tables import terminal_table
+    from intertwine.report.terminal import terminal_table
+    from intertwine.studies.plan.sentences import MEANINGS
     from intertwine.studies.plan.tables import OPTIONS_TABLE
 
     console = Console()
-    common.print_warnings(console, result)
+    common.print_notes(console, result)
     title = f"{result['n_pairs']:,} pairs, {result['source']} → {result['target']}"
     rows = [*result["pairs"], *result["baselines"]]
     without = () if result["labels"] else ("ndcg_at_10",)
-    console.print(terminal_table(OPTIONS_TABLE, rows, title, without=without, intervals=True))
+    table = terminal_table(
+        OPTIONS_TABLE,
+        rows,
+        title,
+        width=console.width,
+        show={"option": lambda row, _: str(row["option"])},
+        without=without,
+        intervals=True,
+    )
+    console.print(table, highlight=False)
+    for option in dict.fromkeys(row["option"] for row in rows):
+        console.print(f"{option}: {MEANINGS[option]}", highlight=False, markup=False)
     decided = f"{result['decision']}: {result['reason']}"
     console.print(decided, soft_wrap=True, highlight=False, markup=False)
-    common.print_notes(console, result)

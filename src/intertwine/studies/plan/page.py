@@ -156,6 +156,7 @@ def _made(study: PlanStudy) -> list[tuple[str, Text]]:
     method, metric = str(study["method"]), str(study["metric"])
     unit_length = {True: "yes: rows of the new model are of length 1", False: "no"}
     items = [
+        study.command,
         ("Pairs", _code(inputs.get("pairs"))),
         ("Proxy", _code(inputs.get("proxy"))),
         ("Store", _code(inputs.get("store"))),

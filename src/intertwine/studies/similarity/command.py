@@ -121,15 +121,17 @@ def _print(result: dict[str, Any]) -> None:
     """Print the headline table: calibrated debiased CKA of every pair."""
     from rich.console import Console
 
-    from intertwine.report.tables import terminal_matrix
+    from intertwine.report.terminal import terminal_matrix
 
     console = Console()
-    common.print_warnings(console, result)
+    common.print_notes(console, result)
     cells = {(row["source"], row["target"]): row for row in result["pairs"]}
     names = [row["space"] for row in result["spaces"]]
     title = f"Debiased linear CKA, calibrated: 0 unrelated, 1 the same; {result['n']:,} rows"
-    console.print(terminal_matrix(title, "", names, lambda a, b: _cell(cells[a, b])))
-    common.print_notes(console, result)
+    console.print(
+        terminal_matrix(title, "", names, lambda a, b: _cell(cells[a, b]), width=console.width),
+        highlight=False,
+    )
 
 
 def _cell(row: dict[str, Any]) -> str:

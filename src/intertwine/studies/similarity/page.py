@@ -163,6 +163,7 @@ def _made(study: SimilarityStudy) -> list[tuple[str, Text]]:
         if row.get("encoder")
     ]
     items = [
+        study.command,
         ("Input", Text(", ".join(map(str, study["inputs"] or ())), kind="code")),
         ("Rows", Text(count(study["n"]))),
         ("Row groups", Text("" if groups is None else count(groups))),

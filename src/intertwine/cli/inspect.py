@@ -176,9 +176,23 @@ def _words(value: Any) -> str:
 
 
 def _columns(rows: list[dict[str, Any]], width: int) -> list[str]:
-    """Return rows of one table as lines of as many columns as fit, and the number of the others."""
+    """Return rows of one table as lines of as many columns as fit, and the number of the others.
+
+    Where the names of spaces do not fit beside each other, numbers stand for them, and a legend
+    says which.
+    """
+    from intertwine.report.terminal import legend, numbered
+
     keys = list(dict.fromkeys(key for row in rows for key in row))
     cells = {key: [key, *(_words(row.get(key)) for row in rows)] for key in keys}
+    names = [key for key in ("source", "target", "space") if key in cells]
+    numbers: dict[str, str] = {}
+    if sum(max(map(len, cells[key])) + 2 for key in names) - 2 > width:
+        numbers = numbered(
+            name for row in zip(*(cells[key][1:] for key in names), strict=True) for name in row
+        )
+        for key in names:
+            cells[key][1:] = [numbers[name] for name in cells[key][1:]]
     sizes = {key: max(map(len, column)) for key, column in cells.items()}
     ends = accumulate(sizes[key] + 2 for key in keys)
     # One is shown however wide it is.
@@ -188,4 +202,5 @@ def _columns(rows: list[dict[str, Any]], width: int) -> list[str]:
         for number in range(len(rows) + 1)
     ]
     left = len(keys) - len(shown)
-    return [*lines, f"and {counted(left, 'column')} more, which --json shows"] if left else lines
+    more = [f"and {counted(left, 'column')} more, which --json shows"] if left else []
+    return [*lines, *more, *legend(numbers)]

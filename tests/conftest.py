@@ -54,7 +54,12 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items):
-    """Move the tests of long files to the front."""
+    """Move the tests of long files to the front, and mark as slow what is not named as quick."""
+    for item in items:
+        for mark in item.iter_markers("quick"):
+            case = getattr(item, "callspec", None)
+            if not {item.originalname, case and case.id} & set(mark.args):
+                item.add_marker("slow")
     place = {Path(__file__).parent / name: at for at, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
 

@@ -177,6 +177,7 @@ STUDY_FAULTS = {
 }
 
 
+@pytest.mark.quick("no labels", "label out of range")
 @pytest.mark.parametrize("fault", STUDY_FAULTS)
 def test_sets_that_do_not_fit_together_are_one_line(intertwine, sets, fault):
     """Labels, heads and spaces that do not fit together are said in one line."""
@@ -199,6 +200,7 @@ def test_a_single_fit_row_is_one_line(intertwine, networks, tmp_path, study):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.quick("similarity-empty", "closed-set-absent")
 @pytest.mark.parametrize("what", ["absent", "file", "empty"])
 @pytest.mark.parametrize("study", ["fit", "closed-set", "similarity"])
 def test_what_is_no_feature_set_is_one_line(intertwine, sets, study, what):
@@ -276,6 +278,7 @@ def limit_files(size):
     return limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "size"),
     [
@@ -305,6 +308,7 @@ def test_a_full_disk_is_one_line(installed, sets, files_below, study, size):
     assert [name for name in left if not name.startswith(".moments")] == []
 
 
+@pytest.mark.quick("column-major")
 @pytest.mark.parametrize("variant", ["big-endian", "column-major"])
 @pytest.mark.usefixtures("undrawn")
 def test_other_layouts_of_the_same_numbers_give_the_same_result(intertwine, sets, variant):

@@ -64,6 +64,7 @@ def test_ends_with_a_table_and_the_reports_path(intertwine, sample, faces, tmp_p
     assert (tmp_path / "sample" / "fit" / "a.npy").exists()
 
 
+@pytest.mark.slow
 def test_json_is_the_report_on_the_samples_of_the_checkout(
     intertwine, sample, faces, tmp_path, monkeypatch
 ):

@@ -16,6 +16,7 @@ def test_says_what_a_feature_set_holds(intertwine, study_folders):
     assert lines.count("    classes: 10") == 3
 
 
+@pytest.mark.slow
 def test_long_lists_are_counted(intertwine, study_folders, tmp_path):
     """A list too long for a terminal is given as its length; --json has all of it."""
     fit = ["fit", study_folders / "fit", "--out", tmp_path, "--method", "cca"]

@@ -200,6 +200,7 @@ def test_too_little_memory_is_one_line(intertwine, monkeypatch, tmp_path):
     assert "not enough memory (Unable to allocate 9 TiB); use --precision float32" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_a_terminal_without_unicode_is_served(installed, study_folders, tmp_path, encoding):
     """Where a terminal lacks a sign, tables and errors are printed all the same."""

@@ -23,6 +23,7 @@ def line(fitted):
     return ["migrate", *places, "--map", fitted / "a--b.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_file_is_converted_switched_and_rolled_back(intertwine, fitted, line):
     """Each step says what it did; at the end the file is as it was."""
     before = (fitted / "items.npy").read_bytes()

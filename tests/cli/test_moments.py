@@ -27,6 +27,7 @@ def test_parts_merge_and_fit(intertwine, study_folders, tmp_path):
         assert abs(one.weight - two.weight).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_every_option_is_heeded(intertwine, study_folders, tmp_path, monkeypatch):
     """Spaces, precision, error and workers are those asked for."""
     monkeypatch.setattr(precisions, "matrix_units", lambda: ["AMX"])

@@ -30,6 +30,7 @@ def start(*arguments):
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_maps_into_one_file_at_once(tmp_path):
     """Who exits with 0 wrote what stands there; the other one exits with 1 and one line."""
     np.save(tmp_path / "in.npy", ROWS)
@@ -80,6 +81,7 @@ def arguments_of(command, folder):
 COMMANDS = ["apply", "moments", "merge", "fit", "closed-set", "similarity", "open-set", "linkage"]
 
 
+@pytest.mark.quick("open-set")
 @pytest.mark.parametrize("command", [*COMMANDS, "plan", "demo", "migrate"])
 def test_a_second_run_is_refused_and_changes_nothing(intertwine, networks, tmp_path, command):
     """One line names the output and its holder; the moment that it is released the command runs."""

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -26,6 +27,7 @@ def test_studies_over_workers_are_the_same_studies(intertwine, study_folders, tm
             assert one[name] == two[name] or abs(one[name] - two[name]) < 1e-6
 
 
+@pytest.mark.slow
 def test_fit_over_workers_writes_the_same_maps(intertwine, study_folders, tmp_path):
     """Maps from moments that one or two processes took are the same weights."""
     for count in (1, 2):

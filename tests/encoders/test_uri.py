@@ -25,6 +25,7 @@ class TestParse:
         assert EncoderUri.parse("onnx:a/net.v2.onnx").name == "net.v2"
         assert EncoderUri.parse("onnx:a/net.onnx?name=b").name == "b"
 
+    @pytest.mark.slow
     @given(st.dictionaries(KEYS, VALUES, max_size=4))
     def test_round_trip(self, options):
         """What str spells, parse reads back, whatever characters a value holds."""

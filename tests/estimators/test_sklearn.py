@@ -78,6 +78,7 @@ def test_estimators_are_the_functions(estimator, function):
     assert (fitted.n_features_in_, fitted.moments_.n) == (12, 200)
 
 
+@pytest.mark.quick("1-estimator6", "1-estimator3")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("step", [1, 37, 200])
 def test_partial_fit_adds_rows(estimator, step):

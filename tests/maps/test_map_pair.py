@@ -64,6 +64,7 @@ def test_either_kind_of_file_is_a_map(tmp_path):
     assert np.array_equal(load_map(tmp_path / "map").weight, PAIR.source.weight)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(tmp_path):
     """A pair's file with any bit flipped, or cut, is a format error of one line."""
     small = cca(moments_of(A[:, :2], B[:, :2]), "a", ["b"])["b"]

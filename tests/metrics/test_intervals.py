@@ -43,6 +43,7 @@ def test_the_paired_interval_is_that_of_resampled_rows(both, gained, lost, n):
     np.testing.assert_allclose(found, expected, atol=0.2 * deviation + step)
 
 
+@pytest.mark.slow
 def test_the_paired_interval_covers_as_often_as_it_says():
     """Of many experiments about 95 % of the intervals hold the true change."""
     rng = np.random.default_rng(0)

@@ -108,6 +108,7 @@ def matrices(n: int, seed: int = 0):
     return x, y
 
 
+@pytest.mark.quick("3-4")
 @pytest.mark.parametrize("n", [4, 6])
 @pytest.mark.parametrize("holes", [0, 3])
 def test_matrix_correlation_is_scipys_over_pairs(n, holes):
@@ -134,6 +135,7 @@ def test_diagonals_and_absent_networks_do_not_count(monkeypatch):
     assert matrix_correlation(*padded) == expected
 
 
+@pytest.mark.quick("2")
 @pytest.mark.parametrize("seed", range(3))
 def test_the_p_value_is_that_of_all_relabellings(seed):
     """With four networks p is the share of the 24 relabellings that correlate as strongly."""
@@ -161,6 +163,7 @@ def test_the_order_of_networks_does_not_matter(monkeypatch):
         assert got[key] == pytest.approx(expected[key], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_drawn_networks(monkeypatch):
     """Networks are drawn with their pairs, copies are not paired, and two networks are too few."""
     monkeypatch.setattr(module, "DRAWS", 1)

@@ -403,6 +403,7 @@ def test_fingerprints_are_kept(tmp_path):
     assert Moments.load(tmp_path / "x").spaces["a"].fingerprint == "f" * 64
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(tmp_path):
     """A file of moments with any bit flipped, or cut, is a format error of one line."""
     moments_of(*make("from one")).save(tmp_path / "x")

@@ -37,6 +37,7 @@ def test_every_piece_is_run(workers):
         list(workers.run(refuse, range(6)))
 
 
+@pytest.mark.quick("float64")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_cluster_gives_the_moments_of_one_process(workers, feature_set, precision):
     """Moments over a cluster are those of one process: to 1e-12, and the bytes of other workers."""
@@ -71,6 +72,7 @@ def test_a_killed_worker_changes_nothing(workers, feature_set):
         assert np.triu(got.sums.second[pair]).tobytes() == np.triu(total).tobytes()
 
 
+@pytest.mark.slow
 def test_an_address_reaches_the_same_cluster(workers, feature_set):
     """The address of a running scheduler is enough to use its workers; a wrong one is one line."""
     address = workers.executor._client.scheduler.address

@@ -75,6 +75,7 @@ def test_processes_share_the_cores():
         assert all(count <= share + 1 for _, count in workers.run(cores, range(4)))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(tmp_path):
     """What a killed worker had in hand is done again, and every result comes once."""
     pieces = [(i, str(tmp_path)) for i in range(7)]

@@ -100,6 +100,7 @@ def test_a_device_gives_the_same_numbers(tmp_path, fitted, monkeypatch, dtype):
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", numbers_of_kills(25))
 def test_byte_identical_after_kills(tmp_path, fitted, number):
     """However often it is killed, an output is that of a run without a kill, in two formats."""

@@ -50,6 +50,7 @@ def test_r2_is_that_of_the_same_map_of_the_other_rows(related, tmp_path, alpha):
     assert (row["alpha"], row["n"], row["reason"]) == (row["info"]["alpha"], len(a), None)
 
 
+@pytest.mark.quick("tall")
 def test_the_null_is_the_mean_over_shuffled_fit_rows(related, tmp_path):
     """By chance R² is what scikit-learn's ridge reaches on average when the target's rows are shuffled."""
     from sklearn.linear_model import Ridge

@@ -36,6 +36,7 @@ def png_size(data):
     return struct.unpack(">II", data[16:24])
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_bytes_twice(page):
     """Drawn twice, a figure has the same bytes as SVG and as PNG."""
     for one, two in zip(figures(page).values(), figures(page).values(), strict=True):
@@ -58,6 +59,7 @@ def test_pyplot_is_never_imported(page):
     assert "matplotlib.pyplot" not in set(sys.modules) - before
 
 
+@pytest.mark.quick("2", "4")
 @pytest.mark.parametrize("n_networks", [2, 4, 12])
 def test_png_has_the_figures_shape(make_report, n_networks):
     """A PNG is as large as its figure, and wider for more networks."""
@@ -67,6 +69,7 @@ def test_png_has_the_figures_shape(make_report, n_networks):
     assert bool(inches[0] > 10) is (n_networks == 12)
 
 
+@pytest.mark.quick("names0", "names1")
 @pytest.mark.parametrize("names", [["a", "b"], [LONG, "x" * 90, "b"], [LONG] * 12])
 def test_nothing_leaves_the_matrix_figure(names):
     """Whatever the names, every text lies inside the figure."""

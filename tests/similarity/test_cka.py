@@ -140,6 +140,7 @@ def test_kernel_sums_are_those_of_kernels(case, precision, tolerance):
             assert sums.squares[i, j] == pytest.approx(squares, rel=10 * tolerance)
 
 
+@pytest.mark.quick("dims1-False")
 @pytest.mark.parametrize(
     ("dims", "debias"),
     [

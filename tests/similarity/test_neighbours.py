@@ -66,6 +66,7 @@ def test_few_rows_have_fewer_neighbours(m, k):
     assert default_k(m) == k
 
 
+@pytest.mark.quick("mutual_knn-1", "cknna-2")
 @pytest.mark.parametrize("k", [1, 2])
 @BOTH
 def test_the_null_is_that_of_all_permutations(measure, k):
@@ -100,6 +101,7 @@ def test_an_impossible_number_of_neighbours_is_refused(measure, k):
         measure(view, view, k=k)
 
 
+@pytest.mark.quick("one_hot")
 @pytest.mark.parametrize("features", [one_hot, binary, dead_rows, copies, outliers])
 def test_overlap_is_that_of_ties_broken_at_random(features):
     """Unrelated spaces full of ties or outliers score what random tie-breaking gives: chance."""

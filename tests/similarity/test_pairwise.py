@@ -14,6 +14,7 @@ def all_distances(view):
     return np.sqrt(np.concatenate(blocks))
 
 
+@pytest.mark.quick("to more", "constant")
 @pytest.mark.parametrize("case", CASES)
 def test_distances_are_those_of_scipy_up_to_one_scale(case):
     """Distances in blocks equal SciPy's, divided by one number for all pairs."""
@@ -75,6 +76,7 @@ def test_nearest_rows_come_nearest_first():
         assert (near.shares == 1).all()
 
 
+@pytest.mark.slow
 def test_rows_at_one_distance_share_the_last_places():
     """Shares are what breaking ties at random gives on average, and sum to k."""
     rng = np.random.default_rng(0)

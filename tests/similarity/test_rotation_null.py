@@ -34,6 +34,7 @@ def test_corners_are_those_of_orthogonal_matrices(order, p, q):
     assert (rho[:, ones:] < 1 - 1e-9).all()
 
 
+@pytest.mark.quick("6-6-3", "9-5-6")
 @pytest.mark.parametrize(("order", "p", "q"), CORNERS)
 def test_corners_have_the_distribution_of_whole_draws(order, p, q):
     """Mean and spread of every singular value are those of corners cut from SciPy's draws."""
@@ -110,6 +111,7 @@ def assert_nulls_are_those_of(change, a, b, *, alpha: float = 0.0) -> None:
         assert 0.8 < null.sd / scores.std(ddof=1) < 1.25, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d", "q"), [(60, 8, 5), (60, 5, 12), (12, 8, 7)])
 def test_nulls_are_those_of_rotated_rows(n, d, q):
     """Mean and sd are those of scores with one space explicitly rotated, above n rows or below."""
@@ -117,6 +119,7 @@ def test_nulls_are_those_of_rotated_rows(n, d, q):
     assert_nulls_are_those_of(rotated, skewed(n, d, rng), skewed(n, q, rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [permuted, redrawn])
 def test_nulls_are_those_of_unrelated_rows(change):
     """With 200 skewed rows they are also those of permuted rows and of fresh Gaussian ones."""
@@ -124,6 +127,7 @@ def test_nulls_are_those_of_unrelated_rows(change):
     assert_nulls_are_those_of(change, skewed(200, 8, rng), skewed(200, 5, rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "q"), [(8, 5), (5, 12)])
 def test_regularised_nulls_are_those_of_rotated_rows(d, q):
     """With λ every null shrinks as the score does."""

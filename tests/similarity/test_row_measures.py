@@ -80,6 +80,7 @@ def test_stored_precisions_are_widened(dtype):
     assert estimates(a, b) == estimates(a.astype(np.float64), b.astype(np.float64))
 
 
+@pytest.mark.quick("4", "3")
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8, 30])
 def test_degenerate_spaces_give_numbers_in_range_or_a_reason(m):
     """Few, equal, repeated and collinear rows never give NaN, or a number out of range."""
@@ -112,6 +113,7 @@ def test_degenerate_spaces_give_numbers_in_range_or_a_reason(m):
                     assert estimate.score == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.quick("32-5-300-normal")
 @pytest.mark.parametrize("spread", sorted(DRAW))
 @pytest.mark.parametrize(("m", "d", "q"), [(32, 1, 1), (32, 5, 300), (100, 30, 8)])
 def test_unrelated_spaces_have_the_null_in_the_interval(m, d, q, spread):
@@ -128,6 +130,7 @@ def test_unrelated_spaces_have_the_null_in_the_interval(m, d, q, spread):
     assert min(hits.values()) >= 53, hits
 
 
+@pytest.mark.slow
 def test_intervals_of_related_spaces_are_as_wide_as_the_scores_spread():
     """Over fresh samples of rows the interval's half width is about 1.96 sd of the score."""
     mix = np.random.default_rng(9).standard_normal((10, 12)) / 3

@@ -177,6 +177,7 @@ def test_says_when_a_file_got_shorter(tmp_path, order):
         file.read(range(40, 50))
 
 
+@pytest.mark.quick("C")
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_reading_takes_no_memory_beyond_the_rows(tmp_path, order):
     """Rows from all over a large file are read without its pages counting as resident."""

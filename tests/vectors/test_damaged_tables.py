@@ -34,6 +34,7 @@ def run(*arguments):
     return done.stdout
 
 
+@pytest.mark.quick("201-v.arrow", "202-v.arrow")
 @pytest.mark.parametrize("name", SAVED)
 def test_files_that_ended_the_process_are_refused(shared_data, name):
     """Each once called `abort` in the library that reads it."""
@@ -43,6 +44,7 @@ def test_files_that_ended_the_process_are_refused(shared_data, name):
     assert len(run("-c", READ, path).splitlines()) >= 1
 
 
+@pytest.mark.quick(".stream.arrow")
 @pytest.mark.parametrize("kind", [".parquet", ".arrow", ".stream.arrow"])
 def test_hundreds_of_damaged_files(tmp_path, kind):
     """Files with some bytes changed are read or refused in one line."""

@@ -80,6 +80,7 @@ def test_facts(folder):
     assert preprocessing.scale == pytest.approx(1 / 255)
 
 
+@pytest.mark.slow
 def test_architecture_said_in_the_uri(folder):
     """Weights without a header open when the URI says which network they are."""
     bare = folder / "bare.safetensors"

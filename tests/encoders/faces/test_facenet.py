@@ -107,6 +107,7 @@ def test_features(file, state):
     np.testing.assert_allclose(encoder.encode(IMAGES), want, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.slow
 def test_facts(file):
     """It is 512-d, has no head, 23,482,624 parameters, and crops a face with 32 pixels of margin."""
     encoder = open_encoder(f"facenet:{file}", threads=1)
@@ -116,6 +117,7 @@ def test_facts(file):
     assert open_encoder(f"facenet:{file}?face=none", threads=1).preprocessing.face is None
 
 
+@pytest.mark.slow
 def test_too_small(file):
     """An input of which nothing is left on the way is refused."""
     with pytest.raises(InputError, match="torch cannot run it"):
@@ -129,6 +131,7 @@ def test_another_network(tmp_path):
         open_encoder(f"facenet:{tmp_path / 'net.pt'}")
 
 
+@pytest.mark.quick("vgg2")
 @pytest.mark.parametrize("name", ["casia", "vgg2"])
 def test_published_networks(name, shared_data):
     """The published files open with every weight used, and give features of an ordinary norm."""

@@ -54,6 +54,7 @@ def photograph(request, shared_data):
     return image.crop((0, 0, *sides[request.param]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_photograph(settings, photograph):
     """A real image comes out within one grey level of what the processor makes of it."""

@@ -75,6 +75,7 @@ def test_parameters(untrained):
     assert untrained.parameters == 11_179_361
 
 
+@pytest.mark.slow
 def test_facts(untrained):
     """It is 1024-d with ImageNet's 1000 classes, and preprocesses as it was trained."""
     assert (untrained.dim, untrained.head.n_classes) == (1024, 1000)
@@ -91,6 +92,7 @@ def test_background(untrained):
     np.testing.assert_array_equal(kept.head.weight[1:], untrained.head.weight)
 
 
+@pytest.mark.slow
 def test_seed(untrained):
     """The seed decides the untrained weights, and features neither fade nor explode."""
     features = untrained.encode(IMAGES)

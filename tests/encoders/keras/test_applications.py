@@ -70,6 +70,7 @@ BROKEN = "NASNetMobile"
 SIZES = {"VGG16": 224, "VGG19": 224, "InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 
 
+@pytest.mark.slow
 def test_every_application():
     """No network of keras.applications is left out."""
     names = [
@@ -80,6 +81,7 @@ def test_every_application():
     assert sorted(names) == sorted([*SOME, *OTHERS, BROKEN])
 
 
+@pytest.mark.quick("MobileNet", "MobileNetV2")
 @pytest.mark.parametrize(
     "name", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
@@ -104,6 +106,7 @@ def test_head_of_features_is_the_network(name):
     gc.collect()
 
 
+@pytest.mark.quick("MobileNetV3Small")
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV3Large"])
 def test_open_size(name):
     """A network that leaves its size open reads 224 pixels unless another size is given."""

@@ -119,6 +119,7 @@ def test_every_module_has_its_pixels_tested(keras):
     assert {function.__module__ for function in functions} == tested
 
 
+@pytest.mark.quick(".h5", "fetched")
 @pytest.mark.parametrize("kind", [".weights.h5", ".keras", ".h5", "fetched"])
 def test_weights_from_a_file(small, files, kind):
     """A network given its weights from a file of any format says what Keras says."""
@@ -141,6 +142,7 @@ def test_another_input_size(keras, small, files):
     np.testing.assert_allclose(own, there.predict_on_batch(IMAGES / 127.5 - 1), rtol=1e-3)
 
 
+@pytest.mark.quick("MobileNet?alpha=0.5-fetched", "MobileNetV2-fetched")
 @pytest.mark.parametrize("kind", [".weights.h5", "fetched"])
 @pytest.mark.parametrize("other", ["MobileNetV2", "MobileNet?alpha=0.5"])
 def test_weights_of_another_network(files, kind, other):
@@ -182,6 +184,7 @@ def test_offline():
     assert "//" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_fetched(files, no_network, monkeypatch, capsys):
     """The weights that Keras publishes are fetched when none are named, and nothing is printed."""
 
@@ -218,6 +221,7 @@ def random_states():
     return random.getstate(), ours.tolist(), torch.get_rng_state().tolist()
 
 
+@pytest.mark.slow
 def test_random_weights():
     """Fresh weights follow from the seed alone, and the caller's random numbers go on as before."""
     states = random_states()

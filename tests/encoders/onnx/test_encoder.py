@@ -752,6 +752,7 @@ class TestRealNetworks:
         got = encoder.head.logits(encoder.encode(images))
         assert np.abs(got - want).max() <= 1e-4 * np.abs(want).max()
 
+    @pytest.mark.slow
     def test_untrained_googlenet(self, shared_data):
         """Untrained GoogLeNet has finite features that differ between images and fit float16."""
         path = shared_data / "models" / "googlenet_bvlc.onnx"

@@ -41,6 +41,7 @@ def opened(name):
 SOME = ("Inception-v2", "MobileNet-v2-1.4-224")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in PAPER],

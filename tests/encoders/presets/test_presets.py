@@ -98,6 +98,7 @@ class TestUris:
 
 
 class TestStatedFacts:
+    @pytest.mark.quick("mobilenet-v2")
     @pytest.mark.parametrize("arch", ARCHITECTURES)
     def test_arcface(self, arch, tmp_path):
         """Dimension, input and parameters that the preset states are the network's."""

@@ -519,6 +519,7 @@ def own_logits(path, images):
     return (np.stack(outputs).astype(float) - zero) * step, step
 
 
+@pytest.mark.quick("mobilenet_v3")
 @pytest.mark.parametrize("name", MODELS)
 def test_real_network(name, shared_data):
     """Real MobileNets split at their features, and the head gives their own logits, unrounded."""

@@ -152,6 +152,7 @@ def test_enough():
         assert timm.models.is_model_in_modules(name.partition(":")[0], [family])
 
 
+@pytest.mark.quick("dla46_c:64", "mobilenetv3_small_050:64")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for _, name in NETWORKS],
@@ -168,6 +169,9 @@ def test_head(name):
     assert np.abs(got - want).max() <= 1e-4 * np.abs(want).max()
 
 
+@pytest.mark.quick(
+    "deit_tiny_distilled_patch16_224:64-head+head_dist", "levit_128s-head.linear+head_dist.linear"
+)
 @pytest.mark.parametrize(
     ("name", "split"),
     [

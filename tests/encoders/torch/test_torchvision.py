@@ -144,6 +144,7 @@ def check_head(encoder, dim):
     assert np.abs(got - want).max() <= 1e-4 * np.abs(want).max()
 
 
+@pytest.mark.slow
 def test_every_classifier():
     """No classifier of torchvision is left out."""
     names = [name.partition(":")[0] for name in NETWORKS]
@@ -151,6 +152,7 @@ def test_every_classifier():
     assert sorted(names) == sorted(torchvision.models.list_models(module=torchvision.models))
 
 
+@pytest.mark.quick("mobilenet_v3_small:64-1024")
 @pytest.mark.parametrize(
     ("name", "dim"),
     [
@@ -174,6 +176,7 @@ def test_every_other_head(name):
     check_head(encoder, encoder.dim)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [VITS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in VITS[1:])]
 )
@@ -248,6 +251,7 @@ class TestOpen:
 
 
 class TestWeights:
+    @pytest.mark.quick("mnasnet0_5:64-safetensors", "mobilenet_v2:64-safetensors")
     @pytest.mark.parametrize("kind", ["safetensors", "pth"])
     @pytest.mark.parametrize("name", ["mobilenet_v2:64", "mnasnet0_5:64"])
     def test_file(self, name, kind, tmp_path):
@@ -260,6 +264,7 @@ class TestWeights:
         np.testing.assert_array_equal(read.head.weight, encoder.head.weight)
         assert read.fingerprint == encoder.fingerprint
 
+    @pytest.mark.quick("googlenet")
     @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
     def test_auxiliary_heads(self, name, tmp_path):
         """A file with auxiliary classifiers, as published, gives torchvision's own output."""

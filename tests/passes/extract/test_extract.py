@@ -252,6 +252,7 @@ class TestResume:
         with pytest.raises(InputError, match="space a has fingerprint"):
             extract(images, [uri.replace("mean=100", "mean=99")], tmp_path)
 
+    @pytest.mark.slow
     def test_killed(self, inputs, undisturbed, tmp_path):
         """Killed at random moments and started again, a run ends with the same bytes."""
         images, uris = inputs

@@ -141,6 +141,7 @@ def test_features(inputs, tmp_path, shared_data):
         np.testing.assert_allclose(np.load(tmp_path / "set" / f"{name}.npy"), want, rtol=1e-5)
 
 
+@pytest.mark.quick("3", "8")
 @pytest.mark.parametrize("value", [3, 6, 8])
 def test_turned_images(inputs, tmp_path, shared_data, value):
     """A face in an image that its camera held sideways is found upright; whole images stay as stored."""

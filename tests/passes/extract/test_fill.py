@@ -55,6 +55,7 @@ def start(inputs, out, part):
     )
 
 
+@pytest.mark.slow
 def test_one_of_three_killed(inputs, tmp_path):
     """Three processes at once, one of them killed and begun again, make what a single run makes."""
     out = tmp_path / "set"
@@ -131,6 +132,7 @@ def test_a_killed_worker_costs_what_it_had_in_hand(inputs, tmp_path, monkeypatch
     assert contents(tmp_path / "set") == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_workers_make_what_one_process_makes(inputs, tmp_path):
     """Rows shared out over processes, or a thread, give the bytes of a single run."""
     extract(*inputs, tmp_path / "one", **OPTIONS)

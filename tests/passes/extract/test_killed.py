@@ -27,6 +27,7 @@ def with_kills(server, arguments, out, before, seconds, chance):
     return server.run_with_kills(*arguments, "--out", out, seconds=seconds, chance=chance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("skip_bad", "number"),
     [

@@ -169,6 +169,7 @@ def test_natives_that_differ_need_a_word(tmp_path, fitted):
     assert summary["notes"][0].startswith("90 of 400 items read back are not what the map makes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("make", MAKERS)
 def test_ids_of_a_check_that_the_store_lacks_are_found_before_anything_is_written(

@@ -170,6 +170,7 @@ def test_searches_with_native_vectors_find_their_items(items, fitted, spaces, tm
     assert found["found"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_map_the_wrong_way_round_fails_the_search(items, fitted, spaces, tmp_path):
     """Of the right shapes and counts, vectors that natives do not find are never switched to."""
     right = fitted[0]
@@ -194,6 +195,7 @@ def test_a_map_that_loses_neighbours_fails_the_search(items, fitted, tmp_path):
         migrate(*items[:2], tmp_path / "flat.safetensors", options=options())
 
 
+@pytest.mark.slow
 def test_writes_that_are_not_what_the_map_makes_are_found(items, fitted, monkeypatch):
     """Vectors read back are compared with the map by other arithmetic than wrote them."""
     apply = module.BatchMapper.map
@@ -228,6 +230,7 @@ def test_other_spaces_are_refused(items, fitted, tmp_path):
         migrate(*items[:2], tmp_path / "moved.safetensors")
 
 
+@pytest.mark.slow
 def test_a_migrated_column_is_another_space(items, fitted, tmp_path):
     """After the switch a map from the old space is refused by the column's own mark."""
     migrate(*items[:2], fitted[1], options=options(switch=True))
@@ -240,6 +243,7 @@ def test_a_migrated_column_is_another_space(items, fitted, tmp_path):
         migrate(items[0], third, tmp_path / "o.safetensors")
 
 
+@pytest.mark.slow
 def test_a_zero_vector_under_cosine_is_one_line(items, fitted):
     """It is named, what was written stays, and without it the same call goes on."""
     zeros = str([0] * D)

@@ -67,6 +67,7 @@ def test_parts_cover_all_rows_and_end_on_the_grid(n, first):
     assert len(pieces) <= moment_parts.MOST_PARTS + 1
 
 
+@pytest.mark.quick("float64")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_workers_change_no_byte(folder, precision):
     """One, two or three workers, threads or processes, give the same bytes, near one pass's."""

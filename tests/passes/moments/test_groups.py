@@ -144,6 +144,7 @@ def test_each_part_is_the_moments_of_its_rows(stored, tmp_path):
             assert_close(part.mean(name), features[name][rows].mean(axis=0), 1e-12)
 
 
+@pytest.mark.slow
 def test_where_groups_are_kept_changes_no_byte(stored, monkeypatch, tmp_path):
     """The study's result is the same to the bit with groups in memory, in files or made again."""
     found = {}

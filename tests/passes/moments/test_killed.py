@@ -26,6 +26,7 @@ def folder(tmp_path_factory, write_folder):
     return write_folder(tmp_path_factory.mktemp("set") / "set", spaces)
 
 
+@pytest.mark.quick("moments-3")
 @pytest.mark.parametrize("number", numbers_of_kills(50))
 @pytest.mark.parametrize("command", ["moments", "fit"])
 def test_byte_identical(server, folder, tmp_path, command, number):

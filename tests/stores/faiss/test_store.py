@@ -46,6 +46,7 @@ def address(tmp_path):
     return save(tmp_path / "items.index")
 
 
+@pytest.mark.quick("IVF9,SQfp16-l2", "IVF9,Flat,RFlat-l2")
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("factory", EXACT + ROUNDING + WITH_IDS)
 def test_a_store_gives_back_what_the_index_was_given(tmp_path, factory, metric):
@@ -123,6 +124,7 @@ def test_settings_are_kept(tmp_path):
         target.drop()
 
 
+@pytest.mark.quick("IDMap,Flat")
 @pytest.mark.parametrize("factory", ["Flat", "IDMap,Flat"])
 def test_another_kind_may_be_asked_for(tmp_path, factory):
     """FAISS's own short form says what to build; ids are kept."""
@@ -194,6 +196,7 @@ def test_a_switch_that_was_killed(address, tmp_path, monkeypatch):
     assert open_store(address).dim == NEW
 
 
+@pytest.mark.slow
 def test_a_large_file_is_mapped(tmp_path, monkeypatch):
     """Mapped vectors are those of the file, also when its name comes to stand for another."""
     monkeypatch.setattr(faiss_read, "WHOLE_BYTES", 0)

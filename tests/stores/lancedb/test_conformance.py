@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import lancedb
 import pyarrow as pa
+import pytest
 
 from intertwine.testing import StoreConformance
 
 
+# Each test opens the store anew.
+@pytest.mark.quick(
+    "test_facts",
+    "test_batches",
+    "test_read_back",
+    "test_sample",
+    "test_search",
+    "test_a_dry_run_writes_nothing",
+    "test_every_item_is_brought_over",
+    "test_switch_and_roll_back",
+    "test_refuses_wrong_addresses",
+    "test_refuses_wrong_targets",
+)
 class TestTable(StoreConformance):
     """A table whose ids are texts, with signs that mean something in conditions."""
 

@@ -296,6 +296,7 @@ def place_checks(place):
 STEPS = ["_flip", "_last_like", "_complete", "put_under_name", "remove"]
 
 
+@pytest.mark.quick("_last_like-False-True", "put_under_name-True-True")
 @pytest.mark.parametrize(
     ("step", "done", "back"),
     [

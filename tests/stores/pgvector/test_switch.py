@@ -161,6 +161,7 @@ def test_an_old_vector_that_changes_between_reading_and_writing_is_known(table):
     assert_mapped(table, "new", "emb")
 
 
+@pytest.mark.quick("two columns", "text")
 @pytest.mark.parametrize("kind", ["text", "uuid", "two columns"])
 def test_changes_are_known_by_keys_of_any_kind(table, kind):
     """A changed old vector is converted again where rows are told apart by text or two columns."""
@@ -214,6 +215,7 @@ def test_rows_without_a_vector_are_found_after_a_switch(table):
     assert target.missing() == 1
 
 
+@pytest.mark.slow
 def test_rows_that_were_emptied_are_not_converted_where_nothing_says_that_they_were(table):
     """Without the column of stamps the rows are named, nothing is written, and the way out works."""
     switch(table.target())
@@ -233,6 +235,7 @@ def test_rows_that_were_emptied_are_not_converted_where_nothing_says_that_they_w
     assert_mapped(table, but=[8])
 
 
+@pytest.mark.slow
 def test_a_rollback_says_what_it_cannot_know_without_the_column_of_stamps(table):
     """It goes back all the same, and a row without a new vector is named for what it is."""
     before = table.old()
@@ -255,6 +258,7 @@ def test_a_rollback_says_what_it_cannot_know_without_the_column_of_stamps(table)
 # Rollback
 
 
+@pytest.mark.slow
 def test_rows_added_after_the_switch_survive_a_rollback(table):
     """Their new vectors stay in the new column, the first note says so, the next switch brings them."""
     switch(table.target())
@@ -281,6 +285,7 @@ def test_rows_added_after_the_switch_survive_a_rollback(table):
     assert_mapped(table, but=[9, *range(500, 505)])
 
 
+@pytest.mark.slow
 def test_what_changes_after_a_rollback_is_newer_than_a_native_vector(table):
     """An old vector that changes or goes after the rollback counts, also where a native one stands."""
     switch(table.target())
@@ -304,6 +309,7 @@ def test_a_rollback_without_changes_says_nothing(table):
         np.testing.assert_array_equal(vector, before[item])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_second_migration_finds_a_free_name_and_both_are_undone(table, renamed):
     """The second switch takes another name than the first; the first goes back whatever it renamed."""
@@ -527,6 +533,7 @@ def test_what_is_no_table_of_its_own_is_refused(table, statement, named):
         target.require_ready()
 
 
+@pytest.mark.slow
 def test_not_null_moves_with_the_name_and_back(table):
     """Inserts by name go on after the switch, and NULL is refused under the same name."""
     table.run("ALTER TABLE items ALTER emb SET NOT NULL")
@@ -578,6 +585,7 @@ def test_subscribers_are_thought_of(table):
     table.run("DROP PUBLICATION whole")
 
 
+@pytest.mark.quick("50")
 @pytest.mark.parametrize("length", [50, 63])
 def test_long_names_are_cut_to_fit(table, length):
     """Columns and indexes with names as long as PostgreSQL takes are switched and rolled back."""
@@ -613,6 +621,7 @@ def definitions(table, named="x"):
     ]
 
 
+@pytest.mark.quick("bits")
 @pytest.mark.parametrize("kind", INDEXES)
 def test_indexes_of_every_form_go_with_the_name(table, kind):
     """An index under the old one's name is over the new column, with its condition; and back."""
@@ -656,6 +665,7 @@ def test_more_dimensions_than_an_index_takes_are_said_before_anything_is_written
     assert "halfvec(2100)" in note
 
 
+@pytest.mark.slow
 def test_an_index_of_a_partitioned_table_is_built_part_by_part(table):
     """Each part's index is built beside writers and attached; the whole is valid, before and after."""
     table.run("DROP TABLE IF EXISTS whole CASCADE")
@@ -733,6 +743,7 @@ def test_a_lock_goes_with_its_connection(table):
             pass
 
 
+@pytest.mark.quick("create", "rollback")
 @pytest.mark.parametrize("step", ["create", "switch", "rollback"])
 def test_an_idle_reader_stalls_nobody_and_is_named(table, step):
     """A reader's open transaction makes the step give up; other readers wait a moment only."""

@@ -13,6 +13,14 @@ from intertwine.passes.migrate import MigrateOptions, migrate
 from intertwine.testing import StoreConformance
 
 
+# Each test opens the store anew.
+@pytest.mark.quick(
+    "test_facts",
+    "test_every_item_is_brought_over",
+    "test_goes_on_after_a_kill",
+    "test_switch_and_roll_back",
+    "test_refuses_wrong_targets",
+)
 class TestFolder(StoreConformance):
     """A collection behind an alias, whose ids are numbers and UUIDs, in Qdrant's order."""
 
@@ -45,6 +53,7 @@ class TestFolder(StoreConformance):
         found = {str(point.id): point.payload["text"] for point in points}
         return [found[str(item)] for item in self.ids]
 
+    @pytest.mark.slow
     def test_searches_change_nothing(self, place, fitted):
         """What a check searches is not taken for changed vectors by the switch, nor by the next one."""
         for options in ({}, {"switch": True}, {"rollback": True}, {"switch": True}):
@@ -52,6 +61,7 @@ class TestFolder(StoreConformance):
             assert not any("at the switch itself" in note for note in summary["notes"])
             assert summary["written"] == (0 if options else len(self.ids))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("dry_run", [False, True])
     def test_a_switch_needs_an_alias(self, place, fitted, dry_run):
         """A collection that is addressed by its own name is refused before anything is written."""

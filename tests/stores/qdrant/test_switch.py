@@ -112,6 +112,7 @@ def bodies_of(ids, **others):
     return {i: f"body {i}" for i in ids} | {int(k[1:]): v for k, v in others.items()}
 
 
+@pytest.mark.slow
 def test_what_came_after_the_switch_survives_the_way_back(place):
     """Points added since the switch, edits and deletions are there under the alias after a rollback."""
     before = place.records()
@@ -159,6 +160,7 @@ def test_a_way_back_without_changes(place):
         place.migrate(rollback=True)
 
 
+@pytest.mark.slow
 def test_points_that_came_to_the_old_collection_itself_stay(place):
     """What a program that goes by the collection's own name wrote since the switch is not taken for deleted."""
     place.migrate(switch=True)
@@ -227,6 +229,7 @@ def test_wrong_vectors_are_refused_every_time(place):
         assert len(place.vectors()[0]) == D
 
 
+@pytest.mark.slow
 def test_vectors_spoilt_while_they_are_written_are_refused_every_time(place, monkeypatch):
     """What the server stores otherwise than it was sent is a migration's own fault, however few they are."""
     upsert = qdrant_target.QdrantTarget._insert
@@ -272,6 +275,7 @@ def test_writes_while_the_alias_moves(place, monkeypatch):
 STEPS = ["_move", "_merge", "stands_for", "_merge_page", "_note_both"]
 
 
+@pytest.mark.quick("_move-False-False")
 @pytest.mark.parametrize(
     ("step", "done", "back"),
     [

@@ -16,6 +16,7 @@ def arguments(folders, out, *more):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_json_is_the_report_and_nothing_else(installed, study_folders, tmp_path):
     """With --json standard output is one JSON object, equal to report.json, without NaN."""
     done = installed(*arguments(study_folders, tmp_path / "report", "--json"))
@@ -26,6 +27,7 @@ def test_json_is_the_report_and_nothing_else(installed, study_folders, tmp_path)
     assert len(result["pairs"]) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_numbers_are_those_of_the_study(intertwine, study_folders, tmp_path):
     """The command's object holds what the library's function returns."""
@@ -69,6 +71,7 @@ def test_the_report_holds_the_command_that_repeats_it(
     assert (out / "report.json").read_bytes() == whole
 
 
+@pytest.mark.quick("--curve-points 1-", "--curve-points 3-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -97,6 +100,7 @@ def test_the_default_curve_has_eight_points_or_more(intertwine, study_folders, t
     assert len({row["n_fit"] for row in result["curve"]}) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_folders_are_joined_by_id_and_it_is_said(intertwine, networks, tmp_path, write_folder):
     """Spaces of several folders are joined by id, and the report's notes say so."""
@@ -120,6 +124,7 @@ def test_folders_are_joined_by_id_and_it_is_said(intertwine, networks, tmp_path,
         assert row["r2"] == pytest.approx(same["r2"], abs=1e-9)
 
 
+@pytest.mark.quick("None")
 @pytest.mark.parametrize("prefix", ["same", None])
 def test_rows_in_both_sets_need_a_word(intertwine, networks, tmp_path, prefix):
     """The same set twice is refused; with --allow-overlap the first thing said is that it was."""

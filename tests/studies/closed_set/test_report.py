@@ -289,6 +289,7 @@ def test_many_rows_show_hundredths(make_report, tmp_path):
     assert f"<b>{100 * report['pairs'][0]['accuracy']:.2f}</b>" in html
 
 
+@pytest.mark.quick("ridge", "some-later-method")
 @pytest.mark.parametrize("method", ["ridge", "cca", "analytic", "some-later-method"])
 def test_page_says_what_the_method_looked_at(make_report, tmp_path, method):
     """Only a method that was fitted to features is called one."""

@@ -128,6 +128,7 @@ def test_equals_an_independent_study(problem, alpha, precision):
             assert (row["ci_low"], row["ci_high"]) == pytest.approx(interval)
 
 
+@pytest.mark.quick("fewer-rows-than-dimensions-float32", "float16-float32")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_analytic_tables_equal_pseudo_inverses(problem, precision):
     """Both analytic forms give the counts of pinv, exactly at full row rank, and say the rank."""
@@ -151,6 +152,7 @@ def test_analytic_tables_equal_pseudo_inverses(problem, precision):
             assert row["accuracy"] == pytest.approx(counts["correct"] / N_EVAL, abs=0.003)
 
 
+@pytest.mark.quick("fewer-rows-than-dimensions", "float16")
 def test_baselines_equal_their_definitions(problem):
     """Doing nothing is padding or cutting, and the mean answers one class for every row."""
     folder, _, reference_at = problem
@@ -166,6 +168,7 @@ def test_baselines_equal_their_definitions(problem):
             assert row["percent_change"] == pytest.approx(percent(counts))
 
 
+@pytest.mark.quick("float16", "heads-of-low-rank")
 def test_natives_are_the_networks_themselves(problem):
     """Native rows, and the diagonal of the main table, are the heads on their own features."""
     folder, (_, evaluation, heads, labels), _ = problem
@@ -240,6 +243,7 @@ def test_every_row_has_the_declared_fields(curved):
         assert all(set(table.columns) <= set(row) for row in curved[table.name]), table.name
 
 
+@pytest.mark.slow
 def test_every_point_is_the_study_on_a_subset_by_id(curved, trio):
     """Each point equals the naive study on the rows whose ids have the least hashes."""
     _, nets, (fit, labels, ids), (evaluation, eval_labels) = trio
@@ -295,6 +299,7 @@ def test_a_precision_asked_for_holds_at_every_point(tmp_path, networks):
         assert row["accuracy"] is not None
 
 
+@pytest.mark.slow
 def test_the_order_of_the_file_changes_nothing(curved, trio, write_folder, tmp_path):
     """The same rows in another order give the same curve and the same tables."""
     _, nets, (fit, labels, ids), (evaluation, eval_labels) = trio
@@ -328,6 +333,7 @@ def test_maps_see_neither_labels_nor_heads(curved, trio, write_folder, tmp_path)
 # -- methods ----------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("least-squares")
 @pytest.mark.parametrize(
     "options",
     [
@@ -479,6 +485,7 @@ def assert_contract(result):
                     assert math.isfinite(value)
 
 
+@pytest.mark.quick("procrustes")
 @pytest.mark.parametrize("method", ["ridge", "procrustes", "mean"])
 def test_every_row_has_the_keys_of_the_contract(sorted_fit, method):
     """Every row of every table has its keys, and a number that is null has a reason."""
@@ -560,6 +567,7 @@ def test_without_pairs_of_networks_the_medians_are_null(sorted_fit):
     assert run(sorted_fit)["reason"] is None
 
 
+@pytest.mark.slow
 def test_the_result_is_the_same_every_time(sorted_fit):
     """The same input gives the same object."""
     assert run(sorted_fit, points=5) == run(sorted_fit, points=5)

@@ -63,6 +63,7 @@ def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
         assert f"{100 * row['rank1']:.1f}" in done.out
 
 
+@pytest.mark.slow
 def test_no_output_names_a_person(intertwine, sets, tmp_path, files_below):
     """No id and no label of the inputs stands in what is printed or in any file of the report."""
     out = tmp_path / "report"
@@ -82,6 +83,7 @@ def mapped(result, key="rank1"):
     return [row[key] for row in result["pairs"] if row["condition"] == "mapped"]
 
 
+@pytest.mark.quick("--known 0,8,all-", "--folds 3-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -101,6 +103,7 @@ def test_every_option_does_something(intertwine, plain, sets, tmp_path, option, 
     assert not check(plain[0].json())
 
 
+@pytest.mark.quick("--method ridge---intercept none")
 @pytest.mark.parametrize(
     ("without", "option"),
     [

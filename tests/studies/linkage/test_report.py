@@ -60,6 +60,7 @@ def test_the_folder_holds_every_file(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_the_same_report_gives_the_same_bytes(folder, tmp_path):
     """Written again from its own JSON, every file is the same byte for byte."""
@@ -179,6 +180,7 @@ def test_one_system_alone_has_no_curve(result, tmp_path):
     assert not (tmp_path / "cmc.svg").exists()
 
 
+@pytest.mark.slow
 def test_systems_of_one_side_leave_dashes(result, tmp_path):
     """A pair that is not among the systems of both sides is a dash that says so."""
     changed = without(

@@ -39,6 +39,7 @@ def right(scores, same, threshold):
     return sum((s > threshold) == y for s, y in zip(scores, same, strict=True))
 
 
+@pytest.mark.quick("shared")
 @pytest.mark.parametrize("side", ["target", "shared"])
 def test_every_fold_against_a_slow_reading(data, side):
     """Recipe, threshold and accuracy of each fold equal nested loops over folds, recipes and pairs."""

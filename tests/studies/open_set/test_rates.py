@@ -106,6 +106,7 @@ def test_det_axes_are_normal_deviates(result):
         assert place[:, axis] == pytest.approx(slope * deviates + offset)
 
 
+@pytest.mark.quick("roc")
 @pytest.mark.parametrize("deviate", [False, True], ids=["roc", "det"])
 def test_figures_are_the_same_bytes_twice(result, deviate):
     """Drawn twice, a figure has the same bytes."""
@@ -117,6 +118,7 @@ def test_figures_are_the_same_bytes_twice(result, deviate):
     assert draw.to_png(one) == draw.to_png(two)
 
 
+@pytest.mark.quick("det-7-narrow")
 @pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
 @pytest.mark.parametrize("n_networks", [1, 7, 11])
 @pytest.mark.parametrize("deviate", [False, True], ids=["roc", "det"])

@@ -309,6 +309,7 @@ def test_optional_parts_may_be_absent():
     assert "95\u202f%" in html
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(tmp_path):
     """Names and notes that look like markup are shown, not obeyed, in HTML and in SVG."""
@@ -321,6 +322,9 @@ def test_markup_in_names_and_notes_is_text(tmp_path):
         assert not ET.parse(path).getroot().findall(".//{*}script")  # noqa: S314
 
 
+@pytest.mark.quick(
+    "fit-images-It takes no labels", "protocol-best-cross-validation inside the training folds"
+)
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [

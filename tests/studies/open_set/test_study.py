@@ -53,6 +53,7 @@ def cells(result):
     return {(row["source"], row["target"]): row for row in result["pairs"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fit", "intercept", "alpha"),
     [
@@ -160,6 +161,7 @@ def test_crossfit_changes_thresholds_and_not_test_scores(inputs):
     assert any(moved)
 
 
+@pytest.mark.quick("reduced-rank", "identity")
 @pytest.mark.parametrize("method", ["procrustes", "cca", "reduced-rank", "identity"])
 def test_every_method_runs(inputs, method):
     """Other methods give every cell; identity gives the do-nothing line itself."""
@@ -303,6 +305,7 @@ def test_the_best_protocol_fits_maps_of_its_own(inputs):
         open_set(*inputs, options=options, maps=ReadyMaps({}))
 
 
+@pytest.mark.quick("target-half-whitened")
 @pytest.mark.parametrize(("space", "method"), [("target", "half-whitened"), ("shared", "cca")])
 def test_the_best_protocol_says_what_it_chose(inputs, space, method):
     """Facts name method, space and thresholds as they were, and accuracy is that of its trials."""

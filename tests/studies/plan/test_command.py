@@ -42,6 +42,7 @@ def test_json_is_the_report_and_nothing_else(plain):
     assert result["study"] == "plan"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_study(plain, data):
     """The command's object holds what the library's function returns."""
     found = plain[0].json()
@@ -75,6 +76,7 @@ def test_the_table_and_the_report_are_named(intertwine, data, tmp_path):
         assert f"{100 * row['recall_at_10']:.1f} (" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -112,6 +114,7 @@ def test_proxy_store_and_seed_reach_the_study(intertwine, data, tmp_path):
     assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turned", "code"), [pytest.param(False, 0, marks=pytest.mark.slow), (True, 3)]
 )
@@ -245,6 +248,7 @@ def test_pairs_of_which_nothing_can_be_made_are_one_line(
     assert message in intertwine(*arguments(folder, tmp_path / "out")).error()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_store_is_migrated_as_it_was_forecast(intertwine, tmp_path, write_folder):
     """A plan that took lengths off converts a store, reads it back and switches, by the same map."""

@@ -65,6 +65,7 @@ def set_of(write_folder, folder, a, b, **more):
     return FeatureSet.open(write_folder(folder, {"old": a, "new": b}, ids=ids, **more))
 
 
+@pytest.mark.quick("30-6-0.3-0.1")
 @pytest.mark.parametrize(
     ("n", "copies", "within", "noise"), [(30, 6, 0.3, 0.1), (40, 5, 0.02, 0.02)]
 )
@@ -89,6 +90,7 @@ def test_the_forecast_of_near_copies_holds_for_fresh_documents(
     assert plain.estimate(before.gains.recall).low > truth
 
 
+@pytest.mark.slow
 def test_a_plan_says_first_what_it_found(tmp_path, write_folder):
     """The first warning and the first note name the copies and the forecast that holds without them."""
     a, b, _ = documents(30, 3, seed=1)
@@ -160,6 +162,7 @@ def test_boilerplate_of_half_the_items_is_one_group(tmp_path, write_folder):
     assert set(fold) == set(range(10))
 
 
+@pytest.mark.slow
 def test_too_few_documents_are_refused_or_told(tmp_path, write_folder):
     """Fewer different items than folds are one line; fewer tight groups are told first."""
     a, b, _ = documents(8, 10, seed=3, within=0.001, noise=0.001)

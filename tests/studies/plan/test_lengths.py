@@ -70,6 +70,7 @@ def test_vectors_whose_lengths_say_something_stay_as_they_are(tmp_path, write_fo
     assert same.directions is None
 
 
+@pytest.mark.slow
 def test_inner_products_keep_lengths(tmp_path, write_folder):
     """By inner product or distance a length is compared, and is not taken off."""
     a, b = stretched(100, seed=1)

@@ -40,6 +40,7 @@ def measured():
     return native, scores, labels, Measure(native, labels)
 
 
+@pytest.mark.slow
 def test_every_number_is_that_of_a_plain_loop(measured):
     """Recall, nDCG and precision, with everybody and without each group, equal a loop's."""
     native, scores, labels, measure = measured

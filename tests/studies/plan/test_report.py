@@ -105,6 +105,7 @@ def test_tables_hold_the_numbers_in_full(folder, result, name):
                 assert row[key] == ("" if value is None else shown)
 
 
+@pytest.mark.slow
 def test_a_table_without_rows_has_its_heading(tmp_path):
     """A plan without proxy and store writes the table of domains with a heading alone."""
     write_plan_report(build_plan(proxy=False), tmp_path)
@@ -232,6 +233,7 @@ def test_a_plain_plan_leaves_out_what_it_lacks(tmp_path):
     assert "recall@10 61.8 [58.4 to 65.2]" in html
 
 
+@pytest.mark.slow
 def test_undefined_numbers_have_their_reason(result, tmp_path):
     """Every undefined number is a dash with its reason; figures without numbers are left out."""
     write_plan_report(result, tmp_path)
@@ -254,6 +256,7 @@ def test_a_plan_without_rows_is_still_a_page(result, tmp_path):
     assert page.open == []
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(result, tmp_path):
     """Whatever names, reasons and notes hold is shown, never run, in the page and in the figures."""
     text = json.dumps(result).replace("resnet18", "EVIL").replace("resnet50", LONG)

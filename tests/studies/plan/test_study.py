@@ -158,6 +158,7 @@ def test_one_candidate_a_direction_is_chosen_by_recall(plain):
         assert fitted.source_directions is not None
 
 
+@pytest.mark.slow
 def test_fewer_pairs_than_dimensions_are_noted(write_folder, tmp_path):
     """There the forecast may be too high, and says so."""
     rng = np.random.default_rng(3)
@@ -245,6 +246,7 @@ def test_one_model_under_two_names_needs_no_map(folders, tmp_path, write_folder)
     assert found["warnings"][0].startswith("no map is needed: new queries find 100.0 %")
 
 
+@pytest.mark.slow
 def test_a_store_of_another_domain_is_reembedded(folders, tmp_path):
     """Vectors about another mean than the pairs' are no store that the forecast holds for."""
     np.save(tmp_path / "store.npy", models(300, seed=3)[0] + 1.5)

@@ -68,6 +68,7 @@ def test_every_row_has_the_declared_fields(plain):
         assert all(set(table.columns) - given <= set(row) for row in rows), table.name
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_study(plain, folder, tmp_path):
     """The command's object holds what the library's function returns."""
     found = plain[0].json()
@@ -96,6 +97,7 @@ def names_of(result):
     return [measure["name"] for measure in result["measures"]]
 
 
+@pytest.mark.quick("--layers net-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -122,6 +124,7 @@ def test_every_option_does_something(intertwine, plain, folder, tmp_path, option
     assert not check(plain[0].json())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_penalty_lowers_cca_and_not_the_others(intertwine, plain, folder, tmp_path):
     """--cca-alpha changes CCA and PWCCA, and no other measure."""
@@ -150,6 +153,7 @@ def test_two_runs_give_the_same_bytes(intertwine, plain, folder, tmp_path, files
             assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_folders_are_joined_by_id_whatever_their_order(
     intertwine, plain, folder, tmp_path, write_folder
@@ -199,6 +203,7 @@ def swapped(tmp_path_factory, networks):
     return folder
 
 
+@pytest.mark.slow
 def test_a_closed_set_report_is_compared_with_every_measure(
     intertwine, swapped, tmp_path, monkeypatch
 ):
@@ -231,6 +236,7 @@ def moment_files(folder, tmp_path_factory):
     return place / "whole.safetensors", parts
 
 
+@pytest.mark.slow
 def test_one_file_of_moments_gives_scores_and_says_what_is_missing(
     intertwine, plain, moment_files, tmp_path
 ):
@@ -247,6 +253,7 @@ def test_one_file_of_moments_gives_scores_and_says_what_is_missing(
             assert "give the feature set" in row["reason"]
 
 
+@pytest.mark.slow
 def test_files_of_moments_are_row_groups(intertwine, plain, moment_files, tmp_path):
     """From the moments of row groups come the intervals and R² of the set itself."""
     command = ["similarity", *moment_files[1], "--out", tmp_path / "moments", "--json"]
@@ -380,6 +387,7 @@ def test_bad_options_are_one_line_and_write_nothing(
     assert files_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_report_of_another_study_is_one_line(intertwine, folder, tmp_path):
     """A similarity report in place of a closed-set one is refused by what it is."""
     assert intertwine(*arguments(folder, tmp_path / "one", "--sample", "0")).code == 0

@@ -90,6 +90,7 @@ def jackknife_interval(score, without, sizes, null):
     return score - half, score + half
 
 
+@pytest.mark.quick("unequal-groups")
 def test_intervals_are_those_of_features_without_each_group(case):
     """The ends are the jackknife's, its scores from moments of all other rows made afresh."""
     features, found = case
@@ -136,6 +137,7 @@ def gcv_ridge(x, y):
     return alphas[int(np.argmin(scores))]
 
 
+@pytest.mark.slow
 def test_r2_is_pooled_over_groups_that_maps_were_not_fitted_on(case):
     """R², its λ and its interval are those of an explicit loop of ridge fits over the groups."""
     from sklearn.linear_model import Ridge
@@ -168,6 +170,7 @@ def test_r2_is_pooled_over_groups_that_maps_were_not_fitted_on(case):
         assert each.high >= min(high, 1) - 1e-9
 
 
+@pytest.mark.slow
 def test_the_null_of_r2_is_the_mean_over_unrelated_targets():
     """Unrelated spaces score what the null says on average, and within their intervals mostly."""
     rng, found = np.random.default_rng(5), []
@@ -221,6 +224,7 @@ def test_a_score_that_a_group_is_needed_for_has_no_interval():
         assert GAPS in value.reasons
 
 
+@pytest.mark.slow
 def test_a_space_that_does_not_vary_has_reasons_and_spares_the_others():
     """From and to a constant space only its R² as source is defined; other pairs are as without."""
     features = features_of(60)
@@ -310,6 +314,7 @@ def test_a_study_goes_on_where_it_stopped(halfway, monkeypatch):
     assert found.alphas == expected.alphas
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "list"])
 def test_a_damaged_group_is_measured_again(halfway, monkeypatch, damage):
     """A file that is cut, altered or of another form is not believed; the others are."""
@@ -325,6 +330,7 @@ def test_a_damaged_group_is_measured_again(halfway, monkeypatch, damage):
     assert bad.read_text() == whole
 
 
+@pytest.mark.slow
 def test_other_options_do_not_use_what_was_left(halfway, monkeypatch):
     """A study with another λ measures every group itself."""
     features, saved = halfway
@@ -346,6 +352,7 @@ def test_a_lambda_at_an_edge_of_the_grid_is_said_of_its_pair():
     assert set(found.choices.values()) == {"GCV chose the upper edge of the grid"}
 
 
+@pytest.mark.quick("1e-05")
 @pytest.mark.parametrize("factor", [1e-30, 1e-5, 1e5])
 def test_r2_does_not_depend_on_the_unit_of_the_source(factor):
     """A rotated copy in a tiny or huge unit is predicted as well as one in the same unit."""

@@ -97,6 +97,7 @@ def test_folder_holds_every_file_and_no_other(folder):
     assert all(path.stat().st_size for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_rendered_again_from_its_json_the_same_bytes(folder, result, tmp_path):
     """report.json holds what was given, and a report made from it has the same bytes."""
@@ -221,6 +222,7 @@ def test_lede_names_the_extremes(result):
         assert f"{row['cka_debiased_calibrated']:.2f}" in text
 
 
+@pytest.mark.slow
 def test_undefined_is_a_dash_with_its_reason(result, tmp_path):
     """A null score is an en dash that says why, in the cell, under the figure and in the table."""
     broken = undefined(result, "cka_debiased", REASON, keep=("",))
@@ -237,6 +239,7 @@ def test_undefined_is_a_dash_with_its_reason(result, tmp_path):
     assert "None" not in html
 
 
+@pytest.mark.slow
 def test_report_without_a_number_is_still_a_page(result, tmp_path):
     """Nulls everywhere, no tree and no map give dashes and reasons, never the word None."""
     broken = result
@@ -266,6 +269,7 @@ def test_report_without_a_number_is_still_a_page(result, tmp_path):
     assert not (tmp_path / "map.png").exists()
 
 
+@pytest.mark.slow
 def test_swaps_may_be_absent(tmp_path):
     """Without a closed-set report the page has no part on interchangeability and no such figure."""
     html = write_similarity_report(build_result(2, swaps=False, measures=FEW), tmp_path).read_text()
@@ -397,6 +401,7 @@ def test_svg_is_well_formed_xml(folder, name):
     assert "<metadata>" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_layers_stand_in_groups(tmp_path):
     """Layers of one network stand together with a gap before the next, in page and figure alike."""
@@ -435,6 +440,7 @@ def test_one_network_beside_a_control_is_a_page(tmp_path):
     assert "There is no pair without a control." in html
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(result, tmp_path):
     """Names and notes that look like markup are shown, not obeyed."""

@@ -291,6 +291,7 @@ HARD = {
 MORE_ROWS = {"3 rows", "5 rows", "6 rows", "19 rows"}
 
 
+@pytest.mark.quick("2 rows")
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, marks=pytest.mark.slow if case in MORE_ROWS else ()) for case in HARD],
@@ -338,6 +339,7 @@ def test_row_measures_are_those_of_the_sample():
     assert result["sample_rows"] == 90
 
 
+@pytest.mark.slow
 def test_without_a_sample_there_are_no_row_measures(tmp_path, write_folder):
     """A sample of 0 rows leaves the row measures out of every table; another size is the sample."""
     opened = FeatureSet.open(write_folder(tmp_path / "set", related(80, {"a": 6, "b": 9})))
@@ -383,6 +385,7 @@ def test_two_studies_give_the_same_result(tmp_path, write_folder):
 # -- moments as input -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_moments_of_all_rows_give_scores_without_intervals():
     """Moments alone give scores, nulls and calibration; intervals and R² say what they lack."""
     features = related(200, {"a": 6, "b": 9, "c": 4})
@@ -403,6 +406,7 @@ def test_moments_of_all_rows_give_scores_without_intervals():
             assert "hold no row groups; give the feature set" in row["reasons"][name]
 
 
+@pytest.mark.slow
 def test_a_set_and_its_groups_give_the_same_numbers(tmp_path, write_folder):
     """The study of a folder is that of its row groups' moments and of its rows."""
     features = related(200, {"a": 6, "b": 9})
@@ -419,6 +423,7 @@ def test_a_set_and_its_groups_give_the_same_numbers(tmp_path, write_folder):
 # -- swaps and layers -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_swaps_are_compared_with_each_measure(monkeypatch):
     """With swaps of the same spaces each measure has a correlation, controls and strangers apart."""
     monkeypatch.setattr(rank_correlation, "BOOTSTRAP_DRAWS", 60)
@@ -441,6 +446,7 @@ def test_swaps_are_compared_with_each_measure(monkeypatch):
     assert -1 <= cka["ci_low"] <= cka["spearman"] <= cka["ci_high"] <= 1
 
 
+@pytest.mark.slow
 def test_layers_of_two_networks_are_matched():
     """Layers of two networks that see the same cause are matched, and stand side by side."""
     rng = np.random.default_rng(1)
@@ -511,6 +517,7 @@ def test_one_row_is_refused(tmp_path, write_folder):
         similarity(opened, scratch=tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_are_doubted_first():
     """Two networks that are no more alike than shuffled rows are asked about; a control is not."""
     spaces = related(300, {"a": 6, "b": 7, "c": 5})

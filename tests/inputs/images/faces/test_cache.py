@@ -88,6 +88,7 @@ class TestKeeps:
 
 
 class TestKill:
+    @pytest.mark.slow
     def test_any_cut(self, tmp_path):
         """Cut at any byte, the file gives the faces whose lines are whole and takes in more."""
         whole = filled(tmp_path, a=FOUND, b=MISSED).path.read_bytes()

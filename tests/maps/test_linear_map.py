@@ -3,13 +3,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from safetensors import safe_open
+from sklearn.metrics import r2_score
 from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.estimators import reduced_rank, ridge
 from intertwine.maps.linear_map import CHUNK_ROWS, LinearMap
+from intertwine.numerics.arrays import to_numpy
 from intertwine.spaces import Space
 from intertwine.storage.files import read_tensors, write_tensors
 
@@ -74,21 +78,90 @@ def test_chunks_and_layouts_change_nothing_that_counts():
     assert_close(parts, whole, 1e-14)
 
 
-def test_apply_takes_tensors_and_lists():
-    """A torch tensor and a nested list are features too."""
-    import torch
-
+def test_apply_takes_lists():
+    """A nested list is features too, and is mapped to a NumPy array."""
     features = RNG.standard_normal((4, 5))
-    expected = MAP.apply(features)
-    assert np.array_equal(MAP.apply(torch.from_numpy(features)), expected)
-    assert np.array_equal(MAP.apply(features.tolist()), expected)
+    mapped = MAP.apply(features.tolist())
+    assert isinstance(mapped, np.ndarray)
+    assert np.array_equal(mapped, MAP.apply(features))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_apply_returns_a_tensor_for_a_tensor(dtype):
+    """A tensor is mapped to a tensor on its device, with the numbers of the NumPy array."""
+    features = torch.from_numpy(RNG.standard_normal((7, 5))).to(dtype).requires_grad_()
+    mapped = MAP.apply(features)
+    assert isinstance(mapped, torch.Tensor)
+    assert mapped.device == features.device
+    assert not mapped.requires_grad
+    expected = MAP.apply(to_numpy(features))
+    assert mapped.dtype == torch.from_numpy(expected).dtype
+    assert np.array_equal(mapped.numpy(), expected)
+
+
+def test_apply_returns_a_table_for_a_table():
+    """A data frame keeps its index and has columns named after the target."""
+    features = RNG.standard_normal((3, 5))
+    table = pd.DataFrame(features, index=["u", "v", "w"])
+    mapped = MAP.apply(table)
+    assert list(mapped.index) == ["u", "v", "w"]
+    assert list(mapped.columns) == ["b_0", "b_1", "b_2"]
+    assert np.array_equal(mapped.to_numpy(), MAP.apply(features))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, list, pd.Series])
+def test_apply_maps_one_vector(convert):
+    """A vector is mapped to a vector, as the row of an array of it."""
+    vector = RNG.standard_normal(5)
+    mapped = MAP(convert(vector))
+    assert mapped.shape == (3,)
+    assert isinstance(mapped, torch.Tensor) == (convert is torch.from_numpy)
+    assert np.array_equal(mapped, MAP.apply(vector[None])[0])
+    out = np.empty(3)
+    assert MAP.apply(convert(vector), out=out) is out
+    assert np.array_equal(out, mapped)
+
+
+def test_score_is_scikit_learns():
+    """R² is scikit-learn's, weighted by variance."""
+    features, targets = RNG.standard_normal((40, 5)), RNG.standard_normal((40, 3))
+    expected = r2_score(targets, MAP(features), multioutput="variance_weighted")
+    assert MAP.score(features, targets) == pytest.approx(expected)
+    assert MAP.score(torch.from_numpy(features), targets.tolist()) == pytest.approx(expected)
+    assert MAP.score(features, MAP(features)) == 1
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "message"),
+    [
+        (np.ones((4, 5)), np.ones((4, 3)), "targets of map a--b: do not vary over 4 rows"),
+        (np.ones((4, 5)), np.ones((4, 2)), "targets of map a--b: got dimension 2, expected 3"),
+        (np.ones((4, 5)), np.eye(3), "got features has 4 rows, targets has 3 rows"),
+        (np.ones((3, 5)), np.full((3, 3), np.nan), "targets of map a--b: NaN or infinite"),
+    ],
+)
+def test_score_refuses_what_has_no_r2(features, targets, message):
+    """Targets of another shape, with NaN, or that do not vary have no R²."""
+    with pytest.raises(InputError, match=message):
+        MAP.score(features, targets)
+
+
+def test_repr_holds_no_numbers_of_the_map():
+    """A map shows its spaces, method and what is known of its fit in one line."""
+    assert repr(MAP) == "<LinearMap a (5) → b (3): random, λ 1e−05, n 7>"
+    known = MAP.with_info(r2=0.5, r2_null=-0.25, alpha_min=1e-6, alpha_max=0.1)
+    assert repr(known).endswith(
+        "λ 1e−05 (1e−06 to 0.1), n 7, R² held out 0.500 (shuffled rows −0.250)>"
+    )
+    assert repr(random_map(A, B)) == "<LinearMap a (5) → b (3): random>"
 
 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
         (np.ones((2, 4)), "input of map a--b: got dimension 4, expected 5"),
-        (np.ones(5), r"input of map a--b: got an array of shape \(5,\)"),
+        (np.ones(4), "input of map a--b: got dimension 4, expected 5"),
+        (np.ones((1, 2, 5)), r"input of map a--b: got an array of shape \(1, 2, 5\)"),
         ([[1, 2, np.nan, 4, 5]], "input of map a--b: NaN or infinite features in rows 40;"),
     ],
 )

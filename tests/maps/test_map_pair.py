@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import torch
 from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
@@ -23,6 +24,19 @@ def test_a_pair_is_one_map_through_the_shared_space():
     assert through.method == "cca"
     assert_close(PAIR.target.apply(through.apply(A)), PAIR.source.apply(A), 1e-10)
     assert PAIR.name == through.name == "a--b"
+
+
+def test_a_pair_maps_as_its_one_map():
+    """Applying or calling a pair leads from source to target, vectors and tensors too."""
+    expected = PAIR.to_map().apply(A)
+    assert np.array_equal(PAIR(A), expected)
+    assert np.array_equal(PAIR.apply(A[0]), PAIR.to_map().apply(A[:1])[0])
+    assert isinstance(PAIR(torch.from_numpy(A)), torch.Tensor)
+
+
+def test_its_repr_names_its_spaces():
+    """A pair shows its three spaces and what is known of its fit."""
+    assert repr(PAIR) == "<MapPair a (12) → cca.a.b (7) ← b (7): cca, λ 1, n 200>"
 
 
 def test_the_one_map_keeps_the_means_together():

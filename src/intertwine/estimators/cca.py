@@ -16,6 +16,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.maps.linear_map import LinearMap
 from intertwine.maps.map_pair import MapPair
+from intertwine.numerics.arrays import of_no_arrays
 from intertwine.numerics.linalg import svd
 from intertwine.spaces import Space
 
@@ -63,6 +64,7 @@ def check_options(alpha: float | str, rank: int | None) -> None:
         raise InputError(f"got rank {rank}, expected at least 1")
 
 
+@of_no_arrays("joint Moments", 'intertwine.fit(x, y, method="cca")')
 def cca(
     moments: Moments,
     source: str,

@@ -21,6 +21,7 @@ from intertwine.estimators.procrustes import check_intercept, procrustes
 from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
 from intertwine.maps.linear_map import LinearMap
+from intertwine.numerics.arrays import of_no_arrays
 
 if TYPE_CHECKING:
     from intertwine.maps.map_pair import MapPair
@@ -118,6 +119,7 @@ class Fitter:
         return analytic(source, target, self.heads[source.name], self._factors[target.name])
 
 
+@of_no_arrays("a Space", 'intertwine.fit(x, y, method="identity")')
 def identity(source: Space, target: Space) -> LinearMap:
     """Return the identity map, zero-padded or cut where the dimensions differ."""
     return LinearMap(
@@ -130,6 +132,7 @@ def identity(source: Space, target: Space) -> LinearMap:
     )
 
 
+@of_no_arrays("joint Moments", 'intertwine.fit(x, y, method="mean")')
 def mean_vector(moments: Moments, source: str, target: str) -> LinearMap:
     """Return the map whose result is the target's mean, whatever the source."""
     equations = NormalEquations(moments, source)

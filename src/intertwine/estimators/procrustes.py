@@ -13,6 +13,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.estimators.normal import NormalEquations
+from intertwine.numerics.arrays import of_no_arrays
 from intertwine.numerics.linalg import svd
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def check_intercept(intercept: str) -> None:
         raise InputError("method procrustes has no homogeneous form; use intercept free or none")
 
 
+@of_no_arrays("joint Moments", 'intertwine.fit(x, y, method="procrustes")')
 def procrustes(
     moments: Moments,
     source: str,

@@ -17,6 +17,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.gcv import GCV, MIN_FREE_SHARE
 from intertwine.estimators.normal import Eigen, NormalEquations
 from intertwine.estimators.ridge import check_alpha
+from intertwine.numerics.arrays import of_no_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
 
+@of_no_arrays("joint Moments", 'intertwine.fit(x, y, method="reduced-rank")')
 def reduced_rank(
     moments: Moments,
     source: str,

@@ -15,6 +15,7 @@ from intertwine.errors import InputError
 from intertwine.estimators.device_solve import Cholesky
 from intertwine.estimators.gcv import GCV
 from intertwine.estimators.normal import Eigen, NormalEquations
+from intertwine.numerics.arrays import of_no_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +45,7 @@ def check_alpha(alpha: float | str) -> float | str:
     return value
 
 
+@of_no_arrays("joint Moments", "intertwine.fit(x, y)")
 def ridge(
     moments: Moments,
     source: str,

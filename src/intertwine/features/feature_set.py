@@ -11,13 +11,23 @@ folder/
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.features.in_memory import (
+    SpaceInMemory,
+    checked_heads,
+    checked_ids,
+    checked_labels,
+    checked_spaces,
+)
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
 from intertwine.features.writing.compaction import PENDING
 from intertwine.features.writing.journal import journal_paths, merge_journals
@@ -41,16 +51,16 @@ _AGAIN = "run the same intertwine extract again to finish it"
 CHUNK_ROWS = 1024
 
 
-@dataclass
+@dataclass(repr=False)
 class FeatureSet:
-    """Several spaces over the same rows, read from disk in bounded ranges.
+    """Several spaces over the same rows: folders read in bounded ranges, or arrays in memory.
 
-    Make one with `FeatureSet.open`.
+    Make one with `FeatureSet.open` or `FeatureSet.from_arrays`.
 
     Parameters
     ----------
     paths
-        The folders.
+        The folders; none for arrays in memory.
     n
         Number of rows.
     spaces, heads, info
@@ -67,6 +77,15 @@ class FeatureSet:
         Ids of the images that extraction left out.
     notes
         Sentences a user should read, such as rows joined in another order.
+    name
+        What messages and reports call it; its folders when empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.arange(6.0).reshape(3, 2)
+    >>> FeatureSet.from_arrays({"a": rows, "b": rows[:, :1]}, labels=[0, 1, 1])
+    FeatureSet(n=3; a (2), b (1); labels)
     """
 
     paths: list[Path]
@@ -80,7 +99,10 @@ class FeatureSet:
     source: dict[str, Any] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _files: dict[str, _SpaceFile] = field(default_factory=dict, repr=False)
+    name: str = ""
+    _files: dict[str, _SpaceFile | SpaceInMemory] = field(default_factory=dict)
+    _ids: list[str] | None = None
+    _copy: FeatureSet | None = None
 
     @classmethod
     def open(cls, *paths: str | os.PathLike[str]) -> FeatureSet:
@@ -107,15 +129,116 @@ class FeatureSet:
             first._join(other)  # noqa: SLF001
         return first
 
+    @classmethod
+    def from_arrays(
+        cls,
+        spaces: Mapping[str, Any],
+        *,
+        ids: Sequence[Any] | Any | None = None,
+        labels: Any | None = None,
+        heads: Mapping[str, Any] | None = None,
+        name: str = "arrays in memory",
+    ) -> FeatureSet:
+        """Return a feature set of arrays in memory, as a folder of them would be.
+
+        Every study takes it. Nothing is written to disk, unless work is asked of other processes:
+        they read a temporary copy, of which a note tells.
+
+        Parameters
+        ----------
+        spaces
+            (n, d) array by space's name, of any array library or a table of numbers; row i of every
+            array is the same sample. float16, float32 and float64 stay, integers become float64.
+        ids
+            (n,) ids, each once, by which rows of two sets are recognised as the same.
+        labels
+            (n,) integers: classes in the heads' order, or people.
+        heads
+            By space the classifier after its features: a `Head`, weight (K, d) and bias (K,) as a
+            pair, with classes (K,) as a triple, or a layer that has `weight` and `bias`.
+        name
+            What messages and reports call the set.
+
+        Returns
+        -------
+        feature_set
+            The arrays themselves, without a copy where they are NumPy's and contiguous.
+
+        Raises
+        ------
+        InputError
+            Naming the argument: for arrays that are not (n, d), not finite, or differ in rows, ids
+            that repeat, and labels or heads that do not fit.
+        """
+        files = checked_spaces(spaces)
+        dims = {space: file.array.shape[1] for space, file in files.items()}
+        n = len(next(iter(files.values())).array)
+        texts, hashes = (None, row_number_hashes(n)) if ids is None else checked_ids(ids, n)
+        return cls(
+            paths=[],
+            n=n,
+            spaces={space: Space(space, dim) for space, dim in dims.items()},
+            heads=checked_heads(heads or {}, dims),
+            info={space: {} for space in dims},
+            labels=None if labels is None else checked_labels(labels, n),
+            id_hashes=hashes,
+            has_ids=texts is not None,
+            name=name,
+            _files=dict(files),
+            _ids=texts,
+        )
+
+    @property
+    def inputs(self) -> list[str]:
+        """What a report calls the set: the names of its folders, or its own."""
+        return [self.name] if self.name else [path.name for path in self.paths]
+
     def ids(self) -> list[str]:
         """Return the id of each row, (n,): its number from 0 where the set has no ids."""
+        if self._ids is not None:
+            return list(self._ids)
         if not self.has_ids:
             return [str(row) for row in range(self.n)]
         return read_ids(self.paths[0] / "ids.txt")
 
-    def read(self, names: Iterable[str], rows: range | Array) -> dict[str, Array]:
-        """Return some rows of some spaces, (k, d) by space."""
-        return {name: self._files[name].read(rows) for name in names}
+    @overload
+    def read(self, names: str, rows: range | Array | None = None) -> Array: ...  # type: ignore[overload-overlap]
+    @overload
+    def read(self, names: Iterable[str], rows: range | Array | None = None) -> dict[str, Array]: ...
+    def read(
+        self, names: str | Iterable[str], rows: range | Array | None = None
+    ) -> Array | dict[str, Array]:
+        """Return some rows of some spaces.
+
+        Parameters
+        ----------
+        names
+            One space's name, or several names.
+        rows
+            A contiguous range, or (k,) row numbers in any order; all rows when omitted.
+
+        Returns
+        -------
+        features
+            (k, d) of the one space, or by space.
+        """
+        chosen = range(self.n) if rows is None else rows
+        if isinstance(names, str):
+            self.require([names])
+            return self._files[names].read(chosen)
+        return {name: self._files[name].read(chosen) for name in names}
+
+    def __getitem__(self, name: str) -> Array:
+        """Return all rows of a space, (n, d)."""
+        return self.read(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a space of this name."""
+        return name in self.spaces
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the spaces."""
+        return iter(self.spaces)
 
     def chunks(
         self,
@@ -163,8 +286,44 @@ class FeatureSet:
                     f"no space {name!r} in {self}; it holds {named(sorted(self.spaces))}"
                 )
 
+    def on_disk(self) -> FeatureSet:
+        """Return the set as other processes can read it.
+
+        Arrays in memory are written to a temporary folder, once, of which a note tells; it is removed
+        with the set.
+        """
+        if self.paths:
+            return self
+        if self._copy is None:
+            folder = Path(tempfile.mkdtemp(prefix="intertwine-"))
+            for name in self.spaces:
+                np.save(folder / f"{name}.npy", self.read(name))
+            for name, head in self.heads.items():
+                head.save(folder / f"{name}.head.safetensors")
+            if self.labels is not None:
+                np.save(folder / "labels.npy", self.labels)
+            if self.has_ids:
+                text = "".join(f"{value}\n" for value in self.ids())
+                (folder / "ids.txt").write_text(text, encoding="utf-8", newline="")
+            self.notes.append(f"{self} were copied to {folder} for the worker processes")
+            self._copy = FeatureSet.open(folder)
+            self._copy.name, self._copy.notes = self.name, self.notes
+            weakref.finalize(self._copy, shutil.rmtree, folder, ignore_errors=True)
+        return self._copy
+
     def __str__(self) -> str:
-        return " + ".join(str(path) for path in self.paths)
+        return self.name or " + ".join(str(path) for path in self.paths)
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{name} ({space.dim})" for name, space in self.spaces.items())
+        more = [
+            "labels" if self.labels is not None else "",
+            "ids" if self.has_ids else "",
+            counted(len(self.heads), "head") if self.heads else "",
+        ]
+        known = ", ".join(part for part in more if part)
+        where = f"{self}: " if self.paths and not self.name else ""
+        return f"FeatureSet({where}n={self.n:,}; {spaces}{known and '; '}{known})"
 
     def _join(self, other: FeatureSet) -> None:
         repeated = sorted(set(self.spaces) & set(other.spaces))
@@ -200,7 +359,13 @@ class FeatureSet:
             (self.info, other.info),
         ):
             mine.update(new)  # type: ignore[arg-type]
-        self._files.update({a: _SpaceFile(c.file, order) for a, c in other._files.items()})
+        self._files.update(
+            {
+                name: _SpaceFile(each.file, order)
+                for name, each in other._files.items()
+                if isinstance(each, _SpaceFile)
+            }
+        )
         self.paths += other.paths
         self.notes += other.notes
 
@@ -208,9 +373,11 @@ class FeatureSet:
 def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
     """Return path, size in bytes and modification time in nanoseconds of each of a set's arrays.
 
-    JSON-ready, in a fixed order.
+    JSON-ready, in a fixed order. Of arrays in memory it is their contents' digest.
     """
-    return [
+    files = sorted(feature_set._files.items())  # noqa: SLF001
+    in_memory = [each.stamp(name) for name, each in files if isinstance(each, SpaceInMemory)]
+    return in_memory or [
         [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
         for folder in feature_set.paths
         for path in sorted(folder.glob("*.npy"))

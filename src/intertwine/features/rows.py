@@ -13,6 +13,7 @@ from intertwine.storage.untrusted import LARGEST_TEXT, read_text, require_ordina
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from intertwine.numerics.arrays import Array
@@ -66,6 +67,11 @@ def ids_of(path: Path, hashes: set[int], *, limit: int) -> list[str]:
             if len(ids) < limit and _hash(text) in hashes:
                 ids.append(text)
     return ids
+
+
+def hash_ids(ids: Iterable[str]) -> Array:
+    """Return a 64-bit hash of each id, (n,) uint64: those of `read_id_hashes`."""
+    return np.array([_hash(text) for text in ids], np.uint64)
 
 
 def _hash(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from intertwine.numerics.arrays import (
     as_features,
     check_finite,
     like,
+    like_rows,
     namespace,
+    require_one_length,
     to_device,
     to_numpy,
     widened,
@@ -123,32 +125,54 @@ class LinearMap:
                 "do; scale the vectors yourself and plan or fit on these"
             )
 
-    def apply(self, features: Any, *, out: Array | None = None, first_row: int = 0) -> Array:
+    @overload
+    def apply(self, features: Array, *, out: Array | None = None, first_row: int = 0) -> Array: ...
+    @overload
+    def apply(self, features: Any, *, out: Array | None = None, first_row: int = 0) -> Any: ...
+    def apply(self, features: Any, *, out: Array | None = None, first_row: int = 0) -> Any:
         """Map features.
 
         Parameters
         ----------
         features
-            (n, d_source) array of any array library.
+            (n, d_source) array of any array library, or a table of numbers; or one vector,
+            (d_source,).
         out
-            (n, d_target) floating-point array to fill; made when omitted.
+            (n, d_target) floating-point NumPy array to fill; made when omitted.
         first_row
             Row number of the first row, for an error, when they are a chunk of a file.
 
         Returns
         -------
         mapped
-            (n, d_target); of the features' dtype when made here, float32 at least.
+            (n, d_target), or (d_target,) for one vector; of the features' dtype when made here,
+            float32 at least. A tensor is returned as a tensor on its device, without a gradient
+            (`intertwine.maps.exports.torch_linear` has one); a table as a table with its index and
+            columns `TARGET_0` …; lists as NumPy.
 
         Raises
         ------
         InputError
             For a wrong shape, NaN or infinity, or numbers that do not fit `out`'s dtype.
         """
-        rows = as_features(features, name=f"input of map {self.name}", dim=self.source.dim)
-        if out is None:
-            dtype = np.promote_types(rows.dtype, np.float32)
-            out = np.empty((len(rows), self.target.dim), dtype)
+        one = len(getattr(features, "shape", None) or np.shape(features)) == 1
+        rows = as_features(
+            to_numpy(features)[None] if one else features,
+            name=f"input of map {self.name}",
+            dim=self.source.dim,
+        )
+        if out is not None:
+            self._fill(rows, out[None] if one and out.ndim == 1 else out, first_row)
+            return out
+        mapped = np.empty((len(rows), self.target.dim), np.promote_types(rows.dtype, np.float32))
+        self._fill(rows, mapped, first_row)
+        columns = [f"{self.target.name}_{i}" for i in range(self.target.dim)]
+        return like_rows(mapped[0] if one else mapped, features, columns)
+
+    __call__ = apply
+
+    def _fill(self, rows: Array, out: Array, first_row: int) -> None:
+        """Map NumPy rows, (n, d_source), into `out`."""
         if out.shape != (len(rows), self.target.dim):
             raise InputError(
                 f"got out of shape {out.shape}, expected {(len(rows), self.target.dim)}"
@@ -159,7 +183,41 @@ class LinearMap:
         for start in range(0, len(rows), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
             ready.apply(rows[part], out[part], first_row=first_row + start)
-        return out
+
+    def score(self, features: Any, targets: Any) -> float:
+        """Return R² of the mapped features against the target's own.
+
+        Parameters
+        ----------
+        features
+            (n, d_source) array of any library.
+        targets
+            (n, d_target) array, the same rows in the target space.
+
+        Returns
+        -------
+        r2
+            1 − Σ‖B − B̂‖² / Σ‖B − mean(B)‖², summed over rows and dimensions, the mean taken on
+            these rows: 1 for a perfect map, 0 for one as good as the mean.
+
+        Raises
+        ------
+        InputError
+            For a wrong shape, NaN or infinity, and targets that do not vary.
+        """
+        name = f"targets of map {self.name}"
+        actual = as_features(targets, name=name, dim=self.target.dim).astype(np.float64)
+        check_finite(actual, name=name)
+        predicted = to_numpy(self.apply(to_numpy(features))).astype(np.float64)
+        require_one_length({"features": predicted.shape, "targets": actual.shape}, "got ")
+        total = float(((actual - actual.mean(axis=0)) ** 2).sum())
+        if total <= 0:
+            raise InputError(f"{name}: do not vary over {len(actual)} rows: R² is undefined")
+        return 1 - float(((actual - predicted) ** 2).sum()) / total
+
+    def __repr__(self) -> str:
+        ends = f"{self.source.name} ({self.source.dim}) → {self.target.name} ({self.target.dim})"
+        return f"<LinearMap {ends}: {', '.join([self.method, *facts_of(self.info)])}>"
 
     def ready_for(self, dtype: Any, *, device: str = "cpu") -> ReadyMap:
         """Return this map with weights of the type in which features of a type are multiplied.
@@ -384,6 +442,22 @@ class ReadyMap:
 
     def _check_input(self, rows: Array, first_row: int) -> None:
         check_finite(rows, name=f"input of map {self.name}", rows=first_row)
+
+
+def facts_of(info: dict[str, Any]) -> list[str]:
+    """Return what a map records of its fit, as short texts: λ, rows, R² of rows held out."""
+    facts = []
+    if isinstance(info.get("alpha"), float | int):
+        low, high = (info.get(key, info["alpha"]) for key in ("alpha_min", "alpha_max"))
+        each = f" ({low:.3g} to {high:.3g})" if low != high else ""
+        facts.append(f"λ {info['alpha']:.3g}{each}")
+    if isinstance(info.get("n"), int):
+        facts.append(f"n {info['n']:,}")
+    if info.get("r2") is not None:
+        null = info.get("r2_null")
+        by_chance = "" if null is None else f" (shuffled rows {null:.3f})"
+        facts.append(f"R² held out {info['r2']:.3f}{by_chance}")
+    return [fact.replace("-", "−") for fact in facts]
 
 
 def date_text(created: datetime | None) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from intertwine.errors import InputError, SpaceMismatchError
-from intertwine.maps.linear_map import HEADER, LinearMap, date_text
+from intertwine.maps.linear_map import HEADER, LinearMap, date_text, facts_of
 from intertwine.storage.files import read_header, read_tensors, write_tensors
 from intertwine.storage.untrusted import damage_as_error, require_shape
 
 if TYPE_CHECKING:
     import os
     from datetime import datetime
+
+    from intertwine.numerics.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,29 @@ class MapPair:
     def name(self) -> str:
         """`SOURCE--TARGET`, the stem of its file."""
         return f"{self.source.source.name}--{self.target.source.name}"
+
+    @cached_property
+    def _through(self) -> LinearMap:
+        return self.to_map()
+
+    @overload
+    def apply(self, features: Array) -> Array: ...
+    @overload
+    def apply(self, features: Any) -> Any: ...
+    def apply(self, features: Any) -> Any:
+        """Map features of the source, (n, d_source), through the shared space to the target's.
+
+        Parameters, result and errors are those of `LinearMap.apply`. Where both sides are at hand,
+        `source.apply` and `target.apply` compare them in the shared space.
+        """
+        return self._through.apply(features)
+
+    __call__ = apply
+
+    def __repr__(self) -> str:
+        source, shared, target = self.source.source, self.source.target, self.target.source
+        ends = f"{source.name} ({source.dim}) → {shared.name} ({shared.dim}) ← {target.name} ({target.dim})"
+        return f"<MapPair {ends}: {', '.join([self.source.method, *facts_of(self.source.info)])}>"
 
     def to_map(self) -> LinearMap:
         """Return the one map source → shared → target, through the pseudo-inverse of the second."""

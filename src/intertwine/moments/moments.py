@@ -16,9 +16,11 @@ from intertwine.moments.accumulators import DEFAULT_FAST_ERROR, Products
 from intertwine.moments.accumulators.sums import Sums
 from intertwine.moments.blocks import PendingBlock, joined
 from intertwine.numerics.arrays import (
+    as_features,
     check_finite,
     device_features,
     namespace,
+    require_one_length,
     resolve_precision,
     to_numpy,
 )
@@ -125,6 +127,51 @@ class Moments:
             None if origin is None else _checked_origin(origin, dims), first_row
         )
 
+    @classmethod
+    def of(
+        cls,
+        spaces: Mapping[str, Any] | None = None,
+        /,
+        *,
+        precision: str = "auto",
+        device: str = "cpu",
+        **arrays: Any,
+    ) -> Moments:
+        """Return the joint moments of arrays in memory.
+
+        Parameters
+        ----------
+        spaces
+            (n, d) array by space's name, of any array library; row i of every array is the same
+            sample.
+        precision, device
+            Those of `Moments`.
+        arrays
+            More spaces, by keyword.
+
+        Raises
+        ------
+        InputError
+            For arrays that are not (n, d), not finite, or differ in their numbers of rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Moments.of(a=np.eye(3), b=np.ones((3, 1)))
+        Moments(n=3; a (3), b (1); float64)
+        """
+        features = {**(spaces or {}), **arrays}
+        dims = {name: _dimension(array, name) for name, array in features.items()}
+        n_rows = max(map(len, features.values()), default=0)
+        precision = resolve_precision(precision, dim=sum(dims.values()), n_rows=n_rows)
+        moments = cls(dims, precision=precision, device=device)
+        moments.update(features)
+        return moments
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{name} ({space.dim})" for name, space in self.spaces.items())
+        return f"Moments(n={self.n:,}; {spaces}; {self.precision})"
+
     # -- filling --------------------------------------------------------------------------------
 
     def update(self, chunk: Mapping[str, Any], *, rows: range | Array | None = None) -> None:
@@ -167,9 +214,7 @@ class Moments:
             )
             for name, space in self.spaces.items()
         }
-        lengths = {name: len(array) for name, array in features.items()}
-        if len(set(lengths.values())) > 1:
-            raise InputError(f"rows differ between spaces: got {lengths}, expected one number")
+        require_one_length({name: tuple(array.shape) for name, array in features.items()})
         self._require_finite(features, self.next_row if rows is None else rows)
         return features
 
@@ -437,6 +482,12 @@ class Moments:
     def __getstate__(self) -> dict[str, Any]:
         self.flush()  # which also frees what may hold a device
         return self.__dict__.copy()
+
+
+def _dimension(array: Any, name: str) -> int:
+    """Return d of an (n, d) array of any library, or of nested lists."""
+    shape = tuple(getattr(array, "shape", ()))
+    return int(shape[1] if len(shape) == 2 else as_features(array, name=name).shape[1])
 
 
 def _checked_origin(origin: Mapping[str, Array], dims: Mapping[str, int]) -> dict[str, Array]:

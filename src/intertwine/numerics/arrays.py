@@ -6,8 +6,9 @@ library an array is from, and no framework is imported on the user's behalf.
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import array_api_compat
 import numpy as np
@@ -15,6 +16,13 @@ import numpy.typing as npt
 
 from intertwine.errors import InputError
 from intertwine.storage.untrusted import is_count
+from intertwine.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Array = npt.NDArray[Any]
 Precision = Literal["auto", "float64", "float32", "fast"]
@@ -55,6 +63,19 @@ def like(array: Array, other: Any) -> Any:
     if not array_api_compat.is_array_api_obj(other) or isinstance(other, np.ndarray):
         return array
     return namespace(other).asarray(array, device=array_api_compat.device(other), copy=True)
+
+
+def like_rows(array: Array, other: Any, columns: Sequence[str]) -> Any:
+    """Return new NumPy rows as an array, or a table with these columns, of another's library.
+
+    A table of pandas keeps its index. Of lists and series it is the NumPy array.
+    """
+    library = type(other).__module__.partition(".")[0]
+    if type(other).__name__ == "DataFrame" and library == "pandas":
+        return type(other)(array, index=other.index, columns=list(columns))
+    if type(other).__name__ == "DataFrame" and library == "polars":
+        return type(other)(array, schema=list(columns))
+    return like(array, other)
 
 
 def to_device(array: Array, device: str) -> Any:
@@ -106,8 +127,9 @@ def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
     except ValueError as error:
         raise InputError(f"{name}: cannot be read as an array ({error})") from error
     if features.ndim != 2:
+        hint = "; index it [:, None] for one feature a row" * (features.ndim == 1)
         raise InputError(
-            f"{name}: got an array of shape {features.shape}, expected two dimensions (n, d)"
+            f"{name}: got an array of shape {features.shape}, expected two dimensions (n, d){hint}"
         )
     if features.shape[1] == 0:
         raise InputError(f"{name}: got dimension d = 0, expected at least one feature a row")
@@ -148,6 +170,46 @@ def _require_dense(array: Any, name: str) -> None:
             f"{name}: got a sparse {type(array).__name__} of shape {tuple(array.shape)}, expected a "
             "dense array; use its toarray() or to_dense()"
         )
+
+
+def require_one_length(shapes: Mapping[str, tuple[int, ...]], what: str = "") -> None:
+    """Raise InputError unless (n, d) arrays, by what to call them, have one number of rows.
+
+    `what` begins the message.
+    """
+    if len({rows for rows, _ in shapes.values()}) <= 1:
+        return
+    got = ", ".join(f"{name} has {counted(rows, 'row')}" for name, (rows, _) in shapes.items())
+    question = ""
+    for name, (rows, dim) in shapes.items():
+        others = [shape for other, shape in shapes.items() if other != name]
+        if all(dim == n for n, _ in others) and rows not in {n for n, _ in others}:
+            question = f"; {name} is ({rows}, {dim}): is it transposed?"
+            break
+    what = what or "rows differ between spaces: "
+    raise InputError(f"{what}{got}, expected the same rows in the same order in each{question}")
+
+
+def of_no_arrays(expected: str, instead: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that refuses an array where a function's first argument is something else.
+
+    The TypeError names what is `expected` and what to call `instead`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            first = next(iter((*args, *kwargs.values())), None)
+            if isinstance(first, list | tuple) or hasattr(first, "__array__"):
+                raise TypeError(
+                    f"{function.__name__}: got an array ({type(first).__name__}), expected {expected}; "
+                    f"for arrays use {instead}"
+                )
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -> None:

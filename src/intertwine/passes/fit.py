@@ -24,6 +24,7 @@ from intertwine.parallel.threads import parallel_map
 from intertwine.passes.held_out import HeldOut, with_scores
 from intertwine.passes.moments.checkpoint import EVERY_SECONDS
 from intertwine.passes.moments.file import resumable_moments
+from intertwine.passes.moments.joint import joint_moments
 from intertwine.storage.files import (
     check_writable,
     read_header,
@@ -90,6 +91,42 @@ def fit_to_files(
                 paths, out, options, source, target, products, workers, every, progress
             )
         return _fit(fit_input, out, options, source, target, progress)
+
+
+def fit_pair(
+    feature_set: FeatureSet,
+    source: str,
+    target: str,
+    *,
+    options: FitOptions,
+    products: Products = AUTO,
+) -> tuple[LinearMap | MapPair, list[str]]:
+    """Fit the map of one pair of spaces of a set; return it with doubts about it.
+
+    Its `info` also holds R² of rows held out, `r2`, and its value by chance, `r2_null`, or
+    `r2_reason`, why there is none.
+    """
+    _check_names(list(feature_set.spaces), source, target)
+    _check_heads([source, target], feature_set.heads, options)
+    names, how = [source, target], {**vars(products)}
+    moments = joint_moments(feature_set, names, **how)
+    fitted = Fitter(options, feature_set.heads).fit(moments, source, [target])[target]
+    fitted = _known(
+        fitted, partial(main_directions, moments), partial(_marks, feature_set, options)
+    )
+    info = (fitted.source if isinstance(fitted, MapPair) else fitted).info
+    entry = {"source": source, "target": target, "method": options.method, "info": info}
+    held = HeldOut.of(feature_set, moments)
+    (scored,), doubts = with_scores(
+        [entry], moments, held, options, feature_set.heads, has_rows=True
+    )
+    facts = {"r2": scored["r2"], "r2_null": scored["r2_null"], "r2_reason": scored["reason"]}
+    known = {name: value for name, value in facts.items() if value is not None}
+    if isinstance(fitted, MapPair):
+        fitted = replace(fitted, source=fitted.source.with_info(**known))
+    else:
+        fitted = fitted.with_info(**known)
+    return fitted, [*_shape_doubts(feature_set), *doubts]
 
 
 def _from_file(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import of_no_arrays
 from intertwine.numerics.linalg import root_of_product, singular_values, singular_vectors
 from intertwine.similarity.spectrum import Spectrum, spectrum_of
 
@@ -158,6 +159,7 @@ def _play(
     return ends[0] - ends[1]
 
 
+@of_no_arrays("joint Moments", "intertwine.cca(x, y)")
 def canonical_correlations(
     moments: Moments, a: str, b: str, *, alpha: float = 0.0, spectra: Spectra | None = None
 ) -> Array:
@@ -188,6 +190,7 @@ def canonical_correlations(
     return CanonicalPair.of(moments, a, b, alpha=alpha, spectra=spectra).rho
 
 
+@of_no_arrays("joint Moments", "intertwine.cca(x, y)")
 def cca_mean(
     moments: Moments, a: str, b: str, *, alpha: float = 0.0, spectra: Spectra | None = None
 ) -> float:
@@ -198,6 +201,7 @@ def cca_mean(
     return float(canonical_correlations(moments, a, b, alpha=alpha, spectra=spectra).mean())
 
 
+@of_no_arrays("joint Moments", "intertwine.svcca(x, y)")
 def svcca(
     moments: Moments,
     a: str,
@@ -244,6 +248,7 @@ def check_variance(variance: float) -> None:
         raise InputError(f"got variance {variance}, expected a share above 0 and at most 1")
 
 
+@of_no_arrays("joint Moments", "intertwine.pwcca(x, y)")
 def pwcca(
     moments: Moments,
     source: str,

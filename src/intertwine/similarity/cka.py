@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import of_no_arrays
 from intertwine.similarity.estimate import Null
 from intertwine.similarity.permutation import cka_null, debiased_cka_null_sd
 from intertwine.wording import counted
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
 
 
+@of_no_arrays("joint Moments", "intertwine.cka(x, y)")
 def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> float:
     """Return linear CKA between two spaces.
 
@@ -51,6 +53,7 @@ def linear_cka(moments: Moments, a: str, b: str, *, debiased: bool = False) -> f
     return KernelSums.of(moments, a, b).cka(debiased=debiased)
 
 
+@of_no_arrays("joint Moments", "intertwine.similarity(x, y)")
 def linear_cka_null(moments: Moments, a: str, b: str, *, debiased: bool = False) -> Null:
     """Return the mean and spread of linear CKA over every pairing of the rows of two spaces.
 

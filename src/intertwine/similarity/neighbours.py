@@ -25,7 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from intertwine.errors import InputError
-from intertwine.numerics.arrays import like, namespace, to_numpy
+from intertwine.numerics.arrays import like, namespace, of_no_arrays, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import require_same_rows
 from intertwine.similarity.permutation import PairSums, mantel_mean, mantel_variance
@@ -45,6 +45,7 @@ NEIGHBOURS = 10
 _ROUNDING = 1e-24
 
 
+@of_no_arrays("a RowView", "intertwine.mutual_knn(x, y)")
 def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
     """Return the share of nearest neighbours that two spaces have in common.
 
@@ -71,6 +72,7 @@ def mutual_knn(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -
     return alignment(a, b, values="ones", k=k, seed=seed)
 
 
+@of_no_arrays("a RowView", "intertwine.similarity(x, y)")
 def cknna(a: RowView, b: RowView, *, k: int | None = None, seed: int = 0) -> Estimate:
     """Return the kernel alignment of two spaces over their mutual nearest neighbours.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import InputError
-from intertwine.numerics.arrays import namespace, to_numpy
+from intertwine.numerics.arrays import namespace, of_no_arrays, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import require_same_rows
 from intertwine.similarity.permutation import debiased_cka_null_sd
@@ -42,6 +42,7 @@ _ROUNDING = 1e-12
 _NARROWEST, _WIDEST = 0.01, 100.0
 
 
+@of_no_arrays("a RowView", "intertwine.similarity(x, y)")
 def rbf_cka(a: RowView, b: RowView, *, fraction: float = 1.0, seed: int = 0) -> Estimate:
     """Return debiased CKA of two spaces with Gaussian kernels.
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from intertwine.errors import InputError
-from intertwine.numerics.arrays import like, to_numpy
+from intertwine.numerics.arrays import like, of_no_arrays, to_numpy
 from intertwine.similarity.estimate import Estimate
 from intertwine.similarity.pairwise import RowView, require_same_rows
 from intertwine.similarity.permutation import PairSums, mantel_variance
@@ -40,6 +40,7 @@ MAX_ROWS = 1000
 _ROUNDING = 1e-12
 
 
+@of_no_arrays("a RowView", "intertwine.rsa(x, y)")
 def rsa(
     a: RowView, b: RowView, *, dissimilarity: Dissimilarity = "euclidean", seed: int = 0
 ) -> Estimate:

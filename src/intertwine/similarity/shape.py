@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intertwine.errors import InputError
+from intertwine.numerics.arrays import of_no_arrays
 from intertwine.numerics.linalg import root_of_product, singular_values
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from intertwine.similarity.spectrum import Spectrum
 
 
+@of_no_arrays("joint Moments", "intertwine.procrustes_distance(x, y)")
 def angular_distance(
     moments: Moments,
     a: str,
@@ -59,6 +61,7 @@ def angular_distance(
     return float(np.arccos(min(nuclear / root_of_product(spread_a, spread_b), 1.0)))
 
 
+@of_no_arrays("joint Moments", "intertwine.procrustes_distance(x, y, angular=False)")
 def procrustes_distance(moments: Moments, a: str, b: str) -> float:
     """Return the squared Procrustes distance tr S_AA + tr S_BB − 2‖S_AB‖_*, in the spaces' units.
 

@@ -67,6 +67,7 @@ class Part:
         extra_features: ExtraFeatures | None = None,
     ) -> Part:
         """Return the part of a set that some rows are."""
+        feature_set = feature_set.on_disk()
         paths = tuple(str(path.absolute()) for path in feature_set.paths)
         spaces = tuple(moments.spaces.values())
         facts = [file_stamps(feature_set), [s.to_json() for s in spaces], repr(moments.products)]

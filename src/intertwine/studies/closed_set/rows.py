@@ -277,8 +277,8 @@ def facts(
         "precision": precision,
         "controls": data.controls,
         "inputs": {
-            "fit": [path.name for path in data.fit.paths],
-            "eval": [path.name for path in data.evaluation.paths],
+            "fit": data.fit.inputs,
+            "eval": data.evaluation.inputs,
         },
         "median_percent_change": float(np.median(changes)) if changes else None,
         "worst_percent_change": min(changes) if changes else None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
+from intertwine.estimators import FitOptions
 from intertwine.features.rows import curve_sizes, nested_subsets
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as tables
@@ -21,7 +22,6 @@ from intertwine.studies.result import StudyResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import Workers
 
@@ -55,7 +55,7 @@ def closed_set(
     fit: FeatureSet,
     evaluation: FeatureSet,
     *,
-    options: FitOptions,
+    options: FitOptions | None = None,
     controls: Sequence[str] = (),
     allow_overlap: bool = False,
     precision: str = "auto",
@@ -73,7 +73,7 @@ def closed_set(
     evaluation
         The rows that maps are scored on, with labels.
     options
-        How maps are fitted.
+        How maps are fitted; ridge with λ = 1 when omitted.
     controls
         Spaces that are controls, such as an untrained network.
     allow_overlap
@@ -98,6 +98,9 @@ def closed_set(
         For sets that do not fit together, rows in both of them unless that is allowed, or features
         that are not finite.
     """
+    options = options or FitOptions()
+    if workers is not None:
+        fit = fit.on_disk()
     data = ClosedSetData.of(fit, evaluation, controls=controls, allow_overlap=allow_overlap)
     run = CrossEvaluation(
         data,

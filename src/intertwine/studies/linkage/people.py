@@ -143,7 +143,9 @@ def _probe_rows(gallery: FeatureSet, probe: FeatureSet) -> tuple[Array, list[str
     inside = np.zeros(probe.n, bool)
     if gallery.has_ids and probe.has_ids:
         inside = same_images(gallery, probe)
-    elif {p.resolve() for p in gallery.paths} & {p.resolve() for p in probe.paths}:
+    elif gallery is probe or {p.resolve() for p in gallery.paths} & {
+        p.resolve() for p in probe.paths
+    }:
         raise InputError(f"{gallery} is gallery and probes: each image would find itself")
     else:
         notes.append("without ids.txt on both sides, an image that is in both cannot be told")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
+from intertwine.estimators import FitOptions
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
 from intertwine.storage.shelf import Checkpoints
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from intertwine.estimators import FitOptions
     from intertwine.features.feature_set import FeatureSet
 
     Progress = Callable[[str, int, int], None]
@@ -54,7 +54,7 @@ def linkage(
     gallery: FeatureSet,
     probe: FeatureSet,
     *,
-    options: FitOptions,
+    options: FitOptions | None = None,
     known: Sequence[int | str] | None = None,
     n_folds: int = FOLDS,
     n_replicates: int = REPLICATES,
@@ -72,7 +72,7 @@ def linkage(
     probe
         Other images of some of these people, through the systems that an auditor has.
     options
-        How maps are fitted.
+        How maps are fitted; ridge with λ = 1 when omitted.
     known
         Numbers of people of whom one template is known in both systems, or `all`; 0 is no map. Some
         up to all when omitted.
@@ -101,6 +101,7 @@ def linkage(
         are not finite or of zero length, more known people than there are, or a method that needs
         heads.
     """
+    options = options or FitOptions()
     if options.needs_heads:
         raise InputError("linkage has no heads: got the analytic map, expected a fitted method")
     people = People.of(gallery, probe, n_folds=n_folds)
@@ -122,8 +123,8 @@ def linkage(
         facts={
             "version": metadata.version("intertwine"),
             "inputs": {
-                "gallery": [path.name for path in gallery.paths],
-                "probe": [path.name for path in probe.paths],
+                "gallery": gallery.inputs,
+                "probe": probe.inputs,
             },
             **by_weight(_notes(people, pairs)),
             "method": options.method,

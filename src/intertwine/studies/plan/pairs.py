@@ -122,7 +122,7 @@ class Pairs:
             b=b,
             labels=None if feature_set.labels is None else feature_set.labels[chosen],
             ids=feature_set.id_hashes[chosen] if feature_set.has_ids else None,
-            names=[path.name for path in feature_set.paths],
+            names=feature_set.inputs,
             notes=notes,
             rows=chosen,
         )
@@ -185,7 +185,7 @@ def _sample(feature_set: FeatureSet, rows: Array, most: int, notes: list[str]) -
     (ring,) = nested_subsets(hashes, [min(most, len(rows))])
     if len(ring) < len(rows):
         notes.append(
-            f"{len(ring)} of {len(rows)} pairs of {'+'.join(p.name for p in feature_set.paths)} "
+            f"{len(ring)} of {len(rows)} pairs of {'+'.join(feature_set.inputs)} "
             "are used, a random sample; --rows sets how many"
         )
     return np.asarray(rows[ring[np.argsort(hashes[ring], kind="stable")]])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
@@ -30,7 +33,6 @@ from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import Workers
@@ -117,7 +119,7 @@ class SimilarityResult(StudyResult):
 def similarity(
     feature_set: FeatureSet,
     *,
-    scratch: Path,
+    scratch: Path | None = None,
     options: SimilarityOptions | None = None,
     precision: str = "auto",
     device: str = "cpu",
@@ -132,7 +134,8 @@ def similarity(
     feature_set
         The set, of two spaces or more.
     scratch
-        Folder for moments that memory does not hold, and of what a killed run had finished.
+        Folder for moments that memory does not hold, and of what a killed run had finished; a
+        temporary one, and nothing is kept, when omitted.
     options
         How similarity is measured.
     precision
@@ -157,32 +160,36 @@ def similarity(
         For fewer than two spaces, an unknown control or layer, or features that are not finite.
     """
     options, progress = options or SimilarityOptions(), progress or (lambda *_: None)
+    if workers is not None:
+        feature_set = feature_set.on_disk()
     names = list(networks_of(list(feature_set.spaces), feature_set.info, options.layers))
     _check(names, options)
     views: dict[str, RowView] = {}
     if options.sample:
         views = sampled_views(feature_set, names, rows=options.sample, device=device)
         check_neighbours(options.neighbours, next(iter(views.values())).m)
-    groups = grouped_moments(
-        feature_set,
-        names,
-        n_groups=options.groups,
-        products=Products(precision, device),
-        workers=workers,
-        scratch=scratch,
-        progress=lambda done, total: progress("moments", done, total),
-    )
-    return similarity_of_moments(
-        groups,
-        views=views,
-        options=options,
-        info=feature_set.info,
-        inputs=[path.name for path in feature_set.paths],
-        notes=feature_set.notes,
-        swaps=swaps,
-        scratch=scratch,
-        progress=progress,
-    )
+    with ExitStack() as stack:
+        folder = scratch or Path(stack.enter_context(TemporaryDirectory(prefix="intertwine-")))
+        groups = grouped_moments(
+            feature_set,
+            names,
+            n_groups=options.groups,
+            products=Products(precision, device),
+            workers=workers,
+            scratch=folder,
+            progress=lambda done, total: progress("moments", done, total),
+        )
+        return similarity_of_moments(
+            groups,
+            views=views,
+            options=options,
+            info=feature_set.info,
+            inputs=feature_set.inputs,
+            notes=feature_set.notes,
+            swaps=swaps,
+            scratch=folder,
+            progress=progress,
+        )
 
 
 @renamed(say="progress")

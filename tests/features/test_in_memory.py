@@ -218,7 +218,7 @@ def _plain(result):
 )
 def test_every_study_takes_arrays(tmp_path, networks, write_folder, study):
     """A study finds of arrays what it finds of folders, to the bit."""
-    nets = networks({"a": 7, "b": 6}, n_classes=10)
+    nets = networks({"a": 20, "b": 18}, n_classes=10)
     folders, arrays = [], []
     for part, seed in (("fit", 1), ("eval", 2)):
         features, labels = nets.rows(80, seed)

@@ -286,8 +286,8 @@ class CCAMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _MapRegressor): 
     def transform_target(self, y: Any) -> Array:
         """Return features of the target in the shared space, (n_samples, n_components)."""
         check_is_fitted(self, "map_")
-        y = np.asarray(y)
-        return self.pair_.target.apply(y[:, None] if y.ndim == 1 else y)
+        rows: Array = np.asarray(y)
+        return self.pair_.target.apply(rows[:, None] if rows.ndim == 1 else rows)
 
     @property
     def _n_features_out(self) -> int:

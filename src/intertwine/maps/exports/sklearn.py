@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
+
+from intertwine.numerics.arrays import as_features
 
 if TYPE_CHECKING:
     from intertwine.maps.linear_map import LinearMap
@@ -45,7 +46,8 @@ class MapTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def transform(self, X: Any) -> Array:
         """Return mapped vectors, (n_samples, d_target), float32 at least."""
-        return self.linear_map.apply(np.asarray(X))
+        rows = as_features(X, name=f"input of map {self.linear_map.name}")
+        return self.linear_map.apply(rows)
 
     @property
     def _n_features_out(self) -> int:

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -84,11 +85,33 @@ def test_json_is_the_report_on_the_samples_of_the_checkout(
 def test_a_sample_that_is_absent_or_damaged_is_one_line(intertwine, sample, faces, tmp_path):
     """Without a whole sample one line says so and no report is made."""
     done = intertwine("demo", "--sample", tmp_path / "none.npz", "--out", tmp_path / "out")
-    assert "give its path with --sample" in done.error()
+    assert "give the path of sample/imagenet.npz of a checkout with --sample" in done.error()
     done = intertwine("demo", "--faces", tmp_path / "none.npz", "--out", tmp_path / "out")
-    assert "give its path with --faces" in done.error()
+    assert "give the path of sample/faces.npz of a checkout with --faces" in done.error()
     (tmp_path / "cut.npz").write_bytes(sample.read_bytes()[:-200])
     more = ("--faces", faces, "--out", tmp_path / "out")
     done = intertwine("demo", "--sample", tmp_path / "cut.npz", *more)
     assert "not a whole sample" in done.error()
     assert not (tmp_path / "out").exists()
+
+
+def test_outside_a_checkout_the_package_has_a_sample(intertwine, sample, tmp_path, monkeypatch):
+    """Where there is no checkout the sample of the package is used, and the faces are left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packed, "__file__", str(tmp_path / "lib/site/intertwine/features/x.py"))
+    monkeypatch.setattr(packed, "SMALL", sample)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = intertwine("demo", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert f"report: {tmp_path / 'out' / 'report' / 'report.json'}" in done.out
+    page, faces = done.err.splitlines()
+    assert "matplotlib is not installed; run: pip install 'intertwine[report]'" in page
+    assert faces.endswith("give sample/faces.npz of one with --faces")
+    assert not (tmp_path / "out" / "open-set").exists()
+
+
+def test_the_sample_is_looked_for_first(intertwine, tmp_path, monkeypatch):
+    """A sample that is absent is told before anything that is not installed."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    done = intertwine("demo", "--sample", tmp_path / "none.npz", "--out", tmp_path / "out")
+    assert "no sample at" in done.error()

@@ -3,6 +3,7 @@ import pytest
 
 from intertwine.errors import InputError
 from intertwine.features import samples as packed
+from intertwine.features.feature_set import FeatureSet
 from intertwine.spaces import Head
 
 RNG = np.random.default_rng(0)
@@ -47,5 +48,28 @@ def test_an_absent_sample_names_the_option_that_gives_one(tmp_path):
     (tmp_path / "s.npz").write_bytes(b"x")
     assert packed.find_sample("imagenet.npz", tmp_path / "s.npz") == tmp_path / "s.npz"
     assert packed.find_sample("imagenet.npz").name == "imagenet.npz"
-    with pytest.raises(InputError, match=r"no sample at .*none\.npz.*give its path with --faces"):
+    with pytest.raises(InputError, match=r"no sample at .*none\.npz.*with --faces"):
         packed.find_sample("faces.npz", tmp_path / "none.npz", option="--faces")
+
+
+def test_the_package_carries_a_small_sample(tmp_path):
+    """Three networks, images to fit on without labels, and others to score of all of its classes."""
+    assert packed.SMALL.stat().st_size < 4_000_000
+    fit, evaluation, controls, (note,) = packed.unpack(packed.SMALL, tmp_path)
+    sets = FeatureSet.open(fit), FeatureSet.open(evaluation)
+    assert [each.n for each in sets] == [900, 300]
+    assert (sets[0].labels, controls) == (None, [])
+    assert "comes with the package" in note
+    assert len(sets[1].heads) == 3
+    for name, head in sets[1].heads.items():
+        guessed = head.logits(sets[1].read([name], range(300))[name]).argmax(axis=1)
+        assert (guessed == sets[1].labels).mean() > 0.8
+
+
+def test_another_sample_replaces_the_one_before(tmp_path):
+    """No space of a sample that was unpacked before stays beside those of the new one."""
+    packed.unpack(packed.SMALL, tmp_path)
+    (tmp_path / "fit" / "older.npy").write_bytes((tmp_path / "fit" / "googlenet.npy").read_bytes())
+    (tmp_path / "unpacked.json").write_text('{"sha256": "of another sample"}')
+    fit, *_ = packed.unpack(packed.SMALL, tmp_path)
+    assert "older" not in FeatureSet.open(fit).spaces

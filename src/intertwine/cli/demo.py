@@ -1,4 +1,4 @@
-"""`intertwine demo`: both studies of the paper on real features that come with the checkout."""
+"""`intertwine demo`: both studies of the paper on real features that come with it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ REPORT, OPEN_SET = "report", "open-set"
 def demo(
     out: common.OutOption = Path("demo-output"),
     sample: Annotated[
-        Path | None, typer.Option(help="ImageNet features; the checkout's own when omitted.")
+        Path | None,
+        typer.Option(
+            help="ImageNet features, sample/imagenet.npz of a checkout; those at hand when omitted."
+        ),
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option(help="Face embeddings; the checkout's own when omitted.")
+        Path | None, typer.Option(help="Face embeddings, sample/faces.npz of a checkout.")
     ] = None,
     alpha: common.AlphaOption = "gcv",
     json: common.JsonOption = False,
 ) -> None:
-    """Run the closed-set and the open-set study on real features that come with the checkout.
+    """Run the closed-set and the open-set study on real features that come with it.
 
     The report of the first is in OUT/report, that of the second in OUT/open-set.
 
+    Outside a checkout the first has a smaller sample; the second needs --faces.
+
     Example: intertwine demo --out demo-output
     """
+    from intertwine.errors import InputError
     from intertwine.features import samples
     from intertwine.features.feature_set import FeatureSet
     from intertwine.report import check_folder
@@ -36,13 +42,15 @@ def demo(
     from intertwine.studies.closed_set.command import deliver
     from intertwine.studies.closed_set.study import closed_set
 
+    images = samples.find_sample(samples.IMAGENET, sample)
+    people = samples.find_sample(samples.FACES, faces, option="--faces")
+    if images is None:
+        raise InputError("no sample: give sample/imagenet.npz of a checkout with --sample")
     options = common.fit_options(common.Method.ridge, alpha, common.Intercept.free, None)
     check_folder(out / REPORT, "closed-set")
     check_folder(out / OPEN_SET, "open-set")
     check_writable(out)
     common.hold(out)
-    images = samples.find_sample(samples.IMAGENET, sample)
-    people = samples.find_sample(samples.FACES, faces, option="--faces")
     common.note_missing_page()
     with common.progress() as progress:
         fit, evaluation, controls, notes = samples.unpack(images, out / "sample", progress=progress)
@@ -55,7 +63,13 @@ def demo(
         ).to_json()
     result["notes"] += notes
     deliver(result, out / REPORT, as_json=json)
-    _verify(people, out, quiet=json)
+    if people is None:
+        common.print_note(
+            "the open-set study is left out: its faces come with a checkout of the repository; give "
+            "sample/faces.npz of one with --faces"
+        )
+    else:
+        _verify(people, out, quiet=json)
 
 
 def _verify(sample: Path, out: Path, *, quiet: bool) -> None:

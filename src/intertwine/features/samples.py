@@ -19,7 +19,14 @@ import numpy as np
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.spaces import Head
-from intertwine.storage.files import atomic_path, read_json, sha256_file, write_bytes, write_json
+from intertwine.storage.files import (
+    atomic_path,
+    read_json,
+    remove_folder,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
 
 if TYPE_CHECKING:
@@ -28,29 +35,34 @@ if TYPE_CHECKING:
     from intertwine.numerics.arrays import Array
     from intertwine.parallel.progress import Progress
 
-# The samples of a checkout, and what each is unpacked into.
+# The samples of a checkout, the one that the package carries, and what each is unpacked into.
 IMAGENET, FACES = "imagenet.npz", "faces.npz"
+SMALL = Path(__file__).with_name("imagenet-small.npz")
 PARTS = ("fit", "eval")
 SET, PAIRS = "set", "pairs.csv"
+# The label of a row that has none.
+UNLABELLED = -1
 # What reading a damaged archive can raise.
 _DAMAGE = (zipfile.BadZipFile, OSError, RuntimeError, *DAMAGE)
 _T = TypeVar("_T")
 
 
-def find_sample(name: str, path: Path | None = None, *, option: str = "--sample") -> Path:
-    """Return the path of a sample: `path`, or the file of this name in the checkout.
+def find_sample(name: str, path: Path | None = None, *, option: str = "--sample") -> Path | None:
+    """Return the path of a sample: `path`, or the file of this name in the checkout, or None.
 
-    `option` sets it on the command line, for the InputError where it is absent, as in an
-    installation without the checkout.
+    Without a checkout it is the small one that the package carries, where there is one. `option`
+    sets the path on the command line, for the InputError where there is no such file.
     """
-    checkout = Path(__file__).parents[3] / "sample" / name
-    file = path or (Path("sample") / name if (Path("sample") / name).is_file() else checkout)
-    if not file.is_file():
-        raise InputError(
-            f"no sample at {file}: it comes with a checkout of the repository, not with the "
-            f"package; give its path with {option}"
-        )
-    return file
+    if path is not None:
+        if not path.is_file():
+            raise InputError(
+                f"no sample at {path}: give the path of sample/{name} of a checkout with {option}, or "
+                "leave it out"
+            )
+        return path
+    here, checkout = Path("sample") / name, Path(__file__).parents[3] / "sample" / name
+    known = [here, checkout, *([SMALL] if name == IMAGENET else [])]
+    return next((file for file in known if file.is_file()), None)
 
 
 def unpack(
@@ -66,6 +78,10 @@ def unpack(
         facts = _read_archive(sample, _image_facts)
     else:
         facts, images = _read_archive(sample, _images)
+        if stamp.exists():
+            # Another sample was unpacked here, whose spaces may be others.
+            for part in PARTS:
+                remove_folder(out / part)
         _write_images(images, facts, out, progress or (lambda *_: None))
         write_json(stamp, {"sha256": digest})
     return out / "fit", out / "eval", facts["controls"], facts["notes"]
@@ -157,7 +173,8 @@ def _write_images(images: _Images, facts: dict[str, Any], out: Path, progress: P
             progress(f"unpacking {part}", i, len(names))
             _save_array(folder / f"{name}.npy", images.features[name][rows])
             images.heads[name].save(folder / f"{name}.head.safetensors")
-        _save_array(folder / "labels.npy", images.labels[rows])
+        if (images.labels[rows] != UNLABELLED).all():
+            _save_array(folder / "labels.npy", images.labels[rows])
         ids = "".join(f"{images.ids[row]}\n" for row in np.flatnonzero(rows))
         write_bytes(folder / "ids.txt", ids.encode())
         write_json(

@@ -83,11 +83,11 @@ def test_a_name_of_any_bytes_is_one_line_of_error(intertwine, tmp_path, command)
 def test_a_report_holds_the_command_without_secrets(monkeypatch, typed, command):
     """The command line is quoted for a shell, without secrets and without what changes nothing."""
     monkeypatch.setattr(common, "typed", typed)
-    held = common.with_command({"study": "plan"})
+    held = common.command_line()
     assert held["study"] == "plan"
     assert held["command"].endswith(command)
 
 
 def test_a_result_outside_of_a_command_holds_none():
     """Where no command line runs, nothing is added."""
-    assert common.with_command({"study": "plan"}) == {"study": "plan"}
+    assert common.command_line() == {}

@@ -1,6 +1,9 @@
 """Reports of studies, whose figures are drawn once, on the page, unless a test needs their files."""
 
 import pytest
+from tests.studies.results import results
+
+__all__ = ["results"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def demo(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.report import check_folder
     from intertwine.storage.files import check_writable
-    from intertwine.studies.closed_set.command import deliver
+    from intertwine.studies.closed_set.command import print_closed_set
     from intertwine.studies.closed_set.study import closed_set
 
     images = samples.find_sample(samples.IMAGENET, sample)
@@ -60,9 +60,9 @@ def demo(
             options=options,
             controls=controls,
             progress=progress,
-        ).to_json()
-    result["notes"] += notes
-    deliver(result, out / REPORT, as_json=json)
+        )
+    result.facts["notes"] += notes
+    common.deliver(result, out / REPORT, show=print_closed_set, as_json=json)
     if people is None:
         common.print_note(
             "the open-set study is left out: its faces come with a checkout of the repository; give "
@@ -76,23 +76,19 @@ def _verify(sample: Path, out: Path, *, quiet: bool) -> None:
     """Run the open-set study on the faces; with `quiet` write its report and print nothing."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.features.samples import unpack_faces
-    from intertwine.studies.open_set.command import print_open_set, with_names
+    from intertwine.studies.open_set.command import print_open_set
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs
-    from intertwine.studies.open_set.report import write_open_set_report
     from intertwine.studies.open_set.study import open_set
 
     folder, listed, notes = unpack_faces(sample, out / "faces")
     options = OpenSetOptions(fit="images", threshold="crossfit")
     with common.progress() as progress:
-        verified = open_set(
+        result = open_set(
             FeatureSet.open(folder), read_pairs(listed), options=options, progress=progress
         )
-    result = with_names(verified.to_json(), [folder.name], listed.name)
-    result["notes"] += notes
+    result.facts["notes"] += notes
     if quiet:
-        write_open_set_report(common.with_command(common.dated(result)), out / OPEN_SET)
+        result.dated(**common.command_line()).save(out / OPEN_SET)
     else:
-        common.deliver(
-            result, out / OPEN_SET, write=write_open_set_report, show=print_open_set, as_json=False
-        )
+        common.deliver(result, out / OPEN_SET, show=print_open_set, as_json=False)

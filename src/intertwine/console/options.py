@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 import typer
 
@@ -248,46 +248,53 @@ def note_missing_page() -> None:
         print_note(f"the report will be JSON and CSV, without page and figures: {reason}")
 
 
+class Result(Protocol):
+    """What a study returns, as far as its command needs it."""
+
+    def dated(self, **facts: Any) -> Self:
+        """Return the result with the time of its creation and further facts."""
+        ...
+
+    def save(self, folder: Path) -> Path:
+        """Write the report's folder and return the path of its page."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `report.json`."""
+        ...
+
+
 def deliver(
-    result: dict[str, Any],
+    result: Result,
     folder: Path,
     *,
-    write: Callable[[dict[str, Any], Path], Path],
     show: Callable[[dict[str, Any]], None],
     as_json: bool,
     scratch: Path | None = None,
 ) -> None:
     """Write the report of a study's result, and print its JSON or `show` its headline table.
 
-    `write` returns the report's page; `scratch`, the folder that a killed run would resume from, is
-    removed once the report is written.
+    `scratch`, the folder that a killed run would resume from, is removed once the report is written.
     """
     from intertwine.storage.files import remove_folder
 
-    result = with_command(dated(result))
-    page = write(result, folder)
+    result = result.dated(**command_line())
+    page = result.save(folder)
     if scratch is not None:
         remove_folder(scratch)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
-    show(result)
+    show(result.to_json())
     print_line(f"report: {page}")
-
-
-def dated(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a study's object with the time of its creation."""
-    from intertwine.maps.linear_map import date_text
-
-    return {**result, "created": date_text(None)}
 
 
 # The arguments of the command line that runs, which `main` sets.
 typed: list[str] = []
 
 
-def with_command(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a study's object with the command line that repeats the run; nothing outside of one.
+def command_line() -> dict[str, str]:
+    """Return the command line that repeats the run as a study's fact `command`; nothing outside of one.
 
     Paths are as they were typed, secrets of addresses are hidden; whether JSON was asked for
     changes no report.
@@ -295,10 +302,10 @@ def with_command(result: dict[str, Any]) -> dict[str, Any]:
     from intertwine.stores.masking import hidden, secrets_of
 
     if not typed:
-        return result
+        return {}
     arguments = [argument for argument in typed if argument != "--json"]
     shown = [hidden(argument, secrets_of({"": argument})) for argument in arguments]
-    return {**result, "command": printable(shlex.join(["intertwine", *shown]))}
+    return {"command": printable(shlex.join(["intertwine", *shown]))}
 
 
 def print_notes(console: Console, result: dict[str, Any]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from intertwine.report import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,8 +43,9 @@ class Page:
     # The main figure, and one of its cells read aloud.
     matrix: Matrix | None = None
     example: str = ""
-    # The other figures by name, which is that of their files.
+    # The other figures by name, which is that of their files; the main one first without a matrix.
     charts: dict[str, Chart] = field(default_factory=dict)
+    # The main one first without a matrix.
     tables: dict[str, Table]
     # Short texts that the page's own sentences quote.
     facts: dict[str, str]
@@ -52,6 +56,16 @@ class Page:
     made: list[tuple[str, Text]]
     # What only this study's template reads.
     more: dict[str, Any] = field(default_factory=dict)
+
+    def plots(self, main: str = "table") -> dict[str, Callable[..., Figure]]:
+        """Return what draws each figure that is defined, the main one first; `main` names it."""
+        matrix = {} if self.matrix is None else {main: partial(draw.matrix, self.matrix)}
+        charts = {
+            name: partial(chart.draw, chart.content)
+            for name, chart in self.charts.items()
+            if chart.content
+        }
+        return {**matrix, **charts}
 
 
 def known(items: Iterable[tuple[str, Text]]) -> list[tuple[str, Text]]:

@@ -185,7 +185,7 @@ class Report:
 
     study: ClassVar[str] = ""  # the study, as `report.json` names it
     needed: ClassVar[tuple[str, ...]] = ()  # what a report must have beside its tables
-    tables: ClassVar[tuple[TableSchema, ...]] = ()  # one CSV file each
+    tables: ClassVar[tuple[TableSchema, ...]] = ()  # checked when a report is read
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Self:
@@ -206,6 +206,15 @@ class Report:
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table; none where the study made none."""
         return self[table] or []
+
+    @property
+    def files(self) -> tuple[TableSchema, ...]:
+        """The tables that have a CSV file, and can be a data frame."""
+        return self.tables
+
+    def flat(self, table: str) -> list[Row]:
+        """Return the rows of a table as its CSV file holds them, one value a field."""
+        return self.rows(table)
 
     @cached_property
     def pair(self) -> dict[tuple[str, str], Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from intertwine.extras import import_extra
 from intertwine.report.draw.colours import SENTINELS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-PNG_DPI = 200
+PNG_DPI, SCREEN_DPI = 200, 100
 # DejaVu Sans comes with matplotlib and is the widest of these: what fits in it fits in all.
 FONTS = "'DejaVu Sans', Verdana, 'Segoe UI', Arial, sans-serif"
 
@@ -42,12 +43,19 @@ def to_svg(figure: Figure) -> str:
     return buffer.getvalue().replace("'DejaVu Sans'", FONTS)
 
 
-def to_png(figure: Figure) -> bytes:
+def to_png(figure: Figure, dpi: float = PNG_DPI) -> bytes:
     """Return a figure as a PNG file, without the program's version in it."""
     buffer = io.BytesIO()
     with settings():
-        figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def for_notebook(figure: Any) -> Figure:
+    """Return a figure that a notebook shows, whether pyplot is used there or not."""
+    figure._repr_png_ = partial(to_png, figure, dpi=SCREEN_DPI)
+    shown: Figure = figure
+    return shown
 
 
 def for_page(svg: str, *, prefix: str, label: str) -> str:

@@ -25,15 +25,23 @@ def html_page(package: str, page: Any, figures: Mapping[str, Mapping[str, str]])
     `page.html.jinja` of the study's package extends the report's template of that name. The
     figures, SVG elements by name and width (`wide`, `narrow`), are put in as they are.
     """
-    jinja2 = import_extra("jinja2", "report")
     markup = import_extra("markupsafe", "report").Markup
+    environment = template_environment(study=package)
+    inline = {
+        name: {width: markup(svg) for width, svg in svgs.items()} for name, svgs in figures.items()
+    }
+    text: str = environment.get_template("study/page.html.jinja").render(
+        page=page, figures=inline, css=markup(asset("page.css")), script=markup(asset("tip.js"))
+    )
+    return text
+
+
+def template_environment(**packages: str) -> Any:
+    """Return what renders the report's templates, and those of packages by their prefix."""
+    jinja2 = import_extra("jinja2", "report")
+    prefixed = {name: jinja2.PackageLoader(package, ".") for name, package in packages.items()}
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PrefixLoader({"study": jinja2.PackageLoader(package, ".")}),
-                jinja2.PackageLoader(PACKAGE),
-            ]
-        ),
+        loader=jinja2.ChoiceLoader([jinja2.PrefixLoader(prefixed), jinja2.PackageLoader(PACKAGE)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -48,16 +56,11 @@ def html_page(package: str, page: Any, figures: Mapping[str, Mapping[str, str]])
         "whole": whole,
     }
     environment.globals |= {"theme": theme, "light": LIGHT, "dark": DARK}
-    inline = {
-        name: {width: markup(svg) for width, svg in svgs.items()} for name, svgs in figures.items()
-    }
-    text: str = environment.get_template("study/page.html.jinja").render(
-        page=page, figures=inline, css=markup(_asset("page.css")), script=markup(_asset("tip.js"))
-    )
-    return text
+    return environment
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a style sheet or script of the report."""
     text = resources.files(PACKAGE).joinpath("templates", name).read_text(encoding="utf-8")
     return text.strip()
 

@@ -14,13 +14,13 @@ from intertwine.storage.files import json_bytes, text_bytes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
     from intertwine.report.page import Page
-    from intertwine.report.schema import Report, Row
+    from intertwine.report.schema import Report
 
 KINDS = ("svg", "png")
 
@@ -49,26 +49,20 @@ def write_report(
     *,
     name: str = "table",
     latex: str | None = None,
-    rows: Mapping[str, Sequence[Row]] | None = None,
-    more: Mapping[str, bytes] | None = None,
     drawn: Mapping[str, Callable[[], bytes]] | None = None,
     optional: Iterable[str] = (),
 ) -> Path:
     """Write a study's report folder and return the path of its page.
 
     The main figure and the LaTeX table are files called `name`; `latex` is the table where it is
-    not the main figure. `rows` are rows of CSV files that are not the report's own, by table,
-    `more` are further files, `drawn` further figures, and `optional` names of files that a report of
+    not the main figure. `drawn` are further figures, and `optional` names of files that a report of
     this study may have or not. Where the extra is not installed that draws, tables and the object
     are the whole report, and the path is that of `report.json`.
     """
-    tables = {
-        f"{table.name}.csv": csv_text(
-            (rows or {}).get(table.name, study.rows(table.name)), table.columns
-        )
-        for table in study.tables
+    files = {
+        f"{table.name}.csv": text_bytes(csv_text(study.flat(table.name), table.columns))
+        for table in study.files
     }
-    files = {**{file: text_bytes(text) for file, text in tables.items()}, **(more or {})}
     whole = {"report.json": json_bytes(study.result)}
     figures = figure_names([name, *page.charts])
     if lacks_extra():
@@ -91,16 +85,14 @@ def _draw(
     study: Report, page: Page, name: str, latex: str | None
 ) -> tuple[dict[str, bytes], str, str | None]:
     """Return the figures' files, the page, and the LaTeX table where there is one."""
-    plots: dict[str, Callable[..., Figure]] = {}
     inline: dict[str, dict[str, str]] = {}
     for chart_name, chart in page.charts.items():
         inline[chart_name] = {}
         if chart.content:
-            plot = plots[chart_name] = partial(chart.draw, chart.content)
+            plot = partial(chart.draw, chart.content)
             label = f"{chart.label}. {chart.finding or page.lede}"
             inline[chart_name] = draw.for_both_widths(plot, prefix=chart_name, label=label)
     html = html_page(type(study).__module__.rpartition(".")[0], page, inline)
     if page.matrix is not None:
-        plots = {name: partial(draw.matrix, page.matrix), **plots}
         latex = latex or latex_table(page.matrix, label=f"tab:{study.study}")
-    return figure_files(plots), html, latex
+    return figure_files(page.plots(name)), html, latex

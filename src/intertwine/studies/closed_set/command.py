@@ -85,17 +85,8 @@ def closed_set(
             workers=pool,
             curve_points=curve_points,
             progress=progress,
-        ).to_json()
-    deliver(result, out, as_json=json)
-
-
-def deliver(result: dict[str, Any], folder: Path, *, as_json: bool) -> None:
-    """Write the report of a closed-set result and print the result, as JSON or as a table."""
-    from intertwine.studies.closed_set.report import write_closed_set_report
-
-    common.deliver(
-        result, folder, write=write_closed_set_report, show=print_closed_set, as_json=as_json
-    )
+        )
+    common.deliver(result, out, show=print_closed_set, as_json=json)
 
 
 def print_closed_set(result: dict[str, Any]) -> None:

@@ -12,23 +12,29 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from intertwine._moved import renamed
 from intertwine.estimators import FitOptions
 from intertwine.features.rows import curve_sizes, nested_subsets
+from intertwine.report.numbers import chance, signed
 from intertwine.studies.closed_set import fresh
 from intertwine.studies.closed_set import rows as tables
 from intertwine.studies.closed_set.cross_evaluation import CrossEvaluation, Progress
 from intertwine.studies.closed_set.data import ClosedSetData
 from intertwine.studies.closed_set.rows import facts
-from intertwine.studies.result import StudyResult
+from intertwine.studies.result import StudyResult, listed
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import Workers
+    from intertwine.report.page import Page
+    from intertwine.studies.closed_set.lookup import ClosedSetStudy
 
 CURVE_POINTS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClosedSetResult(StudyResult):
     """The result of the closed-set study: the object that `report.json` holds.
 
@@ -48,6 +54,36 @@ class ClosedSetResult(StudyResult):
     baselines: list[dict[str, Any]] = field(default_factory=list)
     contrast: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def _lines(self) -> list[str]:
+        facts = self.facts
+        changes = [signed(facts[f"{which}_percent_change"], 2) for which in ("median", "worst")]
+        return [
+            (
+                f"closed-set study of {listed([row['space'] for row in self.natives])}: "
+                f"{counted(facts['n_fit'], 'fit row', form=',')}, "
+                f"{counted(facts['n_eval'], 'evaluation row', form=',')}"
+            ),
+            (
+                f"change against the source's own accuracy: median {changes[0]} %, worst {changes[1]} %; "
+                f"chance {chance(facts['chance'])} %"
+            ),
+        ]
+
+    def _report(self) -> ClosedSetStudy:
+        from intertwine.studies.closed_set.lookup import ClosedSetStudy
+
+        return ClosedSetStudy.of(self.to_json())
+
+    def _page(self) -> Page:
+        from intertwine.studies.closed_set.page import summarise_closed_set
+
+        return summarise_closed_set(self._report())
+
+    def _write(self, result: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+        from intertwine.studies.closed_set.report import write_closed_set_report
+
+        return write_closed_set_report(result, folder)
 
 
 @renamed(say="progress")

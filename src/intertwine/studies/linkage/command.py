@@ -52,7 +52,6 @@ def linkage(
     Example: intertwine linkage --gallery enrolled/ --probe seen/ --out linked/
     """
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.studies.linkage.report import write_linkage_report
     from intertwine.studies.linkage.study import linkage as study
 
     options = common.fit_options(method, alpha, intercept, rank, alphas=alphas, scale=scale)
@@ -70,10 +69,8 @@ def linkage(
             device=device,
             scratch=out / SCRATCH,
             progress=progress,
-        ).to_json()
-    common.deliver(
-        result, out, write=write_linkage_report, show=_print, as_json=json, scratch=out / SCRATCH
-    )
+        )
+    common.deliver(result, out, show=_print, as_json=json, scratch=out / SCRATCH)
 
 
 def _count(text: str) -> int | str:

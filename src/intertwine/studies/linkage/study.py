@@ -11,18 +11,22 @@ from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.estimators import FitOptions
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
+from intertwine.report.numbers import chance, median, share
 from intertwine.storage.shelf import Checkpoints
 from intertwine.studies.linkage.audit import Audit
 from intertwine.studies.linkage.people import FOLDS, People
 from intertwine.studies.linkage.rows import FPIR, Resample, Row, linkable_rows
-from intertwine.studies.result import StudyResult
+from intertwine.studies.result import StudyResult, listed
 from intertwine.wording import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.report.page import Page
+    from intertwine.studies.linkage.lookup import LinkageStudy
 
     Progress = Callable[[str, int, int], None]
 
@@ -30,7 +34,7 @@ ALL = "all"
 KNOWN = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LinkageResult(StudyResult):
     """The result of the linkage study: the object that `report.json` holds. It names nobody.
 
@@ -47,6 +51,46 @@ class LinkageResult(StudyResult):
     pairs: list[dict[str, Any]] = field(default_factory=list)
     cmc: list[dict[str, Any]] = field(default_factory=list)
     linkable: list[dict[str, Any]] = field(default_factory=list)
+
+    def _lines(self) -> list[str]:
+        first, most = self.pairs[0], self.facts["known"][-1]
+        systems = [row[side] for side in ("target", "source") for row in self.pairs]
+        people = counted(first["n_people"], "person", "people", form=",")
+        before, after = (self._median_rank1(*each) for each in (("unmapped", 0), ("mapped", most)))
+        return [
+            (
+                f"linkage audit of {listed(list(dict.fromkeys(systems)))}: "
+                f"{counted(first['n_probes'], 'probe', form=',')} of {people} among "
+                f"{first['n_gallery']:,}"
+            ),
+            (
+                f"median rank-1 rate {share(before, 1)} % without a map, {share(after, 1)} % with "
+                f"{counted(most, 'known pair', form=',')}; chance {chance(first['chance'])} %"
+            ),
+        ]
+
+    def _median_rank1(self, condition: str, known: int) -> float | None:
+        rows = [
+            row
+            for row in self.pairs
+            if (row["condition"], row["known_pairs"]) == (condition, known)
+        ]
+        return median([row["rank1"] for row in rows if row["rank1"] is not None])
+
+    def _report(self) -> LinkageStudy:
+        from intertwine.studies.linkage.lookup import LinkageStudy
+
+        return LinkageStudy.of(self.to_json())
+
+    def _page(self) -> Page:
+        from intertwine.studies.linkage.page import summarise_linkage
+
+        return summarise_linkage(self._report())
+
+    def _write(self, result: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+        from intertwine.studies.linkage.report import write_linkage_report
+
+        return write_linkage_report(result, folder)
 
 
 @renamed(say="progress")

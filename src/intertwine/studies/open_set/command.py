@@ -112,7 +112,6 @@ def open_set(
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.options import OpenSetOptions
     from intertwine.studies.open_set.pairs import read_pairs
-    from intertwine.studies.open_set.report import write_open_set_report
     from intertwine.studies.open_set.study import open_set as study
 
     if protocol is not None:
@@ -136,7 +135,7 @@ def open_set(
     rows, listed = FeatureSet.open(*feature_set), read_pairs(pairs)
     with common.progress() as progress:
         maps = _maps_from(elsewhere, rows, options, progress) if elsewhere else None
-        found = study(
+        result = study(
             rows,
             listed,
             options=options,
@@ -146,18 +145,7 @@ def open_set(
             scratch=out / SCRATCH,
             progress=progress,
         )
-    result = with_names(found.to_json(), [path.name for path in rows.paths], pairs.name)
-    if elsewhere:
-        result["fit"] = "maps" if _is_maps(elsewhere) else "set"
-        result["fit_inputs"] = [Path(elsewhere).name]
-    common.deliver(
-        result,
-        out,
-        write=write_open_set_report,
-        show=print_open_set,
-        as_json=json,
-        scratch=out / SCRATCH,
-    )
+    common.deliver(result, out, show=print_open_set, as_json=json, scratch=out / SCRATCH)
 
 
 def _elsewhere(fit: str) -> str | None:
@@ -172,11 +160,6 @@ def _elsewhere(fit: str) -> str | None:
             f"got --fit {fit}, expected {', '.join(FITS)}, or a path with a separator, such as ./{fit}"
         )
     return None
-
-
-def with_names(result: dict[str, Any], inputs: list[str], pairs: str) -> dict[str, Any]:
-    """Return a study's object with the names of its inputs."""
-    return {**result, "inputs": inputs, "pairs_file": pairs, "fit_inputs": []}
 
 
 def _refuse_decided(context: typer.Context, protocol: Protocol) -> None:
@@ -202,28 +185,23 @@ def _agree(given: Any, value: Any) -> bool:
         return bool(given == value)
 
 
-def _is_maps(path: str) -> bool:
-    from intertwine.studies.open_set.ready_maps import holds_maps
-
-    return holds_maps(path)
-
-
 def _maps_from(
     path: str, rows: FeatureSet, options: OpenSetOptions, progress: Progress
 ) -> ReadyMaps:
     """Return maps from a folder of maps, or fitted on another feature set."""
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.open_set.fold_maps import ReadyMaps
-    from intertwine.studies.open_set.ready_maps import fit_on_units, read_maps
+    from intertwine.studies.open_set.ready_maps import fit_on_units, holds_maps, read_maps
     from intertwine.studies.same_images import fitted_before, fitted_too
 
     names: Sequence[str] = list(rows.spaces)
-    if _is_maps(path):
+    inputs = [Path(path).name]
+    if holds_maps(path):
         ready = read_maps(path, names)
-        return ReadyMaps(ready, fitted_before(rows, ready))
+        return ReadyMaps(ready, fitted_before(rows, ready), {"fit": "maps", "fit_inputs": inputs})
     fit = FeatureSet.open(path)
     maps = fit_on_units(fit, names, options.method, progress=progress)
-    return ReadyMaps(maps, fitted_too(rows, fit))
+    return ReadyMaps(maps, fitted_too(rows, fit), {"fit": "set", "fit_inputs": inputs})
 
 
 def print_open_set(result: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from intertwine.errors import InputError
 from intertwine.estimators import Fitter, identity
@@ -70,6 +70,8 @@ class ReadyMaps:
 
     maps: Mapping[Pair, AnyMap]
     notes: Sequence[str] = ()
+    # Where they come from, as facts of the study: `fit` and `fit_inputs`.
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def without(self, folds: Sequence[int]) -> MapsFrom:
         """Return the maps; see `Maps`."""

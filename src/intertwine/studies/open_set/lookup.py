@@ -81,6 +81,16 @@ class OpenSetStudy(Report):
         _check_names(study.result)
         return study
 
+    def flat(self, table: str) -> list[Row]:
+        """Return the rows of a table as its CSV file holds them; a row a point of a curve of rates."""
+        if table != ROC.name:
+            return self.rows(table)
+        return [
+            {"source": row["source"], "target": row["target"], "far": far, "tar": tar}
+            for row in self.rows(table)
+            for far, tar in zip(row["far"], row["tar"], strict=True)
+        ]
+
     @cached_property
     def names(self) -> list[str]:
         """Every network in the order of the report."""

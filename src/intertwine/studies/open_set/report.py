@@ -37,9 +37,4 @@ def write_open_set_report(result: Mapping[str, Any], folder: str | os.PathLike[s
         When the object is no open-set report or the folder cannot be written.
     """
     study = OpenSetStudy.of(result)
-    points = [
-        {"source": row["source"], "target": row["target"], "far": far, "tar": tar}
-        for row in study.rows("roc")
-        for far, tar in zip(row["far"], row["tar"], strict=True)
-    ]
-    return write_report(study, summarise_open_set(study), folder, rows={"roc": points})
+    return write_report(study, summarise_open_set(study), folder)

@@ -17,6 +17,7 @@ from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE, pair_weights, people_counts
 from intertwine.passes.held_out import CHANCE_Z, order_question
+from intertwine.report.numbers import plain, signed
 from intertwine.studies.open_set import rows as tables
 from intertwine.studies.open_set.best_protocol import best_trials
 from intertwine.studies.open_set.curves import rank_rows, size_rows
@@ -27,15 +28,19 @@ from intertwine.studies.open_set.options import OpenSetOptions
 from intertwine.studies.open_set.recipes import RecipeMaps
 from intertwine.studies.open_set.scores import score_checkpoints
 from intertwine.studies.open_set.trials import mapped_trials, native_trials
-from intertwine.studies.result import StudyResult
+from intertwine.studies.result import StudyResult, listed
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
+    from intertwine.report.page import Page
     from intertwine.storage.shelf import Checkpoints
     from intertwine.studies.open_set.fold_maps import Maps, Pair
+    from intertwine.studies.open_set.lookup import OpenSetStudy
     from intertwine.studies.open_set.pairs import PairList
     from intertwine.studies.open_set.trials import Progress, Trial
 
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 _RANKED = ("ridge", "least-squares", "reduced-rank")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenSetResult(StudyResult):
     """The result of the open-set study: the object that `report.json` holds.
 
@@ -62,6 +67,35 @@ class OpenSetResult(StudyResult):
     folds: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     roc: list[dict[str, Any]] = field(default_factory=list)
+
+    def _lines(self) -> list[str]:
+        facts = self.facts
+        changes = [signed(facts[f"{which}_percent_change"], 2) for which in ("median", "worst")]
+        return [
+            (
+                f"open-set study of {listed([row['space'] for row in self.natives])}: "
+                f"{counted(facts['n_pairs'], 'pair', form=',')} in {counted(facts['n_folds'], 'fold')}"
+            ),
+            (
+                f"change against the source's own accuracy: median {changes[0]} %, worst {changes[1]} %; "
+                f"worst loss {plain(facts['worst_loss'], 2)} points"
+            ),
+        ]
+
+    def _report(self) -> OpenSetStudy:
+        from intertwine.studies.open_set.lookup import OpenSetStudy
+
+        return OpenSetStudy.of(self.to_json())
+
+    def _page(self) -> Page:
+        from intertwine.studies.open_set.page import summarise_open_set
+
+        return summarise_open_set(self._report())
+
+    def _write(self, result: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+        from intertwine.studies.open_set.report import write_open_set_report
+
+        return write_open_set_report(result, folder)
 
 
 @renamed(say="progress")
@@ -153,6 +187,10 @@ def open_set(
     return OpenSetResult(
         facts={
             **_facts(data, options),
+            "inputs": [path.name for path in feature_set.paths],
+            "pairs_file": pairs.path.name,
+            "fit_inputs": [],
+            **(maps.origin if maps else {}),
             **by_weight(
                 [
                     *(maps.notes if maps else ()),

@@ -12,7 +12,6 @@ from intertwine.console import options as common
 
 # Exit code where nothing but embedding everything again will do.
 REEMBED_EXIT = 3
-MAPS = {"convert": "map.safetensors", "bridge": "bridge.safetensors"}
 
 
 class Metric(StrEnum):
@@ -71,7 +70,6 @@ def plan(
     """
     from intertwine.features.feature_set import FeatureSet
     from intertwine.studies.plan.options import PlanOptions
-    from intertwine.studies.plan.report import write_plan_report
     from intertwine.studies.plan.study import plan as study
     from intertwine.vectors import open_vectors
 
@@ -89,13 +87,7 @@ def plan(
             progress=progress,
         )
 
-    def write(found: dict[str, Any], folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        for option, fitted in result.maps.items():
-            fitted.save(folder / MAPS[option])
-        return write_plan_report(found, folder)
-
-    common.deliver(result.to_json(), out, write=write, show=_print, as_json=json)
+    common.deliver(result, out, show=_print, as_json=json)
     if result.facts["decision"] == "reembed":
         raise typer.Exit(REEMBED_EXIT)
 

@@ -102,8 +102,8 @@ def page_tables(study: PlanStudy, options: list[Row]) -> dict[str, Table]:
     if study["domain"]:
         others.append(DOMAIN)
     return {
-        **({} if fits is None else {"fits": fits}),
         "options": options_table(study, options),
+        **({} if fits is None else {"fits": fits}),
         "curve": curve_table(study),
         **{
             schema.name: page_table(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from intertwine._moved import renamed
 from intertwine.metrics.intervals import CONFIDENCE
@@ -18,22 +19,29 @@ from intertwine.studies.plan.pairs import Pairs, store_sample
 from intertwine.studies.plan.rows import domain_rows
 from intertwine.studies.plan.scores import BRIDGE, CONVERT
 from intertwine.studies.plan.work import Work
+from intertwine.studies.result import StudyResult
+from intertwine.wording import counted
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.maps.linear_map import LinearMap
+    from intertwine.report.page import Page
     from intertwine.studies.plan.decision import Decision
+    from intertwine.studies.plan.lookup import PlanStudy
     from intertwine.vectors import VectorFile
 
     Progress = Callable[[str, int, int], None]
     Row = dict[str, Any]
 
+# Files of a report's folder that hold the maps.
+MAPS = {"convert": "map.safetensors", "bridge": "bridge.safetensors"}
 
-@dataclass(frozen=True)
-class PlanResult:
+
+@dataclass(frozen=True, repr=False)
+class PlanResult(StudyResult):
     """The result of the plan study: the object that `report.json` holds, and the recommended maps.
 
     Parameters
@@ -46,13 +54,42 @@ class PlanResult:
         The recommended maps by option: `convert` from the old space to the new one, `bridge` back.
     """
 
-    facts: dict[str, Any]
-    tables: dict[str, list[dict[str, Any]] | None]
-    maps: dict[str, LinearMap] = field(default_factory=dict, repr=False)
+    study: ClassVar[str] = "plan"
+
+    tables: dict[str, list[dict[str, Any]] | None] = field(default_factory=dict)
+    maps: dict[str, LinearMap] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as one JSON-ready object."""
-        return {"study": "plan", **self.facts, **self.tables}
+        """Return the result as one JSON-ready object, which is that of `report.json`."""
+        return {"study": self.study, **self.facts, **self.tables}
+
+    def _lines(self) -> list[str]:
+        facts = self.facts
+        return [
+            f"plan for {facts['source']} → {facts['target']}: {counted(facts['n_pairs'], 'pair', form=',')}",
+            f"{facts['decision']}: {facts['reason']}",
+        ]
+
+    def _report(self) -> PlanStudy:
+        from intertwine.studies.plan.lookup import PlanStudy
+
+        return PlanStudy.of(self.to_json())
+
+    def _page(self) -> Page:
+        from intertwine.studies.plan.page import summarise_plan
+
+        return summarise_plan(self._report())
+
+    def _write(self, result: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+        from intertwine.report import check_folder
+        from intertwine.studies.plan.report import write_plan_report
+
+        check_folder(folder, self.study)
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        for option, fitted in self.maps.items():
+            fitted.save(place / MAPS[option])
+        return write_plan_report(result, folder)
 
 
 @renamed(say="progress")

@@ -58,7 +58,6 @@ def similarity(
     """
     from intertwine.parallel.workers import open_workers
     from intertwine.studies.similarity.interchangeability import read_swaps
-    from intertwine.studies.similarity.report import write_similarity_report
     from intertwine.studies.similarity.study import SimilarityOptions
 
     options = SimilarityOptions(
@@ -75,11 +74,9 @@ def similarity(
     scratch = out / ".moments"
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
         where = {"precision": precision.value, "device": device, "workers": pool}
-        found = _measure(feature_set, scratch, options, where, swaps, progress)
-    result = {**found.to_json(), "closed_set": None if closed_set is None else closed_set.name}
-    common.deliver(
-        result, out, write=write_similarity_report, show=_print, as_json=json, scratch=scratch
-    )
+        compared = {"swaps": swaps, "closed_set": None if closed_set is None else closed_set.name}
+        result = _measure(feature_set, scratch, options, where, compared, progress)
+    common.deliver(result, out, show=_print, as_json=json, scratch=scratch)
 
 
 def _measure(
@@ -87,7 +84,7 @@ def _measure(
     scratch: Path,
     options: SimilarityOptions,
     where: dict[str, Any],
-    swaps: list[dict[str, Any]],
+    compared: dict[str, Any],
     progress: Callable[[str, int, int], None],
 ) -> SimilarityResult:
     """Measure a feature set, or files of moments."""
@@ -104,16 +101,16 @@ def _measure(
             options=options,
             inputs=names,
             notes=[note],
-            swaps=swaps,
             progress=progress,
+            **compared,
         )
     return study(
         FeatureSet.open(*paths),
         scratch=scratch,
         options=options,
-        swaps=swaps,
         progress=progress,
         **where,
+        **compared,
     )
 
 

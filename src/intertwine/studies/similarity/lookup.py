@@ -68,6 +68,31 @@ class SimilarityStudy(Report):
         """The main table, whose columns are the report's measures."""
         return pairs_schema([measure["name"] for measure in self.measures])
 
+    @property
+    def files(self) -> tuple[TableSchema, ...]:
+        """The tables that have a CSV file: the main one too."""
+        return (self.pairs_schema, *self.tables)
+
+    def flat(self, table: str) -> list[Row]:
+        """Return the rows of a table as its CSV file holds them.
+
+        The reasons of the main table in one text, the ends of a measure's range apart, and a row a
+        canonical correlation.
+        """
+        rows = self.rows(table)
+        if table == "pairs":
+            return [_without(row, "reasons") | {"reason": _reasons(row)} for row in rows]
+        if table == MEASURES.name:
+            ends = [dict(zip(("low", "high"), row["range"], strict=True)) for row in rows]
+            return [_without(row, "range") | each for row, each in zip(rows, ends, strict=True)]
+        if table == SPECTRA.name:
+            return [
+                {"source": row["source"], "target": row["target"], "index": number, "rho": rho}
+                for row in rows
+                for number, rho in enumerate(row["rho"], 1)
+            ]
+        return rows
+
     @cached_property
     def controls(self) -> frozenset[str]:
         """The names of the controls."""
@@ -152,6 +177,16 @@ class SimilarityStudy(Report):
     def title(self, name: str) -> Text:
         """Return a space's name as a table shows it."""
         return Text(name, "a control", "control") if name in self.controls else Text(name)
+
+
+def _reasons(row: Row) -> str | None:
+    """Return why numbers of a row are undefined, by measure, or None where all are defined."""
+    reasons = row.get("reasons") or {}
+    return "; ".join(f"{measure}: {reason}" for measure, reason in reasons.items()) or None
+
+
+def _without(row: Row, dropped: str) -> Row:
+    return {key: value for key, value in row.items() if key != dropped}
 
 
 def _network(row: Row) -> str:

@@ -6,9 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intertwine.report import draw
-from intertwine.report.render import csv_text, write_report
+from intertwine.report.render import write_report
 from intertwine.similarity.measures import MEASURES
-from intertwine.storage.files import text_bytes
 from intertwine.studies.similarity.lookup import SimilarityStudy
 from intertwine.studies.similarity.page import summarise_similarity
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from intertwine.report.schema import Row
     from intertwine.report.shapes import Matrix
 
 
@@ -50,8 +48,6 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
         page,
         folder,
         name="similarity",
-        rows={"measures": _measures(study), "spectra": _spectra(study)},
-        more={"pairs.csv": text_bytes(csv_text(_pairs(study), study.pairs_schema.columns))},
         drawn={
             f"heatmap-{heatmap.name}.png": partial(_heatmap, heatmap.matrix)
             for heatmap in page.more["heatmaps"]
@@ -63,29 +59,3 @@ def write_similarity_report(result: Mapping[str, Any], folder: str | os.PathLike
 def _heatmap(matrix: Matrix) -> bytes:
     """Return a heatmap as a PNG file."""
     return draw.to_png(draw.matrix(matrix))
-
-
-def _pairs(study: SimilarityStudy) -> list[Row]:
-    """Return the main table's rows without the reasons by measure."""
-    return [
-        {key: value for key, value in row.items() if key != "reasons"}
-        for row in study.rows("pairs")
-    ]
-
-
-def _measures(study: SimilarityStudy) -> list[Row]:
-    """Return the measures with the ends of their range apart."""
-    return [
-        {key: value for key, value in row.items() if key != "range"}
-        | dict(zip(("low", "high"), row["range"], strict=True))
-        for row in study.measures
-    ]
-
-
-def _spectra(study: SimilarityStudy) -> list[Row]:
-    """Return one row a canonical correlation."""
-    return [
-        {"source": row["source"], "target": row["target"], "index": number, "rho": rho}
-        for row in study.rows("spectra")
-        for number, rho in enumerate(row["rho"], 1)
-    ]

@@ -14,10 +14,11 @@ from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.moments.accumulators import Products
 from intertwine.passes.moments.groups import GROUPS, grouped_moments
+from intertwine.report.numbers import median, plain
 from intertwine.similarity.canonical import VARIANCE, check_variance
 from intertwine.similarity.measures import MEASURES
 from intertwine.storage.shelf import Checkpoints
-from intertwine.studies.result import StudyResult
+from intertwine.studies.result import StudyResult, listed
 from intertwine.studies.similarity import rows as tables
 from intertwine.studies.similarity.arrangement import dendrogram, distances, plane
 from intertwine.studies.similarity.estimates import MIN_GROUPS, CcaOptions, moment_estimates
@@ -32,13 +33,16 @@ from intertwine.studies.similarity.row_sample import (
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from intertwine.features.feature_set import FeatureSet
     from intertwine.parallel.workers import Workers
     from intertwine.passes.moments.groups import MomentGroups
+    from intertwine.report.page import Page
     from intertwine.similarity.moment_measures import SpectraOf
     from intertwine.similarity.pairwise import RowView
+    from intertwine.studies.similarity.lookup import SimilarityStudy
 
     Progress = Callable[[str, int, int], None]
 
@@ -88,7 +92,7 @@ class SimilarityOptions:
             raise InputError(f"got CCA λ {self.cca_alpha}, expected a number of at least 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SimilarityResult(StudyResult):
     """The result of the similarity study: the object that `report.json` holds.
 
@@ -114,6 +118,42 @@ class SimilarityResult(StudyResult):
     swaps: list[dict[str, Any]] = field(default_factory=list)
     interchangeability: list[dict[str, Any]] = field(default_factory=list)
 
+    def _lines(self) -> list[str]:
+        names = [row["space"] for row in self.spaces]
+        size = f"similarity of {listed(names)}: {counted(self.facts['n'], 'row', form=',')}"
+        scores = {
+            (row["source"], row["target"]): row["cka_debiased_calibrated"]
+            for row in self.pairs
+            if row["source"] < row["target"]
+            and not row["control"]
+            and row.get("cka_debiased_calibrated") is not None
+        }
+        if not scores:
+            return [size, "debiased CKA, calibrated, is defined for no pair"]
+        (a, b), best = max(scores.items(), key=lambda each: each[1])
+        return [
+            size,
+            (
+                "debiased CKA, calibrated (0 unrelated, 1 the same): "
+                f"median {plain(median(list(scores.values())), 2)}, highest {plain(best, 2)}, {a} and {b}"
+            ),
+        ]
+
+    def _report(self) -> SimilarityStudy:
+        from intertwine.studies.similarity.lookup import SimilarityStudy
+
+        return SimilarityStudy.of(self.to_json())
+
+    def _page(self) -> Page:
+        from intertwine.studies.similarity.page import summarise_similarity
+
+        return summarise_similarity(self._report())
+
+    def _write(self, result: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+        from intertwine.studies.similarity.report import write_similarity_report
+
+        return write_similarity_report(result, folder)
+
 
 @renamed(say="progress")
 def similarity(
@@ -125,6 +165,7 @@ def similarity(
     device: str = "cpu",
     workers: Workers | None = None,
     swaps: Sequence[dict[str, Any]] = (),
+    closed_set: str | None = None,
     progress: Progress | None = None,
 ) -> SimilarityResult:
     """Measure every pair of spaces of a feature set.
@@ -146,6 +187,8 @@ def similarity(
         Where parts of the moments are worked out; here when omitted.
     swaps
         Rows of a closed-set report over the same spaces, from `read_swaps`.
+    closed_set
+        What to call that report.
     progress
         Called with (what, done, total) as work goes on.
 
@@ -187,6 +230,7 @@ def similarity(
             inputs=feature_set.inputs,
             notes=feature_set.notes,
             swaps=swaps,
+            closed_set=closed_set,
             scratch=folder,
             progress=progress,
         )
@@ -202,6 +246,7 @@ def similarity_of_moments(
     inputs: Sequence[str] = (),
     notes: Sequence[str] = (),
     swaps: Sequence[dict[str, Any]] = (),
+    closed_set: str | None = None,
     scratch: Path | None = None,
     progress: Progress | None = None,
 ) -> SimilarityResult:
@@ -223,6 +268,8 @@ def similarity_of_moments(
         Notes on it.
     swaps
         Rows of a closed-set report over the same spaces.
+    closed_set
+        What to call that report.
     scratch
         Folder of what a killed study had finished; needs groups with a key.
     progress
@@ -267,6 +314,7 @@ def similarity_of_moments(
             "cca_alpha": options.cca_alpha,
             "variance": options.variance,
             "controls": list(options.controls),
+            "closed_set": closed_set,
             **by_weight(
                 [
                     *notes,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from intertwine.report import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,16 +53,6 @@ class Page:
     made: list[tuple[str, Text]]
     # What only this study's template reads.
     more: dict[str, Any] = field(default_factory=dict)
-
-    def plots(self, main: str = "table") -> dict[str, Callable[..., Figure]]:
-        """Return what draws each figure that is defined, the main one first; `main` names it."""
-        matrix = {} if self.matrix is None else {main: partial(draw.matrix, self.matrix)}
-        charts = {
-            name: partial(chart.draw, chart.content)
-            for name, chart in self.charts.items()
-            if chart.content
-        }
-        return {**matrix, **charts}
 
 
 def known(items: Iterable[tuple[str, Text]]) -> list[tuple[str, Text]]:

@@ -92,12 +92,13 @@ class StudyResult(ABC):
             When matplotlib is not installed.
         """
         from intertwine.report.draw import for_notebook
+        from intertwine.report.render import plots
 
-        plots = self._page().plots()
-        name = next(iter(plots), "table") if figure is None else figure
-        if name not in plots:
-            raise InputError(f"got figure {name}, expected {_one_of(plots)}")
-        return for_notebook(plots[name]())
+        drawn = plots(self._page())
+        name = next(iter(drawn), "table") if figure is None else figure
+        if name not in drawn:
+            raise InputError(f"got figure {name}, expected {_one_of(drawn)}")
+        return for_notebook(drawn[name]())
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the report's folder, as the study's command does.

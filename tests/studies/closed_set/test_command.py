@@ -3,6 +3,7 @@ import shlex
 
 import numpy as np
 import pytest
+from tests.studies.results import assert_saved_as
 
 from intertwine.estimators import FitOptions
 from intertwine.features.feature_set import FeatureSet
@@ -39,6 +40,16 @@ def test_the_numbers_are_those_of_the_study(intertwine, study_folders, tmp_path)
     ).to_json()
     expected = json.loads(json.dumps(expected))
     assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
+def test_save_writes_the_report_of_the_command(installed, study_folders, tmp_path):
+    """A result of the library, saved, is the command's report in every byte of every file."""
+    installed(*arguments(study_folders, tmp_path / "report", "--alpha", "gcv"))
+    sets = [FeatureSet.open(study_folders / name) for name in ("fit", "eval")]
+    result = closed_set(*sets, options=FitOptions(alpha="gcv"))
+    assert_saved_as(result, tmp_path / "report", tmp_path / "saved")
 
 
 def test_the_table_and_the_report_are_named(intertwine, study_folders, tmp_path):

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from tests.studies.linkage.linkage_sets import FIRST_LABEL, label, write_sets
+from tests.studies.results import assert_saved_as
 
 from intertwine.estimators import FitOptions
 from intertwine.features.feature_set import FeatureSet
@@ -48,6 +49,15 @@ def test_the_numbers_are_those_of_the_study(plain, sets):
     expected = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0)).to_json()
     expected = json.loads(json.dumps(expected))
     assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
+def test_save_writes_the_report_of_the_command(plain, sets, tmp_path):
+    """A result of the library, saved, is the command's report in every byte of every file."""
+    gallery, probe = map(FeatureSet.open, sets)
+    result = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0))
+    assert_saved_as(result, plain[1], tmp_path / "saved")
 
 
 def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.faces import Faces
+from tests.studies.results import assert_saved_as
 
 from intertwine.estimators import FitOptions
 from intertwine.features.feature_set import FeatureSet
@@ -67,6 +68,15 @@ def test_the_report_holds_page_tables_and_figures(whole):
         assert "needs 100 mismatched pairs, there are 60" in expected["reason"]
     names = {path.name for path in out.iterdir()}
     assert {"natives.csv", "folds.csv", "curve.csv", "roc.csv", "table.png"} <= names
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
+def test_save_writes_the_report_of_the_command(whole, inputs, tmp_path):
+    """A result of the library, saved, is the command's report in every byte of every file."""
+    options = OpenSetOptions(curve_points=3)
+    result = open_set(FeatureSet.open(inputs[0]), read_pairs(inputs[1]), options=options)
+    assert_saved_as(result, whole[1], tmp_path / "saved")
 
 
 def test_no_id_of_a_person_is_written(whole):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from tests.studies.plan.plan_pairs_made import models, write_models
+from tests.studies.results import assert_saved_as
 
 from intertwine.features.feature_set import FeatureSet
 from intertwine.maps.linear_map import LinearMap
@@ -48,6 +49,13 @@ def test_the_numbers_are_those_of_the_study(plain, data):
     found = plain[0].json()
     expected = json.loads(json.dumps(plan(FeatureSet.open(data[0]), "old", "new").to_json()))
     assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
+def test_save_writes_the_report_of_the_command(plain, data, tmp_path):
+    """A result of the library, saved, is the command's report in every byte of every file."""
+    assert_saved_as(plan(FeatureSet.open(data[0]), "old", "new"), plain[1], tmp_path / "saved")
 
 
 def test_the_maps_lie_beside_the_report(plain):

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from tests.commands import PROGRESS
+from tests.studies.results import assert_saved_as
 
 from intertwine.features.feature_set import FeatureSet
 from intertwine.metrics import rank_correlation
@@ -56,6 +57,14 @@ def test_json_is_the_report_and_nothing_else(plain):
     assert result["closed_set"] is None
     assert len(result["pairs"]) == 16
     assert not (out / ".moments").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("figure_files")
+def test_save_writes_the_report_of_the_command(plain, folder, tmp_path):
+    """A result of the library, saved, is the command's report in every byte of every file."""
+    result = similarity(FeatureSet.open(folder), scratch=tmp_path / "scratch")
+    assert_saved_as(result, plain[1], tmp_path / "saved")
 
 
 def test_every_row_has_the_declared_fields(plain):

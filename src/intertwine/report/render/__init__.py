@@ -5,6 +5,6 @@ from __future__ import annotations
 from intertwine.report.render.csv_text import csv_text
 from intertwine.report.render.latex import latex_rows, latex_table
 from intertwine.report.render.page import html_page
-from intertwine.report.render.write import write_report
+from intertwine.report.render.write import plots, write_report
 
-__all__ = ["csv_text", "html_page", "latex_rows", "latex_table", "write_report"]
+__all__ = ["csv_text", "html_page", "latex_rows", "latex_table", "plots", "write_report"]

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 KINDS = ("svg", "png")
 
 
+def plots(page: Page, main: str = "table") -> dict[str, Callable[..., Figure]]:
+    """Return what draws each figure that is defined, the main one first; `main` is its name."""
+    matrix = {} if page.matrix is None else {main: partial(draw.matrix, page.matrix)}
+    charts = {
+        name: partial(chart.draw, chart.content)
+        for name, chart in page.charts.items()
+        if chart.content
+    }
+    return {**matrix, **charts}
+
+
 def figure_files(plots: Mapping[str, Callable[..., Figure]]) -> dict[str, bytes]:
     """Return each figure as NAME.svg and NAME.png; plots draw them, by name."""
     files: dict[str, bytes] = {}
@@ -95,4 +106,4 @@ def _draw(
     html = html_page(type(study).__module__.rpartition(".")[0], page, inline)
     if page.matrix is not None:
         latex = latex or latex_table(page.matrix, label=f"tab:{study.study}")
-    return figure_files(page.plots(name)), html, latex
+    return figure_files(plots(page, name)), html, latex

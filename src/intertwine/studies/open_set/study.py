@@ -187,7 +187,7 @@ def open_set(
     return OpenSetResult(
         facts={
             **_facts(data, options),
-            "inputs": [path.name for path in feature_set.paths],
+            "inputs": list(feature_set.inputs),
             "pairs_file": pairs.path.name,
             "fit_inputs": [],
             **(maps.origin if maps else {}),

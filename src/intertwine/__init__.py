@@ -14,7 +14,8 @@ several spaces over the same rows                   `FeatureSet.from_arrays({"a"
                                                     `FeatureSet.open(folder)`
 features from images or texts                       `open_encoder(uri)`, or `intertwine extract`
 classifiers fed with another network's features     `closed_set(fit, evaluation)`
-people verified across networks                     `open_set(features, read_pairs(file))`
+people verified across networks                     `open_set(features, read_pairs(file))`,
+                                                    pairs in memory by `PairList.of`
 a database of templates linked                      `linkage(gallery, probe)`
 every pair of spaces compared                       `similarity(features)`
 a vector store before it moves to a new model       `plan(features, "old", "new")`
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
     from intertwine.studies.closed_set.study import ClosedSetResult, closed_set
     from intertwine.studies.linkage.study import linkage
     from intertwine.studies.open_set.options import OpenSetOptions
-    from intertwine.studies.open_set.pairs import read_pairs
+    from intertwine.studies.open_set.pairs import PairList, read_pairs
     from intertwine.studies.open_set.study import open_set
     from intertwine.studies.plan.options import PlanOptions
     from intertwine.studies.plan.study import plan
@@ -106,6 +107,7 @@ _HOMES = {
     "MigrateOptions": "passes.migrate.run",
     "Moments": "moments.moments",
     "OpenSetOptions": "studies.open_set.options",
+    "PairList": "studies.open_set.pairs",
     "PlanOptions": "studies.plan.options",
     "QueryBridge": "maps.exports.bridge",
     "SimilarityOptions": "studies.similarity.study",
@@ -148,6 +150,7 @@ __all__ = [
     "MigrateOptions",
     "Moments",
     "OpenSetOptions",
+    "PairList",
     "PlanOptions",
     "QueryBridge",
     "SimilarityOptions",

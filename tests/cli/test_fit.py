@@ -69,6 +69,18 @@ def test_rows_in_another_order_are_asked_about_first(intertwine, study_folders, 
     assert all(each["n"] == 120 and each["alpha"] == 1.0 for each in by_pair.values())
 
 
+def test_a_terminal_shows_what_each_map_is_worth(intertwine, tmp_path, study_folders, monkeypatch):
+    """On a terminal a line a map has λ, the rows and R² held out, or why there is none."""
+    monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda _: True)
+    line = ["fit", study_folders / "fit", "--source", "a", "--target", "c", "--alpha", "3"]
+    entry = intertwine(*line, "--out", tmp_path / "one", "--json").json()["maps"][0]
+    numbers = (f"{entry[key]:.3f}".replace("-", "−") for key in ("r2", "r2_null"))
+    expected = "a → c: λ 3, n 120, R² held out {} (shuffled rows {})".format(*numbers)
+    assert expected in intertwine(*line, "--out", tmp_path / "two").err
+    mean = intertwine(*line[:-2], "--out", tmp_path / "three", "--method", "mean").err
+    assert "a → c: n 120, no R² held out: mean is not fitted to pairs of rows" in mean
+
+
 def test_what_a_map_says_of_itself_is_told(intertwine, tmp_path, networks):
     """Dead features are told of on standard error, by source and target."""
     networks({"a": 12, "b": 9}, dead=2).save(tmp_path / "set", 100, 1)

@@ -195,6 +195,22 @@ def test_stamps_are_of_the_contents(arrays):
     assert run_key(file_stamps(arrays)) == run_key(file_stamps(again))
 
 
+def test_errors_of_studies_speak_of_arrays():
+    """What a set in memory lacks is named as an argument, not as a file."""
+    bare = FeatureSet.from_arrays({"a": A, "b": B}, ids=IDS)
+    with pytest.raises(InputError, match="space a has no head; pass its weight and bias to Feat"):
+        intertwine.closed_set(bare, bare)
+    heads = {"a": HEAD, "b": np.ones((4, 3))}
+    headed = FeatureSet.from_arrays({"a": A, "b": B}, ids=IDS, heads=heads)
+    with pytest.raises(InputError, match="^arrays in memory: no labels; accuracy needs"):
+        intertwine.closed_set(headed, headed)
+    with pytest.raises(InputError, match="^arrays in memory: no labels; linkage needs"):
+        intertwine.linkage(bare, bare)
+    people = FeatureSet.from_arrays({"a": A, "b": B}, labels=LABELS)
+    with pytest.raises(InputError, match="is gallery and probes: each image would find itself"):
+        intertwine.linkage(people, people)
+
+
 # -- studies ----------------------------------------------------------------------------------------
 
 
@@ -242,11 +258,16 @@ def test_open_set_takes_arrays(tmp_path, networks, write_folder):
             others = people[(labels[people] == labels[first]) == bool(same)]
             second = rng.choice(others[others != first])
             lines.append(f"{ids[first]},{ids[second]},{same},{fold}")
-    pairs = tmp_path / "pairs.csv"
-    pairs.write_text("\n".join(lines) + "\n")
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    first, second, same, fold = zip(*(line.split(",") for line in lines), strict=True)
+    pairs = intertwine.PairList.of(first, second, [int(each) for each in same], fold=fold)
     options = intertwine.OpenSetOptions(replicates=20, curve_points=0)
-    listed = intertwine.read_pairs(pairs)
+    listed = intertwine.read_pairs(path)
     stored = FeatureSet.open(write_folder(tmp_path / "set", features, ids=ids))
     arrays = FeatureSet.from_arrays(features, ids=ids)
-    found = [intertwine.open_set(each, listed, options=options) for each in (stored, arrays)]
+    found = [
+        intertwine.open_set(each, named, options=options)
+        for each, named in ((stored, listed), (arrays, pairs))
+    ]
     assert _plain(found[0]) == _plain(found[1])

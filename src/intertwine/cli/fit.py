@@ -40,6 +40,7 @@ def fit(
 
     Example: intertwine fit set/ --out maps/ --alpha gcv
     """
+    from intertwine.maps.linear_map import facts_of
     from intertwine.parallel.workers import open_workers
     from intertwine.passes.fit import fit_to_files
 
@@ -64,11 +65,11 @@ def fit(
         return
     common.print_summary_notes(summary)
     for entry in summary["maps"]:
-        if entry["r2"] is not None and sys.stderr.isatty():
-            common.print_note(
-                f"{entry['source']} → {entry['target']}: R² of rows held out {entry['r2']:.3f}, of "
-                f"shuffled rows {entry['r2_null']:.3f}".replace("-", "−")
-            )
+        if sys.stderr.isatty():
+            facts = {**entry["info"], **{key: entry[key] for key in ("r2", "r2_null", "n")}}
+            unknown = [f"no R² held out: {entry['reason']}"] if entry["reason"] else []
+            line = ", ".join([*facts_of(facts), *unknown])
+            common.print_note(f"{entry['source']} → {entry['target']}: {line}")
         for note in entry["info"].get("notes", []):
             common.print_note(f"{entry['source']} → {entry['target']}: {note}")
         common.print_line(entry["path"])

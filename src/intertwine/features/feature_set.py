@@ -189,6 +189,11 @@ class FeatureSet:
         )
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the set is of arrays in memory, and lies in no folder."""
+        return not self.paths
+
+    @property
     def inputs(self) -> list[str]:
         """What a report calls the set: the names of its folders, or its own."""
         return [self.name] if self.name else [path.name for path in self.paths]

@@ -3,7 +3,7 @@ import pytest
 from tests.faces import Faces
 
 from intertwine.errors import InputError, IntertwineError
-from intertwine.studies.open_set.pairs import read_pairs
+from intertwine.studies.open_set.pairs import PairList, read_pairs
 
 FACES = Faces({"a": 4})
 
@@ -120,3 +120,33 @@ def test_a_file_that_is_no_text(tmp_path, name, reason):
     with pytest.raises(IntertwineError, match=reason) as error:
         read_pairs(tmp_path / name)
     assert "Errno" not in str(error.value)
+
+
+def test_pairs_in_memory_are_those_of_the_file(tmp_path):
+    """Pairs from lists are those that the same CSV holds."""
+    table = read_pairs(FACES.csv(tmp_path / "pairs.csv"))
+    made = PairList.of(table.first, table.second, table.same.astype(int), fold=table.fold + 3)
+    assert (made.first, made.second) == (table.first, table.second)
+    assert np.array_equal(made.same, table.same)
+    assert np.array_equal(made.fold, table.fold)
+
+
+@pytest.mark.parametrize(
+    ("same", "fold", "message"),
+    [
+        ([1, 0, 1], [0, 0, 1, 1], "pairs: got 4, 4, 3, 4 of first, second, same and fold"),
+        ([1, 0, 2, 0], [0, 0, 1, 1], "pairs: same holds other values than 0 and 1"),
+        ([1, 0, 1, 0], [0, 0, 0, 0], "pairs: got one fold, expected at least two"),
+        ([1, 0, 1, 1], [0, 0, 1, 1], "pairs: fold 2 of 2 has no mismatched pairs"),
+    ],
+)
+def test_pairs_in_memory_that_are_no_list_are_refused(same, fold, message):
+    """Lengths that differ, other marks, and folds without both kinds are refused."""
+    with pytest.raises(InputError, match=message):
+        PairList.of("abcd", "efgh", same, fold=fold)
+
+
+def test_no_pairs_in_memory_are_refused():
+    """An empty list is refused."""
+    with pytest.raises(InputError, match="pairs: got no pair, expected at least one"):
+        PairList.of([], [], [], fold=[])

@@ -84,7 +84,8 @@ class ClosedSetData:
         for name in names[1:]:
             check_classes(heads[names[0]], heads[name], f"{names[0]} and {name}")
         if evaluation.labels is None:
-            raise InputError(f"{evaluation}: no labels.npy; accuracy needs a label for each row")
+            labels = "labels" if evaluation.in_memory else "labels.npy"
+            raise InputError(f"{evaluation}: no {labels}; accuracy needs a label for each row")
         classes = heads[names[0]].classes
         labels = _class_numbers(evaluation, evaluation.labels, classes)
         overlap, doubts = _overlap(fit, evaluation, names, allowed=allow_overlap)
@@ -135,6 +136,10 @@ def _shared_spaces(fit: FeatureSet, evaluation: FeatureSet, notes: list[str]) ->
 
 def _head(name: str, fit: FeatureSet, evaluation: FeatureSet) -> Head:
     heads = [each.heads[name] for each in (evaluation, fit) if name in each.heads]
+    if not heads and evaluation.in_memory:
+        raise InputError(
+            f"space {name} has no head; pass its weight and bias to FeatureSet.from_arrays in heads"
+        )
     if not heads:
         raise InputError(
             f"space {name} has no head; put {name}.head.safetensors (weight, bias) beside "

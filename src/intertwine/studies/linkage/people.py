@@ -111,7 +111,8 @@ class People:
 
 def _identities(side: FeatureSet) -> Array:
     if side.labels is None:
-        raise InputError(f"{side}: no labels.npy; linkage needs the identity of each row")
+        labels = "labels" if side.in_memory else "labels.npy"
+        raise InputError(f"{side}: no {labels}; linkage needs the identity of each row")
     if (side.labels < 0).all():
         raise InputError(
             f"{side}: every label is negative, which says that nobody is known; linkage needs the "

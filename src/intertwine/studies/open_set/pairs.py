@@ -22,6 +22,8 @@ from intertwine.wording import counted
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
+    from typing import Any
 
     from intertwine.numerics.arrays import Array
 
@@ -70,6 +72,40 @@ class PairList:
     same: Array
     fold: Array
     people: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, first: Iterable[Any], second: Iterable[Any], same: Any, *, fold: Any) -> PairList:
+        """Return verification pairs that are in memory.
+
+        Parameters
+        ----------
+        first, second
+            (n,) ids of the two images of each pair.
+        same
+            (n,) booleans, or 0 and 1: whether both show one person.
+        fold
+            (n,) the fold of each pair, any numbers or names.
+
+        Raises
+        ------
+        InputError
+            When lengths differ, there are fewer than two folds, or a fold has no matched or no
+            mismatched pairs.
+        """
+        ids = [[str(value) for value in side] for side in (first, second)]
+        marks, folds = np.asarray(same), np.asarray(fold)
+        lengths = [*map(len, ids), *map(np.size, (marks, folds))]
+        if len(set(lengths)) > 1:
+            got = ", ".join(map(str, lengths))
+            raise InputError(f"pairs: got {got} of first, second, same and fold, expected one number")
+        if not np.isin(marks, (0, 1)).all():
+            raise InputError("pairs: same holds other values than 0 and 1, or False and True")
+        numbers = np.unique(folds, return_inverse=True)[1].astype(np.int64)
+        pairs = cls(Path("pairs"), *ids, marks.astype(bool), numbers)
+        if not ids[0]:
+            raise InputError("pairs: got no pair, expected at least one")
+        _check_folds(pairs)
+        return pairs
 
     def __len__(self) -> int:
         return len(self.first)

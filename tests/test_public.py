@@ -1,16 +1,19 @@
 """The package's own names: what a user meets first."""
 
+import doctest
 import inspect
 import pydoc
 import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import intertwine
 
+PACKAGE = Path(intertwine.__file__).parent
 # What the contract promises.
 PROMISED = [
     "cka",
@@ -54,6 +57,21 @@ def test_every_public_name_is_there_and_documented(name):
     value = getattr(intertwine, name)
     assert callable(value)
     assert value.__doc__
+
+
+EXAMPLES = sorted(
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for file in PACKAGE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8") and file.parent.name != "testing"
+)
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_of_docstrings_are_right(module):
+    """Every example in a docstring prints what it shows."""
+    found = doctest.testmod(import_module(module))
+    assert found.attempted
+    assert not found.failed
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -35,7 +35,7 @@ The same from a shell: `intertwine --help`.
 >>> x = np.random.default_rng(0).normal(size=(500, 3))
 >>> y = x[:, :2] + 1
 >>> intertwine.fit(x, y, alpha=0)
-<LinearMap x (3) → y (2): ridge, λ 0, n 500, R² held out 1.000 (shuffled rows −0.008)>
+<LinearMap x (3) → y (2): ridge, λ 0, n 500, R² held out 1.000 (shuffled rows −0.010)>
 >>> round(intertwine.cka(x, x + 1), 6)
 1.0
 """

@@ -202,9 +202,9 @@ def test_errors_of_studies_speak_of_arrays():
         intertwine.closed_set(bare, bare)
     heads = {"a": HEAD, "b": np.ones((4, 3))}
     headed = FeatureSet.from_arrays({"a": A, "b": B}, ids=IDS, heads=heads)
-    with pytest.raises(InputError, match="^arrays in memory: no labels; accuracy needs"):
+    with pytest.raises(InputError, match=r"^arrays in memory: no labels; accuracy needs"):
         intertwine.closed_set(headed, headed)
-    with pytest.raises(InputError, match="^arrays in memory: no labels; linkage needs"):
+    with pytest.raises(InputError, match=r"^arrays in memory: no labels; linkage needs"):
         intertwine.linkage(bare, bare)
     people = FeatureSet.from_arrays({"a": A, "b": B}, labels=LABELS)
     with pytest.raises(InputError, match="is gallery and probes: each image would find itself"):

@@ -84,8 +84,8 @@ class ClosedSetData:
         for name in names[1:]:
             check_classes(heads[names[0]], heads[name], f"{names[0]} and {name}")
         if evaluation.labels is None:
-            labels = "labels" if evaluation.in_memory else "labels.npy"
-            raise InputError(f"{evaluation}: no {labels}; accuracy needs a label for each row")
+            absent = "labels" if evaluation.in_memory else "labels.npy"
+            raise InputError(f"{evaluation}: no {absent}; accuracy needs a label for each row")
         classes = heads[names[0]].classes
         labels = _class_numbers(evaluation, evaluation.labels, classes)
         overlap, doubts = _overlap(fit, evaluation, names, allowed=allow_overlap)

@@ -97,11 +97,13 @@ class PairList:
         lengths = [*map(len, ids), *map(np.size, (marks, folds))]
         if len(set(lengths)) > 1:
             got = ", ".join(map(str, lengths))
-            raise InputError(f"pairs: got {got} of first, second, same and fold, expected one number")
+            raise InputError(
+                f"pairs: got {got} of first, second, same and fold, expected one number"
+            )
         if not np.isin(marks, (0, 1)).all():
             raise InputError("pairs: same holds other values than 0 and 1, or False and True")
         numbers = np.unique(folds, return_inverse=True)[1].astype(np.int64)
-        pairs = cls(Path("pairs"), *ids, marks.astype(bool), numbers)
+        pairs = cls(Path("pairs"), ids[0], ids[1], marks.astype(bool), numbers)
         if not ids[0]:
             raise InputError("pairs: got no pair, expected at least one")
         _check_folds(pairs)

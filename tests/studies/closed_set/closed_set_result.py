@@ -261,7 +261,7 @@ PAPER = {
     "n_fit": 1281167,
     "n_eval": 50000,
     "best_control_accuracy": 0.05,
-    "gain": "PNASNet's features reach 82.46 in ResNet-v2-152's classifier, whose own are 78.70",
+    "gain": "PNASNet → ResNet-v2-152, 82.46 % against 78.70 %",
     "citation": "D. McNeely-White, B. Sattelberg, N. Blanchard and R. Beveridge, Exploring the "
     "Interchangeability of CNN Embedding Spaces, https://arxiv.org/abs/2010.02323",
 }

@@ -168,16 +168,59 @@ def test_reader_picks_a_measure_without_a_script(html):
 
 def test_cells_show_calibrated_raw_and_interval(result):
     """A cell shows the calibrated score large, the raw score and its interval small."""
-    cell = summary(result).matrix.cells[0][1]
+    cell = heatmap(summary(result), "procrustes").cells[0][1]
     row = result["pairs"][1]
-    assert spoken(cell.value) == f"{row['cka_debiased_calibrated']:.2f}"
-    assert spoken(cell.change) == f"raw {row['cka_debiased']:.2f}"
-    low, high = row["cka_debiased_low"], row["cka_debiased_high"]
+    assert spoken(cell.value) == f"{row['procrustes_calibrated']:.2f}"
+    assert spoken(cell.change) == f"raw {row['procrustes']:.2f}"
+    low, high = row["procrustes_low"], row["procrustes_high"]
     assert spoken(cell.interval) == f"{low:.2f} to {high:.2f}"
-    assert cell.shade == row["cka_debiased_calibrated"]
+    assert cell.shade == row["procrustes_calibrated"]
     said = spoken(" ".join(cell.detail))
     assert f"95 % interval {low:.3f} to {high:.3f}" in said
-    assert f"null {abs(row['cka_debiased_null']):.3f}" in said
+    assert f"null {row['procrustes_null']:.3f}" in said
+
+
+def test_where_the_null_is_0_a_number_stands_once(result):
+    """A raw score that is the calibrated one is left out, and the note says why."""
+    page = summary(result)
+    assert {cell.change for row in page.matrix.cells for cell in row} == {""}
+    assert "the null is 0, so the raw score is the same" in page.matrix.notes[0]
+    assert page.matrix.cells[0][1].interval
+    assert "the raw score with its" in heatmap(page, "procrustes").notes[0]
+
+
+def heatmap(page, name):
+    """Return the main figure of one measure."""
+    return next(each.matrix for each in page.more["heatmaps"] if each.name == name)
+
+
+def test_the_example_is_of_a_measure_whose_null_is_not_0(result):
+    """The worked example names its measure and subtracts a null that is not 0."""
+    page = summary(result)
+    said = spoken(page.example)
+    assert said.startswith("For example, by Procrustes angle ")
+    numbers = re.search(r"shows \((.*) - (.*)\) / \(0 - (.*)\) = (.*)\.$", said)
+    raw, null, again, calibrated = (float(each) for each in numbers.groups())
+    assert null == again == 1.25
+    assert (raw - null) / -null == pytest.approx(calibrated, abs=0.01)
+
+
+def test_pairs_with_a_control_are_counted_apart(result):
+    """Pairs are counted among the networks of the title, those with a control beside them."""
+    said = spoken(summary(result).sizes)
+    assert said.startswith("6 pairs of 4 networks, and 4 pairs with a control, over ")
+    alone = build_result(4, control=False, measures=FEW)
+    assert spoken(summary(alone).sizes).startswith("6 pairs of 4 networks, over ")
+
+
+def test_a_map_of_equal_distances_says_so(result):
+    """Where all distances are nearly equal, the page says that groups in its map may be none."""
+    assert "nearly equal" not in summary(result).facts["share"]
+    flat = json.loads(json.dumps(result))
+    for number, row in enumerate(flat["pairs"]):
+        row["procrustes"] = 0.0 if row["source"] == row["target"] else 1.2 + number / 1000
+    said = spoken(summary(flat).facts["share"])
+    assert "All distances are nearly equal, from 1.20 to 1.22 rad" in said
 
 
 def test_symmetric_measures_give_symmetric_matrices(result):

@@ -52,6 +52,7 @@ def template_environment(**packages: str) -> Any:
         "breakable": breakable,
         "classes": classes,
         "colours": cell_style,
+        "formula": formula,
         "widest": widest,
         "whole": whole,
     }
@@ -98,8 +99,15 @@ def widest(content: Matrix) -> int:
     return max((len(cell.interval) for row in content.cells for cell in row), default=0)
 
 
+def formula(text: str) -> Any:
+    """Escape a formula, and set what follows `_` as a subscript."""
+    markupsafe = import_extra("markupsafe", "report")
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(re.sub(r"_(\w+|\*)", r"<sub>\1</sub>", escaped))  # noqa: S704
+
+
 def breakable(text: str) -> Any:
     """Escape text, whose long words a browser may break after `-`, `_`, `.` and `/`."""
     markupsafe = import_extra("markupsafe", "report")
     parts = re.split(r"(?<=[-_/])(?=\w)|(?<=\.)(?=[^\W\d])", text)
-    return markupsafe.Markup("<wbr>").join(parts) if len(text) > 8 else markupsafe.escape(text)
+    return markupsafe.Markup("<wbr>").join(parts) if len(text) > 12 else markupsafe.escape(text)

@@ -1,3 +1,13 @@
+// Says where a table is wider than the page, and fades its end until it has been scrolled to.
+for (const box of document.querySelectorAll(".scroll")) {
+  const mark = () => {
+    box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1);
+    box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  };
+  new ResizeObserver(mark).observe(box);
+  box.addEventListener("scroll", mark, { passive: true });
+}
+
 // Shows what a cell, heading or dash has to say: on hovering, on a tap, above whatever scrolls.
 // Without this script the browser shows the same text as an ordinary title.
 const tip = document.body.appendChild(document.createElement("div"));

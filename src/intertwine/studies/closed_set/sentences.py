@@ -79,7 +79,8 @@ def correlation_sentence(study: ClosedSetStudy) -> str:
     correlation = study["loss_and_source_accuracy"] or {}
     n, rho = correlation.get("n_networks"), correlation.get("spearman")
     if rho is None:
-        return f"Whether they do here is undefined: {correlation.get('reason') or 'not measured'}."
+        reason = correlation.get("reason") or "not measured"
+        return f"Whether weaker sources lose more is undefined here: {reason}."
     p_value = correlation.get("p_value")
     size = f"{count(n)} networks"
     if p_value is not None:

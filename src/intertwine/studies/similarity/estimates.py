@@ -40,6 +40,7 @@ NO_GROUPS = "moments of all rows together hold no row groups; give the feature s
 FEW_GROUPS = f"fewer than {MIN_GROUPS} row groups"
 FEW_ROWS = f"fewer than {MIN_ROWS} rows"
 GAPS = "undefined without one of the row groups"
+NO_NULL = "no null: what unrelated spaces score by this measure was not computed"
 
 
 def pair_estimates(
@@ -79,7 +80,7 @@ def estimate(
     measure = MEASURES[name]
     mean = None if null is None else null.mean
     scored = Estimate(measure.clip(score), None, None, mean, measure.best)
-    reasons = [] if null is not None else ["no null: the measure of unrelated spaces is undefined"]
+    reasons = [] if null is not None else [NO_NULL]
     if scored.saturated:
         reasons.append("unrelated spaces of this size reach the best value too: no calibration")
     known = [value for value in without if value is not None]

@@ -51,11 +51,12 @@ def heatmap(study: SimilarityStudy, measure: Row) -> Matrix:
 
 def _cell(study: SimilarityStudy, a: str, b: str, measure: Row, *, compact: bool) -> Cell:
     score = study.score(a, b, measure)
+    bare = compact or score.raw is None or not study.has_null(measure)
     kind = CONTROL if {a, b} & study.controls else NATIVE if a == b else PAIR
     between = interval(score.low, score.high, 2)
     return Cell(
         value=plain(score.calibrated, 2),
-        change="" if compact or score.raw is None else f"raw {plain(score.raw, 2)}",
+        change="" if bare else f"raw {plain(score.raw, 2)}",
         interval="" if compact or a == b else between,
         shade=score.calibrated if kind == PAIR else None,
         kind=kind,
@@ -88,7 +89,10 @@ def _legend(study: SimilarityStudy) -> list[Swatch]:
 
 
 def _reading(study: SimilarityStudy, measure: Row, *, compact: bool) -> str:
-    small = "" if compact else f" Below it: the raw score with its {study.confidence} interval."
+    below = f"the raw score with its {study.confidence} interval"
+    if not study.has_null(measure):
+        below = f"its {study.confidence} interval; the null is 0, so the raw score is the same"
+    small = "" if compact else f" Below it: {below}."
     large = "Number" if compact else "Large"
     best = plain(measure["best"], 0)
     return (

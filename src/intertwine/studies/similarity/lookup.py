@@ -157,6 +157,11 @@ class SimilarityStudy(Report):
             reason=(row.get("reasons") or {}).get(name) or "not measured",
         )
 
+    def has_null(self, measure: Row) -> bool:
+        """Return whether some pair's null is not 0 as shown: raw and calibrated scores differ."""
+        nulls = [self.score(*pair, measure).null for pair in self.couples(self.names, measure)]
+        return measure["best"] != 1 or any(null is None or round(null, 2) for null in nulls)
+
     def couples(self, names: list[str], measure: Row) -> list[tuple[str, str]]:
         """Return the pairs off the diagonal: each once, or in both directions where they differ."""
         return [

@@ -12,6 +12,7 @@ from intertwine.report.numbers import (
     number_of,
     plain,
     scored,
+    significant,
 )
 
 if TYPE_CHECKING:
@@ -97,8 +98,12 @@ def in_sentence(name: str) -> str:
 def sizes_sentence(study: SimilarityStudy) -> str:
     """Return how much data there was and how the intervals were made."""
     n, groups, sample = study["n"], study["n_groups"], study["sample_rows"]
-    pairs = len(study.names) * (len(study.names) - 1) // 2
-    sentence = f"{number_of(pairs, 'pair')} of spaces over {number_of(n, 'row')}."
+    networks, controls = len(study.counted), len(study.controls & set(study.names))
+    sentence = f"{number_of(networks * (networks - 1) // 2, 'pair')} of {kinds(study)}"
+    if controls:
+        with_control = controls * networks + controls * (controls - 1) // 2
+        sentence += f", and {number_of(with_control, 'pair')} with a control"
+    sentence += f", over {number_of(n, 'row')}."
     if groups is None:
         sentence += " The input was a file of moments, without rows."
     else:
@@ -111,18 +116,21 @@ def sizes_sentence(study: SimilarityStudy) -> str:
 
 
 def worked_example(study: SimilarityStudy) -> str:
-    """Return the pair most alike in a sentence."""
-    for _, a, b in ranked(study):
-        score = study.score(a, b, study.headline)
-        if score.raw is None or score.null is None:
-            continue
-        best = plain(study.headline["best"], 0)
-        return (
-            f"For example, {a} and {b} have a raw score of {plain(score.raw, 3)}. Unrelated "
-            f"spaces of their size would have {plain(score.null, 3)}, so the cell shows "
-            f"({plain(score.raw, 3)} − {plain(score.null, 3)}) / ({best} − "
-            f"{plain(score.null, 3)}) = {plain(score.calibrated, 2)}."
-        )
+    """Return the pair most alike in a sentence, by the first measure whose null is not 0."""
+    measures = [measure for measure in study.measures if study.has_null(measure)]
+    for measure in [*measures, study.headline]:
+        for _, a, b in ranked(study):
+            score = study.score(a, b, measure)
+            if score.raw is None or score.null is None or score.calibrated is None:
+                continue
+            best = significant(measure["best"])
+            return (
+                f"For example, by {in_sentence(str(measure['title']))} {a} and {b} have a raw "
+                f"score of {plain(score.raw, 3)}. Unrelated spaces of their size would have "
+                f"{plain(score.null, 3)}, so the cell shows ({plain(score.raw, 3)} − "
+                f"{plain(score.null, 3)}) / ({best} − {plain(score.null, 3)}) = "
+                f"{plain(score.calibrated, 2)}."
+            )
     return ""
 
 
@@ -192,11 +200,24 @@ def _name(study: SimilarityStudy, row: Row) -> str:
 
 
 def share_sentence(study: SimilarityStudy) -> str:
-    """Return how much of the distances the map shows."""
+    """Return how much of the distances the map shows, and whether they differ enough for one."""
     share = study["mds"].get("share")
     if share is None:
         return ""
-    return (
+    sentence = (
         f"The plane holds {plain(100 * share, 0)}{THIN}% of what the distances hold (the share of "
         "the positive eigenvalues)."
+    )
+    measure = next((m for m in study.measures if m["name"] == study["mds"].get("measure")), None)
+    if measure is None:
+        return sentence
+    raws = [study.score(*pair, measure).raw for pair in study.couples(study.names, measure)]
+    distances = [raw for raw in raws if raw is not None]
+    low, high = min(distances, default=0.0), max(distances, default=0.0)
+    if len(distances) < 3 or high - low >= high / 3:
+        return sentence
+    return (
+        f"{sentence} All distances are nearly equal, from {plain(low, 2)} to {plain(high, 2)}"
+        f"{unit(measure, high)}: every space is about as far from every other, and what looks like "
+        "a group may be none."
     )

@@ -110,4 +110,4 @@ def breakable(text: str) -> Any:
     """Escape text, whose long words a browser may break after `-`, `_`, `.` and `/`."""
     markupsafe = import_extra("markupsafe", "report")
     parts = re.split(r"(?<=[-_/])(?=\w)|(?<=\.)(?=[^\W\d])", text)
-    return markupsafe.Markup("<wbr>").join(parts) if len(text) > 12 else markupsafe.escape(text)
+    return markupsafe.Markup("<wbr>").join(parts) if len(text) > 8 else markupsafe.escape(text)

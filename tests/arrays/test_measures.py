@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from scipy.linalg import orthogonal_procrustes, subspace_angles
@@ -134,9 +135,10 @@ def test_rsa_is_spearmans(kind):
         (lambda a: a.astype(np.float16), 1e-3),
         (np.asfortranarray, 0),
         (pd.DataFrame, 0),
+        (pl.DataFrame, 0),
         (lambda a: a.tolist(), 0),
     ],
-    ids=["torch", "gradient", "bfloat16", "float16", "fortran", "pandas", "list"],
+    ids=["torch", "gradient", "bfloat16", "float16", "fortran", "pandas", "polars", "list"],
 )
 def test_arrays_may_be_of_any_library(convert, tolerance):
     """Tensors, tables, lists and half precision score as the NumPy array does."""

@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -81,6 +82,25 @@ def test_its_json_is_json(found):
     assert value["dimensions"] == {"old": 9, "new": 6}
     assert value["scores"][0]["score"] == found["cka"].score
     assert value["warnings"] == []
+
+
+def test_its_frame_has_a_row_a_score(found):
+    """The data frame has a row a score, its numbers and why one is undefined."""
+    frame = found.to_frame(library="pandas")
+    assert list(frame.columns[:7]) == [
+        "measure", "title", "source", "target", "score", "low", "high",
+    ]  # fmt: skip
+    assert set(frame.columns) == {each.name for each in fields(Score)}
+    assert frame["score"].tolist() == [each.score for each in found]
+    assert frame.set_index("measure").loc["cka", "null"] == found["cka"].null
+
+
+def test_its_report_is_that_of_the_study(found, tmp_path):
+    """`save` writes the similarity study's report of the two arrays."""
+    page = found.save(tmp_path / "report")
+    assert page.read_text(encoding="utf-8").count("old")
+    written = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert written["pairs"] == json.loads(json.dumps(found.study.pairs))
 
 
 def test_its_figure_has_a_dot_a_calibrated_score(found):

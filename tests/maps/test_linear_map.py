@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from safetensors import safe_open
@@ -105,11 +106,18 @@ def test_apply_returns_a_table_for_a_table():
     table = pd.DataFrame(features, index=["u", "v", "w"])
     mapped = MAP.apply(table)
     assert list(mapped.index) == ["u", "v", "w"]
-    assert list(mapped.columns) == ["b_0", "b_1", "b_2"]
-    assert np.array_equal(mapped.to_numpy(), MAP.apply(features))
+    of_polars = MAP.apply(pl.DataFrame(features))
+    assert isinstance(of_polars, pl.DataFrame)
+    for each in (mapped, of_polars):
+        assert list(each.columns) == ["b_0", "b_1", "b_2"]
+        assert np.array_equal(each.to_numpy(), MAP.apply(features))
 
 
-@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, list, pd.Series])
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, torch.from_numpy, list, pd.Series, pl.Series],
+    ids=["numpy", "torch", "list", "pandas", "polars"],
+)
 def test_apply_maps_one_vector(convert):
     """A vector is mapped to a vector, as the row of an array of it."""
     vector = RNG.standard_normal(5)

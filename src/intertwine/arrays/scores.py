@@ -12,7 +12,9 @@ from intertwine.arrays.pair import NAMES, feature_set_of, without_files
 from intertwine.errors import InputError
 from intertwine.features.feature_set import FeatureSet
 from intertwine.passes.moments.groups import GROUPS
+from intertwine.report.data_frame import data_frame
 from intertwine.report.numbers import plain
+from intertwine.report.schema import Field, TableSchema
 from intertwine.report.shapes import DASH
 from intertwine.similarity.canonical import VARIANCE
 from intertwine.similarity.measures import MEASURES
@@ -22,7 +24,9 @@ from intertwine.studies.similarity.study import similarity as study
 from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from matplotlib.figure import Figure
 
@@ -229,6 +233,35 @@ class ArraySimilarity:
                 titles.setdefault(each.reason, []).append(each.title)
         return [f"{', '.join(dict.fromkeys(those))}: {reason}" for reason, those in titles.items()]
 
+    def to_frame(self, *, library: str | None = None) -> Any:
+        """Return the scores as a data frame, one row a score.
+
+        Parameters
+        ----------
+        library
+            `pandas` or `polars`; the first of them that is installed when omitted.
+
+        Returns
+        -------
+        frame
+            Undefined numbers are NaN in pandas and null in polars; `reason` says why.
+
+        Raises
+        ------
+        InputError
+            For another library.
+        MissingExtraError
+            When neither library, or not the one asked for, is installed.
+        """
+        return data_frame(SCORES, [asdict(each) for each in self.scores], library)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the report of the similarity study of the two arrays; return the path of its page.
+
+        Parameters and errors are those of `SimilarityResult.save`.
+        """
+        return self.study.save(folder)
+
     def plot(self) -> Figure:
         """Return a figure of the calibrated scores with their intervals.
 
@@ -237,6 +270,7 @@ class ArraySimilarity:
         MissingExtraError
             When matplotlib is not installed.
         """
+        from intertwine.report.draw import for_notebook
         from intertwine.report.draw.colours import LIGHT
         from intertwine.report.draw.export import settings
         from intertwine.report.draw.frame import bare_axes, empty_figure
@@ -265,10 +299,27 @@ class ArraySimilarity:
                 color=LIGHT.muted,
             )
             axes.set_title(self._title(), loc="left", fontsize=9.5, color=LIGHT.ink)
-        return figure
+        return for_notebook(figure)
 
 
 _COLUMNS = ("score", "95 % interval", "unrelated", "calibrated")
+
+
+SCORES = TableSchema(
+    "scores",
+    "One row a measure; two where it differs by direction.",
+    (
+        Field("measure", "name"),
+        Field("title", "text"),
+        Field("source", "name"),
+        Field("target", "name"),
+        Field("score", "number", interval=("low", "high")),
+        Field("null", "number"),
+        Field("calibrated", "number", interval=True),
+        Field("best", "number"),
+        Field("reason", "text"),
+    ),
+)
 
 
 @overload
@@ -354,5 +405,6 @@ def _of_arrays(
     result = study(feature_set, options=chosen, precision=precision, device=device)
     found = ArraySimilarity.of(result)
     for doubt in found.warnings:
-        warnings.warn(doubt, stacklevel=3)
+        # Called through the module `intertwine.similarity`.
+        warnings.warn(doubt, stacklevel=4)
     return found

@@ -31,7 +31,7 @@ $(VENV)/.test: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group docs
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[report]" --group docs
 	@touch $@
 
 demo: $(VENV)/.demo

@@ -23,7 +23,7 @@ _ELLIPSIS = {"…", "...", "[…]"}
 
 def check_shell(code: str) -> None:
     """Check every line of a shell block: the program is known, and takes what it is passed."""
-    for line in code.replace("\\\n", " ").splitlines():
+    for line in re.split(r"\n| && ", code.replace("\\\n", " ")):
         # A console's lines begin with a prompt, or with a machine's name and one.
         words = shlex.split(re.sub(r"^[^'\"]*?\$ ", "", line), comments=True)
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):

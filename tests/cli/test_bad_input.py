@@ -62,7 +62,7 @@ def repeated(path):
 FAULTS = {
     "rows differ": (
         lambda s: spoil(s / "b.npy", lambda x: x[:-3]),
-        "rows differ between spaces: got {'a': ",
+        "rows differ between spaces: got ",
     ),
     "NaN": (lambda s: spoil(s / "b.npy", with_value(37, 2, np.nan)), "b: NaN or infinite"),
     "infinity": (lambda s: spoil(s / "a.npy", with_value(37, 2, -np.inf)), "features in rows 37;"),

@@ -11,7 +11,7 @@ import typer
 
 from intertwine.console import options as common
 from intertwine.errors import InputError
-from intertwine.wording import counted
+from intertwine.wording import counted, named
 
 if TYPE_CHECKING:
     import os
@@ -56,10 +56,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a feature set, map, moments, head, `.npy` file, labels or report holds."""
     import numpy as np
 
-    from intertwine.spaces import Head
-    from intertwine.storage.files import read_header, read_tensors
     from intertwine.storage.npy import NpyFile, read_vector
     from intertwine.storage.untrusted import require_ordinary
+    from intertwine.vectors import split_name
 
     path = Path(path)
     if not path.is_dir():
@@ -68,26 +67,40 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         path = path / "report.json"
     if path.is_dir():
         return _feature_set(path)
-    if not path.is_file():
+    if not path.is_file() and not split_name(path)[0].is_file():
         raise InputError(f"{path}: nothing there")
     if path.name == "labels.npy":
         labels = read_vector(path)
         return {"kind": "labels", "rows": len(labels), "classes": int(np.unique(labels).size)}
     if path.suffix == ".npy":
-        file = NpyFile(path)
-        return {"kind": "array", "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}
+        return _described(NpyFile(path), "array")
     if path.suffix == ".json":
         return _report(path)
     if path.name.endswith(".head.safetensors"):
-        head = Head.load(path)
-        return {
-            "kind": "head",
-            "classes": head.n_classes,
-            "dim": head.dim,
-            "rank": int(np.linalg.matrix_rank(np.asarray(head.weight, np.float64))),
-            "fingerprint": head.fingerprint(),
-        }
-    header = read_header(path)
+        return _head(path)
+    is_table = path.suffix in {".parquet", ".arrow", ".feather"}
+    return _vectors(path) if is_table or "#" in path.name else _of_ours(path)
+
+
+def _head(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from intertwine.spaces import Head
+
+    head = Head.load(path)
+    return {
+        "kind": "head",
+        "classes": head.n_classes,
+        "dim": head.dim,
+        "rank": int(np.linalg.matrix_rank(np.asarray(head.weight, np.float64))),
+        "fingerprint": head.fingerprint(),
+    }
+
+
+def _of_ours(path: Path) -> dict[str, Any]:
+    from intertwine.storage.files import read_tensors
+
+    header = _header(path)
     # Reading the arrays checks them against the header's checksum.
     tensors, _ = read_tensors(path, kind=str(header.get("kind")))
     facts = {key: _without_hashes(value) for key, value in _without_hashes(header).items()}
@@ -98,7 +111,6 @@ def _feature_set(path: Path) -> dict[str, Any]:
     import numpy as np
 
     from intertwine.features.feature_set import FeatureSet
-    from intertwine.storage.npy import NpyFile
 
     feature_set = FeatureSet.open(path)
     spaces = {}
@@ -106,7 +118,7 @@ def _feature_set(path: Path) -> dict[str, Any]:
         head = feature_set.heads.get(name)
         spaces[name] = {
             "dim": space.dim,
-            "dtype": NpyFile(path / f"{name}.npy").dtype.name,
+            "dtype": feature_set.dtype(name).name,
             "classes": None if head is None else head.n_classes,
             "fingerprint": space.fingerprint,
             "encoder": feature_set.info[name].get("encoder"),
@@ -119,6 +131,40 @@ def _feature_set(path: Path) -> dict[str, Any]:
         "labels": None if labels is None else int(np.unique(labels).size),
         "spaces": spaces,
     }
+
+
+def _vectors(path: Path) -> dict[str, Any]:
+    """Describe a table of vectors, or a tensor, of any program."""
+    from intertwine.vectors import open_vectors
+
+    file = open_vectors(path)
+    others = getattr(file, "other_columns", [])
+    return _described(file, "vectors") | ({"columns": others} if others else {})
+
+
+def _described(file: Any, kind: str) -> dict[str, Any]:
+    return {"kind": kind, "rows": file.n_rows, "dim": file.dim, "dtype": file.dtype.name}
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Return the header of a file of ours; of other safetensors the error says what they hold."""
+    from safetensors import SafetensorError, safe_open
+
+    from intertwine.errors import FileFormatError
+    from intertwine.storage.files import read_header
+
+    try:
+        return read_header(path)
+    except FileFormatError as error:
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                names = sorted(file.keys())
+        except (OSError, SafetensorError):
+            raise error from None
+        raise FileFormatError(
+            f"{path}: not a file that intertwine wrote; it holds {named(names[:LONGEST_LIST])}; for "
+            f"one of vectors write {path.name}#{names[0] if names else 'NAME'}"
+        ) from error
 
 
 def _report(path: Path) -> dict[str, Any]:

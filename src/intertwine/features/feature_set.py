@@ -2,6 +2,7 @@
 
 folder/
   NAME.npy                (n, d) float16/32/64, one file a space; the stem is the space's name
+  *.npz, *.safetensors    as NAME.npy where they hold one array, else a space of each array's name
   NAME.head.safetensors   weight (K, d), bias (K,), optional
   labels.npy              (n,) integers, optional
   ids.txt                 n lines, optional; by them rows of several folders are joined
@@ -29,13 +30,14 @@ from intertwine.features.in_memory import (
     checked_spaces,
 )
 from intertwine.features.rows import ids_of, join_order, read_id_hashes, read_ids, row_number_hashes
+from intertwine.features.space_files import open_spaces, space_files, unread
 from intertwine.features.writing.compaction import PENDING
 from intertwine.features.writing.journal import journal_paths, merge_journals
 from intertwine.features.writing.record import MANIFEST, SHAPE
 from intertwine.parallel.threads import prefetch
-from intertwine.spaces import Head, Space, check_space_name
+from intertwine.spaces import Head, Space
 from intertwine.storage.files import read_json
-from intertwine.storage.npy import NpyFile, read_vector
+from intertwine.storage.npy import read_vector
 from intertwine.storage.row_ranges import RowRanges
 from intertwine.storage.untrusted import damage_as_error, require_shape
 from intertwine.wording import counted, named
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from intertwine.features.space_files import SpaceArray
     from intertwine.numerics.arrays import Array
 
 _AGAIN = "run the same intertwine extract again to finish it"
@@ -291,6 +294,25 @@ class FeatureSet:
                     f"no space {name!r} in {self}; it holds {named(sorted(self.spaces))}"
                 )
 
+    def require_two(self) -> None:
+        """Raise where there is one space only, with the files that may hold another.
+
+        Raises
+        ------
+        InputError
+            Naming it, and what was not read.
+        """
+        if len(self.spaces) < 2:
+            others = "; ".join(note for note in self.notes if ": not read: " in note)
+            raise InputError(
+                f"got one space, {next(iter(self.spaces))}, expected at least two"
+                + (f"; {others}" if others else "")
+            )
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return the type of a space's numbers."""
+        return self._files[name].dtype
+
     def on_disk(self) -> FeatureSet:
         """Return the set as other processes can read it.
 
@@ -385,7 +407,7 @@ def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
     return in_memory or [
         [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
         for folder in feature_set.paths
-        for path in sorted(folder.glob("*.npy"))
+        for path in sorted({*folder.glob("*.npy"), *space_files(folder)})
     ]
 
 
@@ -393,8 +415,12 @@ def file_stamps(feature_set: FeatureSet) -> list[list[Any]]:
 class _SpaceFile:
     """One space's file, and the set's rows in it (None: in the set's own order)."""
 
-    file: NpyFile
+    file: SpaceArray
     order: Array | None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.file.dtype
 
     def read(self, rows: range | Array) -> Array:
         if self.order is None:
@@ -405,20 +431,16 @@ class _SpaceFile:
 
 def _open_folder(path: Path) -> FeatureSet:
     if not path.is_dir():
-        kind = "a file" if path.exists() else "nothing there"
-        raise InputError(f"{path}: not a feature set: {kind}, expected a folder of .npy files")
-    # Hidden files are no spaces: temporary ones, or what a killed `intertwine apply` left.
-    arrays = sorted(file for file in path.glob("*.npy") if not file.name.startswith("."))
-    files = {file.stem: file for file in arrays if file.name != "labels.npy"}
-    if not files:
-        raise InputError(f"{path}: not a feature set: expected NAME.npy, one (n, d) file a space")
-    columns = {check_space_name(name): NpyFile(file) for name, file in files.items()}
+        raise InputError(f"{path}: not a feature set: {_no_folder(path)}")
+    columns = open_spaces(path)
     lengths = {name: column.n_rows for name, column in columns.items()}
     n = next(iter(lengths.values()))
     manifest = _read_facts(path, n)
     if len(set(lengths.values())) > 1:
         raise InputError(
-            f"{path}: rows differ between spaces: got {lengths}, expected one number{_turned(columns)}"
+            f"{path}: rows differ between spaces: got "
+            f"{named(f'{length} of {name}' for name, length in lengths.items())}; expected one "
+            f"number{_turned(columns)}"
         )
     if n == 0:
         raise InputError(f"{path}: got n = 0 rows, expected at least one")
@@ -442,6 +464,7 @@ def _open_folder(path: Path) -> FeatureSet:
         has_ids=has_ids,
         source=manifest.get("input", {}),
         left_out=manifest.get("left_out", []),
+        notes=[f"{path}: not read: {words}" for words in unread(path)],
         _files={name: _SpaceFile(column, None) for name, column in columns.items()},
     )
 
@@ -488,13 +511,25 @@ def _read_heads(path: Path, dims: Mapping[str, int]) -> dict[str, Head]:
     return heads
 
 
-def _turned(columns: dict[str, NpyFile]) -> str:
+def _no_folder(path: Path) -> str:
+    """Return what is in the place of a folder, and what to do."""
+    if not path.exists():
+        return "nothing there, expected a folder of .npy files"
+    if path.suffix in {".npy", ".npz"}:
+        what = "one array" if path.suffix == ".npy" else "a file of arrays"
+        return f"a file, {what}; put a NAME.npy a space in one folder, and name the folder"
+    return "a file, expected a folder of .npy files"
+
+
+def _turned(columns: Mapping[str, SpaceArray]) -> str:
     """Return a question on the first array with as many dimensions as another has rows."""
-    for name, column in columns.items():
+    for column in columns.values():
         others = [other for other in columns.values() if other is not column]
         if any(column.dim == other.n_rows != other.dim for other in others):
             shape = f"({column.n_rows}, {column.dim})"
-            return f"; {name}.npy is {shape}, expected (rows, dimensions): is it transposed?"
+            return (
+                f"; {column.path.name} is {shape}, expected (rows, dimensions): is it transposed?"
+            )
     return ""
 
 
@@ -502,6 +537,9 @@ def _unmatched(first: Path, other: Path, absent: Array, extra: Array) -> str:
     where, missing = (other, absent) if absent.size else (first, extra)
     holder = first if absent.size else other
     example = ids_of(holder / "ids.txt", set(missing.tolist()), limit=1)[0]
+    with (where / "ids.txt").open(encoding="utf-8-sig") as file:
+        held = file.readline().rstrip("\r\n")
     return (
-        f"{where / 'ids.txt'}: lacks {counted(missing.size, 'id')} of {holder}, such as {example!r}"
+        f"{where / 'ids.txt'}: lacks {counted(missing.size, 'id')} of {holder}, such as {example!r}; "
+        f"its own are such as {held!r}"
     )

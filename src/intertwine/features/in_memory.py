@@ -25,6 +25,11 @@ class SpaceInMemory:
 
     array: Array
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its numbers."""
+        return self.array.dtype
+
     def read(self, rows: range | Array) -> Array:
         """Return some rows, (k, d), as a new array."""
         if isinstance(rows, range):

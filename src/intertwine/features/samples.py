@@ -28,6 +28,7 @@ from intertwine.storage.files import (
     write_json,
 )
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +158,7 @@ def _images(stored: Any) -> tuple[dict[str, Any], _Images]:
         images.heads[name] = decode_head(parts)
     lengths = {len(labels), len(is_eval), len(images.ids), *map(len, images.features.values())}
     if len(lengths) > 1:
-        raise ValueError(f"rows differ: {sorted(lengths)}")
+        raise ValueError(f"rows differ: {named(sorted(lengths))}")
     return facts, images
 
 
@@ -204,7 +205,7 @@ def _faces(stored: Any) -> tuple[dict[str, Any], _Faces]:
     )
     lengths = {len(person), *(len(array) for array in features.values())}
     if len(lengths) > 1 or pairs[:, :2].max() >= len(person):
-        raise ValueError(f"rows differ: {sorted(lengths)}")
+        raise ValueError(f"rows differ: {named(sorted(lengths))}")
     return facts, _Faces(features, person, pairs)
 
 

@@ -115,7 +115,10 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
     check = check_source(linear_map, rows)
     space = linear_map.source.name
     if check is None:
-        return f"{name}: map {linear_map.name} holds no statistics to recognise {space} by"
+        return (
+            f"{name}: not checked to be vectors of {space}, of which map {linear_map.name} holds no "
+            "statistics; mapped all the same"
+        )
     finding = (
         f"{100 * check.share:.0f} % of its deviation from {space}'s mean lies in {space}'s main "
         f"directions (there it is {100 * check.expected:.0f} %), and its mean squared norm is "
@@ -127,5 +130,8 @@ def require_source(linear_map: LinearMap, rows: Array, *, name: str) -> str:
             "another network, or normalised otherwise? --force maps it all the same"
         )
     if not check.informative:
-        return f"{name}: too few rows, or main directions of {space}, to recognise it by"
+        return (
+            f"{name}: not checked to be vectors of {space}: there are too few rows, or main directions "
+            f"of {space}, to recognise it by; mapped all the same"
+        )
     return f"{name}: {finding}"

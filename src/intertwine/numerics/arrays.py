@@ -92,7 +92,7 @@ def to_device(array: Array, device: str) -> Any:
         torch = import_module("torch")
     except ModuleNotFoundError as error:
         raise InputError(
-            f"got device {device!r}, which needs torch, and torch is not installed; use cpu"
+            f"got device {device!r}, which needs torch, and torch is not installed; use cpu, or run: pip install 'intertwine[fast]'"
         ) from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(index or 0) >= count:
@@ -224,8 +224,10 @@ def check_finite(features: Array, *, name: str, rows: int | range | Array = 0) -
         numbers = rows + bad[:5] if isinstance(rows, int) else np.asarray(rows)[bad[:5]]
         shown = ", ".join(str(row) for row in numbers)
         more = f" and {bad.size - 5} more" if bad.size > 5 else ""
+        too_large = features.dtype == np.float16 and bool(np.isinf(features[bad]).any())
+        hint = " (float16 holds up to 65,504: where they were larger, store float32)" * too_large
         raise InputError(
-            f"{name}: NaN or infinite features in rows {shown}{more}; remove or repair these rows"
+            f"{name}: NaN or infinite features in rows {shown}{more}; remove or repair these rows{hint}"
         )
 
 

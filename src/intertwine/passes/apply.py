@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from intertwine.errors import InputError, IntertwineError
 from intertwine.features.feature_set import FeatureSet
+from intertwine.features.space_files import open_spaces
 from intertwine.maps.map_pair import load_map
 from intertwine.maps.source_check import SAMPLE_ROWS, require_source
 from intertwine.parallel.threads import available_cores
@@ -151,8 +152,16 @@ def _open(
 def source_vectors(source: Path, linear_map: LinearMap, *, gaps: bool = False) -> VectorFile:
     """Return the vectors of the map's source in a folder or a file."""
     if source.is_dir():
-        return open_vectors(source / f"{linear_map.source.name}.npy")
+        return _space_of(source, linear_map.source.name)
     return open_vectors(source, gaps=gaps)
+
+
+def _space_of(folder: Path, name: str) -> VectorFile:
+    """Return the vectors of one space of a feature set."""
+    file = folder / f"{name}.npy"
+    if not file.exists() and (spaces := open_spaces(folder)).get(name) is not None:
+        return cast("VectorFile", spaces[name])
+    return open_vectors(file)
 
 
 def _sample(vectors: VectorFile, *, gaps: bool) -> Array:

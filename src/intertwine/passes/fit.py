@@ -162,6 +162,7 @@ def _from_folders(
     """Compute the moments of a feature set, after checking that the maps can be fitted on it."""
     feature_set = FeatureSet.open(*paths)
     names, heads = list(feature_set.spaces), feature_set.heads
+    feature_set.require_two()
     _check_names(names, source, target)
     needed = [name for name in names if name in {source, target}] if source and target else names
     _check_heads(needed, heads, options)
@@ -179,9 +180,10 @@ def _from_folders(
 
 
 def _refuse_array(path: Path) -> None:
-    if path.suffix == ".npy":
+    if path.suffix in {".npy", ".npz"}:
+        what = "one array" if path.suffix == ".npy" else "a file of arrays"
         raise InputError(
-            f"{path}: is one array, expected a folder of a NAME.npy a space, or a file of moments; "
+            f"{path}: is {what}, expected a folder of a NAME.npy a space, or a file of moments; "
             "put both arrays in one folder and give that"
         )
 

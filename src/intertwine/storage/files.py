@@ -36,6 +36,8 @@ HERE, EXCHANGE = -100, 2
 # Names of a feature set's files; and endings of names that mark existing files as such.
 OF_SETS = ("ids.txt", "labels.npy", "feature_set.json")
 ENDS_OF_SETS = (".npy", ".head.safetensors")
+# Files of arrays, which are often put in the place of a file of ours.
+_ARRAYS = {".npy": "one array", ".npz": "a file of arrays"}
 # Characters of a file's name that go into the names of its temporaries.
 LONGEST_NAME = 100
 # How the names of arrays end that are allocated at their whole size before any row is there.
@@ -262,6 +264,11 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileFormatError for any other file, and for one that a newer version wrote.
     """
     require_ordinary(path)
+    if Path(path).suffix in _ARRAYS and Path(path).exists():
+        raise FileFormatError(
+            f"{path}: not a file that intertwine wrote, but {_ARRAYS[Path(path).suffix]}; for a feature "
+            "set put a NAME.npy a space in one folder, and name the folder"
+        )
     try:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {})[HEADER_KEY]

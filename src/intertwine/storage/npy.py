@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 # First bytes of other files that are often named as an array.
 _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
-    b"PK\x03\x04": "a zip, such as an .npz; save each array with numpy.save",
+    b"PK\x03\x04": "a zip, such as an .npz; name it .npz, or save each array with numpy.save",
+    b"\x93NUMPY": "one array of NumPy; name it .npy",
 }
 # What parsing a damaged header can raise: it is a Python literal that names a dtype.
 _HEADER_ERRORS = (
@@ -48,24 +49,14 @@ class NpyFile:
     """A two-dimensional floating-point `.npy` file, read by rows.
 
     Opening reads its header alone. FileFormatError when it is no `.npy`, holds objects, or is
-    shorter than its header says; InputError when it is not (n, d) floating point.
+    shorter than its header says; InputError when it is not (n, d) floating point. It may begin at
+    byte `start` of the file, as one does that an archive holds as it is.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, start: int = 0) -> None:
         self.path = Path(path)
-        self.shape, self.dtype, self.fortran, self.offset = _read_header(self.path)
-        if len(self.shape) != 2 or self.shape[1] == 0:
-            hint = (
-                "; an array of another kind is no NAME.npy: labels are labels.npy, ids are ids.txt"
-            )
-            raise InputError(
-                f"{self.path}: got shape {self.shape}, expected (n, d) with d ≥ 1"
-                + hint * (len(self.shape) == 1)
-            )
-        if self.dtype.kind != "f" or self.dtype.itemsize not in {2, 4, 8}:
-            raise InputError(
-                f"{self.path}: got dtype {self.dtype}, expected float16, float32 or float64"
-            )
+        self.shape, self.dtype, self.fortran, self.offset = _read_header(self.path, start)
+        require_vectors(str(self.path), self.shape, self.dtype)
         self._row_bytes = self.shape[1] * self.dtype.itemsize
 
     @property
@@ -92,7 +83,7 @@ class NpyFile:
         return features.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _fill_rows(self, file: FileIO, features: Array, rows: range | Array) -> None:
-        for position, first, count in _runs(rows):
+        for position, first, count in runs_of(rows):
             file.seek(self.offset + first * self._row_bytes)
             read_into(features[position : position + count], file, self.path)
 
@@ -105,6 +96,20 @@ class NpyFile:
             file.seek(self.offset + (j * self.n_rows + first) * self.dtype.itemsize)
             read_into(column, file, self.path)
             features[:, j] = column[index - first]
+
+
+def require_vectors(where: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise InputError unless a shape and a type are those of (n, d) floating-point features."""
+    if len(shape) != 2 or shape[1] == 0:
+        hint = "; an array of another kind is no NAME.npy: labels are labels.npy, ids are ids.txt"
+        raise InputError(
+            f"{where}: got shape {shape}, expected (n, d) with d ≥ 1" + hint * (len(shape) == 1)
+        )
+    if dtype.kind != "f" or dtype.itemsize not in {2, 4, 8}:
+        raise InputError(
+            f"{where}: got dtype {dtype}, expected float16, float32 or float64; save "
+            "array.astype(numpy.float32) instead"
+        )
 
 
 def read_vector(path: Path) -> Array:
@@ -232,11 +237,12 @@ def make_array(path: Path, shape: tuple[int, int], dtype: str) -> Path:
     return temporary
 
 
-def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+def _read_header(path: Path, start: int = 0) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
     require_ordinary(path)
     try:
         # NumPy warns of headers that Python 2 wrote; their numbers are as good.
         with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+            file.seek(start)
             version = npy_format.read_magic(file)
             read = (
                 npy_format.read_array_header_1_0
@@ -249,9 +255,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from error
     except _HEADER_ERRORS as error:
-        raise FileFormatError(
-            f"{path}: not a .npy file, or cut short{_looks_like(path)}"
-        ) from error
+        raise FileFormatError(f"{path}: not a .npy file, or cut short{looks_like(path)}") from error
     if dtype.hasobject:
         raise FileFormatError(f"{path}: holds Python objects, which are never unpickled")
     if min(shape, default=0) < 0:
@@ -264,12 +268,12 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]
     return shape, dtype, fortran, offset
 
 
-def _looks_like(path: Path) -> str:
-    """Return what a file's first bytes show it to be, and what to do."""
+def looks_like(path: Path, *, but: str = ".npy") -> str:
+    """Return what the first bytes of a file, which is not `but` what it is called, show it to be."""
     with path.open("rb") as file:
         start = file.read(64)
     for mark, words in _OTHERS.items():
-        if start.startswith(mark):
+        if start.startswith(mark) and not (but == ".npz" and mark.startswith(b"PK")):
             return f": it is {words}"
     return "" if start else ": it is empty"
 
@@ -283,7 +287,7 @@ def _header(shape: tuple[int, int], dtype: str) -> bytes:
     return buffer.getvalue()
 
 
-def _runs(rows: range | Array) -> list[tuple[int, int, int]]:
+def runs_of(rows: range | Array) -> list[tuple[int, int, int]]:
     """Cut row numbers into contiguous runs: (position in the output, first row, count)."""
     if len(rows) == 0:
         return []

@@ -23,6 +23,15 @@ CODES = (
     "write '@', '/', '?', '#', '%', '[', ']' of a name or password as % codes (%40 %2F %3F %23 %25 "
     "%5B %5D), or leave the password out and set PGPASSWORD"
 )
+# The scheme of a file by its ending.
+_SCHEMES = {
+    ".npy": "npy",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".index": "faiss",
+    ".faiss": "faiss",
+}
 _SCHEME = re.compile(r"[a-z][a-z0-9_+.-]*", re.IGNORECASE)
 _BUCKET = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _BAD_CODE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
@@ -57,9 +66,9 @@ class Address:
         place, _, query = rest.partition("?")
         if not colon or not _SCHEME.fullmatch(scheme) or not place:
             raise InputError(
-                f"got a store without a scheme or a place ({len(text)} characters), expected such as "
-                "pgvector://host/database?table=items&column=embedding, qdrant://host:6333/items, "
-                "lancedb:folder#table, faiss:items.index or parquet:items.parquet#embedding"
+                f"got {_without_scheme(text)}, expected such as npy:items.npy, "
+                "parquet:items.parquet#embedding, faiss:items.index, lancedb:folder#table, "
+                "qdrant://host:6333/items or pgvector://host/database?table=items&column=embedding"
             )
         options = _options(scheme, query)
         # No shell expands it behind a colon.
@@ -114,6 +123,14 @@ class Address:
             who = f"{parts.username or ''}:{HIDDEN}@{parts.netloc.rpartition('@')[2]}"
             place = urlunsplit(parts._replace(netloc=who))
         return printable(f"{self.scheme}:{place}{'#' + self.part if self.part else ''}")
+
+
+def _without_scheme(text: str) -> str:
+    """Return what an address without a scheme is; it is shown only where it is a file's name."""
+    ending = os.path.splitext(text)[1]  # noqa: PTH122 - a text, maybe no path
+    if ending in _SCHEMES and not set("@:?") & set(text):
+        return f"{printable(text)}, a store without a scheme: write {_SCHEMES[ending]}:{printable(text)}"
+    return "a store without a scheme or a place"
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from intertwine.errors import FileFormatError, InputError
-from intertwine.storage.npy import NpyFile, read_into
+from intertwine.storage.npy import NpyFile, read_into, runs_of
 from intertwine.storage.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
 from intertwine.wording import named
@@ -54,17 +54,18 @@ class SafetensorsVectors(ReadAnywhere):
         facts = header[name]
         if facts["dtype"] not in DTYPES or not facts["shape"][1]:
             raise InputError(
-                f"{path}: {name} is {facts['dtype']} of shape {facts['shape']}, expected (n, d) of "
-                "F16, F32 or F64, d at least 1"
+                f"{path}: {name} is {facts['dtype']} of shape ({named(facts['shape'])}), expected (n, d) "
+                "of F16, F32 or F64, d at least 1"
             )
         self.dtype = np.dtype(DTYPES[facts["dtype"]])
         self.n_rows, self.dim = facts["shape"]
         self._offset = 8 + size + facts["data_offsets"][0]
 
-    def read(self, rows: range) -> Array:
-        """Return some rows, (k, d)."""
+    def read(self, rows: range | Array) -> Array:
+        """Return some rows, (k, d), of a contiguous range or of (k,) row numbers in any order."""
         features = np.empty((len(rows), self.dim), self.dtype)
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self._offset + rows.start * self.dim * self.dtype.itemsize)
-            read_into(features, file, self.path)
+            for position, first, count in runs_of(rows):
+                file.seek(self._offset + first * self.dim * self.dtype.itemsize)
+                read_into(features[position : position + count], file, self.path)
         return features

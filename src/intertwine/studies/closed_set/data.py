@@ -146,7 +146,10 @@ def _head(name: str, fit: FeatureSet, evaluation: FeatureSet) -> Head:
             f"{name}.npy in {evaluation}"
         )
     if heads[0].fingerprint() != heads[-1].fingerprint():
-        raise InputError(f"space {name}: its heads in {fit} and {evaluation} differ")
+        raise InputError(
+            f"space {name}: its heads in {fit} and {evaluation} differ, and one must score; the one of "
+            f"--eval is used where --fit has none: remove the wrong {name}.head.safetensors"
+        )
     return heads[0]
 
 

@@ -143,8 +143,7 @@ def open_set(
         For one space only, ids that the set lacks, rows of length zero, or too few rows to fit on.
     """
     options, progress = options or OpenSetOptions(), progress or (lambda *_: None)
-    if len(feature_set.spaces) < 2:
-        raise InputError(f"got one space, {next(iter(feature_set.spaces))}, expected at least two")
+    feature_set.require_two()
     if maps is not None and (options.refit or options.is_best):
         what = "refit" if options.refit else "protocol best"
         raise InputError(f"got {what} with maps from elsewhere, expected maps fitted in the folds")

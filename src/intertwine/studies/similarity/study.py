@@ -203,6 +203,7 @@ def similarity(
         For fewer than two spaces, an unknown control or layer, or features that are not finite.
     """
     options, progress = options or SimilarityOptions(), progress or (lambda *_: None)
+    feature_set.require_two()
     if workers is not None:
         feature_set = feature_set.on_disk()
     names = list(networks_of(list(feature_set.spaces), feature_set.info, options.layers))

@@ -2,7 +2,7 @@
 
 folder/
   NAME.npy                (n, d) float16/32/64, one file a space; the stem is the space's name
-  *.npz, *.safetensors    as NAME.npy where they hold one array, else a space of each array's name
+  NAME.npz, .safetensors  as NAME.npy where they hold one array, else a space of each array's name
   NAME.head.safetensors   weight (K, d), bias (K,), optional
   labels.npy              (n,) integers, optional
   ids.txt                 n lines, optional; by them rows of several folders are joined

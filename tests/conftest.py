@@ -23,6 +23,9 @@ __all__ = ["command", "files_below", "installed", "intertwine", "study_folders",
 # The files that take longest, in either set of tests: they come first, so that no process is alone
 # with one at the end.
 LONG = (
+    "docs/test_blocks.py",
+    "docs/test_notebooks.py",
+    "cli/test_wheel.py",
     "encoders/keras/test_applications.py",
     "encoders/torch/test_torchvision.py",
     "encoders/torch/test_timm_heads.py",

@@ -14,7 +14,7 @@ import pytest
 
 from intertwine.console import progress
 
-# A line of progress, which a slow machine is shown now and then.
+# A line of progress, which only a slow machine is shown: it is left out of what a command says.
 PROGRESS = re.compile(r"[\w ]+: \d+ of \d+$")
 
 
@@ -36,7 +36,7 @@ class Done:
         """Return the one line of a user's error."""
         assert self.code == 1, (self.out, self.err)
         assert self.out == ""
-        (line,) = [each for each in self.err.splitlines() if not PROGRESS.match(each)]
+        (line,) = self.err.splitlines()
         assert line.startswith("intertwine: error: ")
         assert "Traceback" not in line
         return line
@@ -80,7 +80,9 @@ def installed(command):
             env={**os.environ, **(environment or {})},
             **options,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        lines = done.stderr.splitlines(keepends=True)
+        said = [line for line in lines if not PROGRESS.match(line.rstrip("\n"))]
+        return Done(done.returncode, done.stdout, "".join(said))
 
     return run
 

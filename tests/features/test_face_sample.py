@@ -37,7 +37,7 @@ def test_unpacking_gives_a_set_and_pairs(tmp_path):
     opened, listed = FeatureSet.open(folder), read_pairs(pairs)
     assert notes == ["8 bits"]
     np.testing.assert_array_equal(opened.labels, np.arange(N) // 3)
-    for name, array in opened.read("xy", range(N)).items():
+    for name, array in opened.read(["x", "y"], range(N)).items():
         np.testing.assert_allclose(array, arrays[name], atol=0.02)
     assert listed.first == [str(3 * i) for i in range(8)]
     assert listed.n_folds == 2

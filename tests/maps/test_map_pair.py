@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-import torch
 from tests.helpers import assert_close, assert_refuses_damage, make, moments_of
 
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
@@ -31,6 +30,8 @@ def test_a_pair_maps_as_its_one_map():
     expected = PAIR.to_map().apply(A)
     assert np.array_equal(PAIR(A), expected)
     assert np.array_equal(PAIR.apply(A[0]), PAIR.to_map().apply(A[:1])[0])
+    import torch
+
     assert isinstance(PAIR(torch.from_numpy(A)), torch.Tensor)
 
 

@@ -32,7 +32,7 @@ def test_rows_are_fitted_on_the_unit_sphere(folder):
     )
     assert steps == [("joint moments", 80, 80)]
     units = {}
-    for name, array in feature_set.read("abc", range(80)).items():
+    for name, array in feature_set.read(["a", "b", "c"], range(80)).items():
         units[name] = array / np.linalg.norm(array.astype(np.float64), axis=1, keepdims=True)
     assert len(maps) == 6
     for (source, target), fitted in maps.items():

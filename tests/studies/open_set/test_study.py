@@ -252,28 +252,7 @@ def map_of(source, target, weight):
 
 def replace_features(features):
     """Return a set in memory with the ids of the made-up people."""
-
-    class InMemory:
-        """The little of a feature set that a study reads."""
-
-        spaces = {name: Space(name, array.shape[1]) for name, array in features.items()}  # noqa: RUF012
-        info: dict = {}  # noqa: RUF012
-        notes: list = []  # noqa: RUF012
-        labels = None
-        has_ids = False
-        n = len(FACES.ids)
-
-        def read(self, names, rows):
-            return {name: features[name][rows] for name in names}
-
-    class Named(InMemory):
-        has_ids = True
-        paths = ()
-
-        def ids(self):
-            return list(FACES.ids)
-
-    return Named()
+    return FeatureSet.from_arrays(features, ids=FACES.ids)
 
 
 @pytest.mark.parametrize(

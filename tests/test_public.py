@@ -93,6 +93,7 @@ def test_help_guides():
         assert name in intertwine.__doc__ or name in {"FitOptions", "LinearMap", "MapPair"}
 
 
+@pytest.mark.quick("first of all")
 @pytest.mark.parametrize(
     "code",
     [
@@ -111,6 +112,7 @@ def test_similarity_is_a_function_and_a_room(code):
     assert done.stdout == "True linear_cka\n", done.stderr
 
 
+@pytest.mark.slow
 def test_similarity_has_the_functions_signature():
     """A notebook's help shows the arguments of the function."""
     assert list(inspect.signature(intertwine.similarity).parameters)[:2] == ["x", "y"]

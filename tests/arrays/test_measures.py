@@ -97,6 +97,7 @@ def test_procrustes_distance_is_scipys():
     assert intertwine.procrustes_distance(X, Y, angular=False) == pytest.approx(squares, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_r2_is_about_that_of_scikit_learn():
     """Held-out R² is near that of scikit-learn's ridge with λ by GCV over contiguous folds."""
     residual = 0.0
@@ -156,6 +157,7 @@ def test_integers_are_numbers():
     assert intertwine.cka(whole, Y) == intertwine.cka(whole.astype(float), Y)
 
 
+@pytest.mark.slow
 def test_ids_decide_groups_and_samples():
     """Rows in another order with their ids score the same where rows are drawn or grouped."""
     order = np.random.default_rng(1).permutation(len(X))

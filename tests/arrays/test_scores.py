@@ -95,6 +95,7 @@ def test_its_frame_has_a_row_a_score(found):
     assert frame.set_index("measure").loc["cka", "null"] == found["cka"].null
 
 
+@pytest.mark.slow
 def test_its_report_is_that_of_the_study(found, tmp_path):
     """`save` writes the similarity study's report of the two arrays."""
     page = found.save(tmp_path / "report")
@@ -112,6 +113,7 @@ def test_its_figure_has_a_dot_a_calibrated_score(found):
     assert dots[0].get_xdata()[0] == found["cka"].calibrated
 
 
+@pytest.mark.slow
 def test_what_is_undefined_has_a_reason():
     """Few rows leave numbers undefined: the score is None, and the table says why."""
     few = intertwine.similarity(X[:12], Y[:12], sample=0)
@@ -121,6 +123,7 @@ def test_what_is_undefined_has_a_reason():
     assert "–" in repr(few)
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_are_doubted():
     """Unrelated arrays warn, and the doubt comes first wherever the result is shown."""
     with pytest.warns(UserWarning, match="^x and y are no more alike than shuffled rows: are the"):

@@ -95,6 +95,7 @@ def test_a_sample_that_is_absent_or_damaged_is_one_line(intertwine, sample, face
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_outside_a_checkout_the_package_has_a_sample(intertwine, sample, tmp_path, monkeypatch):
     """Where there is no checkout the sample of the package is used, and the faces are left out."""
     monkeypatch.chdir(tmp_path)

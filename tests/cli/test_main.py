@@ -42,6 +42,7 @@ def test_every_command_has_help(intertwine, name):
     assert "--json" in done.out
 
 
+@pytest.mark.slow
 def test_help_is_in_words(intertwine):
     """No help shows a type of Python's, or choices between bars that break inside words."""
     for name in [[], *([each] for each in typer.main.get_command(app).commands)]:
@@ -144,12 +145,14 @@ def test_wrong_usage_exits_2(intertwine, arguments):
         assert "Usage" in done.err or "Error" in done.err
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_and_exit_1(installed, tmp_path):
     """A user's error is one line on standard error, without a traceback, and exit 1."""
     line = installed("inspect", tmp_path / "absent").error()
     assert line.endswith("absent: nothing there")
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(intertwine, installed, tmp_path):
     """With --debug the exception itself is seen."""
     done = installed("inspect", tmp_path / "absent", "--debug")

@@ -116,6 +116,7 @@ def test_files_of_one_stem_are_made_side_by_side(intertwine, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), drawn.apply(ROWS[:2000]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_kill_releases_the_output(intertwine, tmp_path):
     """A run that was killed while it held its output leaves a lock that nobody holds."""
     np.save(tmp_path / "in.npy", ROWS)

@@ -262,6 +262,7 @@ def test_the_grid_may_be_given():
     assert fit(a, b, alpha="gcv", alphas=np.array([123.0])).info["alpha"] == 123
 
 
+@pytest.mark.quick("gcv-per-target")
 @pytest.mark.parametrize("alpha", ["gcv", "gcv-per-target"])
 @given(exponent=st.integers(-60, 60), digit=st.floats(1, 9.9))
 def test_the_choice_of_lambda_has_no_unit(alpha, exponent, digit):
@@ -356,6 +357,7 @@ def test_a_prior_is_what_the_penalty_pulls_to(case, alpha, intercept):
     assert_close(coefficients(got, intercept), np.linalg.lstsq(*stacked)[0], 1e-9)
 
 
+@pytest.mark.slow
 def test_with_many_rows_the_prior_fades():
     """The distance to the map without a prior falls about as 1 / n, the one to the prior does not."""
     rng = np.random.default_rng(0)

@@ -78,7 +78,7 @@ def test_estimators_are_the_functions(estimator, function):
     assert (fitted.n_features_in_, fitted.moments_.n) == (12, 200)
 
 
-@pytest.mark.quick("1-estimator6", "1-estimator3")
+@pytest.mark.quick("1-estimator6")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("step", [1, 37, 200])
 def test_partial_fit_adds_rows(estimator, step):
@@ -185,6 +185,7 @@ def test_estimators_work_inside_scikit_learn():
     assert search.best_params_ == {"ridgemap__alpha": 0.1}
 
 
+@pytest.mark.slow
 def test_the_package_does_not_import_scikit_learn():
     """Importing the estimators leaves scikit-learn alone until its faces are asked for."""
     code = "import sys, intertwine.estimators; sys.exit('sklearn' in sys.modules)"

@@ -49,7 +49,7 @@ def test_a_constant_space_has_no_directions():
     assert main_directions(moments, "a").shape == (0, 20)
 
 
-@pytest.mark.quick("False-100", "False-5")
+@pytest.mark.quick("False-100")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("one_class", [False, True])
 def test_rows_of_the_right_space_pass(world, size, one_class):

@@ -7,6 +7,7 @@ from tests.faces import naive_threshold
 from intertwine.metrics.fold_accuracy import best_threshold, fold_accuracy, weighted_means
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.5]) | st.floats(-1, 1), st.booleans()),

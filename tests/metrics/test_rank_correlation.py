@@ -208,6 +208,7 @@ def test_undefined_matrix_correlations_have_a_reason(n, reason):
     assert "fewer than 4 networks" in empty["reason"]
 
 
+@pytest.mark.slow
 def test_few_pairs_are_never_significant():
     """Two pairs among four networks correlate with nothing, and three by chance alone."""
     x = np.full((4, 4), np.nan)

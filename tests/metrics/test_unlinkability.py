@@ -34,6 +34,7 @@ def test_separate_scores_are_fully_linkable_and_equal_ones_are_not():
     assert float(d_sys(np.array([1, 2, 3]), np.array([10, 20, 30]))) == 0.0
 
 
+@pytest.mark.quick("1.0")
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
 def test_many_scores_reach_the_integral(shift):
     """For two normal distributions, histograms come to the integral over the densities."""

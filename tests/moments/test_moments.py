@@ -148,6 +148,7 @@ def test_a_reused_buffer_does_no_harm():
 # -- the grid ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("float64")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @settings(max_examples=10)
 @given(cuts=st.lists(st.integers(0, 9000), max_size=6))
@@ -233,6 +234,7 @@ def partitions(draw, n: int = 200):
     return parts, draw(st.lists(st.integers(0, 2**16), min_size=len(parts), max_size=len(parts)))
 
 
+@pytest.mark.quick("float64-1e-08")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-8), ("float32", 1e-4)])
 @settings(max_examples=15)
 @given(partition=partitions())

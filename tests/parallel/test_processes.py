@@ -10,6 +10,7 @@ from tests.parallel.workers import double, wait_for
 from intertwine.parallel.processes import lasting_processes
 
 
+@pytest.mark.slow
 def test_an_executor_opened_again_works():
     """Each executor that is opened runs work, and all have ended after the context."""
     with lasting_processes(1) as open_pool:
@@ -34,6 +35,7 @@ def test_an_error_ends_processes_with_work_in_hand(tmp_path):
         begin_and_leave(open_pool)
 
 
+@pytest.mark.slow
 def test_a_kill_ends_the_processes_too(tmp_path, write_folder):
     """With the command killed, its processes end by themselves: nobody holds its output any more."""
     folder = write_folder(tmp_path / "set", {"a": np.ones((400_000, 60), np.float32)})

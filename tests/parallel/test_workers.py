@@ -67,6 +67,7 @@ def test_nothing_asked_for_is_no_workers():
         assert workers is None
 
 
+@pytest.mark.slow
 def test_processes_share_the_cores():
     """Processes of this machine run every piece, each on its share of the cores."""
     with open_workers(2, None) as workers:
@@ -85,6 +86,7 @@ def test_a_killed_worker_is_replaced(tmp_path):
     assert (tmp_path / "0.txt").read_text().count("run") >= 2
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_are_given_up():
     """Work that kills every worker ends in one clear line."""
     with (
@@ -94,6 +96,7 @@ def test_workers_that_always_die_are_given_up():
         list(workers.run(die, range(2)))
 
 
+@pytest.mark.slow
 def test_an_error_comes_back_as_it_is():
     """What a piece raises reaches the caller, and the workers go on afterwards."""
     with open_workers(2, None) as workers:

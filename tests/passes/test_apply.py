@@ -214,6 +214,7 @@ def test_force_maps_what_looks_wrong_and_says_so(tmp_path, twins):
     assert any("mapped by --force, not checked to be a" in note for note in summary["notes"])
 
 
+@pytest.mark.quick("one row")
 @pytest.mark.parametrize("rows", ["one class", "one row", "thousand rows"])
 def test_rows_of_the_right_space_pass(tmp_path, twins, rows):
     """Rows of one class only, a single row and a thousand rows of the source are mapped."""
@@ -395,6 +396,7 @@ def test_kill_9_at_any_moment_costs_only_the_chunk_in_flight(tmp_path):
 # -- full disks -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_shows_before_the_first_row_and_leaves_nothing(tmp_path, small):
     """Where the output does not fit, one error says so and nothing half-written is left."""
     np.save(tmp_path / "in.npy", np.ones((50_000, 6)))

@@ -48,6 +48,7 @@ def test_any_format_to_any_other(tmp_path, fitted, source, output, dtype):
     assert sorted(file.name for file in tmp_path.iterdir()) == [given.name, out.name]
 
 
+@pytest.mark.quick(".npy")
 @pytest.mark.parametrize("source", [".npy", ".parquet"])
 def test_workers_write_the_same_bytes(tmp_path, fitted, source):
     """Threads and processes that share the chunks write what one process writes."""
@@ -70,6 +71,7 @@ def test_workers_write_the_same_bytes(tmp_path, fitted, source):
     assert (tmp_path / "two.npy").read_bytes() == whole == (tmp_path / "three.npy").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_bad_row_on_a_worker_is_named_here(tmp_path, fitted):
     """What is wrong with a row is said in one line, wherever it was met, and nothing is left."""
     rows = RNG.standard_normal((N, 12))

@@ -101,6 +101,12 @@ def test_rows_are_matched_by_id_and_it_is_said(tmp_path, write_folder):
     assert any("another order; joined by id" in note for note in other["notes"])
 
 
+@pytest.mark.quick(
+    "identity-1.0-free-None",
+    "analytic-1.0-free-None",
+    "mean-1.0-free-None",
+    "least-squares-1.0-free-None",
+)
 @pytest.mark.parametrize(
     "options",
     [
@@ -197,6 +203,7 @@ def test_progress_is_told_for_moments_and_maps(folder, tmp_path):
     assert seen == {"joint moments": (150, 150), "maps": (3, 3)}
 
 
+@pytest.mark.quick("a digit")
 @pytest.mark.parametrize("change", ["a digit", "a head"])
 def test_a_fit_with_another_last_digit_or_head_is_another_fit(
     folder, tmp_path, monkeypatch, change

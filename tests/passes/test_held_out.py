@@ -129,6 +129,7 @@ def test_what_cannot_be_had_is_null_with_a_reason(tmp_path, write_folder, kind):
     assert summary["warnings"] == []
 
 
+@pytest.mark.quick("ridge-float64", "ridge-float32", "procrustes-float32")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("method", ["ridge", "procrustes", "cca"])
 def test_shuffled_rows_are_asked_about(tmp_path, networks, method, precision):

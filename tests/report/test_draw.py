@@ -44,6 +44,7 @@ def test_figures_are_the_same_bytes_twice(page):
         assert draw.to_png(one) == draw.to_png(two)
 
 
+@pytest.mark.slow
 def test_figures_ignore_and_keep_the_users_settings(page):
     """A user's matplotlib settings change no figure and are as before afterwards."""
     expected = draw.to_svg(draw.matrix(page.matrix))
@@ -52,6 +53,7 @@ def test_figures_ignore_and_keep_the_users_settings(page):
         assert mpl.rcParams["font.size"] == 31
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported(page):
     """Drawing takes no global state: pyplot stays out."""
     before = set(sys.modules)
@@ -59,7 +61,7 @@ def test_pyplot_is_never_imported(page):
     assert "matplotlib.pyplot" not in set(sys.modules) - before
 
 
-@pytest.mark.quick("2", "4")
+@pytest.mark.quick("2")
 @pytest.mark.parametrize("n_networks", [2, 4, 12])
 def test_png_has_the_figures_shape(make_report, n_networks):
     """A PNG is as large as its figure, and wider for more networks."""
@@ -69,7 +71,7 @@ def test_png_has_the_figures_shape(make_report, n_networks):
     assert bool(inches[0] > 10) is (n_networks == 12)
 
 
-@pytest.mark.quick("names0", "names1")
+@pytest.mark.quick("names0")
 @pytest.mark.parametrize("names", [["a", "b"], [LONG, "x" * 90, "b"], [LONG] * 12])
 def test_nothing_leaves_the_matrix_figure(names):
     """Whatever the names, every text lies inside the figure."""
@@ -102,6 +104,7 @@ def test_intervals_fit_their_cells(make_report):
     assert width(longest, 6.3) < 1.02
 
 
+@pytest.mark.quick("1281167-False")
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("n_fit", [2700, 1_281_167])
 def test_nothing_leaves_the_curve_figure(make_report, narrow, n_fit):

@@ -66,7 +66,7 @@ def test_few_rows_have_fewer_neighbours(m, k):
     assert default_k(m) == k
 
 
-@pytest.mark.quick("mutual_knn-1", "cknna-2")
+@pytest.mark.quick("cknna-2")
 @pytest.mark.parametrize("k", [1, 2])
 @BOTH
 def test_the_null_is_that_of_all_permutations(measure, k):
@@ -113,6 +113,7 @@ def test_overlap_is_that_of_ties_broken_at_random(features):
     assert found.low <= found.null <= found.high
 
 
+@pytest.mark.quick("mutual_knn-one_hot", "cknna-one_hot")
 @pytest.mark.parametrize("features", [one_hot, binary, copies])
 @BOTH
 def test_ties_leave_the_null_that_of_shuffled_rows(measure, features):

@@ -14,7 +14,7 @@ def all_distances(view):
     return np.sqrt(np.concatenate(blocks))
 
 
-@pytest.mark.quick("to more", "constant")
+@pytest.mark.quick("to more")
 @pytest.mark.parametrize("case", CASES)
 def test_distances_are_those_of_scipy_up_to_one_scale(case):
     """Distances in blocks equal SciPy's, divided by one number for all pairs."""

@@ -159,6 +159,7 @@ def test_an_unrelated_target_is_missed_as_stated(case):
     assert got.unrelated == pytest.approx(expected, rel=1e-6 if case == "far" else 1e-9)
 
 
+@pytest.mark.slow
 def test_white_targets_have_the_residual_of_unrelated_ones():
     """Over fresh targets of noise the residual is `unrelated` at the same λ, within its error."""
     a, _ = make("tall")

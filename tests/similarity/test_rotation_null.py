@@ -49,6 +49,7 @@ def test_corners_have_the_distribution_of_whole_draws(order, p, q):
     assert abs(squares.mean() - p * q / order) <= 4 * squares.std() / np.sqrt(draws) + 1e-12
 
 
+@pytest.mark.quick("6-6-3", "9-5-6")
 @pytest.mark.parametrize(("order", "p", "q"), [(12, 3, 2), (9, 5, 6), (6, 6, 3)])
 def test_entries_of_corners_have_no_sign(order, p, q):
     """Every entry of a corner has mean 0 and mean square 1/order."""
@@ -135,6 +136,7 @@ def test_regularised_nulls_are_those_of_rotated_rows(d, q):
     assert_nulls_are_those_of(rotated, skewed(60, d, rng), skewed(60, q, rng), alpha=20.0)
 
 
+@pytest.mark.slow
 def test_all_permutations_have_the_mean_square_of_rotations():
     """Over all pairings of few rows Σρ² is rank · rank / (n − 1) on average, as over rotations."""
     rng = np.random.default_rng(3)
@@ -158,6 +160,7 @@ def test_more_dimensions_than_rows_leave_no_null():
     assert 0 < null.procrustes.mean < np.pi / 2
 
 
+@pytest.mark.slow
 def test_nulls_are_drawn_alike_every_time():
     """The same pair has the same null, another seed another of the same size."""
     rng = np.random.default_rng(5)

@@ -244,6 +244,7 @@ def test_without_jinja_notebooks_show_the_text(results, monkeypatch):
     assert results["plan"]._repr_html_() is None
 
 
+@pytest.mark.quick("linkage")
 def test_the_main_figure_is_drawn(result):
     """The figure is matplotlib's, with the main table's or the options' texts, and shows itself."""
     from matplotlib.figure import Figure
@@ -274,6 +275,7 @@ def test_figures_ask_for_the_extra(results, monkeypatch):
         results["plan"].plot()
 
 
+@pytest.mark.slow
 def test_saving_twice_is_one_report(results, tmp_path):
     """A result saved again has the date of that time, unless it was dated before."""
     dated = replace(results["linkage"], facts={**results["linkage"].facts, "created": "2026-01-02"})

@@ -60,6 +60,7 @@ def test_output_layer():
     np.testing.assert_allclose(got, dense / np.sqrt(4.001), atol=1e-5)
 
 
+@pytest.mark.quick("mobilenet-v2-12713728-20480")
 @pytest.mark.parametrize(
     ("name", "parameters", "positions"),
     [("mobilenet-v2", 12_713_728, 20480), ("resnet-50", 40_317_440, 32768)],
@@ -71,6 +72,7 @@ def test_architectures(name, parameters, positions):
     assert network.output.dense.in_features == positions
 
 
+@pytest.mark.slow
 def test_facts(folder):
     """The file says which network it holds; it is 512-d, without a head, of aligned faces / 255."""
     encoder = open_encoder(f"arcface:{folder / 'net.safetensors'}", threads=1)

@@ -124,6 +124,7 @@ def test_too_small(file):
         open_encoder(f"facenet:{file}?crop=32&face=none")
 
 
+@pytest.mark.slow
 def test_another_network(tmp_path):
     """Weights of another network are no FaceNet."""
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "net.pt")

@@ -174,6 +174,7 @@ def pixels(encoder, n=3):
 
 
 class TestClassifier:
+    @pytest.mark.quick("deit-two-heads", "dinov2", "poolformer")
     @pytest.mark.parametrize("family", CLASSIFIERS)
     def test_head(self, saved, family):
         """Head of features is the network's own output, and two extractions are bit-equal."""

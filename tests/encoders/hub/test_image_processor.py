@@ -69,6 +69,7 @@ def test_photograph(settings, photograph):
     check_processor(processor, got, "encoder n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -99,6 +99,7 @@ class TestFeatures:
         np.testing.assert_array_equal(first, open_encoder(f"st:{made}").encode(TEXTS))
         assert not any(part.training for part in encoder.run.model.modules())
 
+    @pytest.mark.slow
     def test_order(self, made):
         """Each text gets its own embedding, whatever else is in its batch."""
         encoder = open_encoder(f"st:{made}")
@@ -137,6 +138,7 @@ class TestFeatures:
 
 
 class TestPrompt:
+    @pytest.mark.quick("the red -the red ", "None-", "query-query : ")
     @pytest.mark.parametrize(
         ("option", "prompt"),
         [("the red ", "the red "), ("query", "query : "), ("none", ""), (None, "")],

@@ -85,6 +85,7 @@ def test_facts(untrained):
     assert (preprocessing.mean, preprocessing.std) == ((127.5,) * 3, (127.5,) * 3)
 
 
+@pytest.mark.slow
 def test_background(untrained):
     """Class 0, the background, is left out unless it is to be kept."""
     kept = opened("weights=random:0&background=keep")

@@ -81,7 +81,7 @@ def test_every_application():
     assert sorted(names) == sorted([*SOME, *OTHERS, BROKEN])
 
 
-@pytest.mark.quick("MobileNet", "MobileNetV2")
+@pytest.mark.quick("MobileNetV2")
 @pytest.mark.parametrize(
     "name", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )

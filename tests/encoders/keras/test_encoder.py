@@ -119,7 +119,7 @@ def test_every_module_has_its_pixels_tested(keras):
     assert {function.__module__ for function in functions} == tested
 
 
-@pytest.mark.quick(".h5", "fetched")
+@pytest.mark.quick(".h5")
 @pytest.mark.parametrize("kind", [".weights.h5", ".keras", ".h5", "fetched"])
 def test_weights_from_a_file(small, files, kind):
     """A network given its weights from a file of any format says what Keras says."""
@@ -133,6 +133,7 @@ def test_weights_from_a_file(small, files, kind):
     assert encoder.preprocessing.resize == "centre"
 
 
+@pytest.mark.slow
 def test_another_input_size(keras, small, files):
     """At another input size a network is Keras's own of that size, with the same weights."""
     encoder = open_encoder(f"{SMALL}&weights={files['fetched']}", threads=1)
@@ -142,7 +143,7 @@ def test_another_input_size(keras, small, files):
     np.testing.assert_allclose(own, there.predict_on_batch(IMAGES / 127.5 - 1), rtol=1e-3)
 
 
-@pytest.mark.quick("MobileNet?alpha=0.5-fetched", "MobileNetV2-fetched")
+@pytest.mark.quick("MobileNet?alpha=0.5-fetched")
 @pytest.mark.parametrize("kind", [".weights.h5", "fetched"])
 @pytest.mark.parametrize("other", ["MobileNetV2", "MobileNet?alpha=0.5"])
 def test_weights_of_another_network(files, kind, other):
@@ -167,6 +168,7 @@ def test_weights_of_a_larger_network(keras, tmp_path):
         open_encoder(f"keras:{tmp_path / 'net.keras'}?weights={tmp_path / 'larger.weights.h5'}")
 
 
+@pytest.mark.quick(".keras")
 @pytest.mark.parametrize("kind", [".weights.h5", ".keras", "fetched"])
 def test_cut_weights(files, kind, tmp_path):
     """A file of weights that was cut short is refused."""
@@ -231,6 +233,7 @@ def test_random_weights():
     assert random_states() == states
 
 
+@pytest.mark.slow
 def test_two_extractions():
     """Features do not depend on the run or the number of threads."""
     one, three = (open_encoder(f"{SMALL}&weights=random:0", threads=n) for n in (1, 3))
@@ -239,6 +242,7 @@ def test_two_extractions():
     np.testing.assert_array_equal(three.encode(IMAGES), want)
 
 
+@pytest.mark.slow
 def test_bfloat16():
     """In bfloat16 the features are nearly those of float32, and another space."""
     plain = open_encoder(f"{SMALL}&weights=random:0")
@@ -248,6 +252,7 @@ def test_bfloat16():
     assert low.fingerprint != plain.fingerprint
 
 
+@pytest.mark.quick("channels_last")
 @pytest.mark.parametrize("order", ["channels_first", "channels_last"])
 def test_order_of_axes(keras, order):
     """What Keras is set to for the order of axes changes nothing, and stays."""

@@ -72,6 +72,7 @@ HEADS = {
 }
 
 
+@pytest.mark.quick("no bias", "flatten", "linear after")
 @pytest.mark.parametrize("kind", HEADS)
 def test_head(kind, tmp_path):
     """A saved model is split at its last linear layer, its scores taken back to logits."""
@@ -170,6 +171,7 @@ def test_impossible_options(two_heads, options, message):
         open_encoder(f"keras:{two_heads[1]}?{options}")
 
 
+@pytest.mark.quick("none", "relu", "tanh inside", "flattened positions")
 @pytest.mark.parametrize(
     "tail",
     [
@@ -207,6 +209,7 @@ def test_channels_first(tmp_path):
     np.testing.assert_allclose(own, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.slow
 def test_random_weights(two_heads):
     """A saved model's untrained control has its layers and other weights, the same for a seed."""
     _, path = two_heads

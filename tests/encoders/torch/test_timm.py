@@ -92,6 +92,7 @@ class TestOpen:
         encoder = opened("resnet10t.c3_in1k", crop=64)
         assert encoder.name == "resnet10t.c3_in1k"
 
+    @pytest.mark.slow
     def test_layer(self, encoder):
         """Features may be those of any layer, pooled, or the output itself, without a head."""
         batch = torch.from_numpy(encoder.preprocessing.apply(IMAGES))
@@ -122,6 +123,7 @@ class TestOpen:
 
 
 class TestWeights:
+    @pytest.mark.quick("net.pth")
     def test_file(self, encoder, file):
         """Weights from a file give the features of the network they were saved from."""
         read = opened("resnet10t", crop=64, weights=file)
@@ -137,6 +139,7 @@ class TestWeights:
         read = opened("resnet10t", crop=64, weights=tmp_path / "last.pth.tar")
         np.testing.assert_array_equal(read.encode(IMAGES), encoder.encode(IMAGES))
 
+    @pytest.mark.slow
     def test_filtered(self, tmp_path):
         """What timm does to a family's own files is done: positions follow the input's size."""
         module = opened("vit_tiny_patch16_224", crop=64).run.module

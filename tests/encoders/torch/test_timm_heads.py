@@ -142,6 +142,7 @@ def own_logits(encoder, images):
         return module(torch.from_numpy(encoder.preprocessing.apply(images))).numpy()
 
 
+@pytest.mark.slow
 def test_enough():
     """There are at least 60 architectures, of at least 40 families, each where timm has it."""
     import timm
@@ -188,6 +189,7 @@ def test_heads_side_by_side(name, split):
     assert encoder.dim == sum(part.weight.shape[1] for part in parts)
 
 
+@pytest.mark.quick("eva02_tiny_patch14_224:56")
 @pytest.mark.parametrize("name", ["volo_d1_224", "eva02_tiny_patch14_224:56"])
 def test_no_linear_head(name):
     """An output that is no affine map of one vector is refused, with what to do instead."""

@@ -212,6 +212,7 @@ class TestOpen:
         got = encoder.head.logits(encoder.encode(IMAGES))
         np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
 
+    @pytest.mark.slow
     def test_repeatable(self):
         """Two extractions are equal to the bit, and no part is in training mode."""
         encoder, again = opened("mobilenet_v2:64"), opened("mobilenet_v2:64")
@@ -221,6 +222,7 @@ class TestOpen:
         assert encoder.fingerprint == again.fingerprint
         assert not any(part.training for part in encoder.run.module.modules())
 
+    @pytest.mark.slow
     def test_seeds(self):
         """Another seed gives other weights, and torch's own random numbers go on as before."""
         before = torch.get_rng_state()
@@ -251,7 +253,7 @@ class TestOpen:
 
 
 class TestWeights:
-    @pytest.mark.quick("mnasnet0_5:64-safetensors", "mobilenet_v2:64-safetensors")
+    @pytest.mark.quick("mnasnet0_5:64-safetensors")
     @pytest.mark.parametrize("kind", ["safetensors", "pth"])
     @pytest.mark.parametrize("name", ["mobilenet_v2:64", "mnasnet0_5:64"])
     def test_file(self, name, kind, tmp_path):
@@ -284,6 +286,7 @@ class TestWeights:
         assert own
         assert not any(n in encoder.run.module.state_dict() for n in own)
 
+    @pytest.mark.slow
     def test_old_names(self, tmp_path):
         """DenseNet's published files, with the names of long ago, are read."""
         encoder = opened("densenet121:64")
@@ -299,6 +302,7 @@ class TestWeights:
         read = opened("densenet121:64", weights=tmp_path / "old.pth")
         np.testing.assert_array_equal(read.encode(IMAGES), encoder.encode(IMAGES))
 
+    @pytest.mark.slow
     def test_other_network(self, tmp_path):
         """Weights of another network are refused, naming some that are missing and unknown."""
         torch.save(opened("resnet18:64").run.module.state_dict(), tmp_path / "net.pth")
@@ -324,6 +328,7 @@ class TestWeights:
             open_encoder("torchvision:resnet18")
         assert "://" not in str(caught.value)
 
+    @pytest.mark.slow
     def test_published_is_not_unpickled(self, monkeypatch, tmp_path):
         """What torchvision has fetched is read as tensors alone."""
         folder = tmp_path / "hub" / "checkpoints"
@@ -352,6 +357,7 @@ class TestPreprocessing:
         assert error.max() < 1.01
         assert error.mean() < 0.01
 
+    @pytest.mark.slow
     def test_own_options(self):
         """Options of the URI go before what torchvision says, and crop takes its share."""
         got = opened("resnet18:64", mean="0.5").preprocessing

@@ -290,6 +290,7 @@ class TestInput:
 
 
 class TestDisk:
+    @pytest.mark.slow
     def test_one_writer(self, folder):
         """A second process that writes to the set is refused, and free to once the first ends."""
         code = f"from intertwine.features.writing.writer import *; FeatureSetWriter({str(folder)!r}, {N})"

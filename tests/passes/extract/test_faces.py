@@ -69,6 +69,7 @@ class TestOnce:
         extract(images, uris, tmp_path / "together", threads=1, readers=5, batch_size=32)
         assert contents(tmp_path / "set") == contents(tmp_path / "together")
 
+    @pytest.mark.slow
     def test_killed(self, inputs, tmp_path):
         """Killed and started again, a run looks again only for faces lost with the last batches."""
         images, uris = inputs

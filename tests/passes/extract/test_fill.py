@@ -87,6 +87,7 @@ def test_one_of_three_killed(inputs, tmp_path):
     assert contents(out) == contents(tmp_path / "single")
 
 
+@pytest.mark.slow
 def test_bad_images(inputs, tmp_path, write_images):
     """Bad images of any part are left out by the last call, as by a single run."""
     images = write_images(tmp_path / "images", N)

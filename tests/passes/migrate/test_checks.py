@@ -18,6 +18,7 @@ D, E = OLD.shape[1], 20
 FILES = [in_parquet, in_faiss]
 
 
+@pytest.mark.quick("1-in_faiss")
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("wrong", [1, pytest.param(N, marks=pytest.mark.slow)])
 def test_running_again_never_passes_what_the_check_refused(
@@ -49,6 +50,7 @@ def migrate_quietly(source, target, map_file):
         migrate(source, target, map_file, options=MigrateOptions(batch_size=90))
 
 
+@pytest.mark.quick("in_faiss")
 @pytest.mark.parametrize("make", FILES)
 def test_files_that_were_killed_and_went_on_are_read_back_whole(
     tmp_path, fitted, make, monkeypatch
@@ -71,6 +73,7 @@ def test_files_that_were_killed_and_went_on_are_read_back_whole(
             migrate(source, target, fitted[1], options=MigrateOptions(switch=True))
 
 
+@pytest.mark.quick("in_parquet")
 @pytest.mark.parametrize("make", MAKERS)
 def test_all_items_are_read_back_before_a_switch(tmp_path, fitted, make):
     """A run that does not switch reads some of the whole store back, one that does all of it."""
@@ -147,6 +150,7 @@ def test_a_dry_run_refuses_what_the_run_would(tmp_path, fitted, kind):
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_natives_that_differ_need_a_word(tmp_path, fitted):
     """Vectors that the new model embedded itself are counted first, and many of them need --force."""
     lancedb = pytest.importorskip("lancedb")

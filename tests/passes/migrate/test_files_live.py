@@ -146,6 +146,7 @@ def at_exchange(monkeypatch, number, act):
     monkeypatch.setattr(file_switch, "exchange_names", exchanged)
 
 
+@pytest.mark.quick("12-2")
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_file_that_comes_during_the_switch_is_converted_by_the_next_run(
     drawn, tmp_path, monkeypatch, number
@@ -198,6 +199,7 @@ def test_a_file_that_comes_between_the_conversion_and_the_switch_stops_it(drawn,
     assert assert_switched(folder, fitted, folder.parent) == 3
 
 
+@pytest.mark.quick("12-True")
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_file_written_behind_its_exchange_is_converted_by_the_next_run(
     drawn, tmp_path, monkeypatch, in_place
@@ -226,6 +228,7 @@ def test_a_file_written_behind_its_exchange_is_converted_by_the_next_run(
     np.testing.assert_array_equal(load_vectors(folder / "a.parquet"), old)
 
 
+@pytest.mark.quick("12-False", "20-False")
 @pytest.mark.parametrize("late", [True, False])
 def test_a_switch_that_is_killed_before_its_last_look(drawn, tmp_path, monkeypatch, late):
     """The same command looks: what came is converted, and what comes from then on is new."""

@@ -77,6 +77,7 @@ def test_every_item_gets_what_the_map_makes_of_it(items, fitted, spaces):
     json.dumps(summary, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_unit_vectors_stay_unit_vectors(database, fitted, spaces):
     """Where all old vectors have length 1 the new ones do too, in the map's direction."""
     uri, connection = database
@@ -94,6 +95,7 @@ def test_unit_vectors_stay_unit_vectors(database, fitted, spaces):
     np.testing.assert_allclose(new_vectors(connection)[1], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_plan_says_whether_new_vectors_are_unit_vectors(items, fitted, tmp_path):
     """A plan knows the native vectors of the new space, which the old ones do not tell."""
     fitted[0].with_info(plan={"unit": True}).save(tmp_path / "planned.safetensors")
@@ -101,6 +103,7 @@ def test_a_plan_says_whether_new_vectors_are_unit_vectors(items, fitted, tmp_pat
     np.testing.assert_allclose(np.linalg.norm(new_vectors(items[2])[1], axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_native_vectors_are_kept(items, fitted, spaces):
     """An item that the new model embedded before its turn came keeps that vector."""
     source = open_store(items[0])
@@ -119,6 +122,7 @@ def test_native_vectors_are_kept(items, fitted, spaces):
     np.testing.assert_allclose(new_vectors(items[2])[1][10], spaces[1][10], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_items_that_come_meanwhile_are_converted(items, fitted, spaces, monkeypatch):
     """An item inserted behind the cursor during the run, with an old vector, gets a new one too."""
     create = module.BatchMapper.map
@@ -162,6 +166,7 @@ def test_switch_and_rollback(items, fitted):
     assert items[2].execute(width).fetchone() == (E,)
 
 
+@pytest.mark.slow
 def test_searches_with_native_vectors_find_their_items(items, fitted, spaces, tmp_path):
     """With vectors of the new model the summary says how many find their own item."""
     rows = np.arange(500, 800)
@@ -187,6 +192,7 @@ def test_a_map_the_wrong_way_round_fails_the_search(items, fitted, spaces, tmp_p
     assert items[2].execute("SELECT vector_dims(emb) FROM items LIMIT 1").fetchone() == (D,)
 
 
+@pytest.mark.slow
 def test_a_map_that_loses_neighbours_fails_the_search(items, fitted, tmp_path):
     """A map that sends every item to one place keeps no neighbours."""
     flat = LinearMap(np.zeros((E, D)), np.ones(E), fitted[0].source, fitted[0].target, "mean")
@@ -256,6 +262,7 @@ def test_a_zero_vector_under_cosine_is_one_line(items, fitted):
     assert migrate(*items[:2], fitted[1], options=options())["written"] == N - 1 - written
 
 
+@pytest.mark.slow
 def test_a_rate_is_kept_to(items, fitted):
     """Items a second are no more than allowed."""
     began = module.time.monotonic()
@@ -279,6 +286,7 @@ def test_options_that_make_no_sense(values):
         MigrateOptions(**values)
 
 
+@pytest.mark.slow
 def test_natives_must_be_of_the_store(items, fitted, spaces, tmp_path):
     """A check set without ids, of other ids, or of ids of another type is one line."""
     folder = tmp_path / "natives"

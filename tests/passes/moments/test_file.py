@@ -84,6 +84,7 @@ def test_workers_change_no_byte(folder, precision):
     assert_same_moments(found[0], alone)
 
 
+@pytest.mark.quick("float64")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_block_is_bit_equal_wherever_it_is_taken(folder, precision):
     """The products of one block of rows are the same bytes in a worker and here."""
@@ -96,6 +97,7 @@ def test_a_block_is_bit_equal_wherever_it_is_taken(folder, precision):
         assert numbers(next(workers.run(Part.moments, [part]))[1]) == numbers(here)
 
 
+@pytest.mark.slow
 def test_scattered_rows_over_workers(folder):
     """Scattered rows, added in rings over workers, are those added here."""
     feature_set = FeatureSet.open(folder)
@@ -130,6 +132,7 @@ def test_large_parts_come_as_files(folder, tmp_path, monkeypatch):
     assert_same_moments(found[0], plain)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_nothing(folder):
     """With one of two processes killed while they work, the same bytes come out."""
     feature_set = FeatureSet.open(folder)
@@ -153,6 +156,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(folder):
 # -- files ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("cuts2")
 @pytest.mark.parametrize("cuts", [(0, N), (0, 1, 4096, 20_000, N), (0, 8192, 8193, N)])
 def test_files_of_parts_merge_to_the_whole(folder, tmp_path, cuts):
     """Files of row ranges merge to the moments of all rows, in any order to the same bytes."""
@@ -168,6 +172,7 @@ def test_files_of_parts_merge_to_the_whole(folder, tmp_path, cuts):
     assert_same_moments(Moments.load(tmp_path / "forward"), joint_moments(FeatureSet.open(folder)))
 
 
+@pytest.mark.slow
 def test_sixty_four_parts_in_any_order(folder, tmp_path):
     """Sixty-four parts merged in any order give the same bytes, and the moments of one pass."""
     edges = np.linspace(0, N, 65).astype(int).tolist()
@@ -182,6 +187,7 @@ def test_sixty_four_parts_in_any_order(folder, tmp_path):
     assert_same_moments(Moments.load(tmp_path / "out"), joint_moments(FeatureSet.open(folder)))
 
 
+@pytest.mark.slow
 def test_workers_write_the_file_that_one_of_them_writes(folder, tmp_path):
     """However many workers there are, the file is the same bytes, and nothing else stays."""
     for count in (1, 2):

@@ -236,6 +236,7 @@ def test_a_damaged_group_is_made_again(stored, halfway, damage):
     assert_close(groups.total.scatter("a", "b"), joint_moments(stored).scatter("a", "b"), 1e-12)
 
 
+@pytest.mark.quick("spaces", "precision")
 @pytest.mark.parametrize("change", ["features", "ids", "spaces", "precision", "groups"])
 def test_groups_of_other_rows_are_not_used(halfway, stored, tmp_path, change):
     """Other features, ids, spaces, precision or groups start again and remove the old files."""

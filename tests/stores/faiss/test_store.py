@@ -83,6 +83,7 @@ def test_search_is_the_index_s_own(tmp_path, factory, metric):
     assert len(store.search(queries[:1], 2 * N)[0]) == N
 
 
+@pytest.mark.quick("IVF9_HNSW4,Flat-l2", "HNSW8,Flat-l2", "HNSW8,Flat-ip")
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("factory", EXACT + ROUNDING + WITH_IDS)
 def test_a_migration_builds_an_index_of_the_same_kind(tmp_path, factory, metric, monkeypatch):
@@ -124,7 +125,7 @@ def test_settings_are_kept(tmp_path):
         target.drop()
 
 
-@pytest.mark.quick("IDMap,Flat")
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", ["Flat", "IDMap,Flat"])
 def test_another_kind_may_be_asked_for(tmp_path, factory):
     """FAISS's own short form says what to build; ids are kept."""
@@ -223,6 +224,7 @@ def test_an_id_that_stands_twice_is_refused(tmp_path):
             open_store(address)
 
 
+@pytest.mark.slow
 def test_indexes_that_cannot_be_used(tmp_path):
     """One line says why: no vectors, another metric, a kind that cannot be told, an absent id."""
     text = f"faiss:{tmp_path / 'b.index'}"

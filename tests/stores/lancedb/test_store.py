@@ -143,6 +143,7 @@ def test_search_is_brute_force(folder, vectors, metric):
     assert store.search(queries, 6) == [[f"it's {3 * i % N}" for i in row] for row in best]
 
 
+@pytest.mark.quick("float16")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_migration_brings_every_row(tmp_path, dtype):
     """Every row arrives once, in the vectors' own precision, mapped, with all its columns, null vectors too."""
@@ -164,6 +165,7 @@ def test_a_migration_brings_every_row(tmp_path, dtype):
     assert target.search(query, 1) == [[5]]
 
 
+@pytest.mark.slow
 def test_native_rows_stay(folder):
     """Rows that somebody else put into the target are not written over, whenever they come."""
     source = open_store(f"lancedb:{folder}#items")
@@ -191,6 +193,7 @@ def test_native_rows_stay(folder):
     assert rows(folder, "new")["it's 3"]["text"] == "mine"
 
 
+@pytest.mark.slow
 def test_an_interrupted_migration_goes_on(folder, monkeypatch):
     """What is left of a migration is done by the next one, in batches that are full, and nothing twice."""
     monkeypatch.setattr(new_table, "INDEX_EVERY", 1)
@@ -215,6 +218,7 @@ def test_a_kill_before_the_index_of_ids(folder):
     assert [index.columns for index in target.table.list_indices()] == [["id"]]
 
 
+@pytest.mark.quick("IvfFlat")
 @pytest.mark.parametrize("kind", [IvfFlat, HnswSq])
 def test_indexes_are_the_sources(folder, kind):
     """The metric is that of the source's index, and the target's indexes are of the same kinds."""
@@ -237,6 +241,7 @@ def test_indexes_are_the_sources(folder, kind):
         open_target(source, f"lancedb:{folder}?metric=l2#other", MARK)
 
 
+@pytest.mark.slow
 def test_a_switch_and_back(folder, vectors):
     """After a switch the source's name gives the new vectors; handles opened before go on with the old ones."""
     table = lancedb.connect(folder).open_table("items")
@@ -292,6 +297,7 @@ def during_the_switch(target, does):
     target.pages = spied
 
 
+@pytest.mark.slow
 def test_searches_during_a_switch(folder, vectors, monkeypatch):
     """While a switch writes, handles opened before it and during it search the old vectors."""
     target = migrate(open_store(f"lancedb:{folder}#items"), f"lancedb:{folder}#new")
@@ -307,6 +313,7 @@ def test_searches_during_a_switch(folder, vectors, monkeypatch):
     assert found == [2] * 14
 
 
+@pytest.mark.slow
 def test_writes_during_a_switch_are_carried_over(folder, vectors):
     """What is added, edited and deleted while a switch writes is so under the new vectors, converted."""
     target = migrate(open_store(f"lancedb:{folder}#items"), f"lancedb:{folder}#new")
@@ -432,6 +439,7 @@ def test_wrong_targets(folder, text, message):
         open_target(open_store(f"lancedb:{folder}#items"), text.format(folder), MARK)
 
 
+@pytest.mark.slow
 def test_errors_are_one_line(folder):
     """LanceDB's own errors, and numbers that do not fit, are one line."""
     source = open_store(f"lancedb:{folder}#items")

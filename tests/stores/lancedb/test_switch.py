@@ -140,6 +140,7 @@ def test_what_came_after_the_switch_survives_the_way_back(place):
     np.testing.assert_allclose(found[8], place.mapped(OLD[8]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_way_back_without_changes_is_the_old_version(place):
     """Where nothing was written since the switch, the old version comes back, with its indexes."""
     place.table().create_index("id", config=BTree())
@@ -153,6 +154,7 @@ def test_a_way_back_without_changes_is_the_old_version(place):
         place.migrate(rollback=True)
 
 
+@pytest.mark.slow
 def test_two_columns_are_rolled_back_in_turn(place):
     """The one that was switched last goes first; the other way round is one line, and moves nothing."""
     both = place.table().to_arrow()
@@ -173,6 +175,7 @@ def test_two_columns_are_rolled_back_in_turn(place):
         np.testing.assert_array_equal(np.stack(after[name].to_numpy()), OLD)
 
 
+@pytest.mark.slow
 def test_a_way_back_without_the_target(place):
     """A target that was dropped after the switch is made again, so that new vectors are kept."""
     place.migrate(switch=True)
@@ -185,6 +188,7 @@ def test_a_way_back_without_the_target(place):
     assert place.vectors()[5] == OLD[5].tolist()
 
 
+@pytest.mark.slow
 def test_columns_that_came_after_the_switch_stay(place):
     """A column that was added to the switched table is there after the way back, and after the next switch."""
     place.migrate(switch=True)
@@ -197,6 +201,7 @@ def test_columns_that_came_after_the_switch_stay(place):
     np.testing.assert_allclose(place.vectors()[5], place.mapped(OLD[5]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_old_vectors_are_gone(place):
     """Where the kept version was thrown away, the way back is refused in one line, and nothing changes."""
     place.migrate(switch=True)
@@ -209,6 +214,7 @@ def test_the_old_vectors_are_gone(place):
     assert place.table().to_arrow() == before
 
 
+@pytest.mark.slow
 def test_changes_between_copy_and_switch(place):
     """A row that was deleted meanwhile stays deleted, edits stay, and changed old vectors are converted again."""
     place.migrate()
@@ -229,6 +235,7 @@ def test_changes_between_copy_and_switch(place):
     assert row["facts"] == {"of": [5], "on": {"deep": "changed"}}
 
 
+@pytest.mark.slow
 def test_a_vector_that_goes_is_not_kept(place):
     """A row whose old vector becomes null has none after the switch, and a null one that comes is converted."""
     table = place.table()
@@ -242,6 +249,7 @@ def test_a_vector_that_goes_is_not_kept(place):
     np.testing.assert_allclose(found[4], place.mapped(OLD[4]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_others_write_into_the_target_stays(place):
     """Natives stay when the source changes or loses them: added, over a converted one, or of other ids."""
     place.migrate()
@@ -260,6 +268,7 @@ def test_what_others_write_into_the_target_stays(place):
     assert all(place.vectors()[i] == [0.5] * E for i in (8, 9, 2000))
 
 
+@pytest.mark.slow
 def test_wrong_vectors_are_refused_every_time(place):
     """Vectors that somebody spoils after the first run's check keep every later run from switching."""
     place.migrate()
@@ -275,6 +284,7 @@ def test_wrong_vectors_are_refused_every_time(place):
         assert place.table().schema.field("vector").type.list_size == D
 
 
+@pytest.mark.slow
 def test_half_precision_passes_its_check(tmp_path, fitted):
     """A column of half precision is as exact as it can be, and one vector that is off by a hundredth is found."""
     place = Place(tmp_path / "db", fitted)
@@ -368,6 +378,7 @@ def test_two_runs_at_once(place):
     assert place.bodies() == bodies_of(range(N))
 
 
+@pytest.mark.slow
 def test_indexes_are_as_the_sources_were(place):
     """Indexes keep their names and settings: of words, labels, numbers and vectors, in the target and after the switch."""
     table = place.table()
@@ -423,6 +434,7 @@ def test_columns_that_cannot_be_carried(place):
     assert "new" not in place.database.list_tables().tables
 
 
+@pytest.mark.slow
 def test_a_source_that_is_emptied_dropped_or_changed(place):
     """A source that lost its rows or itself, or has other columns, is one line; the target keeps what it has."""
     place.migrate()
@@ -448,6 +460,7 @@ def test_a_source_that_is_emptied_dropped_or_changed(place):
     assert place.bodies() == {i: f"other {i}" for i in range(5, N)}
 
 
+@pytest.mark.slow
 def test_twins_that_come_meanwhile(place):
     """An id that comes to stand twice in the source stops the switch, which would lose one of the rows."""
     place.migrate()

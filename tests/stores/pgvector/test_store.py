@@ -254,7 +254,7 @@ def test_a_server_that_goes_away_is_one_line(items, opened):
     assert items[2].execute("SELECT count(new) FROM items").fetchone() == (50,)
 
 
-@pytest.mark.quick("integer", "bigint")
+@pytest.mark.quick("bigint")
 @pytest.mark.parametrize("kind", ["smallint", "integer", "bigint", "text", "uuid"])
 def test_every_kind_of_id_comes_and_goes(database, opened, kind):
     """Ids of fixed and of varying length, in batches of any size, get the vectors that are theirs."""

@@ -161,7 +161,7 @@ def test_an_old_vector_that_changes_between_reading_and_writing_is_known(table):
     assert_mapped(table, "new", "emb")
 
 
-@pytest.mark.quick("two columns", "text")
+@pytest.mark.quick("text")
 @pytest.mark.parametrize("kind", ["text", "uuid", "two columns"])
 def test_changes_are_known_by_keys_of_any_kind(table, kind):
     """A changed old vector is converted again where rows are told apart by text or two columns."""
@@ -203,6 +203,7 @@ def test_a_migration_that_an_earlier_version_began_goes_on(table):
     np.testing.assert_array_equal(target.written_here([1, 2]), [True, False])
 
 
+@pytest.mark.slow
 def test_rows_without_a_vector_are_found_after_a_switch(table):
     """A row with an old vector only is pending on a switched column; one that was emptied is not."""
     switch(table.target())
@@ -353,6 +354,7 @@ def test_a_switched_column_outlives_the_old_one(table):
         target.rollback()
 
 
+@pytest.mark.slow
 def test_a_rollback_says_which_name_is_in_its_way(table):
     """A column that took the new one's name meanwhile is named, and nothing is changed."""
     switch(table.target())
@@ -417,6 +419,7 @@ def function(table):
     return table
 
 
+@pytest.mark.quick("unique", "rule", "materialised view", "publication")
 @pytest.mark.parametrize("kind", BOUND)
 def test_what_would_stay_with_the_old_vectors_is_named_before_anything_is_written(function, kind):
     """Whatever depends on the column, or fires for each row, is refused by name; forced, it is said."""
@@ -552,6 +555,7 @@ def test_not_null_moves_with_the_name_and_back(table):
     table.run("INSERT INTO items (id, emb) VALUES (700, %s)", text(np.ones(D)))
 
 
+@pytest.mark.slow
 def test_grants_storage_and_words_go_with_the_name(table):
     """Who may read the column, how it is stored, and what a person said of it, is as before."""
     table.run("DROP ROLE IF EXISTS reader")
@@ -700,6 +704,7 @@ def test_an_index_of_a_partitioned_table_is_built_part_by_part(table):
     table.run("DROP TABLE whole")
 
 
+@pytest.mark.slow
 def test_an_index_that_a_killed_run_left_is_built_again(table):
     """What is invalid is removed, whether the column is switched or not."""
     table.run("CREATE INDEX x ON items USING hnsw (emb vector_cosine_ops)")
@@ -718,6 +723,7 @@ def test_an_index_that_a_killed_run_left_is_built_again(table):
 # Locks
 
 
+@pytest.mark.slow
 def test_one_run_a_column(table):
     """A second run says who holds it; a target of another column is free; an end releases it."""
     first, second = table.target(), table.target()
@@ -743,7 +749,7 @@ def test_a_lock_goes_with_its_connection(table):
             pass
 
 
-@pytest.mark.quick("create", "rollback")
+@pytest.mark.quick("create")
 @pytest.mark.parametrize("step", ["create", "switch", "rollback"])
 def test_an_idle_reader_stalls_nobody_and_is_named(table, step):
     """A reader's open transaction makes the step give up; other readers wait a moment only."""
@@ -779,6 +785,7 @@ def test_an_idle_reader_stalls_nobody_and_is_named(table, step):
         steps[step]()
 
 
+@pytest.mark.slow
 def test_a_vacuum_of_the_servers_own_gives_way(table, monkeypatch):
     """A step waits for it as long as it takes to give way, though for others a moment only."""
     target = table.target()
@@ -796,6 +803,7 @@ def test_a_vacuum_of_the_servers_own_gives_way(table, monkeypatch):
     table.run("SELECT pg_reload_conf()")
 
 
+@pytest.mark.slow
 def test_names_with_any_sign_are_switched_and_back(table):
     """Percent signs, braces, quotes and capitals in all names: table, columns, id, index."""
     name = '"It %s {0} ""x"""'

@@ -213,6 +213,7 @@ def test_a_point_that_comes_between_look_and_write_stays(opened, monkeypatch):
     assert np.array_equal(target.read(IDS), before, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_migration_goes_on(folder, monkeypatch):
     """In a folder too, what a kill cut short is done by the next migration, nothing twice, and can be switched to."""
     monkeypatch.setattr(new_collection, "LARGEST_REQUEST", 300)

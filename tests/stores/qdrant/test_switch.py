@@ -150,6 +150,7 @@ def test_what_came_after_the_switch_survives_the_way_back(place):
     np.testing.assert_allclose(place.vectors()[8], place.mapped(OLD[8]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_way_back_without_changes(place):
     """Where nothing was written since the switch, every point is as it was, and nothing is said."""
     before = place.records()
@@ -195,6 +196,7 @@ def test_changes_between_copy_and_switch(place):
     assert "image" not in found[12].vector
 
 
+@pytest.mark.slow
 def test_what_others_write_into_the_target_stays(place):
     """Natives stay when the source changes or loses them: put over a converted one, or of other ids."""
     place.migrate()
@@ -245,6 +247,7 @@ def test_vectors_spoilt_while_they_are_written_are_refused_every_time(place, mon
     assert len(place.vectors()[0]) == D
 
 
+@pytest.mark.slow
 def test_writes_while_the_alias_moves(place, monkeypatch):
     """What comes after the last look is carried over when the alias has moved, and later changes stay."""
     place.migrate()
@@ -275,7 +278,7 @@ def test_writes_while_the_alias_moves(place, monkeypatch):
 STEPS = ["_move", "_merge", "stands_for", "_merge_page", "_note_both"]
 
 
-@pytest.mark.quick("_move-False-False")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "done", "back"),
     [
@@ -336,6 +339,7 @@ def test_two_runs_at_once(place):
     assert place.bodies() == bodies_of(range(N))
 
 
+@pytest.mark.slow
 def test_aliases_of_others(place):
     """Another alias of the source, and one that somebody else moves, are one line before anything moves."""
     place.alias("search", "items")
@@ -362,6 +366,7 @@ def qdrant_target_mark(place):
     return MigrationRecord.of(place.map, sha256_file(place.file))
 
 
+@pytest.mark.slow
 def test_a_source_that_is_emptied(place):
     """A source that lost all its points is one line, and the target keeps what it has."""
     place.migrate()
@@ -373,6 +378,7 @@ def test_a_source_that_is_emptied(place):
     assert len(place.records("new")) == N
 
 
+@pytest.mark.slow
 def test_a_ledger_or_an_old_collection_that_is_gone(place):
     """Without its ledger a target is not gone on with, and without the old collection there is no way back."""
     place.migrate()
@@ -387,6 +393,7 @@ def test_a_ledger_or_an_old_collection_that_is_gone(place):
     assert place.bodies() == bodies_of(range(N))
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine(place, monkeypatch, tmp_path):
     """What holds the lock file of another machine is known by its note, until that runs out."""
     place.migrate()

@@ -73,6 +73,14 @@ def roll_back(source, text, **options):
     return open_target(open_store(source, before_switch=True), text, MARK).rollback(**options)
 
 
+@pytest.mark.quick(
+    "50-replaced, old times",
+    "50-replaced",
+    "0-replaced",
+    "0-replaced, old times",
+    "0-in place",
+    "0-in place, old times",
+)
 @pytest.mark.parametrize("write", WAYS, ids=NAMES)
 @pytest.mark.parametrize("more", [50, 0])
 def test_a_file_written_since_the_switch_is_not_lost(switched, write, more):
@@ -202,6 +210,7 @@ def test_a_rollback_that_was_killed_goes_on(switched, monkeypatch, steps):
     assert [path.name for path in paths[1].parent.rglob(".*")] == [".b.parquet.since-switch"]
 
 
+@pytest.mark.quick("replaced, old times", "replaced")
 @pytest.mark.parametrize("write", WAYS, ids=NAMES)
 def test_a_file_of_the_source_that_changes_is_converted_again(tmp_path, write):
     """Of one size, and with the times of the old one put back, too; rights and links change nothing."""

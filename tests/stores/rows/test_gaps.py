@@ -77,7 +77,7 @@ def vectors_of(path):
 NAMES = ["a.parquet", "a.arrow", "a.stream.arrow"]
 
 
-@pytest.mark.quick("a.stream.arrow-fixed", "a.parquet-tensor")
+@pytest.mark.quick("a.stream.arrow-fixed")
 @pytest.mark.parametrize("kind", ["fixed", "list", "large", "tensor"])
 @pytest.mark.parametrize("name", NAMES)
 def test_null_vectors_stay_null(tmp_path, fitted, name, kind):

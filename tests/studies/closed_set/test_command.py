@@ -65,6 +65,7 @@ def test_the_table_and_the_report_are_named(intertwine, study_folders, tmp_path)
         assert f"{100 * row['accuracy']:.1f}" in done.out
 
 
+@pytest.mark.slow
 def test_the_report_holds_the_command_that_repeats_it(
     intertwine, study_folders, tmp_path, monkeypatch
 ):
@@ -82,7 +83,7 @@ def test_the_report_holds_the_command_that_repeats_it(
     assert (out / "report.json").read_bytes() == whole
 
 
-@pytest.mark.quick("--curve-points 1-", "--curve-points 3-")
+@pytest.mark.quick("--curve-points 1-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -104,6 +105,7 @@ def test_every_option_does_something(intertwine, study_folders, tmp_path, option
     assert check(intertwine(*arguments(study_folders, tmp_path, "--json", *option)).json())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_default_curve_has_eight_points_or_more(intertwine, study_folders, tmp_path):
     """Without options the curve has at least eight points."""

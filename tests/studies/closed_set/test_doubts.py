@@ -40,6 +40,7 @@ def roll(folder):
     np.save(file, (np.load(file) + 1) % 5)
 
 
+@pytest.mark.quick("options0")
 @pytest.mark.parametrize("options", [{}, {"alpha": "gcv"}, {"method": "procrustes"}])
 def test_nothing_is_wrong(made, options):
     """Networks that know their labels and each other raise no doubt."""
@@ -54,6 +55,7 @@ def test_labels_off_by_one(made):
     assert all("labels shifted by one class (each less 1) reach" in doubt for doubt in doubts)
 
 
+@pytest.mark.quick("procrustes")
 @pytest.mark.parametrize("method", ["ridge", "procrustes", "cca"])
 def test_fit_rows_in_another_order(made, method):
     """Maps from and to a space whose fit rows are shuffled explain nothing, and that is asked about."""

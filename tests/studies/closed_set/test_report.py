@@ -97,6 +97,7 @@ def test_json_is_the_object_given(folder, make_report):
     assert json.loads((folder / "report.json").read_text()) == make_report()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_rendered_again_from_its_json_the_same_bytes(folder, tmp_path):
     """A report rendered from its own JSON has the same bytes in every file."""
@@ -120,6 +121,7 @@ def test_csv_reads_back_exactly(folder, make_report, name):
                 assert row[key] == str(value)
 
 
+@pytest.mark.slow
 def test_csv_keeps_columns_of_an_empty_table(make_report, tmp_path):
     """A table without rows still has its heading."""
     write_closed_set_report(make_report() | {"contrast": []}, tmp_path)
@@ -203,6 +205,7 @@ def test_no_change_is_shown_in_a_controls_own_row(html):
     assert row[: row.index("</tr>")].count("<span>") == 1  # the native cell
 
 
+@pytest.mark.slow
 def test_undefined_is_a_dash_with_its_reason(make_report, tmp_path):
     """A null is an en dash that says why, in the main table's notes and in the plain tables."""
     report = make_report()
@@ -235,6 +238,7 @@ def test_optional_parts_may_be_absent(make_report, tmp_path):
     assert "None" not in html
 
 
+@pytest.mark.quick("2-True")
 @pytest.mark.parametrize(
     ("n_networks", "control"),
     [
@@ -254,6 +258,7 @@ def test_any_number_of_networks(make_report, tmp_path, n_networks, control):
     assert ("No untrained network was given" in html) is not control
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_markup_in_names_and_notes_is_text(make_report, tmp_path):
     """Names and notes that look like markup are shown, not obeyed, in HTML and in SVG."""
@@ -266,6 +271,7 @@ def test_markup_in_names_and_notes_is_text(make_report, tmp_path):
         assert not ET.parse(tmp_path / name).getroot().findall(".//{*}script")  # noqa: S314
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figure_files")
 def test_dollars_in_a_name_are_no_mathematics(make_report, tmp_path):
     """A name with dollar signs is drawn as it is."""
@@ -283,6 +289,7 @@ def test_svg_is_well_formed_xml(folder, name):
     assert "#0102" not in text
 
 
+@pytest.mark.slow
 def test_many_rows_show_hundredths(make_report, tmp_path):
     """From ten thousand evaluation rows on, percentages have two decimals."""
     report = make_report(2, n_eval=50_000)
@@ -290,7 +297,7 @@ def test_many_rows_show_hundredths(make_report, tmp_path):
     assert f"<b>{100 * report['pairs'][0]['accuracy']:.2f}</b>" in html
 
 
-@pytest.mark.quick("ridge", "some-later-method")
+@pytest.mark.quick("some-later-method")
 @pytest.mark.parametrize("method", ["ridge", "cca", "analytic", "some-later-method"])
 def test_page_says_what_the_method_looked_at(make_report, tmp_path, method):
     """Only a method that was fitted to features is called one."""
@@ -299,6 +306,7 @@ def test_page_says_what_the_method_looked_at(make_report, tmp_path, method):
     assert f"Maps: {method}" in html
 
 
+@pytest.mark.slow
 def test_prior_is_not_passed_over(make_report, tmp_path):
     """Maps shrunk toward the analytic map used the classifiers, and the page says so."""
     html = write_closed_set_report(make_report(2) | {"prior": "analytic"}, tmp_path).read_text()
@@ -306,6 +314,7 @@ def test_prior_is_not_passed_over(make_report, tmp_path):
     assert "distance from the analytic map" in html
 
 
+@pytest.mark.slow
 def test_published_accuracy_as_share_or_percent(make_report, tmp_path):
     """A published accuracy of 0.687 is the same as one of 68.7."""
     report = make_report(2)
@@ -315,6 +324,7 @@ def test_published_accuracy_as_share_or_percent(make_report, tmp_path):
     assert html.count(">68.70<") == 2
 
 
+@pytest.mark.slow
 def test_the_paper_stands_beside_ours(make_report, tmp_path):
     """Table 1 shows the accuracy that the paper measured, and says where it has none."""
     report = make_report(2)
@@ -367,6 +377,7 @@ def test_missing_part_is_named(make_report, tmp_path):
         write_closed_set_report(report, tmp_path)
 
 
+@pytest.mark.slow
 def test_doubts_stand_before_all_else(make_report, tmp_path):
     """What puts the results in question stands at the top of the page, other notes before tiles."""
     report = {**make_report(), "warnings": ["a doubt <b>"], "notes": ["a doubt <b>", "a remark"]}
@@ -401,6 +412,7 @@ def test_a_spreadsheet_computes_no_name(make_report, tmp_path, name):
     ]
 
 
+@pytest.mark.quick("parameters-12M-12M")
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [

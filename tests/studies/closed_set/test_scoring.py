@@ -136,6 +136,7 @@ def test_rows_that_are_not_finite_are_named(tmp_path, write_folder):
         predict(opened, "a", Head(np.ones((2, 3))))
 
 
+@pytest.mark.slow
 def test_chunks_and_devices_change_no_count(stored, monkeypatch):
     """Scores of tensors, as a GPU takes them, and of small blocks of logits are the same counts."""
     import torch

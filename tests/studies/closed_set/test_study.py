@@ -90,6 +90,7 @@ def percent(counts):
     return 100 * (counts["gained"] - counts["lost"]) / before if before else None
 
 
+@pytest.mark.quick("fewer rows than dimensions-1.0-float32")
 @pytest.mark.parametrize(
     ("problem", "alpha", "precision"),
     [
@@ -128,7 +129,7 @@ def test_equals_an_independent_study(problem, alpha, precision):
             assert (row["ci_low"], row["ci_high"]) == pytest.approx(interval)
 
 
-@pytest.mark.quick("fewer-rows-than-dimensions-float32", "float16-float32")
+@pytest.mark.quick("fewer-rows-than-dimensions-float32")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_analytic_tables_equal_pseudo_inverses(problem, precision):
     """Both analytic forms give the counts of pinv, exactly at full row rank, and say the rank."""
@@ -275,6 +276,7 @@ def test_the_last_point_is_the_main_table(curved):
             assert row[key] == main[pair][key]
 
 
+@pytest.mark.slow
 def test_no_row_is_read_into_the_moments_twice(sorted_fit, monkeypatch):
     """Over the whole curve each fit row is multiplied exactly once."""
     seen = []
@@ -525,6 +527,7 @@ def degenerate(kind, rng):
     return fit, evaluation, heads, labels
 
 
+@pytest.mark.quick("gcv-two fit rows", "1.0-two fit rows")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -559,6 +562,7 @@ def test_degenerate_studies_are_null_with_a_reason_and_never_nan(
         assert rows["b", "a"]["r2"] is not None
 
 
+@pytest.mark.slow
 def test_without_pairs_of_networks_the_medians_are_null(sorted_fit):
     """Where all pairs touch a control the medians are undefined, and a reason says so."""
     result = run(sorted_fit, controls=["b", "c"])
@@ -573,6 +577,7 @@ def test_the_result_is_the_same_every_time(sorted_fit):
     assert run(sorted_fit, points=5) == run(sorted_fit, points=5)
 
 
+@pytest.mark.slow
 def test_progress_is_told(sorted_fit):
     """Each stage of the work tells how far it is and never passes its end."""
     seen = []
@@ -588,6 +593,7 @@ def test_progress_is_told(sorted_fit):
     assert ("joint moments", 500, 500) in seen
 
 
+@pytest.mark.slow
 def test_precision_fast_is_near_float64(sorted_fit, monkeypatch):
     """Scores from bfloat16 products are those of float64 but for a row or two."""
     monkeypatch.setattr(precisions, "matrix_units", lambda: ["AMX"])

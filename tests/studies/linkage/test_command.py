@@ -93,7 +93,7 @@ def mapped(result, key="rank1"):
     return [row[key] for row in result["pairs"] if row["condition"] == "mapped"]
 
 
-@pytest.mark.quick("--known 0,8,all-", "--folds 3-")
+@pytest.mark.quick("--folds 3-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [

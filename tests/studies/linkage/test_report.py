@@ -148,6 +148,7 @@ def test_the_page_says_what_the_rates_are(folder, result):
     assert "75 probes of 30 people" in spoken(page.sizes)
 
 
+@pytest.mark.slow
 def test_undefined_numbers_have_their_reason(result, tmp_path):
     """A condition without numbers is a dash in its cell, with the reason under the figure."""
     changed = without(result)
@@ -165,6 +166,7 @@ def test_undefined_numbers_have_their_reason(result, tmp_path):
     assert "<this>" not in html
 
 
+@pytest.mark.slow
 def test_one_system_alone_has_no_curve(result, tmp_path):
     """With native rows alone there is no curve, and figures of an earlier report are removed."""
     write_linkage_report(result, tmp_path)

@@ -46,6 +46,7 @@ def row_of(result, source, target, known):
 CONDITIONS = [("a", "a", 0), ("a", "b", 0), ("b", "a", 0), ("a", "b", 8), ("b", "a", 20)]
 
 
+@pytest.mark.quick("a-a-0", "a-b-8")
 @pytest.mark.parametrize(("source", "target", "known"), CONDITIONS)
 def test_rates_are_those_of_single_searches(sets, result, source, target, known):
     """Ranks, TPIR and D_sys equal a plain loop over searches with scikit-learn's ridge."""

@@ -39,7 +39,7 @@ def right(scores, same, threshold):
     return sum((s > threshold) == y for s, y in zip(scores, same, strict=True))
 
 
-@pytest.mark.quick("shared")
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["target", "shared"])
 def test_every_fold_against_a_slow_reading(data, side):
     """Recipe, threshold and accuracy of each fold equal nested loops over folds, recipes and pairs."""
@@ -72,6 +72,7 @@ def test_every_fold_against_a_slow_reading(data, side):
     assert trial.alpha == np.median([recipe.alpha for recipe in trial.recipes])
 
 
+@pytest.mark.slow
 def test_a_test_fold_has_no_say_in_its_recipe_and_threshold(data):
     """Other features and answers in a fold change neither its recipe nor its threshold."""
     people = data.in_folds()[:, 2]

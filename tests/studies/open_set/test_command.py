@@ -98,6 +98,7 @@ def test_the_paper_protocol_is_its_options(intertwine, inputs, tmp_path):
     assert found["pairs"] == paper["pairs"]
 
 
+@pytest.mark.slow
 def test_a_protocol_refuses_what_contradicts_it(intertwine, inputs, tmp_path):
     """An option that a protocol decides otherwise is refused, and one that agrees is not."""
     more = ("--protocol", "paper", "--fit", "images")
@@ -115,6 +116,7 @@ def test_a_path_needs_a_separator(intertwine, inputs, tmp_path):
     assert "such as ./other" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_best_protocol(intertwine, inputs, tmp_path):
     """--protocol best maps both sides where asked, and decides method and threshold itself."""
@@ -172,6 +174,7 @@ def maps_of(intertwine, folder, maps, *more):
     return maps
 
 
+@pytest.mark.quick("features-ridge", "ids-ridge", "features-cca")
 @pytest.mark.parametrize("method", ["ridge", "cca"])
 @pytest.mark.parametrize("told", ["ids", "features"])
 @pytest.mark.usefixtures("undrawn")
@@ -197,6 +200,10 @@ def without_marks(maps):
         replace(LinearMap.load(path), fitted_on=None).save(path)
 
 
+@pytest.mark.quick(
+    "moments-they keep no mark of those they were fitted on",
+    "fit ids-the images that they were fitted on had no ids.txt",
+)
 @pytest.mark.parametrize(
     ("missing", "why"),
     [
@@ -228,6 +235,7 @@ def test_ready_maps_of_unknown_images(intertwine, inputs, tmp_path, missing, why
     assert found["warnings"][:1] == (doubts or found["warnings"][:1])
 
 
+@pytest.mark.slow
 def test_the_table_for_a_person(intertwine, inputs, tmp_path):
     """Without --json the table, the do-nothing line and the report's path are printed."""
     done = intertwine(*line(inputs, tmp_path / "r", "--replicates", 0, "--curve-points", 0))

@@ -56,6 +56,7 @@ def test_det_shows_refusals(result):
             assert det.points == [(x, 1 - y) for x, y in roc.points]
 
 
+@pytest.mark.slow
 def test_many_networks_show_worst_median_and_best_pair():
     """With more than nine networks three pairs are shown, with both networks' own curves."""
     result = build_open_set(11)
@@ -118,7 +119,7 @@ def test_figures_are_the_same_bytes_twice(result, deviate):
     assert draw.to_png(one) == draw.to_png(two)
 
 
-@pytest.mark.quick("det-7-narrow")
+@pytest.mark.slow
 @pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
 @pytest.mark.parametrize("n_networks", [1, 7, 11])
 @pytest.mark.parametrize("deviate", [False, True], ids=["roc", "det"])
@@ -144,6 +145,7 @@ def test_nothing_leaves_the_figure(n_networks, narrow, deviate):
         assert any(LONG[:12] in text.get_text() for axes in figure.axes for text in axes.texts)
 
 
+@pytest.mark.slow
 def test_perfect_and_useless_networks_are_drawn(tmp_path):
     """Curves that are all 0, all 1 or a single point give finite figures."""
     result = build_open_set(3)

@@ -244,6 +244,7 @@ def test_chance_is_drawn_only_where_a_curve_comes_near_it(result):
     ]
 
 
+@pytest.mark.quick("3")
 @pytest.mark.parametrize("n_networks", [1, 2, 3, 11])
 def test_any_number_of_networks(n_networks):
     """One to eleven networks give a report; one alone has no map and says so."""
@@ -285,6 +286,7 @@ def test_report_without_a_number_is_still_a_page(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES - FIGURES
 
 
+@pytest.mark.slow
 def test_figures_of_an_earlier_report_are_removed(tmp_path):
     """A report without curves leaves none of an earlier report's behind."""
     write_open_set_report(build_open_set(2), tmp_path)

@@ -147,6 +147,7 @@ def test_roc_points_lie_on_the_curve(plain):
         assert np.trapezoid(tar, far) == pytest.approx(area, abs=0.01)
 
 
+@pytest.mark.slow
 def test_crossfit_changes_thresholds_and_not_test_scores(inputs):
     """Cross-fitted thresholds leave the ROC as it is and the native networks untouched."""
     train = open_set(*inputs, options=QUICK).to_json()

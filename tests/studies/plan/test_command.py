@@ -72,6 +72,7 @@ def test_the_maps_lie_beside_the_report(plain):
         assert fitted.info["plan"]["n_pairs"] == 80
 
 
+@pytest.mark.slow
 def test_the_table_and_the_report_are_named(intertwine, data, tmp_path):
     """Without --json the options, the decision with its reason and the path of a page are printed."""
     done = intertwine(*arguments(data[0], tmp_path / "report"))

@@ -46,6 +46,13 @@ def decide(convert, bridge, *, accept=0.8, least=0.5, labels=None, store=None, m
     return judge.decide(forecasts, store)
 
 
+@pytest.mark.quick(
+    "noise6-options6-reembed-the two spaces seem unrelated",
+    "noise5-options5-reembed-less than the 50 % that is worth repairing",
+    "noise1-options1-convert-Converting reaches",
+    "noise0-options0-bridge-nothing has to be written",
+    "noise2-options2-convert-at least 80 %",
+)
 @pytest.mark.parametrize(
     ("noise", "options", "decision", "said"),
     [
@@ -123,6 +130,10 @@ def judged(found, stay, reembed, labels, accept=0.8, seed=7):
     return judge, judge.decide(options, None)
 
 
+@pytest.mark.quick(
+    "1.0-0.1-1.0-stay-Your old model alone finds more: nDCG@10",
+    "0.7-0.7-0.0-stay-only re-embedding everything finds surely more",
+)
 @pytest.mark.parametrize(
     ("found", "stay", "reembed", "decision", "said"),
     [
@@ -158,6 +169,7 @@ def test_staying_is_not_weighed_without_labels():
     assert judged(0.05, 0.0, 0.05, None)[1].decision == "bridge"
 
 
+@pytest.mark.quick("two by chance")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -176,6 +188,7 @@ def test_labels_that_say_nothing_do_not_decide(labels):
     assert found.decision not in {"bridge", "convert", "stay"}
 
 
+@pytest.mark.slow
 def test_quality_is_taken_above_chance():
     """A random order has no share of the quality, re-embedding all of it, whatever labels say."""
     labels = (ITEMS[:, 0] > -0.5).astype(int)

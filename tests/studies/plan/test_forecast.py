@@ -42,6 +42,7 @@ def test_recall_is_that_of_a_plain_loop(pairs):
     np.testing.assert_allclose(plain_recall(native, scores), expected, atol=1e-12)
 
 
+@pytest.mark.quick("convert")
 @pytest.mark.parametrize("option", ["convert", "bridge"])
 def test_the_candidate_of_best_recall_is_fitted_on_all(pairs, option):
     """The final map is that of the candidate with the best mean recall, on every pair."""

@@ -92,6 +92,7 @@ def test_the_plan_says_it_first(tmp_path, write_folder):
         assert named in found["warnings"][0]
 
 
+@pytest.mark.slow
 def test_leaving_one_out_is_what_refits_give():
     """Closed-form ridge without each row is scikit-learn's, fitted again without it."""
     from sklearn.linear_model import Ridge

@@ -45,6 +45,7 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found[1], expected[1], atol=1e-9)
 
 
+@pytest.mark.quick("ip-bridge-shape4")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])

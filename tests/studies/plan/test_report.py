@@ -224,6 +224,7 @@ def test_pairs_and_proxy_stand_side_by_side(result):
     assert len(rows) == 4
 
 
+@pytest.mark.slow
 def test_a_plain_plan_leaves_out_what_it_lacks(tmp_path):
     """Without labels, proxy and store there is no nDCG, nothing to compare, and no empty head."""
     html = spoken(write_plan_report(build_plan(labels=False, proxy=False), tmp_path).read_text())
@@ -283,6 +284,7 @@ def test_the_latex_table_escapes_and_counts(folder, result):
     assert not re.search(r"(?<!\\)%(?! Needs|$)", text, flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["[5pt]", pytest.param("*", marks=pytest.mark.slow)])
 def test_a_latex_row_begins_with_nothing_that_latex_reads(result, tmp_path, name):
     """A row that begins with a bracket or a star is not read as part of the row before."""
@@ -342,6 +344,7 @@ def test_labels_that_do_not_decide_leave_recall(result):
     assert any("nDCG" in column.title for column in page.tables["options"].columns)
 
 
+@pytest.mark.slow
 def test_staying_has_its_words_and_its_option(result, tmp_path):
     """A plan that says stay marks staying, forecasts what is best otherwise, and warns at the top."""
     changed = weighed(result, "ndcg")

@@ -210,6 +210,7 @@ def cosine(queries, items):
     return scores
 
 
+@pytest.mark.slow
 def test_spaces_that_have_nothing_in_common_are_reembedded(folders, tmp_path, write_folder):
     """Pairs whose rows do not belong together promise chance, and the advice is to re-embed."""
     a, b = (np.load(folders[0] / f"{name}.npy") for name in ("old", "new"))
@@ -238,6 +239,7 @@ def test_one_and_the_same_space_is_bridged(folders, tmp_path, write_folder):
     assert found["pairs_needed_reason"] is None
 
 
+@pytest.mark.slow
 def test_one_model_under_two_names_needs_no_map(folders, tmp_path, write_folder):
     """Old and new vectors that are the same are not called unrelated: the first line says so."""
     a = np.load(folders[0] / "old.npy")

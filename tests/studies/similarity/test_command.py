@@ -105,7 +105,7 @@ def names_of(result):
     return [measure["name"] for measure in result["measures"]]
 
 
-@pytest.mark.quick("--layers net-")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "check"),
     [

@@ -90,7 +90,7 @@ def jackknife_interval(score, without, sizes, null):
     return score - half, score + half
 
 
-@pytest.mark.quick("unequal-groups")
+@pytest.mark.slow
 def test_intervals_are_those_of_features_without_each_group(case):
     """The ends are the jackknife's, its scores from moments of all other rows made afresh."""
     features, found = case
@@ -183,6 +183,7 @@ def test_the_null_of_r2_is_the_mean_over_unrelated_targets():
     assert np.mean([each.low <= each.null <= each.high for each in found]) > 0.9
 
 
+@pytest.mark.slow
 def test_without_groups_there_are_scores_and_no_intervals():
     """Moments of all rows give scores and nulls, no interval and no R², and say why."""
     features = features_of(80)
@@ -201,6 +202,7 @@ def test_without_groups_there_are_scores_and_no_intervals():
     assert found.alphas == {}
 
 
+@pytest.mark.slow
 def test_fewer_than_five_groups_have_no_interval():
     """Four groups give scores, R² among them, and no interval."""
     found = estimates_of(features_of(80), n_groups=4)
@@ -211,6 +213,7 @@ def test_fewer_than_five_groups_have_no_interval():
             assert FEW_GROUPS in value.reasons
 
 
+@pytest.mark.slow
 def test_a_score_that_a_group_is_needed_for_has_no_interval():
     """Where a space does not vary without one of the groups, the score stands without interval."""
     features = features_of(60)
@@ -256,6 +259,7 @@ def test_intervals_are_cut_to_the_range(name, score, low, high):
     assert MEASURES[name].best in {found.low, found.high}
 
 
+@pytest.mark.slow
 def test_progress_is_told_by_groups():
     """Progress tells of all rows first, then of each group."""
     seen = []
@@ -303,6 +307,7 @@ def count_groups(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_stopped(halfway, monkeypatch):
     """Groups that were done are not measured again, and no number differs from a study at once."""
     features, saved = halfway
@@ -341,6 +346,7 @@ def test_other_options_do_not_use_what_was_left(halfway, monkeypatch):
     assert found.estimates == estimates_of(features, options=other).estimates
 
 
+@pytest.mark.slow
 def test_a_lambda_at_an_edge_of_the_grid_is_said_of_its_pair():
     """Of noise that says nothing of its target GCV takes the largest λ, and only that is said."""
     rng = np.random.default_rng(0)

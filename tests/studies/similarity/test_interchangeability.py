@@ -107,6 +107,7 @@ def made(noise=0.0):
     return estimates_of(scores), swaps
 
 
+@pytest.mark.slow
 def test_a_measure_that_predicts_swaps_correlates_fully_whichever_way_it_points():
     """Where change follows likeness ρ is 1 for every measure, the Procrustes angle included."""
     rows = correlations(NAMES, *made())
@@ -119,6 +120,7 @@ def test_a_measure_that_predicts_swaps_correlates_fully_whichever_way_it_points(
         assert row["reason"] is None
 
 
+@pytest.mark.slow
 def test_the_correlation_is_that_of_scipy():
     """ρ over ordered pairs is SciPy's, within an interval that is not empty."""
     estimates, swaps = made(noise=4.0)
@@ -131,6 +133,7 @@ def test_the_correlation_is_that_of_scipy():
     assert -1 <= row["ci_low"] < expected < row["ci_high"] <= 1
 
 
+@pytest.mark.slow
 def test_controls_and_spaces_of_one_side_only_are_left_out():
     """Pairs with a space not named, and swaps of spaces that were not measured, do not count."""
     estimates, swaps = made()
@@ -140,6 +143,7 @@ def test_controls_and_spaces_of_one_side_only_are_left_out():
     assert row["n_pairs"] == 12
 
 
+@pytest.mark.slow
 def test_undefined_numbers_are_left_out():
     """Pairs without a score or without a percent change do not count, and none makes a NaN."""
     estimates, swaps = made()

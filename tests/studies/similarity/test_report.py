@@ -108,6 +108,7 @@ def test_rendered_again_from_its_json_the_same_bytes(folder, result, tmp_path):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
     """A report without swaps leaves no figure of swaps behind, and nobody else's file is touched."""
     for name in ("swaps.png", "swaps.svg", "heatmap-rsa.png", "heatmap-mine.png"):
@@ -394,6 +395,7 @@ def test_map_of_one_place_is_drawn(result):
     assert draw.to_png(draw.plane(page.charts["map"].content))
 
 
+@pytest.mark.quick("names0-False")
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("names", [("a", "b"), (LONG, "x" * 60), ("ab", LONG)])
 def test_nothing_leaves_the_figures(names, narrow):
@@ -419,6 +421,7 @@ def test_nothing_leaves_the_figures(names, narrow):
         assert max(box.y1 for box in boxes) <= figure.bbox.height + 0.5
 
 
+@pytest.mark.slow
 def test_names_on_the_map_do_not_cover_each_other():
     """With eleven networks and a control no two names of the map overlap."""
     figure = draw.plane(summary(build_result(11, swaps=False, measures=FEW)).charts["map"].content)
@@ -428,6 +431,7 @@ def test_names_on_the_map_do_not_cover_each_other():
         assert not any(one.shrunk(0.98, 0.8).overlaps(other) for other in boxes[:i])
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_bytes_twice(result):
     """Drawn twice, each figure has the same bytes."""
     one, two = (summary(result).charts for _ in range(2))
@@ -475,6 +479,7 @@ def test_many_spaces_show_one_number_a_cell():
     assert len(lines.strip().splitlines()) == len(matrix.labels)
 
 
+@pytest.mark.slow
 def test_one_network_beside_a_control_is_a_page(tmp_path):
     """With nothing but controls to compare with, the page says that there is no pair."""
     result = build_result(1, swaps=False, measures=FEW[:1])

@@ -311,6 +311,7 @@ def test_degenerate_sets_give_numbers_or_reasons(case, tmp_path, write_folder):
     assert (result["mds"]["points"] == []) == (result["mds"]["reason"] is not None)
 
 
+@pytest.mark.slow
 def test_a_note_says_where_cca_means_nothing(tmp_path, write_folder):
     """Spaces with as many directions as rows, and spaces that do not vary, are named in notes."""
     spaces = {
@@ -328,6 +329,7 @@ def test_a_note_says_where_cca_means_nothing(tmp_path, write_folder):
 # -- measures on rows -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_row_measures_are_those_of_the_sample():
     """Without a cut the row measures are those of `row_estimates` on all rows."""
     features = related(90, {"a": 6, "b": 9})

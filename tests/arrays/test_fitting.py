@@ -10,6 +10,7 @@ from intertwine.maps.map_pair import MapPair
 from intertwine.passes.fit import fit_to_files
 
 
+@pytest.mark.quick("least-squares-options3", "reduced-rank-options5", "ridge-options1")
 @pytest.mark.parametrize(
     ("method", "options"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 
+@pytest.mark.slow
 def test_undetected(intertwine, tmp_path, write_images, write_network):
     """It says how many images have no face, and as JSON which are the first."""
     images = write_images(tmp_path / "images", 12)

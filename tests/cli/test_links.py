@@ -57,7 +57,7 @@ def arguments(command, study_folders, inputs, out):
 COMMANDS = ["apply", "apply to Parquet", "fit", "moments", "similarity", "closed-set", "migrate"]
 
 
-@pytest.mark.quick("moments-made", "moments-in the making", "apply-in the making")
+@pytest.mark.quick("moments-made", "moments-in the making")
 @pytest.mark.parametrize("where", ["in the making", "made"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_link_in_the_place_of_an_output_leads_nowhere(

@@ -77,6 +77,7 @@ def plan():
     return LONG[:2]
 
 
+@pytest.mark.quick("open_set-60", "open_set-80")
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("show", [closed_set, open_set, similarity, linkage, plan])
 def test_a_study_shows_every_name_whole(monkeypatch, capsys, show, width):
@@ -101,6 +102,7 @@ def maps(tmp_path_factory):
     return folder
 
 
+@pytest.mark.quick("80")
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_commands_on_files_show_every_name_whole(intertwine, monkeypatch, maps, tmp_path, width):
     """`fit` names each map by both its spaces, and `inspect` the spaces of a set and a report."""

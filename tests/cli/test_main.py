@@ -27,6 +27,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_help_lists_every_command(installed):
     """The installed command prints its commands and exits 0."""
     done = installed("--help")
@@ -101,6 +102,7 @@ def test_two_values_for_one_are_met_with_what_to_type(intertwine):
     assert "repeat it for several, as in --fit A --fit B" in text
 
 
+@pytest.mark.slow
 def test_help_waits_for_no_numerical_library():
     """The help is printed without importing NumPy, SciPy, scikit-learn, torch or matplotlib."""
     script = (

@@ -5,6 +5,7 @@ from intertwine.moments.accumulators import precisions
 from intertwine.moments.moments import Moments
 
 
+@pytest.mark.slow
 def test_parts_merge_and_fit(intertwine, study_folders, tmp_path):
     """Moments of row ranges merge to a file that fit takes in place of the set."""
     folder = study_folders / "fit"

@@ -58,6 +58,7 @@ def test_blocks_that_are_not_run_say_why_and_name_what_is_there(block):
         usage.check_shell(block.code)
 
 
+@pytest.mark.quick("docs/networks.md", "docs/results.md")
 @pytest.mark.parametrize("page", PAGES)
 def test_prose_names_commands_and_options_that_exist(page):
     """Commands between backticks exist, and so do the options that they name."""

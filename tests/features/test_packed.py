@@ -66,6 +66,7 @@ def test_the_package_carries_a_small_sample(tmp_path):
         assert (guessed == sets[1].labels).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_another_sample_replaces_the_one_before(tmp_path):
     """No space of a sample that was unpacked before stays beside those of the new one."""
     packed.unpack(packed.SMALL, tmp_path)

@@ -389,6 +389,7 @@ def test_the_header_is_readable_with_plain_safetensors(tmp_path):
     assert {"kind", "format_version", "created", "sha256"} <= set(header)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(tmp_path):
     """A map's file with any bit flipped, or cut, is a format error of one line."""
     MAP.save(tmp_path / "x")

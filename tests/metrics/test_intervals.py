@@ -29,7 +29,7 @@ def bootstrap_of_rows(both, gained, lost, n, draws, seed):
     return np.percentile(changes, [2.5, 97.5]), np.std(changes)
 
 
-@pytest.mark.quick("nothing kept", "few rows", "no gains")
+@pytest.mark.quick("nothing kept", "few rows")
 @pytest.mark.parametrize(
     ("both", "gained", "lost", "n"),
     [(600, 40, 90, 1200), (30, 5, 2, 60), (0, 3, 9, 400), (200, 0, 50, 250), (700, 60, 60, 900)],

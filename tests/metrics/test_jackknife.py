@@ -62,6 +62,7 @@ def test_scale_and_shift_of_the_score():
     assert jackknife_error(0.4, np.full(20, 0.4), sizes) == pytest.approx(0, abs=1e-15)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth():
     """Over many samples in 20 groups about 95 % of the intervals hold the true mean."""
     rng = np.random.default_rng(3)

@@ -152,6 +152,7 @@ def test_the_p_value_is_that_of_all_relabellings(seed):
     assert got["p_value"] >= 1 / 24
 
 
+@pytest.mark.slow
 def test_the_order_of_networks_does_not_matter(monkeypatch):
     """Relabelling the networks of both matrices together changes neither ρ nor p."""
     monkeypatch.setattr(module, "BOOTSTRAP_DRAWS", 100)
@@ -182,6 +183,7 @@ def test_the_interval_is_that_of_drawn_networks(monkeypatch):
     assert [got["ci_low"], got["ci_high"]] == pytest.approx(expected.tolist(), abs=0.06)
 
 
+@pytest.mark.slow
 def test_many_networks_are_relabelled_at_random(monkeypatch):
     """Beyond seven networks relabellings are drawn, the true one among them, alike every time."""
     monkeypatch.setattr(module, "DRAWS", 200)

@@ -75,6 +75,7 @@ def test_ties_stand_in_the_order_of_items():
     np.testing.assert_array_equal(found.items, np.tile(np.arange(6), (3, 1)))
 
 
+@pytest.mark.quick("1-1", "5-2", "10-2")
 @pytest.mark.parametrize("levels", [None, 2, 1])
 @pytest.mark.parametrize("k", [1, 5, 10])
 def test_gains_are_those_of_a_plain_loop(levels, k):

@@ -467,6 +467,11 @@ def test_arrays_that_have_no_joint_moments_are_refused(arrays, message):
 # -- bad input --------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick(
+    "chunk2-rows differ between spaces: a has 2 rows, b has 3 rows, expected the same rows",
+    "chunk0-got spaces a, expected a, b",
+    "chunk1-got spaces a, x",
+)
 @pytest.mark.parametrize(
     ("chunk", "message"),
     [

@@ -30,6 +30,7 @@ def feature_set(tmp_path_factory, write_folder):
     return FeatureSet.open(write_folder(tmp_path_factory.mktemp("set"), arrays))
 
 
+@pytest.mark.slow
 def test_every_piece_is_run(workers):
     """A cluster runs every piece once, and what a piece raises comes back as it is."""
     assert sorted(workers.run(double, range(9))) == [(i, 2 * i) for i in range(9)]

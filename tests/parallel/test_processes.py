@@ -21,6 +21,7 @@ def test_an_executor_opened_again_works():
             pool.submit(double, 4)
 
 
+@pytest.mark.slow
 def test_an_error_ends_processes_with_work_in_hand(tmp_path):
     """Nobody waits for work in hand, which here would never be done, once an error leaves."""
 

@@ -101,12 +101,7 @@ def test_rows_are_matched_by_id_and_it_is_said(tmp_path, write_folder):
     assert any("another order; joined by id" in note for note in other["notes"])
 
 
-@pytest.mark.quick(
-    "identity-1.0-free-None",
-    "analytic-1.0-free-None",
-    "mean-1.0-free-None",
-    "least-squares-1.0-free-None",
-)
+@pytest.mark.quick("identity-1.0-free-None", "analytic-1.0-free-None", "mean-1.0-free-None")
 @pytest.mark.parametrize(
     "options",
     [

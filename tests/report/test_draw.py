@@ -122,6 +122,7 @@ def test_nothing_leaves_the_curve_figure(make_report, narrow, n_fit):
         assert box.y1 <= figure.bbox.height
 
 
+@pytest.mark.slow
 def test_curve_of_nothing_is_drawn(make_report):
     """A curve without a point is an empty frame, not an error."""
     page = summarise_closed_set(ClosedSetStudy.of(make_report() | {"curve": [], "paper": None}))

@@ -54,6 +54,7 @@ def rendered(study, **more):
     return environment.from_string(text).render(page=page | more, css="", script="")
 
 
+@pytest.mark.quick("1", "4")
 @pytest.mark.parametrize("n", [0, 1, 4, 5, 30])
 def test_every_page_begins_with_warnings_and_notes(n):
     """Warnings, the finding and every note once stand before what a study shows; many are folded."""

@@ -113,7 +113,7 @@ def test_overlap_is_that_of_ties_broken_at_random(features):
     assert found.low <= found.null <= found.high
 
 
-@pytest.mark.quick("mutual_knn-one_hot", "cknna-one_hot")
+@pytest.mark.quick("mutual_knn-one_hot")
 @pytest.mark.parametrize("features", [one_hot, binary, copies])
 @BOTH
 def test_ties_leave_the_null_that_of_shuffled_rows(measure, features):

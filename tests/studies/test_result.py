@@ -99,6 +99,7 @@ def test_repr_of_what_no_number_is_known_of(results):
     assert "is defined for no pair" in repr(replace(similar, pairs=pairs))
 
 
+@pytest.mark.quick("closed-set-pandas", "similarity-polars", "open-set-polars")
 @pytest.mark.parametrize("library", [pd, pl])
 def test_frames_hold_the_csv_files(result, library):
     """Every table's data frame has the columns and the values of its CSV file, and null for nothing."""
@@ -195,6 +196,7 @@ def test_frames_need_either_library(results, monkeypatch):
         result.to_frame()
 
 
+@pytest.mark.quick("linkage", "open-set")
 def test_notebooks_show_the_main_table(doubted, monkeypatch):
     """The table comes after title and doubts, runs nothing, fetches nothing and needs no matplotlib."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)

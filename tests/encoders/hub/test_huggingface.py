@@ -174,7 +174,7 @@ def pixels(encoder, n=3):
 
 
 class TestClassifier:
-    @pytest.mark.quick("deit-two-heads", "dinov2", "poolformer")
+    @pytest.mark.quick("deit-two-heads", "dinov2")
     @pytest.mark.parametrize("family", CLASSIFIERS)
     def test_head(self, saved, family):
         """Head of features is the network's own output, and two extractions are bit-equal."""
@@ -483,6 +483,7 @@ class TestFolder:
         got = open_encoder(f"hf:{folder}").preprocessing
         assert got == open_encoder(f"hf:{saved('clip')[0]}").preprocessing
 
+    @pytest.mark.slow
     def test_options_go_first(self, saved):
         """Options of the URI replace what the processor says, and only that."""
         got = open_encoder(f"hf:{saved('mobilenet_v2')[0]}?mean=0&resize=centre:80").preprocessing

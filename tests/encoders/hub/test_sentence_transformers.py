@@ -138,7 +138,7 @@ class TestFeatures:
 
 
 class TestPrompt:
-    @pytest.mark.quick("the red -the red ", "None-", "query-query : ")
+    @pytest.mark.quick("the red -the red ", "None-")
     @pytest.mark.parametrize(
         ("option", "prompt"),
         [("the red ", "the red "), ("query", "query : "), ("none", ""), (None, "")],

@@ -72,7 +72,7 @@ HEADS = {
 }
 
 
-@pytest.mark.quick("no bias", "flatten", "linear after")
+@pytest.mark.quick("no bias", "flatten")
 @pytest.mark.parametrize("kind", HEADS)
 def test_head(kind, tmp_path):
     """A saved model is split at its last linear layer, its scores taken back to logits."""
@@ -171,7 +171,7 @@ def test_impossible_options(two_heads, options, message):
         open_encoder(f"keras:{two_heads[1]}?{options}")
 
 
-@pytest.mark.quick("none", "relu", "tanh inside", "flattened positions")
+@pytest.mark.quick("none", "relu", "tanh inside")
 @pytest.mark.parametrize(
     "tail",
     [

@@ -111,6 +111,7 @@ class TestStatedFacts:
         assert (encoder.dim, encoder.preprocessing.size) == (stated.dim, stated.input_size)
         assert encoder.parameters == stated.parameters
 
+    @pytest.mark.slow
     def test_facenet(self):
         """The parameters that the preset states for FaceNet are the network's."""
         counted = sum(weight.numel() for weight in InceptionResnetV1().parameters())

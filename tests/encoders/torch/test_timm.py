@@ -61,6 +61,7 @@ class TestOpen:
         assert (encoder.name, encoder.dim, encoder.split) == ("resnet10t", 512, "fc")
         assert (encoder.parameters, encoder.head.n_classes) == (count, 1000)
 
+    @pytest.mark.slow
     def test_repeatable(self, encoder):
         """Two extractions are equal to the bit, and no part is in training mode."""
         again = opened("resnet10t", crop=64)
@@ -132,6 +133,7 @@ class TestWeights:
         assert read.fingerprint == encoder.fingerprint
         assert "state_dict" not in read.run.module.pretrained_cfg
 
+    @pytest.mark.slow
     def test_converted(self, encoder, tmp_path):
         """A training checkpoint is unpacked as timm does."""
         state = {f"module.{key}": v for key, v in encoder.run.module.state_dict().items()}
@@ -229,6 +231,7 @@ class TestPreprocessing:
         config = timm.models.get_pretrained_cfg("deepseek_vit_412m_enc")
         assert defaults(config, (546, 546))["resize"] == "squash"
 
+    @pytest.mark.slow
     def test_own_options(self):
         """Options of the URI go before what timm says, and crop takes its share of the image."""
         default = opened("resnet10t", crop=64).preprocessing

@@ -129,6 +129,7 @@ def test_nothing_left(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_killed_at_any_step(tmp_path, monkeypatch):
     """Killed before any one of its renames, a compaction is either undone or finished, never half."""
     leave_out(make(tmp_path / "undisturbed"))

@@ -190,6 +190,7 @@ class TestRefused:
             opened(tmp_path / "set", fill)
         assert not (tmp_path / "set").exists()
 
+    @pytest.mark.quick("whole")
     @pytest.mark.parametrize(
         ("mine", "message"),
         [

@@ -108,6 +108,7 @@ def test_row_groups_between_are_passed_over(folder, monkeypatch):
     assert opened == [0, 2, 6]
 
 
+@pytest.mark.slow
 def test_memory(tmp_path):
     """Of a row group of 8 MB, a small part is held while it is read."""
     data = pa.array([np.random.default_rng(row).bytes(2000) for row in range(4000)])

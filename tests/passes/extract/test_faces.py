@@ -58,6 +58,7 @@ class TestOnce:
         assert len(counted) == N
         assert not (tmp_path / "plain" / "faces.csv").exists()
 
+    @pytest.mark.slow
     def test_added_encoder(self, inputs, tmp_path, counted):
         """An encoder added later finds nothing twice, and the set is as if made together."""
         images, uris = inputs
@@ -92,6 +93,7 @@ class TestOnce:
         assert contents(tmp_path / "set") == contents(tmp_path / "undisturbed")
         assert (tmp_path / "set" / "faces.csv").read_bytes().startswith(kept)
 
+    @pytest.mark.slow
     def test_finished_set(self, inputs, tmp_path, counted):
         """A finished set is left as it is, and its summary still counts the undetected."""
         images, uris = inputs

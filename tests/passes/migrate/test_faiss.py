@@ -57,9 +57,7 @@ def cases():
     ]
 
 
-@pytest.mark.quick(
-    "IDMap2,SQ8-", "SQ4-", "SQfp16-", "SQ8-", "Flat-?factory=PCAR12,Flat", "IVF4,SQ8-", "HNSW8,SQ8-"
-)
+@pytest.mark.quick("SQ4-", "IVF4,SQ8-", "SQ8-")
 @pytest.mark.parametrize(("kind", "asked"), cases())
 def test_codes_are_compared_with_the_indexs_own(tmp_path, fitted, kind, asked):
     """Every item is read back as the index codes what the map makes of it, and is switched to."""

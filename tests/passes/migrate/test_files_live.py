@@ -178,6 +178,7 @@ def test_a_file_that_came_during_the_switch_stays_where_a_rollback_undoes_that(d
     np.testing.assert_array_equal(old, np.concatenate([OLD, OLD[:9]]))
 
 
+@pytest.mark.quick("12")
 def test_a_file_that_comes_between_the_conversion_and_the_switch_stops_it(drawn, monkeypatch):
     """Nothing is switched, and the next run converts it too."""
     fitted, folder, call = drawn
@@ -228,7 +229,7 @@ def test_a_file_written_behind_its_exchange_is_converted_by_the_next_run(
     np.testing.assert_array_equal(load_vectors(folder / "a.parquet"), old)
 
 
-@pytest.mark.quick("12-False", "20-False")
+@pytest.mark.quick("12-False")
 @pytest.mark.parametrize("late", [True, False])
 def test_a_switch_that_is_killed_before_its_last_look(drawn, tmp_path, monkeypatch, late):
     """The same command looks: what came is converted, and what comes from then on is new."""

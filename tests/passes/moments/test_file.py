@@ -197,6 +197,7 @@ def test_workers_write_the_file_that_one_of_them_writes(folder, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_kept_is_used_only_by_the_same_run(folder, tmp_path, monkeypatch):
     """Kept moments are gone on with by the same call alone; another call removes them."""
     out = tmp_path / "out"

@@ -129,6 +129,7 @@ def test_the_total_is_that_of_one_pass(stored, place, tmp_path):
     assert len(times(tmp_path / "kept")) == (20 if place == "files" else 0)
 
 
+@pytest.mark.quick("made again", "memory")
 @pytest.mark.usefixtures("place")
 def test_each_part_is_the_moments_of_its_rows(stored, tmp_path):
     """A part has the count, means and scatters of its rows, however often it is asked for."""

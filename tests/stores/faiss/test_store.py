@@ -83,7 +83,7 @@ def test_search_is_the_index_s_own(tmp_path, factory, metric):
     assert len(store.search(queries[:1], 2 * N)[0]) == N
 
 
-@pytest.mark.quick("IVF9_HNSW4,Flat-l2", "HNSW8,Flat-l2", "HNSW8,Flat-ip")
+@pytest.mark.quick("IVF9_HNSW4,Flat-l2", "HNSW8,Flat-l2")
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("factory", EXACT + ROUNDING + WITH_IDS)
 def test_a_migration_builds_an_index_of_the_same_kind(tmp_path, factory, metric, monkeypatch):

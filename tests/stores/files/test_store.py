@@ -302,7 +302,7 @@ def test_switch_and_rollback(many, tmp_path):
     assert not again.exists()
 
 
-@pytest.mark.quick("note", "one")
+@pytest.mark.quick("note")
 @pytest.mark.parametrize("step", ["note", "one", "two"])
 def test_a_switch_that_was_killed(many, tmp_path, step, monkeypatch):
     """Between its steps the source is read as it was; the next switch, or a rollback, ends it."""

@@ -134,6 +134,7 @@ def test_rows_that_come_after_the_last_look_are_converted_by_the_switch(table):
     assert table.old()[3] is None
 
 
+@pytest.mark.slow
 def test_an_old_vector_that_changes_after_its_conversion_is_converted_again(table):
     """Rows with a changed old vector are pending again, but for one that got a native vector."""
     target = table.target()
@@ -180,6 +181,7 @@ def test_changes_are_known_by_keys_of_any_kind(table, kind):
     assert_mapped(table, "new", "emb")
 
 
+@pytest.mark.quick("halfvec")
 @pytest.mark.parametrize("kind", ["halfvec", "real[]"])
 def test_changes_are_known_in_vectors_of_any_type(table, kind):
     """Stamps are of what the column holds, whatever its precision."""
@@ -333,6 +335,7 @@ def test_a_second_migration_finds_a_free_name_and_both_are_undone(table, renamed
         np.testing.assert_array_equal(vector, before[item])
 
 
+@pytest.mark.slow
 def test_a_switch_of_an_earlier_version_is_undone(table):
     """A mark that keeps only the new column's name is read as ever."""
     switch(table.target())
@@ -342,6 +345,7 @@ def test_a_switch_of_an_earlier_version_is_undone(table):
     assert table.old()[0].shape == (D,)
 
 
+@pytest.mark.slow
 def test_a_switched_column_outlives_the_old_one(table):
     """Once the old vectors are dropped the same command finds nothing to do; the way back is gone."""
     switch(table.target())
@@ -419,7 +423,7 @@ def function(table):
     return table
 
 
-@pytest.mark.quick("unique", "rule", "materialised view", "publication")
+@pytest.mark.quick("unique", "rule", "materialised view")
 @pytest.mark.parametrize("kind", BOUND)
 def test_what_would_stay_with_the_old_vectors_is_named_before_anything_is_written(function, kind):
     """Whatever depends on the column, or fires for each row, is refused by name; forced, it is said."""
@@ -452,6 +456,7 @@ def test_triggers_that_do_not_fire_are_no_hindrance(function):
         target.require_ready()
 
 
+@pytest.mark.slow
 def test_a_trigger_that_changes_vectors_is_noticed_where_it_is_forced(table):
     """A vector that is another in the table than was sent is an error of that very batch, each time."""
     table.run(

@@ -423,6 +423,7 @@ def test_a_run_of_another_machine(place, monkeypatch, tmp_path):
     assert place.bodies() == bodies_of(range(N))
 
 
+@pytest.mark.quick("limits1-strict mode has upsert_max_batchsize 5")
 @pytest.mark.parametrize(
     ("limits", "message"),
     [

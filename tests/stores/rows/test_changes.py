@@ -74,12 +74,7 @@ def roll_back(source, text, **options):
 
 
 @pytest.mark.quick(
-    "50-replaced, old times",
-    "50-replaced",
-    "0-replaced",
-    "0-replaced, old times",
-    "0-in place",
-    "0-in place, old times",
+    "50-replaced, old times", "50-replaced", "0-replaced", "0-replaced, old times", "0-in place"
 )
 @pytest.mark.parametrize("write", WAYS, ids=NAMES)
 @pytest.mark.parametrize("more", [50, 0])

@@ -107,6 +107,7 @@ def test_null_vectors_stay_null(tmp_path, fitted, name, kind):
     assert not set(NULLS) & set(np.ravel(store.search(ROWS[:3] + 0.01, 20)).tolist())
 
 
+@pytest.mark.quick("fixed")
 @pytest.mark.parametrize("kind", ["fixed", "list"])
 def test_parts_of_a_dataset_that_hold_no_vector(tmp_path, fitted, kind):
     """A part without rows, or of null vectors alone, takes its dimension from the others."""
@@ -137,6 +138,7 @@ def test_a_store_without_any_vector_is_refused(tmp_path, fitted):
         migrate(source, target, fitted[1])
 
 
+@pytest.mark.quick("400")
 @pytest.mark.parametrize("size", [400, 3000])
 def test_a_file_whose_first_thousands_are_null(tmp_path, fitted, size):
     """Vectors behind them are found, and mapped."""

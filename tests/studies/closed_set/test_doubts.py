@@ -47,6 +47,7 @@ def test_nothing_is_wrong(made, options):
     assert made(**options) == []
 
 
+@pytest.mark.slow
 def test_labels_off_by_one(made):
     """Every network's accuracy is doubted, and the shift is named."""
     doubts = made(roll)
@@ -65,6 +66,7 @@ def test_fit_rows_in_another_order(made, method):
     assert [doubt[: len(start)] for doubt, start in zip(doubts, expected, strict=True)] == expected
 
 
+@pytest.mark.slow
 def test_evaluation_rows_in_another_order(made):
     """A space whose evaluation rows are shuffled is at chance by itself and beside the others."""
     doubts = made(shuffle("eval/b.npy"))

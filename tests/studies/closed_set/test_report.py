@@ -228,6 +228,7 @@ def test_report_without_a_number_is_still_a_page(make_report, tmp_path):
     assert "No change in accuracy could be computed" in html
 
 
+@pytest.mark.slow
 def test_optional_parts_may_be_absent(make_report, tmp_path):
     """What only adorns a report may be missing from it."""
     needed = make_report()

@@ -317,6 +317,7 @@ def test_the_order_of_the_file_changes_nothing(curved, trio, write_folder, tmp_p
                 assert row[key] == pytest.approx(same[key], abs=1e-9), (table, key)
 
 
+@pytest.mark.slow
 def test_maps_see_neither_labels_nor_heads(curved, trio, write_folder, tmp_path):
     """Without fit labels and with other heads the maps, their R² and their λ are the same."""
     _, nets, (fit, _, ids), (evaluation, eval_labels) = trio

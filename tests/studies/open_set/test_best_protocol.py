@@ -99,6 +99,7 @@ def test_the_most_accurate_recipe_on_the_other_folds_is_chosen():
     assert choose(tables[:2], same, fold).tolist() == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_one_recipe_needs_no_choice(data):
     """With one recipe every fold has it, and every pair of networks both directions."""
     found = best_trials(RecipeMaps(data, "shared", FEW[:1]))
@@ -107,6 +108,7 @@ def test_one_recipe_needs_no_choice(data):
     assert found["a", "b"].accuracy.mean > 0.7
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_from_its_checkpoints(data, tmp_path, monkeypatch):
     """Scores that are saved are not made again, and give the same trials."""
     maps, seen = RecipeMaps(data, "target", FEW), []

@@ -86,6 +86,7 @@ def test_no_id_of_a_person_is_written(whole):
     assert not any("Person_" in text for text in texts)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_paper_protocol_is_its_options(intertwine, inputs, tmp_path):
     """--protocol paper equals ridge λ = 1 without intercept on matched pairs."""
@@ -129,6 +130,7 @@ def test_the_best_protocol(intertwine, inputs, tmp_path):
     assert "got space shared, which protocol best takes" in done.error()
 
 
+@pytest.mark.quick("cca")
 @pytest.mark.parametrize("method", ["ridge", "cca"])
 @pytest.mark.usefixtures("undrawn")
 def test_maps_and_sets_from_elsewhere(intertwine, inputs, tmp_path, method):
@@ -174,7 +176,7 @@ def maps_of(intertwine, folder, maps, *more):
     return maps
 
 
-@pytest.mark.quick("features-ridge", "ids-ridge", "features-cca")
+@pytest.mark.quick("features-ridge", "ids-ridge")
 @pytest.mark.parametrize("method", ["ridge", "cca"])
 @pytest.mark.parametrize("told", ["ids", "features"])
 @pytest.mark.usefixtures("undrawn")

@@ -398,6 +398,7 @@ def test_nothing_is_doubted_of_a_good_set(inputs):
     assert open_set(*inputs, options=QUICK).to_json()["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_chosen_edge_is_said_after_a_kill_too(inputs, tmp_path):
     """Where every λ of the grid is too small the notes say so, and whatever a killed run kept says it."""
     method = FitOptions(intercept="none", alpha="gcv", alphas=np.array([1e-9, 1e-8]))

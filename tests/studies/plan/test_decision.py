@@ -50,8 +50,6 @@ def decide(convert, bridge, *, accept=0.8, least=0.5, labels=None, store=None, m
     "noise6-options6-reembed-the two spaces seem unrelated",
     "noise5-options5-reembed-less than the 50 % that is worth repairing",
     "noise1-options1-convert-Converting reaches",
-    "noise0-options0-bridge-nothing has to be written",
-    "noise2-options2-convert-at least 80 %",
 )
 @pytest.mark.parametrize(
     ("noise", "options", "decision", "said"),
@@ -78,6 +76,7 @@ def test_a_bridge_worse_than_converting_is_not_taken():
     assert decide(0.01, 0.1, accept=0.5).decision == "convert"
 
 
+@pytest.mark.slow
 def test_labels_decide_where_there_are_any():
     """Maps that lose neighbours but keep their labels are good enough with labels."""
     assert decide(0.3, 0.9).decision == "convert-and-backfill"
@@ -130,10 +129,7 @@ def judged(found, stay, reembed, labels, accept=0.8, seed=7):
     return judge, judge.decide(options, None)
 
 
-@pytest.mark.quick(
-    "1.0-0.1-1.0-stay-Your old model alone finds more: nDCG@10",
-    "0.7-0.7-0.0-stay-only re-embedding everything finds surely more",
-)
+@pytest.mark.quick("1.0-0.1-1.0-stay-Your old model alone finds more: nDCG@10")
 @pytest.mark.parametrize(
     ("found", "stay", "reembed", "decision", "said"),
     [

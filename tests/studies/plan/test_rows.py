@@ -37,6 +37,7 @@ def test_reranking_counts_the_true_ten_among_the_first():
     assert rows[0]["recall_at_10"] == pytest.approx(recall)
 
 
+@pytest.mark.slow
 def test_backfilling_goes_from_converting_to_reembedding():
     """With no item re-embedded it is converting, with all of them the native model."""
     rows = tables.backfill_rows(MEASURE, [(2.0, CONVERTED), (-1.0, table(0.7))], NATIVE, ITEMS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 @pytest.mark.slow
 def test_undetected(intertwine, tmp_path, write_images, write_network):

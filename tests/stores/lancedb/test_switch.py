@@ -236,6 +236,32 @@ def test_changes_between_copy_and_switch(place):
 
 
 @pytest.mark.slow
+def test_an_edit_at_the_switch_does_not_hide_a_vector_that_changed_before_it(place, monkeypatch):
+    """A row whose vector changes as the name is changed, and whose text does right after, has both."""
+    place.migrate()
+    over, own = RNG.standard_normal(D), RNG.standard_normal(E)
+    flip = lancedb_switch._flip
+
+    def write_beside(target, pinned, schema, pages):
+        def written():
+            for item in (8, 9):
+                changed = {"body": "EDITED", "vector": over.tolist()}
+                place.table().update(where=f"id = {item}", values=changed)
+            yield from pages()
+
+        flip(target, pinned, schema, written)
+        place.table().update(where="id = 8", values={"body": "TWICE"})
+        place.table().update(where="id = 9", values={"body": "TWICE", "vector": own.tolist()})
+
+    monkeypatch.setattr(lancedb_switch, "_flip", write_beside)
+    place.migrate(switch=True)
+    assert place.bodies() == bodies_of(range(N), _8="TWICE", _9="TWICE")
+    found = place.vectors()
+    np.testing.assert_allclose(found[8], place.mapped(over), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[9], own, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[7], place.mapped(OLD[7]), rtol=1e-5, atol=1e-5)
+
+
 def test_a_vector_that_goes_is_not_kept(place):
     """A row whose old vector becomes null has none after the switch, and a null one that comes is converted."""
     table = place.table()

@@ -23,8 +23,14 @@ def remove(target: NewTable, pinned: Any) -> None:
     for first in range(0, len(lost), PAGE):
         some = lost[first : first + PAGE]
         if target.carrying:
-            known, there = target.noted(some), target.rests(some)
-            same = [i for i in some if (o := known.get(i)) and there.get(i) == o.rest]
+            known, there = target.noted(some), target.under_name(some)
+            same = [
+                item
+                for item in some
+                if (noted := known.get(item))
+                and (found := there.get(item))
+                and found.rest == noted.rest
+            ]
             if same:
                 with one_line():
                     target.source.table.delete(target.source.where_ids(same))

@@ -295,35 +295,46 @@ class NewTable(LanceStore):
         """Write rows to the source's table, unless they were changed or removed there once more.
 
         The rows have the vectors that they should have there; `now` is what they are made of,
-        `known` what this table noted of them as they were written there first.
+        `known` what this table noted of them as they were written there first. Of a row that was
+        edited there since, but for its vector, the vector alone is written.
         """
         source = self.source
         ids = rows[self.columns.id].to_pylist()
-        there = self.rests(ids)
-        fresh, old = [], []
+        there = self.under_name(ids)
+        fresh, same, edited = [], [], []
         for item, origin in zip(ids, now, strict=True):
-            before = known.get(item) or self.streamed.get(item)
-            fresh.append(before is None and item not in there)
-            old.append(before is not None and there.get(item) in {before.rest, origin.rest})
+            before, found = known.get(item) or self.streamed.get(item), there.get(item)
+            fresh.append(before is None and found is None)
+            unedited = alike = False
+            if before is not None and found is not None:
+                unedited = found.rest in {before.rest, origin.rest}
+                alike = found.old == before.new
+            same.append(unedited)
+            edited.append(alike and not unedited)
         arrow = import_extra("pyarrow", EXTRA)
         with one_line():
             data = rows.select(source.table.schema.names).cast(source.table.schema)
-            for chosen, insert in ((fresh, True), (old, False)):
-                some = data.filter(arrow.array(chosen))
-                if len(some):
+            vectors = data.select([self.columns.id, self.columns.vector])
+            for some, chosen, insert in (
+                (data, fresh, True),
+                (data, same, False),
+                (vectors, edited, False),
+            ):
+                part = some.filter(arrow.array(chosen, arrow.bool_()))
+                if len(part):
                     merge = source.table.merge_insert(self.columns.id)
                     merge = (
                         merge.when_not_matched_insert_all()
                         if insert
                         else merge.when_matched_update_all()
                     )
-                    merge.execute(some, on_bad_vectors="null")
+                    merge.execute(part, on_bad_vectors="null")
 
-    def rests(self, ids: Sequence[Any]) -> dict[Any, str]:
-        """Return digests of what some rows hold under the source's name beside their vectors."""
+    def under_name(self, ids: Sequence[Any]) -> dict[Any, Origin]:
+        """Return digests of what some rows hold under the source's name: vectors, and the rest."""
         names = [*self.others, self.columns.vector]
         return {
-            item: origin.rest
+            item: origin
             for page in self.source.find(ids, names)
             for item, origin in zip(
                 page[self.columns.id].to_pylist(),

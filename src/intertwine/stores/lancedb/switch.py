@@ -21,7 +21,7 @@ from intertwine.stores.carried import Carried
 from intertwine.stores.lancedb import carry as lancedb_carry
 from intertwine.stores.lancedb.arrow import EMBEDDING, EXTRA, NOTE, one_line
 from intertwine.stores.lancedb.carry import old_rows, with_old
-from intertwine.stores.lancedb.digests import origins_of
+from intertwine.stores.lancedb.digests import digests, origins_of
 from intertwine.stores.lancedb.folder import PAGE
 from intertwine.stores.lancedb.indexes import build
 from intertwine.stores.lancedb.store import LanceStore
@@ -78,7 +78,11 @@ def switch(target: NewTable, convert: Convert) -> list[str]:
     def pages() -> Iterator[Any]:
         yield from target.pages(target.names, PAGE, 0, here)
         for page in _newest(target):
-            yield target.with_vectors(page, convert(target.batch_of(page)))
+            made = target.with_vectors(page, convert(target.batch_of(page)))
+            ids, new = made[target.columns.id].to_pylist(), digests(made[target.columns.vector])
+            for item, vector in zip(ids, new, strict=True):
+                target.streamed[item] = replace(target.streamed[item], new=vector)
+            yield made
 
     target.carried, target.streamed = Carried("rows", repr), {}
     _flip(target, pinned, schema, pages)

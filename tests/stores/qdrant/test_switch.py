@@ -196,6 +196,35 @@ def test_changes_between_copy_and_switch(place):
     assert "image" not in found[12].vector
 
 
+def test_an_edit_at_the_switch_does_not_hide_a_vector_that_changed_before_it(place, monkeypatch):
+    """A point whose vector changes as the alias moves, and whose text does right after, has both."""
+    place.migrate()
+    move, own = qdrant_switch._move, [0.5] * E
+
+    def write_beside(target, before, collection):
+        changes = [models.PointVectors(id=i, vector={"image": OLD[3].tolist()}) for i in (8, 9, 10)]
+        place.client.update_vectors("live", changes)
+        place.client.delete_vectors("live", ["image"], [11])
+        move(target, before, collection)
+        for item in (8, 9, 11):
+            place.edit(item)
+        place.client.update_vectors("live", [models.PointVectors(id=9, vector={"image": own})])
+
+    monkeypatch.setattr(qdrant_switch, "_move", write_beside)
+    place.migrate(switch=True)
+    assert place.bodies() == bodies_of(range(N), _8="EDITED", _9="EDITED", _11="EDITED")
+    found = place.vectors()
+    for item in (8, 10):
+        np.testing.assert_allclose(found[item], place.mapped(OLD[3]), rtol=1e-5, atol=1e-6)
+    assert found[9] == pytest.approx(own)
+    assert found[11] is None
+    monkeypatch.undo()
+    notes = place.migrate(rollback=True)["notes"]
+    assert notes[0].startswith("3 points that were edited after the switch, 8, 9, 11 among")
+    assert place.bodies() == bodies_of(range(N), _8="EDITED", _9="EDITED", _11="EDITED")
+    assert place.vectors()[8] == pytest.approx(OLD[3].tolist())
+
+
 @pytest.mark.slow
 def test_what_others_write_into_the_target_stays(place):
     """Natives stay when the source changes or loses them: put over a converted one, or of other ids."""

@@ -21,6 +21,7 @@ from intertwine.stores.qdrant.lease import Lease
 from intertwine.stores.qdrant.ledger import (
     Entry,
     Ledger,
+    Look,
     delete,
     look_at,
     look_of,
@@ -145,15 +146,31 @@ class NewCollection(QdrantStore):
                 if len(entry.looks) > 1 or not entry.origin.same_source(now):
                     changed[item] = entry
         chosen = {*absent, *(changed.keys() - self._altered(changed))}
+        if self.live:
+            new = {str(r.id): origin_of(r, self.collection.vector).old for r in page}
+            moved = {i: e for i, e in changed.items() if e.origin.old != new[i]}
+            chosen |= self._only_edited(moved)
         return [record for record in page if str(record.id) in chosen]
 
     def _altered(self, entries: dict[str, Entry]) -> set[str]:
         """Return the points that are no longer as they were written here: somebody else's now."""
+        return {i for i, look in self._looks(entries).items() if not entries[i].knows(look)}
+
+    def _only_edited(self, entries: dict[str, Entry]) -> set[str]:
+        """Return the points that somebody else edited here, but for their vector."""
+        return {
+            item
+            for item, look in self._looks(entries).items()
+            if not entries[item].knows(look)
+            and any(known.same_vector(look) for known in entries[item].looks)
+        }
+
+    def _looks(self, entries: dict[str, Entry]) -> dict[str, Look]:
+        """Return how points look here now."""
         ids = [int(item) if item.isdigit() else item for item in entries]
         return {
-            str(record.id)
+            str(record.id): look_at(record, self.collection.vector)
             for record in self.retrieve(ids, with_payload=True, with_vectors=True)
-            if not entries[str(record.id)].knows(look_at(record, self.collection.vector))
         }
 
     def _have(self, ids: list[Any]) -> set[str]:
@@ -166,8 +183,11 @@ class NewCollection(QdrantStore):
         self.require_fits(batch, vectors)
         have, entries = self._have(batch.ids), self.ledger.read(batch.ids)
         kept = self._kept_vectors(batch, entries)
+        # While the alias stands for this collection, what its owner edits here is the later change.
+        edited = self._only_edited(entries) if self.live else set()
         fresh: list[tuple[Any, Entry]] = []
         old: list[tuple[Any, Entry]] = []
+        turned: list[tuple[Any, Entry]] = []
         for record, vector in zip(batch.payload, vectors, strict=True):
             item = str(record.id)
             own = kept[item] if item in kept else None if np.isnan(vector[0]) else vector.tolist()
@@ -176,10 +196,16 @@ class NewCollection(QdrantStore):
             entry = Entry(origin, (look_of(record.payload, own, others),))
             if item not in have:
                 fresh.append((self.point(record, own), entry))
+            elif item in edited:
+                turned.append((self.point(record, own), entry))
             elif item in entries:
                 old.append((self.point(record, own), entry))
-        add, replace_them = self._add, partial(self._replace, entries)
-        return sum(map(add, self._requests(fresh))) + sum(map(replace_them, self._requests(old)))
+        ways = (
+            (self._add, fresh),
+            (partial(self._replace, entries), old),
+            (partial(self._turn, entries), turned),
+        )
+        return sum(way(some) for way, points in ways for some in self._requests(points))
 
     def _requests(self, noted: list[tuple[Any, Entry]]) -> Iterator[list[tuple[Any, Entry]]]:
         """Yield points and their entries, as many as one request may hold."""
@@ -214,6 +240,32 @@ class NewCollection(QdrantStore):
         points = [point for point, _ in noted]
         self.ask("upsert", self.collection.name, points, wait=True, update_mode=mode)
         self.ledger.write({point.id: entry for point, entry in noted})
+        return len(noted)
+
+    def _turn(self, before: dict[str, Entry], noted: list[tuple[Any, Entry]]) -> int:
+        """Replace the vectors alone of points that are still there; their notes keep the look of the rest."""
+        name = self.collection.vector
+        after, points = {}, []
+        for point, entry in noted:
+            known = before[str(point.id)]
+            look = replace(known.looks[0], vector=entry.look.vector)
+            after[point.id] = replace(entry, looks=(look,))
+            own = point.vector if isinstance(point.vector, list) else point.vector.get(name)
+            if own is not None:
+                vector = {name: own} if name else own
+                points.append(self.models.PointVectors(id=point.id, vector=vector))
+        self.ledger.write(
+            {
+                item: Entry(before[str(item)].origin, (before[str(item)].looks[0], entry.look))
+                for item, entry in after.items()
+            }
+        )
+        if points:
+            self.ask("update_vectors", self.collection.name, points=points, wait=True)
+        gone = [point.id for point, _ in noted if point.id not in {each.id for each in points}]
+        if gone:
+            self.ask("delete_vectors", self.collection.name, [name], gone, wait=True)
+        self.ledger.write(after)
         return len(noted)
 
     def _kept_vectors(self, batch: Batch, entries: dict[str, Entry]) -> dict[str, Any]:

@@ -219,7 +219,7 @@ def test_a_folder_that_is_read_is_not_written_into(
     (fitted / "other").mkdir()
     before = contents(fitted)
     error = intertwine(*command.split(), "--out", f"{read}{out}").error()
-    assert error.endswith(f"which {where} the input {read}; give another --out")
+    assert error.endswith(f"which {where} the input {read}; name another folder (--out)")
     assert contents(fitted) == before
     assert not (fitted / f"{read}/new").exists()
 

@@ -20,7 +20,9 @@ def test_another_studys_folder_is_refused_before_work(
     (tmp_path / "rep").mkdir()
     (tmp_path / "rep" / "report.json").write_text('{"study": "closed-set"}')
     done = intertwine(*lines(study_folders)[study], "--out", tmp_path / "rep")
-    assert f"{tmp_path / 'rep'} holds a closed-set report; give another --out" in done.error()
+    assert (
+        f"{tmp_path / 'rep'} holds a closed-set report; name another folder (--out)" in done.error()
+    )
     assert files_below(tmp_path) == ["rep/report.json"]
 
 

@@ -28,7 +28,9 @@ def test_a_folder_belongs_to_one_study(tmp_path, study, held):
         lambda: check_folder(tmp_path, study),
         lambda: write_folder(tmp_path, files(study, run=2)),
     ):
-        with pytest.raises(InputError, match=f"holds an? {held} report; give another --out"):
+        with pytest.raises(
+            InputError, match=f"holds an? {held} report; name another folder .--out."
+        ):
             refused()
     assert (tmp_path / "report.json").read_bytes() == files(held, run=1)["report.json"]
 

@@ -64,7 +64,7 @@ def test_an_ordinary_report_is_accepted():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": None}, r"scores\[1\] of this report: got source=None, expected a name"),
+        ({"source": None}, r"scores\[1\] of this report: got source=null, expected a name"),
         ({"source": ""}, "expected a name"),
         ({"top5": "x"}, r"scores\[1\].top5 of this report: got 'x', expected a number or null"),
         ({"top5": True}, "expected a number or null"),

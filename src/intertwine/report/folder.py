@@ -29,7 +29,7 @@ def check_folder(
     held = _study_in(place / "report.json")
     if held not in {None, study}:
         article = "an" if str(held)[0] in "aeiou" else "a"
-        raise InputError(f"{folder} holds {article} {held} report; give another --out")
+        raise InputError(f"{folder} holds {article} {held} report; name another folder (--out)")
 
 
 def _study_in(report: Path) -> str | None:
@@ -42,7 +42,7 @@ def _study_in(report: Path) -> str | None:
         study = None
     if not isinstance(study, str) or not study:
         raise InputError(
-            f"{report}: is no report of a study; give another --out, or move the file away"
+            f"{report}: is no report of a study; name another folder (--out), or move the file away"
         )
     return study
 

@@ -13,7 +13,7 @@ from intertwine.report import numbers
 from intertwine.report.numbers import THIN, plain
 from intertwine.report.shapes import Text
 from intertwine.storage.files import read_json
-from intertwine.storage.untrusted import require_shape
+from intertwine.storage.untrusted import require_shape, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,9 @@ class Field:
         kind = KINDS[self.kind]
         value = row.get(self.key)
         if self.kind == "name" and (not isinstance(value, str) or not value):
-            raise InputError(f"{where} of this report: got {self.key}={value!r}, expected a name")
+            raise InputError(
+                f"{where} of this report: got {self.key}={spelled(value)}, expected a name"
+            )
         if kind.numeric and kind.limits:
             for key in self.keys:
                 check_number(row.get(key), f"{where}.{key}", kind.limits)
@@ -121,7 +123,7 @@ def check_number(value: Any, where: str, limits: tuple[float, float] = (-LARGEST
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where} of this report: got {value!r}, expected a number or null")
+        raise InputError(f"{where} of this report: got {spelled(value)}, expected a number or null")
     if not limits[0] <= value <= limits[1]:
         if limits == KINDS["share"].limits:
             raise InputError(f"{where} of this report: got {value!r}, expected a share from 0 to 1")

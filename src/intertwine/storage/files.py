@@ -149,7 +149,7 @@ def require_outside(output: str | os.PathLike[str], *inputs: str | os.PathLike[s
         if source == place or source in place.parents:
             where = "is" if source == place else "lies in"
             raise InputError(
-                f"got --out {output}, which {where} the input {each}; give another --out"
+                f"got {output} to write, which {where} the input {each}; name another folder (--out)"
             )
 
 

@@ -201,12 +201,15 @@ def _name(shape: Any) -> str:
 
 
 def _refuse(value: Any, expected: str, path: str | os.PathLike[str], at: str) -> None:
-    # A value that is no text is shown as the file spells it.
-    spelled = json.dumps(value, ensure_ascii=False, default=repr)
-    got = repr(value) if isinstance(value, str) else spelled
-    short = got if len(got) <= 60 else f"{got[:57]}…"
     where = at.lstrip(".") or "it"
-    raise FileFormatError(f"{path}: {where} is {short}, expected {expected}")
+    raise FileFormatError(f"{path}: {where} is {spelled(value)}, expected {expected}")
+
+
+def spelled(value: Any) -> str:
+    """Return a value of JSON for a message: as its file spells it, and not longer than a line."""
+    of_file = json.dumps(value, ensure_ascii=False, default=repr)
+    got = repr(value) if isinstance(value, str) else of_file
+    return got if len(got) <= 60 else f"{got[:57]}…"
 
 
 def printable(text: str, *, keep: str = "") -> str:

@@ -1,12 +1,16 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.studies.plan.plan_result import build_plan
 from tests.studies.similarity.test_report import HOSTILE, LONG, Page, spoken
 
 from intertwine.errors import InputError
+from intertwine.maps.linear_map import LinearMap
+from intertwine.spaces import Space
 from intertwine.studies.plan.draw_options import options
 from intertwine.studies.plan.lookup import PlanStudy
 from intertwine.studies.plan.page import summarise_plan
@@ -33,6 +37,7 @@ FILES = {
     *(f"{name}.csv" for name in TABLES),
     *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
 }
+MAP = "map.safetensors"
 REASON = "too few rows for <this> $number$"
 
 
@@ -359,3 +364,17 @@ def test_staying_has_its_words_and_its_option(result, tmp_path):
     html = write_plan_report(changed, tmp_path).read_text()
     assert html.count("Mind the copies.") == 1
     assert html.index("Mind the copies.") < html.index('class="lede"')
+
+
+def test_a_map_that_a_plan_no_longer_recommends_is_removed(results, tmp_path):
+    """A plan saved over another keeps none of its maps, and touches no file of a folder without a report."""
+    plan = results["plan"]
+    fitted = LinearMap(np.eye(2), np.zeros(2), Space("old", 2), Space("new", 2), method="ridge")
+    replace(plan, maps={"convert": fitted}).save(tmp_path / "plan")
+    assert (tmp_path / "plan" / MAP).is_file()
+    plan.save(tmp_path / "plan")
+    assert not (tmp_path / "plan" / MAP).exists()
+    (tmp_path / "own").mkdir()
+    fitted.save(tmp_path / "own" / MAP)
+    plan.save(tmp_path / "own")
+    assert (tmp_path / "own" / MAP).is_file()

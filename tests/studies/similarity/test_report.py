@@ -532,7 +532,7 @@ def test_wrong_object_is_refused(result, tmp_path, broken, message):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("target", None, "pairs[1] of this report: got target=None, expected a name"),
+        ("target", None, "pairs[1] of this report: got target=null, expected a name"),
         (
             "cka_debiased_low",
             "few",

@@ -120,7 +120,7 @@ def _overlap(
         return count, [Doubt(f"{of} were also fitted on: scores are too good")]
     raise InputError(
         f"{of} are in the fit set {fit} too, by their {'ids' if with_ids else 'values'}: scores would be "
-        "too good; keep rows apart for --eval, or say --allow-overlap"
+        "too good; keep rows apart for --eval, or allow it (--allow-overlap, allow_overlap=True)"
     )
 
 

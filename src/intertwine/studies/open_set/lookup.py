@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from intertwine.errors import InputError
 from intertwine.report.numbers import median
 from intertwine.report.schema import Report, Row, check_number
+from intertwine.storage.untrusted import spelled
 from intertwine.studies.open_set.tables import CURVES, FOLDS, NATIVES, PAIRS, ROC
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ def _check_top(plain: Row) -> None:
     for key in ("fit", "method", *CHOICES):
         value = plain.get(key)
         if not isinstance(value, str) and (value is not None or key not in CHOICES):
-            raise InputError(f"{key} of this report: got {value!r}, expected a text")
+            raise InputError(f"{key} of this report: got {spelled(value)}, expected a text")
     for key in LISTS:
         values = plain.get(key) or []
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise InputError(f"{key} of this report: got {values!r}, expected a list of texts")
+            raise InputError(
+                f"{key} of this report: got {spelled(values)}, expected a list of texts"
+            )
 
 
 def _check_rates(row: Row, where: str) -> None:

@@ -87,8 +87,12 @@ class PlanResult(StudyResult):
         check_folder(folder, self.study)
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        for option, fitted in self.maps.items():
-            fitted.save(place / MAPS[option])
+        for option, file in MAPS.items():
+            if option in self.maps:
+                self.maps[option].save(place / file)
+            elif (place / "report.json").exists():
+                # An earlier plan recommended it, this one does not.
+                (place / file).unlink(missing_ok=True)
         return write_plan_report(result, folder)
 
 

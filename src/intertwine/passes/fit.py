@@ -126,7 +126,7 @@ def fit_pair(
         fitted = replace(fitted, source=fitted.source.with_info(**known))
     else:
         fitted = fitted.with_info(**known)
-    return fitted, [*_shape_doubts(feature_set), *doubts]
+    return fitted, [*shape_doubts(feature_set), *doubts]
 
 
 def _from_file(
@@ -251,7 +251,7 @@ def _fit(
     fit_input.remove()
     record.remove()
     notes = [] if feature_set is None else feature_set.notes
-    return {"maps": scored, **by_weight([*_shape_doubts(feature_set), *doubts, *notes])}
+    return {"maps": scored, **by_weight([*shape_doubts(feature_set), *doubts, *notes])}
 
 
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
@@ -264,7 +264,7 @@ def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
     ]
 
 
-def _shape_doubts(feature_set: FeatureSet | None) -> list[str]:
+def shape_doubts(feature_set: FeatureSet | None) -> list[str]:
     """Return a doubt where arrays may be transposed and no ids or labels show that they are not."""
     if feature_set is None or feature_set.has_ids or feature_set.labels is not None:
         return []

@@ -529,3 +529,11 @@ def test_rows_in_another_order_are_doubted_first():
     assert [doubt.split(" are no more")[0] for doubt in found["warnings"]] == ["a and b", "b and c"]
     assert found["notes"][:2] == found["warnings"]
     assert study_of(spaces, controls=("b",))["warnings"] == []
+
+
+def test_transposed_arrays_are_asked_about_first(tmp_path, write_folder):
+    """Many more dimensions than rows are the first doubt, where no list of rows settles it."""
+    rows = np.random.default_rng(0).standard_normal((16, 400))
+    folder = write_folder(tmp_path, {"a": rows, "b": rows + 1})
+    doubts = similarity(FeatureSet.open(folder)).facts["warnings"]
+    assert doubts[0].startswith("a.npy, b.npy: got 16 rows of 400 dimensions; expected (rows, ")

@@ -78,7 +78,7 @@ def test_every_row_states_a_command_that_exists_and_a_version(path):
 
 def test_tables_are_quoted():
     """Tables of results are compared with their files."""
-    assert {name for _, name, _ in TABLES} >= {"closed_set"}
+    assert {name for _, name, _ in TABLES} >= {"closed_set", "open_set"}
 
 
 @pytest.mark.parametrize(("page", "name", "table"), TABLES, ids=lambda value: str(value)[:20])
@@ -117,6 +117,55 @@ def test_the_closed_set_is_quoted():
         if row["source"] != row["target"] and row["control"] == "true"
     ]
     assert f"| best cell of a control | {100 * max(controls):.1f} % |" in text
+
+
+def test_the_closed_set_with_a_fixed_alpha_is_quoted():
+    """Median and worst change with λ = 1 are those of the file."""
+    found = changes("closed_set_lambda_1")
+    quoted = f"the median is {signed(median(found))} and the worst {signed(min(found))}"
+    assert f"With λ = 1, the paper's choice, {quoted}" in page("results.md")
+
+
+def test_the_open_set_is_quoted():
+    """Pairs without a map score within the bounds of the page."""
+    rows = [row for row in rows_of("open_set") if row["source"] != row["target"]]
+    found = [100 * float(row["identity_accuracy"]) for row in rows]
+    assert f"all of these are {min(found):.0f} to {max(found):.0f}:" in page("results.md")
+
+
+def test_similarity_is_quoted():
+    """Scores are those of the file, and R² is higher towards fewer directions in every pair."""
+    text = page("results.md")
+    rows = {(row["source"], row["target"]): row for row in rows_of("similarity")}
+    report = json.loads((ROOT / "docs" / "reports" / "similarity.json").read_text(encoding="utf-8"))
+    directions = {row["space"]: row["participation_ratio"] for row in report["spaces"]}
+    faces = [name for name in NAMES if NAMES[name] in directions]
+    for at, first in enumerate(faces):
+        assert f"{directions[NAMES[first]]:.0f} ({first})" in text
+        for second in faces[at + 1 :]:
+            a, b = NAMES[first], NAMES[second]
+            cells = [rows[a, b]["cka_debiased"], rows[a, b]["r2"], rows[b, a]["r2"]]
+            there, back = (float(cell) for cell in cells[1:])
+            assert (there > back) is (directions[b] < directions[a])
+            numbers = " | ".join(f"{float(cell):.2f}" for cell in cells)
+            assert f"| {first} and {second} | {numbers} |" in text
+
+
+def test_the_plan_is_quoted():
+    """Decision and forecasts are those of the file."""
+    text, rows = page("results.md"), {row["option"]: row for row in rows_of("plan")}
+    report = json.loads((ROOT / "docs" / "reports" / "plan.json").read_text(encoding="utf-8"))
+    assert f"is decided `{report['decision']}`" in text
+
+    def percent(option: str, key: str) -> str:
+        return f"{100 * float(rows[option][key]):.1f} %"
+
+    assert f"finds {percent('stay', 'ndcg_at_10')} (nDCG@10)" in text
+    assert f"converted vectors {percent('convert', 'ndcg_at_10')}" in text
+    assert f"queries mapped back {percent('bridge', 'ndcg_at_10')}" in text
+    assert f"re-embedding {percent('reembed', 'ndcg_at_10')}" in text
+    assert f"converted vectors find {percent('convert', 'recall_at_10')}" in text
+    assert f"mapped queries {percent('bridge', 'recall_at_10')}" in text
 
 
 def test_the_curve_is_quoted():

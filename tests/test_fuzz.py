@@ -8,6 +8,8 @@ import pytest
 
 FOLDER = Path(__file__).parent
 INPUTS, FEW, SEED = 10_000, 20, 20261130
+# What a run of 200,000 once found: an error of several lines, and a batch of 268 million images.
+FOUND = [("torch", 20261201, 870), ("onnx", 20261201, 267), ("tflite", 20261201, 347)]
 
 
 def _script(name):
@@ -27,6 +29,14 @@ fuzz = _script("fuzz")
 def test_some_damaged_files_are_a_line_or_a_value():
     """Some damaged files of each kind that takes no large library, which one process reads."""
     assert not fuzz.read_few([name for name in KINDS if not KINDS[name].heavy], SEED, FEW)
+
+
+@pytest.mark.parametrize(("name", "seed", "number"), FOUND)
+def test_what_was_once_found_is_one_line(name, seed, number):
+    """Damaged files that were once read wrongly are refused in one line."""
+    counts, findings = fuzz.read_all(name, seed, number, number + 1)
+    assert not findings
+    assert counts == {"refused": 1}
 
 
 @pytest.mark.slow

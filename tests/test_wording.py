@@ -1,10 +1,10 @@
-"""Counts with their nouns, and names in a row."""
+"""Counts with their nouns, names in a row, and messages of other libraries."""
 
 from __future__ import annotations
 
 import pytest
 
-from intertwine.wording import counted, named
+from intertwine.wording import counted, named, one_line
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,16 @@ def test_names_stand_in_a_row():
     assert named(["a", "b"]) == "a, b"
     assert named(()) == "none"
     assert named((), "nothing") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("error", "want"),
+    [
+        (RuntimeError("no such\n  thing\r\n"), "no such thing"),
+        (ValueError(), "ValueError"),
+        (OSError("x " * 400), "x " * 149 + "x…"),
+    ],
+)
+def test_an_error_of_another_library_is_one_short_line(error, want):
+    """Line breaks become blanks, long messages are cut, and an empty one is its type."""
+    assert one_line(error) == want

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import MissingExtraError
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None:
             # Raised by a library that is installed, about another one that cannot be used.
-            raise MissingExtraError(f"{module} cannot be imported ({error})") from error
+            raise MissingExtraError(f"{module} cannot be imported ({one_line(error)})") from error
         raise MissingExtraError(
             f"{error.name} is not installed; run: pip install '{DISTRIBUTION}[{extra}]'",
             name=error.name,

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save
 from intertwine.errors import FileFormatError, InputError, SpaceMismatchError
 from intertwine.storage.files import sha256_tensors, write_bytes
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     import os
@@ -168,7 +169,9 @@ class Head:
         try:
             tensors = load_file(str(path))
         except (OSError, SafetensorError, *DAMAGE) as error:
-            raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
+            raise FileFormatError(
+                f"{path}: not a readable safetensors file ({one_line(error)})"
+            ) from error
         if "weight" not in tensors:
             raise FileFormatError(f"{path}: holds no tensor named weight")
         # If another library added such dtypes to NumPy they are read, but not as numbers.

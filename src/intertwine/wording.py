@@ -1,4 +1,4 @@
-"""Words of messages: counts with their nouns, and lists of names."""
+"""Words of messages: counts with their nouns, lists of names, and what other libraries say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+# Characters of another library's message that are shown.
+LONGEST = 300
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of another library's error as one line, not too long; its type if empty."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def counted(n: int, one: str, many: str | None = None, *, form: str = "") -> str:

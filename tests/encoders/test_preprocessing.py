@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intertwine.encoders.preprocessing import Preprocessing, filled_up
+from intertwine.encoders.preprocessing import Preprocessing, filled_up, require_batch
 from intertwine.encoders.uri import EncoderUri
 from intertwine.errors import InputError
 
@@ -120,5 +120,15 @@ def test_too_large():
 def test_filled_up():
     """A batch is filled up to a multiple by its last image, and one that is full stays as it is."""
     batch = np.arange(5)[:, None]
-    np.testing.assert_array_equal(filled_up(batch, 4)[:, 0], [0, 1, 2, 3, 4, 4, 4, 4])
-    assert filled_up(batch, 5) is batch
+    np.testing.assert_array_equal(filled_up(batch, 4, "it")[:, 0], [0, 1, 2, 3, 4, 4, 4, 4])
+    assert filled_up(batch, 5, "it") is batch
+
+
+def test_a_batch_that_no_memory_holds_is_refused():
+    """A file that fixes a batch of very many images is refused before one is filled up."""
+    image = np.zeros((224, 224, 3), np.uint8)
+    require_batch(4096, image, "it")
+    with pytest.raises(InputError, match=r"^it: reads 268435457 images of 224x224x3 numbers"):
+        require_batch(268_435_457, image, "it")
+    with pytest.raises(InputError, match="expected at most 1073741824 numbers in all"):
+        filled_up(image[None], 10**6, "it")

@@ -28,7 +28,7 @@ from intertwine.studies.linkage.command import linkage
 from intertwine.studies.open_set.command import open_set
 from intertwine.studies.plan.command import plan
 from intertwine.studies.similarity.command import similarity
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,7 +219,7 @@ def _line(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return f"{error.filename or 'cannot read or write'}: {error.strerror or error}"
     if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); use --precision float32 or fewer spaces"
+        return f"not enough memory ({one_line(error)}); use --precision float32 or fewer spaces"
     return None
 
 

@@ -22,6 +22,8 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 CENTRE_FRACTION = 7 / 8
 # A network's input; no image that is read has more either.
 MAX_PIXELS = 89_478_485
+# Numbers of a batch that a network fixes: 4 GiB in float32.
+MAX_NUMBERS = 1 << 30
 # FaceNet's: in all, at the size of the network's input.
 FACE_MARGIN = 32
 
@@ -175,8 +177,25 @@ class Preprocessing:
         return ((scaled - mean) / std).astype(self.dtype)
 
 
-def filled_up(batch: Array, count: int) -> Array:
+def require_batch(count: int, image: Array, where: str) -> None:
+    """Raise where a network reads so many images at a time that a batch of such an image is too large.
+
+    Raises
+    ------
+    InputError
+        With the number of images.
+    """
+    if count * image.size > MAX_NUMBERS:
+        axes = "x".join(map(str, image.shape))
+        raise InputError(
+            f"{where}: reads {count} images of {axes} numbers at a time, expected at most {MAX_NUMBERS} "
+            "numbers in all; is the file damaged?"
+        )
+
+
+def filled_up(batch: Array, count: int, where: str) -> Array:
     """Return a batch with its last image repeated until it is a multiple of some images."""
+    require_batch(count, batch[0], where)
     lacking = -len(batch) % count
     return np.concatenate([batch, np.repeat(batch[-1:], lacking, axis=0)]) if lacking else batch
 

@@ -28,7 +28,7 @@ from intertwine.storage.files import (
     write_json,
 )
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,7 +247,7 @@ def _read_archive(sample: Path, read: Callable[[Any], _T]) -> _T:
         with sample.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return read(stored)
     except _DAMAGE as error:
-        raise FileFormatError(f"{sample}: not a whole sample ({error})") from error
+        raise FileFormatError(f"{sample}: not a whole sample ({one_line(error)})") from error
 
 
 def _save_array(path: Path, array: Array) -> None:

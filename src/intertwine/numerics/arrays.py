@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from intertwine.errors import InputError
 from intertwine.storage.untrusted import is_count
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -125,7 +125,7 @@ def as_features(array: Any, *, name: str, dim: int | None = None) -> Array:
     try:
         features = to_numpy(array)
     except ValueError as error:
-        raise InputError(f"{name}: cannot be read as an array ({error})") from error
+        raise InputError(f"{name}: cannot be read as an array ({one_line(error)})") from error
     if features.ndim != 2:
         hint = "; index it [:, None] for one feature a row" * (features.ndim == 1)
         raise InputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.parallel.threads import available_cores
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def cluster_executor(workers: int | None, scheduler: str) -> Iterator[tuple[Exec
             client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(
-                f"got scheduler {scheduler}, which does not answer ({error})"
+                f"got scheduler {scheduler}, which does not answer ({one_line(error)})"
             ) from error
         with client:
             yield client.get_executor(), max(1, len(client.scheduler_info()["workers"]))

@@ -14,6 +14,7 @@ from intertwine.report.numbers import THIN, plain
 from intertwine.report.shapes import Text
 from intertwine.storage.files import read_json
 from intertwine.storage.untrusted import require_shape, spelled
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -257,7 +258,7 @@ def checked(result: Mapping[str, Any], *, study: str, needed: Sequence[str]) -> 
     try:
         copy: Row = json.loads(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise InputError(f"this report cannot be written as JSON ({error})") from error
+        raise InputError(f"this report cannot be written as JSON ({one_line(error)})") from error
     if copy.get("study", study) != study:
         raise InputError(f"got a report of the study {copy['study']!r}, expected {study}")
     missing = [key for key in needed if key not in copy]

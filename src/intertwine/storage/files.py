@@ -21,6 +21,7 @@ from safetensors.numpy import save as serialise
 
 from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.untrusted import DAMAGE, parse_json, read_text, require_ordinary
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -217,7 +218,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: cannot be read as JSON ({error})") from error
+        raise FileFormatError(f"{path}: cannot be read as JSON ({one_line(error)})") from error
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -275,7 +276,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         header = parse_json(text)
         version = header["format_version"]
     except (OSError, SafetensorError, *DAMAGE) as error:
-        reason = str(error) if isinstance(error, (OSError, SafetensorError)) else "no header"
+        reason = one_line(error) if isinstance(error, (OSError, SafetensorError)) else "no header"
         raise FileFormatError(
             f"{path}: not a file that intertwine wrote, or cut short ({reason})"
         ) from error
@@ -304,7 +305,7 @@ def read_tensors(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, *DAMAGE) as error:
         # Such as a dtype that NumPy lacks.
-        raise FileFormatError(f"{path}: cannot be read ({error})") from error
+        raise FileFormatError(f"{path}: cannot be read ({one_line(error)})") from error
     expected = header.pop("sha256", None)
     if sha256_tensors(tensors, header) != expected:
         raise FileFormatError(f"{path}: its checksum does not match; the file was altered")

@@ -12,7 +12,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.storage.npy import NpyFile, read_into, runs_of
 from intertwine.storage.untrusted import require_ordinary
 from intertwine.vectors.vector_file import ReadAnywhere
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,9 @@ class SafetensorsVectors(ReadAnywhere):
                 size = int.from_bytes(raw.read(8), "little")
                 header: dict[str, Any] = json.loads(raw.read(size))
         except (OSError, SafetensorError, ValueError) as error:
-            raise FileFormatError(f"{path}: no safetensors file, or cut ({error})") from error
+            raise FileFormatError(
+                f"{path}: no safetensors file, or cut ({one_line(error)})"
+            ) from error
         flat = [key for key, shape in shapes.items() if len(shape) == 2]
         if name is None and len(flat) == 1:
             name = flat[0]

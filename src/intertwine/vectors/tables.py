@@ -14,7 +14,7 @@ from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.row_ranges import cut_on_grid
 from intertwine.storage.untrusted import require_ordinary
-from intertwine.wording import counted, named
+from intertwine.wording import counted, named, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,7 +195,7 @@ class _Batches:
                 sizes = self._open_arrow()
             self.schema.names  # noqa: B018 - raises what reading would
         except self._errors as error:
-            raise FileFormatError(f"{path}: cannot be read ({_one_line(error)})") from error
+            raise FileFormatError(f"{path}: cannot be read ({one_line(error)})") from error
         self.edges = [0, *accumulate(sizes)]
         self.n_rows = self.edges[-1]
 
@@ -268,7 +268,7 @@ class _Batches:
                     row += parts[-1].num_rows
                 yield start, self._arrow.concat_tables(parts) if parts else empty
         except self._errors as error:
-            raise FileFormatError(f"{self.path}: cannot be read ({_one_line(error)})") from error
+            raise FileFormatError(f"{self.path}: cannot be read ({one_line(error)})") from error
 
     def _decoded(self, group: int, names: list[str]) -> Iterator[tuple[int, Any]]:
         """Yield a group in parts, as (first row, table)."""
@@ -313,7 +313,3 @@ def _list_size(kind: Any, name: str) -> int:
 def _lists(chunk: Any) -> Any:
     """Return an array as one of lists: tensors of one dimension are stored as such."""
     return chunk.storage if is_tensor(chunk.type) else chunk
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

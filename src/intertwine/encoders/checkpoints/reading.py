@@ -16,6 +16,7 @@ import numpy as np
 from intertwine.encoders.tensorflow import EXTRA, import_tensorflow
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def read_variables(prefix: Path, *, left_out: tuple[str, ...] = ()) -> list[Vari
             and not attribute.checkpoint_key.startswith(left_out)
         ]
     except (tf.errors.OpError, decode_error, ValueError, RuntimeError) as error:
-        raise FileFormatError(f"{prefix}: not a readable checkpoint ({error})") from error
+        raise FileFormatError(f"{prefix}: not a readable checkpoint ({one_line(error)})") from error
 
 
 def _is_of_model(key: str) -> bool:
@@ -83,7 +84,7 @@ def read_named(prefix: Path) -> dict[str, Array]:
         names = sorted(reader.get_variable_to_shape_map())
         return {name: np.asarray(reader.get_tensor(name)) for name in names}
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise FileFormatError(f"{prefix}: not a readable checkpoint ({error})") from error
+        raise FileFormatError(f"{prefix}: not a readable checkpoint ({one_line(error)})") from error
 
 
 def checkpoint_prefix(checkpoint: Path) -> Path:

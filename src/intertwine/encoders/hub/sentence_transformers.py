@@ -33,6 +33,7 @@ from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import read_json, sha256_file
 from intertwine.storage.untrusted import DAMAGE, is_count, require_shape
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,8 +116,9 @@ class TextRunner:
                     convert_to_tensor=True,
                 )
         except (RuntimeError, *DAMAGE) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"{self._where}: torch cannot run it ({reason})") from error
+            raise InputError(
+                f"{self._where}: torch cannot run it ({type(error).__name__}: {one_line(error)})"
+            ) from error
         return np.asarray(features.float().cpu().numpy())
 
 

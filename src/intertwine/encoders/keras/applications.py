@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intertwine.encoders.keras.build import alone, one_line
+from intertwine.encoders.keras.build import alone
 from intertwine.encoders.keras.weights import copy_weights, load_weights, mend_standardisation
 from intertwine.errors import InputError
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

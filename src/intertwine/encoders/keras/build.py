@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from intertwine.encoders.keras.size import FAILURES, check_size
 from intertwine.encoders.keras.weights import load_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,11 +68,6 @@ def saved_model(keras: Any, uri: EncoderUri, asked: Weights) -> Any:
     if asked.file is not None:
         load_weights(model, asked.file, where=uri.where)
     return model
-
-
-def one_line(error: BaseException) -> str:
-    """Return the beginning of an error's message, on one line."""
-    return re.sub(r"\s+", " ", str(error)).strip()[:300]
 
 
 def alone(make: Callable[[], Any], seed: int = 0) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_tensors
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +39,8 @@ def load_weights(model: Any, path: Path, *, where: str) -> None:
             model.load_weights(str(path))
         stored = _count_stored(path)
     except (AttributeError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:300]
         raise FileFormatError(
-            f"{where}: {path} does not hold its weights, or cannot be read ({reason})"
+            f"{where}: {path} does not hold its weights, or cannot be read ({one_line(error)})"
         ) from error
     if stored is not None and stored != len(model.weights):
         raise FileFormatError(

@@ -39,7 +39,7 @@ from intertwine.encoders.weights import asked_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file, sha256_tensors
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def _load(onnx: Any, path: Path) -> tuple[Any, str]:
         if outside:
             digest = sha256_tensors(_Beside(onnx, outside, path.parent), {"file": digest})
     except (*failures, onnx.checker.ValidationError) as error:
-        raise FileFormatError(f"{path}: not a readable ONNX file ({error})") from error
+        raise FileFormatError(f"{path}: not a readable ONNX file ({one_line(error)})") from error
     if not model.graph.node or not model.graph.output:
         raise FileFormatError(f"{path}: not an ONNX model: it holds no graph")
     return model, digest
@@ -237,7 +237,9 @@ class _Runner:
         try:
             self._network = graph.session(self._outputs, threads=threads)
         except self._failures as error:
-            raise FileFormatError(f"{graph.where}: onnxruntime cannot load it ({error})") from error
+            raise FileFormatError(
+                f"{graph.where}: onnxruntime cannot load it ({one_line(error)})"
+            ) from error
         except too_large as error:
             raise InputError(
                 f"{graph.where}: too large to be changed: more than 2 GB beside what its file keeps "
@@ -264,7 +266,7 @@ class _Runner:
 
     def _part(self, images: Array) -> list[Array]:
         """Return the tensors for a part of a batch, filled up to the number of images it must have."""
-        tensors = self._run(filled_up(images, self._step))
+        tensors = self._run(filled_up(images, self._step, self._where))
         if self._step == 1:
             # Of one image the axis of images may be gone.
             tensors = [value if value.shape[:1] == (1,) else value[None] for value in tensors]
@@ -280,7 +282,9 @@ class _Runner:
         try:
             tensors = self._network.run(self._outputs, {self._feed: batch})
         except self._failures as error:
-            raise InputError(f"{self._where}: onnxruntime cannot run it ({error})") from error
+            raise InputError(
+                f"{self._where}: onnxruntime cannot run it ({one_line(error)})"
+            ) from error
         return [np.asarray(value) for value in tensors]
 
 

@@ -156,7 +156,7 @@ def _network(
 
     def run(batch: Array) -> list[Array]:
         # A network whose file fixes the number of images gets as many at a time.
-        full = filled_up(batch, images) if images else batch
+        full = filled_up(batch, images, where) if images else batch
         parts = np.split(full, range(images, len(full), images)) if images else [full]
         try:
             with tf.device("CPU"):

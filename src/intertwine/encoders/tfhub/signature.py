@@ -9,7 +9,7 @@ from intertwine.encoders.tensorflow import EXTRA
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file, sha256_tensors
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def _tags(folder: Path, where: str) -> list[str] | None:
     try:
         model = protos.SavedModel.FromString(path.read_bytes())
     except (decode_error, OSError) as error:
-        raise FileFormatError(f"{path}: not a readable SavedModel ({error})") from error
+        raise FileFormatError(f"{path}: not a readable SavedModel ({one_line(error)})") from error
     sets = [sorted(graph.meta_info_def.tags) for graph in model.meta_graphs]
     if len(sets) == 1:
         return None

@@ -27,13 +27,13 @@ import numpy as np
 from intertwine.encoders.encoder import Encoder, accuracies, drop_background, probe_dim
 from intertwine.encoders.linear_layer import check_head, find, last_linear, named_linear
 from intertwine.encoders.outputs import choose_output, other_heads, require_last
-from intertwine.encoders.preprocessing import Preprocessing
+from intertwine.encoders.preprocessing import Preprocessing, require_batch
 from intertwine.encoders.tflite.graph import TfliteGraph
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file
 from intertwine.storage.untrusted import damage_as_error
-from intertwine.wording import named
+from intertwine.wording import named, one_line
 
 if TYPE_CHECKING:
     from intertwine.encoders.execution import Execution
@@ -114,10 +114,6 @@ def _preprocessing(graph: TfliteGraph, uri: EncoderUri) -> Preprocessing:
     )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 class _Stage:
     """One file: its output, the tensor that the next stage reads, and the layer that is the head."""
 
@@ -142,7 +138,7 @@ class _Stage:
                 interpreter.allocate_tensors()
             except (RuntimeError, ValueError) as error:
                 raise FileFormatError(
-                    f"{self.path}: LiteRT cannot load it ({_one_line(error)})"
+                    f"{self.path}: LiteRT cannot load it ({one_line(error)})"
                 ) from error
         return interpreter
 
@@ -158,13 +154,14 @@ class _Stage:
         stored, start = self._stored(values), self.graph.inputs[0]
         shape = self.graph.shape_of(start)
         # A file for several images at a time reads the same one as often.
-        times = int(np.prod(shape)) // stored.size
+        times = int(np.prod(shape, dtype=np.int64)) // stored.size
+        require_batch(times, stored, self.graph.where)
         try:
             interpreter.set_tensor(start, np.tile(stored.reshape(-1), times).reshape(shape))
             interpreter.invoke()
         except RuntimeError as error:
             raise InputError(
-                f"{self.graph.where}: LiteRT cannot run it ({_one_line(error)})"
+                f"{self.graph.where}: LiteRT cannot run it ({one_line(error)})"
             ) from error
         return [self._read(interpreter, index, times) for index in indices]
 

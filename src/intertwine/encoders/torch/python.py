@@ -34,6 +34,7 @@ from intertwine.encoders.weights import asked_weights
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.storage.files import sha256_file
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +113,9 @@ def _attempt(uri: EncoderUri, function: Callable[..., Any], *arguments: Any) -> 
     try:
         return function(*arguments)
     except Exception as error:
-        raise InputError(f"{uri.where}: it failed ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"{uri.where}: it failed ({type(error).__name__}: {one_line(error)})"
+        ) from error
 
 
 @contextmanager

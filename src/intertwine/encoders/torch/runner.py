@@ -11,6 +11,7 @@ from intertwine.encoders.torch.weights import EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
 from intertwine.storage.untrusted import DAMAGE
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +70,7 @@ class TorchRunner:
                 images = self._torch.from_numpy(batch).to(self._device)
                 features = self._forward(images)
         except (RuntimeError, *DAMAGE) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{self._where}: torch cannot run it ({reason})") from error
+            raise InputError(f"{self._where}: torch cannot run it ({one_line(error)})") from error
         if not isinstance(features, self._torch.Tensor):
             raise InputError(
                 f"{self._where}: its output is a {type(features).__name__}, "

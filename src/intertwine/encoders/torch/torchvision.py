@@ -24,6 +24,7 @@ from intertwine.encoders.torch.zoo import cannot_fetch, import_zoo, unknown_name
 from intertwine.encoders.weights import asked_weights
 from intertwine.errors import FileFormatError, InputError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,7 @@ def _network(uri: EncoderUri, weights: Weights, size: tuple[int, int]) -> Any:
         return fresh(lambda: models.get_model(uri.path, weights=None, **options), weights.seed)
     except (AssertionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"{uri.where}: torchvision cannot make it with crop={size[0]}x{size[1]} ({error})"
+            f"{uri.where}: torchvision cannot make it with crop={size[0]}x{size[1]} ({one_line(error)})"
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from intertwine.encoders.torch.weights import EXTRA
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,7 @@ def watch(
     try:
         output = run_alone(run)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise InputError(f"{where}: torch cannot run it ({error})") from error
+        raise InputError(f"{where}: torch cannot run it ({one_line(error)})") from error
     finally:
         for hook in hooks:
             hook.remove()

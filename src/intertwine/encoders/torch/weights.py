@@ -17,7 +17,7 @@ from intertwine.errors import FileFormatError
 from intertwine.extras import import_extra
 from intertwine.storage.files import read_header, read_tensors, sha256_tensors
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def read_state(path: Path) -> dict[str, Any]:
             "save its state_dict() with torch.save or as .safetensors"
         ) from error
     except (OSError, SafetensorError, RuntimeError, *DAMAGE) as error:
-        raise FileFormatError(f"{path}: cannot be read as weights ({error})") from error
+        raise FileFormatError(f"{path}: cannot be read as weights ({one_line(error)})") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise FileFormatError(f"{path}: holds no plain state_dict of names and tensors")
     return state

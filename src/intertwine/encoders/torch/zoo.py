@@ -11,6 +11,7 @@ from urllib.request import getproxies
 
 from intertwine.errors import InputError, MissingExtraError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ def import_zoo(uri: EncoderUri, module: str, extra: str) -> ModuleType:
         raise
     except (ImportError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{uri.where}: {module} cannot be imported ({' '.join(str(error).split())[:200]}); "
+            f"{uri.where}: {module} cannot be imported ({one_line(error)}); "
             "install a torchvision that was built for this torch"
         ) from error
 

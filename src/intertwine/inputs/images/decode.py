@@ -12,6 +12,7 @@ import numpy as np
 
 from intertwine.errors import InputError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -73,7 +74,9 @@ def decode(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None
     except Exception as error:
         # Pillow's readers raise errors of any kind over broken bytes.
         known = not isinstance(error, pillow.UnidentifiedImageError)
-        reason = (getattr(error, "strerror", None) or str(error)) if known else "of no known format"
+        reason = (
+            (getattr(error, "strerror", None) or one_line(error)) if known else "of no known format"
+        )
         advice = "repair it or leave it out" if known else f"expected {', '.join(FORMATS)}"
         raise UnreadableImageError(name, f"not a readable image ({reason})", advice) from error
 

@@ -17,7 +17,7 @@ from intertwine.inputs.images.decode import UnreadableImageError
 from intertwine.inputs.rows import absolute, hidden, shown_path
 from intertwine.inputs.tables.columns import Columns, content_column, read_keys
 from intertwine.storage.untrusted import require_ordinary
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,7 +152,7 @@ def read_manifest(manifest: Path, kind: str) -> FileImages:
         lines = manifest.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{manifest}: cannot be read as a manifest, text of lines `file label` ({error})"
+            f"{manifest}: cannot be read as a manifest, text of lines `file label` ({one_line(error)})"
         ) from error
     seen: dict[str, int] = {}
     labels = []

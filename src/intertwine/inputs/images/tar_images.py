@@ -19,7 +19,7 @@ from intertwine.inputs.images.file_images import OTHER_SUFFIXES, SUFFIXES, class
 from intertwine.inputs.rows import files_only, hidden
 from intertwine.inputs.tables.columns import LABEL, Columns, read_labels
 from intertwine.storage.untrusted import DAMAGE, require_ordinary
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -188,7 +188,7 @@ def tar_members(path: Path) -> Iterator[Member]:
                 raise tarfile.ReadError(f"no header and no end mark at byte {tar.offset}")
     except _ERRORS as error:
         raise FileFormatError(
-            f"{path}: cut short, damaged or not a plain tar ({error}); fetch it again"
+            f"{path}: cut short, damaged or not a plain tar ({one_line(error)}); fetch it again"
         ) from error
 
 
@@ -289,5 +289,5 @@ def _label(shard: Path, file: BinaryIO, files: dict[str, Member], named: str | N
             return text.strip()
         facts = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: cannot be read as a label ({error})") from error
+        raise InputError(f"{where}: cannot be read as a label ({one_line(error)})") from error
     return facts.get(named or LABEL) if isinstance(facts, dict) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intertwine.errors import InputError
 from intertwine.storage.untrusted import require_ordinary
-from intertwine.wording import counted
+from intertwine.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,4 +93,6 @@ class CsvTable:
                         yield start, reader.line_num, record
                     start = taken
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{self.path}: cannot be read as CSV in UTF-8 ({error})") from error
+            raise InputError(
+                f"{self.path}: cannot be read as CSV in UTF-8 ({one_line(error)})"
+            ) from error

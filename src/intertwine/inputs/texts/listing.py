@@ -16,6 +16,7 @@ from intertwine.inputs.rows import RowList, absolute
 from intertwine.inputs.tables.columns import Columns, content_column, read_keys
 from intertwine.inputs.tables.table import open_table
 from intertwine.storage.untrusted import require_ordinary
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     import os
@@ -122,7 +123,9 @@ class LineTexts:
                     file.seek(self._starts[place])
                     texts.append(file.readline().decode().rstrip("\r\n"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self._path}: cannot be read any more ({error})") from error
+            raise InputError(
+                f"{self._path}: cannot be read any more ({one_line(error)})"
+            ) from error
         return texts
 
     def name(self, place: int) -> str:
@@ -134,7 +137,7 @@ class LineTexts:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise InputError(f"{where}: not UTF-8 ({error}); convert the file") from error
+            raise InputError(f"{where}: not UTF-8 ({one_line(error)}); convert the file") from error
         if "\0" in text:
             raise InputError(f"{where}: holds a NUL byte, expected text")
         if not text.strip():

@@ -17,6 +17,7 @@ import numpy as np
 
 from intertwine.errors import MissingExtraError
 from intertwine.extras import import_extra
+from intertwine.wording import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +152,7 @@ def _module() -> ModuleType:
         raise
     except ImportError as error:
         raise MissingExtraError(
-            f"OpenCV cannot be loaded ({error}); on a machine without a screen run: "
+            f"OpenCV cannot be loaded ({one_line(error)}); on a machine without a screen run: "
             "pip install --force-reinstall opencv-python-headless"
         ) from error
 

@@ -131,6 +131,13 @@ def test_the_open_set_is_quoted():
     rows = [row for row in rows_of("open_set") if row["source"] != row["target"]]
     found = [100 * float(row["identity_accuracy"]) for row in rows]
     assert f"all of these are {min(found):.0f} to {max(found):.0f}:" in page("results.md")
+    best = [row for row in rows_of("open_set_best") if row["source"] != row["target"]]
+    worst = max(best, key=lambda row: float(row["loss"]))
+    names = {space: name for name, space in NAMES.items()}
+    assert (
+        f"is {median(float(row['loss']) for row in best):.2f} points, the worst {float(worst['loss']):.2f} "
+        f"({names[worst['source']]} → {names[worst['target']]})"
+    ) in page("results.md")
 
 
 def test_similarity_is_quoted():

@@ -1,0 +1,501 @@
+"""Self-training: a map from few pairs and from many unpaired rows of either space.
+
+Rows are centred and turned to the principal axes of all rows of their side, paired or not. Then, with
+C = Σ a bᵀ over the pairs:
+
+1. C = U S Vᵀ; a becomes S^¼ Uᵀa and b becomes S^¼ Vᵀb, each scaled to length 1: half way between
+   Procrustes (power 0) and the cross-covariance itself (power ½).
+2. t_ij = 2⟨a_i, b_j⟩ − r_i − r_j for unpaired rows, where r is the mean cosine of a row's K nearest on
+   the other side: CSLS of Conneau et al., *Word translation without parallel data*, ICLR (2018).
+3. p_ij = softmax_j(t_ij/τ) · softmax_i(t_ij/τ): each of the two must choose the other among all. At τ → 0
+   these are mutual nearest neighbours; Rocco et al., *Neighbourhood consensus networks*, NeurIPS (2018).
+4. C = w Σ a bᵀ over the pairs + Σ p_ij a_i b_jᵀ, and again from 1.
+
+A row that several others fit equally well, as one without a counterpart does, has little weight; the
+sum of all p_ij grows by itself as the map becomes better. Nothing ensures that it does: where the two
+sides have few items in common, the steps lead away from the truth. So they are taken first with known
+pairs left out, and only as many as bring those nearer to each other than the map of pairs alone does;
+if none do, that map is the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from intertwine.errors import InputError
+from intertwine.maps.linear_map import LinearMap
+from intertwine.maps.map_pair import MapPair
+from intertwine.numerics.arrays import as_features, check_finite
+from intertwine.numerics.linalg import svd, unit
+from intertwine.parallel.threads import parallel_map
+from intertwine.spaces import Space
+from intertwine.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from intertwine.numerics.arrays import Array
+
+    Fitted = LinearMap | MapPair
+    # Fits the map of pairs alone, rows by space.
+    PairedFit = Callable[[dict[str, Array]], Fitted]
+
+METHOD = "self-training"
+MIN_PAIRS = 5
+# Principal axes of a side that are used.
+AXES = 128
+POWER = 0.25
+# K of CSLS, and how many candidates each row has.
+NEIGHBOURS = 10
+# τ as a share of the standard deviation of all cosines between the two sides.
+TEMPERATURE = 0.9
+# w: how many times a known pair counts.
+KNOWN_WEIGHT = 2.0
+MAX_STEPS = 16
+# Steps without a gain after which no more are tried, and a gain of mean log rank that counts as one.
+PATIENCE, LEAST_GAIN = 2, 0.02
+# Known pairs that are left out to judge by, where there are so many; all in turn where there are fewer.
+HELD_OUT, MAX_FOLDS = 32, 4
+# A pair that chose each other first is refitted on where p_ij is at least this.
+CONFIDENT = 0.3
+# Rows of the source that take part in a step, while it is judged and when it is final.
+TRIAL_ROWS, FINAL_ROWS = 2048, 8192
+# Cosines held at a time by a thread, and columns that are compared as one.
+BLOCK_SCORES, GROUP = 4_000_000, 16
+
+
+@dataclass(frozen=True)
+class PartlyPaired:
+    """Rows of two or more spaces, of which only some are known to belong together.
+
+    Parameters
+    ----------
+    pairs
+        (n_pairs, d) by space; row i of every space is the same item.
+    unpaired
+        (n_unpaired, d) by space, a number of rows of its own; which belong together is unknown, and
+        some may have no counterpart.
+    """
+
+    pairs: Mapping[str, Array]
+    unpaired: Mapping[str, Array]
+
+    def of(self, space: Space) -> tuple[Array, Array]:
+        """Return the paired and the unpaired rows of a space, checked.
+
+        InputError for a space that either lacks, another dimension, or features that are not finite.
+        """
+        checked = []
+        for what, rows in (("pairs", self.pairs), ("unpaired rows", self.unpaired)):
+            if space.name not in rows:
+                raise InputError(f"got no {what} of space {space.name}, which {METHOD} needs")
+            name = f"{what} of {space.name}"
+            checked.append(as_features(rows[space.name], name=name, dim=space.dim))
+            check_finite(checked[-1], name=name)
+        return checked[0], checked[1]
+
+
+def self_training(
+    rows: PartlyPaired, source: Space, target: Space, paired: PairedFit
+) -> LinearMap | MapPair:
+    """Fit a map on pairs and on unpaired rows, or on pairs alone where unpaired rows do not help.
+
+    Parameters
+    ----------
+    rows
+        Pairs, at least 5, and unpaired rows of both spaces. Only n_pairs · n_unpaired and blocks of
+        n_source · n_target cosines are ever held; beyond 8,192 unpaired rows of the source, evenly
+        chosen ones take part.
+    source, target
+        The two spaces.
+    paired
+        Fits a map on pairs, as the method does that the result has to surpass.
+
+    Returns
+    -------
+    map
+        One of three, whichever ranks known pairs best that were left out, among the unpaired rows of
+        the target: that of `paired` on the pairs; that of `paired` on the pairs and on pseudo-pairs;
+        or a `MapPair` into the space of step 1. `info["self_training"]` holds `believed`, whether it
+        is not the first; `kind` (`paired`, `refitted` or `shared`); `steps`; `share`, Σ p_ij over the
+        source's rows, and `share_by_chance`, the same for rows without counterparts; `held_out`, the
+        pairs that were judged by, with the geometric means of their ranks, `rank` and `rank_paired`.
+        None of them says which rows belong together.
+
+    Raises
+    ------
+    InputError
+        For fewer than 5 pairs, a space that is lacking, another dimension, features that are not
+        finite, or a side whose rows are all the same.
+    """
+    sides = [Side.of(rows, space) for space in (source, target)]
+    n_pairs = len(sides[0].pairs)
+    if n_pairs != len(sides[1].pairs):
+        raise InputError(
+            f"got {n_pairs} and {len(sides[1].pairs)} paired rows, expected as many of both spaces"
+        )
+    if n_pairs < MIN_PAIRS:
+        raise InputError(
+            f"got {counted(n_pairs, 'pair')}, expected at least {MIN_PAIRS} for {METHOD}"
+        )
+    trial = _Trial(*sides, paired)
+    choice = trial.choose()
+    chosen = np.arange(n_pairs)
+    if choice["believed"]:
+        steps = Steps(*sides, chosen, FINAL_ROWS)
+        for _ in range(choice["steps"]):
+            steps.take()
+        choice |= steps.shares()
+        if choice["kind"] == "shared":
+            return _with_choice(steps.map_pair(source, target), choice)
+        return _with_choice(paired(steps.with_pseudo_pairs()), choice)
+    return _with_choice(paired({each.space.name: each.pairs for each in sides}), choice)
+
+
+def _with_choice(fitted: Fitted, choice: dict[str, Any]) -> Fitted:
+    facts = {METHOD.replace("-", "_"): choice}
+    if isinstance(fitted, MapPair):
+        return replace(fitted, source=fitted.source.with_info(**facts))
+    return fitted.with_info(**facts)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: its rows as they are, and their coordinates on the principal axes of all of them.
+
+    `axes` (d, p) are orthonormal; `known` (n_pairs, p) and `free` (n_unpaired, p) are the
+    coordinates of paired and unpaired rows, float32, and `order` (n_unpaired,) the unpaired rows from
+    the mean outwards, which is the same for rows in another order or turned.
+    """
+
+    space: Space
+    pairs: Array
+    unpaired: Array
+    mean: Array
+    spread: Array
+    axes: Array
+    known: Array
+    free: Array
+    order: Array
+
+    @classmethod
+    def of(cls, rows: PartlyPaired, space: Space) -> Side:
+        """Find the axes of a side; InputError where all its rows are the same."""
+        pairs, unpaired = rows.of(space)
+        if not len(unpaired):
+            raise InputError(f"got no unpaired rows of {space.name}, expected at least one")
+        every = np.concatenate([pairs, unpaired]).astype(np.float64)
+        mean = every.mean(axis=0)
+        every -= mean
+        scatter = every.T @ every
+        values, vectors = np.linalg.eigh(scatter)
+        largest = max(float(values[-1]), 0.0)
+        rounding = len(values) * np.finfo(np.float64).eps
+        if largest <= rounding * len(every) * float(mean @ mean):
+            raise InputError(f"all rows of {space.name} are the same: they belong to none or to all")
+        used = np.flatnonzero(values > rounding * largest)[::-1][:AXES]
+        axes = vectors[:, used]
+        # One scale for the whole side, so that float32 holds coordinates of any size.
+        turned = (every @ axes / np.sqrt(largest / len(every))).astype(np.float32)
+        known, free = turned[: len(pairs)], turned[len(pairs) :]
+        return cls(
+            space=space,
+            pairs=pairs,
+            unpaired=unpaired,
+            mean=mean,
+            spread=np.sqrt(scatter.diagonal() / len(every)),
+            axes=axes,
+            known=known,
+            free=free,
+            order=np.argsort(np.linalg.norm(free.astype(np.float64), axis=1), kind="stable"),
+        )
+
+    def some(self, count: int) -> Array:
+        """Return unpaired rows, at most `count`, evenly spaced from the mean outwards."""
+        n = len(self.order)
+        return self.order if n <= count else self.order[np.arange(count) * n // count]
+
+
+class Steps:
+    """Steps 1 to 4 from some of the known pairs; `rows` are the source's that take part."""
+
+    def __init__(self, source: Side, target: Side, chosen: Array, n_rows: int) -> None:
+        self.source, self.target, self.chosen = source, target, chosen
+        self.rows = source.some(n_rows)
+        self.start = np.asarray(source.known[chosen].T @ target.known[chosen], np.float64)
+        self.matches: Matches | None = None
+        self._share(self.start)
+
+    def _share(self, cross: Array) -> None:
+        """Find the shared space of a cross-covariance."""
+        u, values, vt = svd(cross)
+        used = values > 1e-6 * values.max(initial=0.0)
+        weights = (values[used] / values.max(initial=1e-300)) ** POWER
+        self.left, self.right = u[:, used] * weights, vt[used].T * weights
+
+    def sources(self, coordinates: Array) -> Array:
+        """Return rows of the source in the shared space, of length 1."""
+        return unit(coordinates @ self.left.astype(np.float32))
+
+    def targets(self, coordinates: Array) -> Array:
+        """Return rows of the target in the shared space, of length 1."""
+        return unit(coordinates @ self.right.astype(np.float32))
+
+    def take(self) -> None:
+        """Match the unpaired rows, and find the shared space of pairs and matches."""
+        free = self.source.free[self.rows]
+        self.matches = match(self.sources(free), self.targets(self.target.free))
+        expected = self.matches.sparse() @ self.target.free.astype(np.float64)
+        self._share(KNOWN_WEIGHT * self.start + free.T.astype(np.float64) @ expected)
+
+    def ranks(self, held: Array) -> Array:
+        """Return the rank of the target's row of some known pairs, among its unpaired rows."""
+        own, others = self.targets(self.target.known[held]), self.targets(self.target.free)
+        return ranks(self.sources(self.source.known[held]), own, others)
+
+    def with_pseudo_pairs(self) -> dict[str, Array]:
+        """Return the chosen pairs and confident matches as rows of both spaces."""
+        assert self.matches is not None  # noqa: S101 - after a step
+        mine, theirs = self.matches.confident()
+        return {
+            side.space.name: np.concatenate([side.pairs[self.chosen], side.unpaired[rows]])
+            for side, rows in ((self.source, self.rows[mine]), (self.target, theirs))
+        }
+
+    def shares(self) -> dict[str, float]:
+        """Return Σ p_ij as a share of the source's rows, and the same with its axes reversed by turns.
+
+        Reversing every second shared coordinate of one side keeps how rows lie among themselves and
+        leaves no row beside its counterpart.
+        """
+        free = self.sources(self.source.free[self.rows])
+        targets, mirror = self.targets(self.target.free), np.ones(free.shape[1], np.float32)
+        mirror[::2] = -1
+        found, null = (match(each, targets).probability.sum() for each in (free, free * mirror))
+        return {
+            "share": float(found) / len(free),
+            "share_by_chance": float(null) / len(free),
+        }
+
+    def map_pair(self, source: Space, target: Space) -> MapPair:
+        """Return the two maps into the shared space."""
+        shared = Space(f"{METHOD}.{source.name}.{target.name}", self.left.shape[1])
+
+        def side(space: Space, of: Side, turned: Array) -> LinearMap:
+            weight = (of.axes @ turned).T
+            return LinearMap(
+                weight=weight,
+                bias=-weight @ of.mean,
+                source=space,
+                target=shared,
+                method=METHOD,
+                info={"n": len(self.chosen)},
+                source_mean=of.mean,
+                source_spread=of.spread,
+            )
+
+        return MapPair(
+            side(source, self.source, self.left), side(target, self.target, self.right)
+        )
+
+
+class _Trial:
+    """How many steps to take, and what to make of them, judged by known pairs that are left out."""
+
+    def __init__(self, source: Side, target: Side, paired: PairedFit) -> None:
+        self.source, self.target, self.paired = source, target, paired
+        n = len(source.known)
+        n_folds = min(MAX_FOLDS, -(-HELD_OUT // max(n // MAX_FOLDS, 1)))
+        # Each fold is left out once; of many pairs one fold is enough.
+        distance = np.linalg.norm(source.known.astype(np.float64), axis=1)
+        fold = np.empty(n, np.int64)
+        fold[np.argsort(distance, kind="stable")] = np.arange(n) % MAX_FOLDS
+        self.held = [np.flatnonzero(fold == part) for part in range(n_folds)]
+        self.kept = [np.flatnonzero(fold != part) for part in range(n_folds)]
+
+    def choose(self) -> dict[str, Any]:
+        """Return which map to trust, after how many steps, and the ranks that say so."""
+        alone = self._logs(
+            [self._of_fitted(self._pairs(kept), held) for kept, held in self._parts()]
+        )
+        runs = [Steps(self.source, self.target, kept, TRIAL_ROWS) for kept in self.kept]
+        best, steps, pseudo = self._walk(runs)
+        refits = [self._of_fitted(each, held) for each, held in zip(pseudo, self.held, strict=True)]
+        candidates = {"shared": best, "refitted": self._logs(refits)}
+        kind = min(candidates, key=lambda name: float(candidates[name].mean()))
+        gain = alone - candidates[kind]
+        error = float(gain.std(ddof=1)) / len(gain) ** 0.5
+        believed = bool(gain.mean() > max(error, LEAST_GAIN))
+        logs = candidates[kind] if believed else alone
+        return {
+            "believed": believed,
+            "kind": kind if believed else "paired",
+            "steps": steps if believed else 0,
+            "held_out": len(gain),
+            "rank": round(float(np.exp(logs.mean())), 3),
+            "rank_paired": round(float(np.exp(alone.mean())), 3),
+        }
+
+    def _parts(self) -> list[tuple[Array, Array]]:
+        return list(zip(self.kept, self.held, strict=True))
+
+    def _walk(self, runs: list[Steps]) -> tuple[Array, int, list[dict[str, Array]]]:
+        """Take steps while they help; return the best one's log ranks, its number and pseudo-pairs."""
+        best, best_step, pseudo = np.array([np.inf]), 0, []
+        for step in range(1, MAX_STEPS + 1):
+            for run in runs:
+                run.take()
+            logs = self._logs(
+                [run.ranks(held) for run, held in zip(runs, self.held, strict=True)]
+            )
+            if logs.mean() < best.mean() - LEAST_GAIN:
+                best, best_step = logs, step
+                pseudo = [run.with_pseudo_pairs() for run in runs]
+            elif step - best_step >= PATIENCE:
+                break
+        return best, best_step, pseudo
+
+    def _pairs(self, kept: Array) -> dict[str, Array]:
+        return {side.space.name: side.pairs[kept] for side in (self.source, self.target)}
+
+    def _of_fitted(self, rows: dict[str, Array], held: Array) -> Array:
+        """Return the ranks of known pairs under the map that `paired` fits on some rows."""
+        fitted = self.paired(rows)
+        mine, own, others = self.source.pairs[held], self.target.pairs[held], self.target.unpaired
+        if isinstance(fitted, MapPair):
+            there = fitted.target
+            return ranks(unit(fitted.source.apply(mine)), unit(there.apply(own)), unit(there.apply(others)))
+        return ranks(unit(fitted.apply(mine)), unit(own), unit(others))
+
+    @staticmethod
+    def _logs(found: list[Array]) -> Array:
+        return np.asarray(np.log(np.concatenate(found)))
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Candidate matches of unpaired rows: `probability` p_ij of source row i and target row j.
+
+    `shape` are the numbers of rows of both sides.
+    """
+
+    rows: Array
+    columns: Array
+    probability: Array
+    shape: tuple[int, int]
+
+    def sparse(self) -> csr_array:
+        """Return p, (n_source, n_target)."""
+        return csr_array((self.probability, (self.rows, self.columns)), self.shape)
+
+    def confident(self) -> tuple[Array, Array]:
+        """Return the source and target rows of matches that are the best of both and likely."""
+        best = [np.zeros(n) for n in self.shape]
+        for highest, each in zip(best, (self.rows, self.columns), strict=True):
+            np.maximum.at(highest, each, self.probability)
+        likely = (
+            (self.probability >= CONFIDENT)
+            & (self.probability >= best[0][self.rows])
+            & (self.probability >= best[1][self.columns])
+        )
+        return self.rows[likely], self.columns[likely]
+
+
+def match(source: Array, target: Array) -> Matches:
+    """Return p_ij of step 3 for rows of length 1 in the shared space.
+
+    Candidates are the `NEIGHBOURS` nearest of each row on the other side.
+    """
+    n_source, n_target = len(source), len(target)
+    forth = nearest(source, target, NEIGHBOURS)
+    back = nearest(target, source, NEIGHBOURS)
+    near = [
+        np.bincount(each[0], each[2], n) / np.bincount(each[0], minlength=n)
+        for each, n in ((forth, n_source), (back, n_target))
+    ]
+    flat = np.concatenate([forth[0] * n_target + forth[1], back[1] * n_target + back[0]])
+    flat, first = np.unique(flat, return_index=True)
+    i, j = np.divmod(flat, n_target)
+    cosines = np.concatenate([forth[2], back[2]])[first].astype(np.float64)
+    scores = (2 * cosines - near[0][i] - near[1][j]) / (TEMPERATURE * _spread(source, target))
+    return Matches(
+        i, j, _softmax(scores, i, n_source) * _softmax(scores, j, n_target), (n_source, n_target)
+    )
+
+
+def _softmax(scores: Array, groups: Array, n: int) -> Array:
+    """Return the softmax of scores within groups 0 … n−1."""
+    highest = np.full(n, -np.inf)
+    np.maximum.at(highest, groups, scores)
+    powers = np.exp(scores - highest[groups])
+    return np.asarray(powers / np.bincount(groups, powers, n)[groups])
+
+
+def _spread(source: Array, target: Array) -> float:
+    """Return the standard deviation of the cosines of all rows of one side with all of the other."""
+    squares = [each.T.astype(np.float64) @ each / len(each) for each in (source, target)]
+    mean = source.mean(axis=0, dtype=np.float64) @ target.mean(axis=0, dtype=np.float64)
+    return float(np.sqrt(max(float((squares[0] * squares[1]).sum()) - mean**2, 1e-12)))
+
+
+def nearest(queries: Array, keys: Array, count: int) -> tuple[Array, Array, Array]:
+    """Return the `count` keys of largest inner product with each query, all of them where fewer.
+
+    Parameters
+    ----------
+    queries, keys
+        (n_queries, d) and (n_keys, d).
+    count
+        Keys of each query.
+
+    Returns
+    -------
+    rows, columns, scores
+        (n_queries · count,) the query, the key and their inner product, by query and from the best.
+    """
+    count = min(count, len(keys))
+    step = max(1, BLOCK_SCORES // len(keys))
+
+    def of_block(start: int) -> tuple[Array, Array, Array]:
+        scores = queries[start : start + step] @ keys.T
+        # The largest of a group of columns is one of them, so the count-th largest of all groups is no
+        # larger than the count-th largest score.
+        floor = np.partition(_group_maxima(scores, count), -count, axis=1)[:, -count]
+        rows, columns = np.divmod(np.flatnonzero(scores >= floor[:, None]), len(keys))
+        found = scores[rows, columns]
+        order = np.lexsort((columns, -found, rows))
+        rows, columns, found = rows[order], columns[order], found[order]
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = place < count
+        return rows[best] + start, columns[best], found[best]
+
+    blocks = parallel_map(of_block, range(0, len(queries), step))
+    rows, columns, scores = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return rows, columns, scores
+
+
+def _group_maxima(scores: Array, count: int) -> Array:
+    """Return the largest of each group of columns, at least `count` groups."""
+    n, width = len(scores), scores.shape[1] // GROUP
+    if width < 4 * count:
+        return scores
+    even = scores[:, : GROUP * width].reshape(n, GROUP, width).max(axis=1)
+    return np.concatenate([even, scores[:, GROUP * width :]], axis=1)
+
+
+def ranks(queries: Array, own: Array, others: Array) -> Array:
+    """Return the rank of each query's own row, (n, d), among it and all others, (m, d).
+
+    Equal scores count against the own one.
+    """
+    scores = np.vecdot(queries, own)
+    step = max(1, BLOCK_SCORES // len(others))
+    counts = [
+        (queries[start : start + step] @ others.T >= scores[start : start + step, None]).sum(axis=1)
+        for start in range(0, len(queries), step)
+    ]
+    return np.asarray(1 + np.concatenate(counts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,14 @@ from intertwine.wording import counted
 
 # Folder of the conditions that a killed study had finished.
 SCRATCH = ".conditions"
+
+
+class Attack(StrEnum):
+    """What an attacker learns maps from."""
+
+    paired = "paired"
+    self_trained = "self-trained"
+    both = "both"
 
 
 def linkage(
@@ -36,6 +45,20 @@ def linkage(
             "up to all."
         ),
     ] = None,
+    attack: Annotated[
+        Attack,
+        typer.Option(
+            help="What maps are learned from: known pairs alone, or all other templates and probes as "
+            "well, without their labels."
+        ),
+    ] = Attack.both,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            help="For self-trained maps, shares of the people searched for who have an unlabelled "
+            "template, comma-separated, such as 1,0.5,0.25,0."
+        ),
+    ] = "1",
     folds: Annotated[int, typer.Option(help="Folds of people, at least 2.")] = 5,
     method: common.MethodOption = common.Method.cca,
     alpha: common.AlphaOption = "1.0",
@@ -64,6 +87,8 @@ def linkage(
             FeatureSet.open(*probe),
             options=options,
             known=counts,
+            attack=attack.value,
+            overlap=[_share(text) for text in overlap.split(",")],
             n_folds=folds,
             precision=precision.value,
             device=device,
@@ -79,6 +104,15 @@ def _count(text: str) -> int | str:
 
     text = text.strip()
     return int(text) if is_count(text) else text
+
+
+def _share(text: str) -> float:
+    from intertwine.errors import InputError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"got --overlap {text!r}, expected shares from 0 to 1") from None
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -238,7 +238,9 @@ def _self_training(fitter: Fitter, moments: Moments, source: str, targets: list[
             return refit.fit(some, source, [target])[target]
 
         assert fitter.rows is not None  # noqa: S101 - checked above
-        return self_training(fitter.rows, *spaces, paired)
+        # A method that maps to the target's own space is asked for such a map.
+        shared = fitter.options.refit == "cca"
+        return self_training(fitter.rows, *spaces, paired, shared=shared)
 
     return {target: fit(target) for target in targets}
 

@@ -20,7 +20,6 @@ if none do, that map is the result.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +60,13 @@ MAX_STEPS = 16
 PATIENCE, LEAST_GAIN = 2, 0.02
 # Known pairs that are left out to judge by, where there are so many; all in turn where there are fewer.
 HELD_OUT, MAX_FOLDS = 32, 4
-# All pairs may take more steps, as long as Σ p_ij grows by this factor a step; where it ends at this
-# many times what rows without counterparts reach, it is believed. Without a counterpart for anybody,
-# faces reached 1.4 to 1.8 times, with one for everybody 2.6 to 3.
-MOST_STEPS, LEAST_GROWTH, EVIDENT = 24, 1.01, 2.0
+# Nearly all pairs may take more steps, as long as Σ p_ij grows by this factor a step; where it ends at
+# this many times what rows without counterparts reach, it is considered. Without a counterpart for
+# anybody, faces reached 1.4 to 2.1 times, with one for everybody 2.2 to 3.4.
+MOST_STEPS, LEAST_GROWTH, EVIDENT = 24, 1.005, 1.8
+# Pairs that are left out of these steps at the least, and a mean rank below which nothing is sought.
+LEAST_HELD, FOUND = 4, 1.5
+SHARES = ("share", "share_by_chance")
 # A pair that chose each other first is refitted on where p_ij is at least this.
 CONFIDENT = 0.3
 # Rows of the source that take part in a step, while it is judged and when it is final.
@@ -105,7 +107,7 @@ class PartlyPaired:
 
 
 def self_training(
-    rows: PartlyPaired, source: Space, target: Space, paired: PairedFit
+    rows: PartlyPaired, source: Space, target: Space, paired: PairedFit, *, shared: bool = True
 ) -> LinearMap | MapPair:
     """Fit a map on pairs and on unpaired rows, or on pairs alone where unpaired rows do not help.
 
@@ -119,6 +121,8 @@ def self_training(
         The two spaces.
     paired
         Fits a map on pairs, as the method does that the result has to surpass.
+    shared
+        Whether the result may be a pair of maps into the space of step 1.
 
     Returns
     -------
@@ -137,44 +141,38 @@ def self_training(
         For fewer than 5 pairs, a space that is lacking, another dimension, features that are not
         finite, or a side whose rows are all the same.
     """
-    sides = [Side.of(rows, space) for space in (source, target)]
-    n_pairs = len(sides[0].pairs)
-    if n_pairs != len(sides[1].pairs):
+    mine, theirs = Side.of(rows, source), Side.of(rows, target)
+    n_pairs = len(mine.pairs)
+    if n_pairs != len(theirs.pairs):
         raise InputError(
-            f"got {n_pairs} and {len(sides[1].pairs)} paired rows, expected as many of both spaces"
+            f"got {n_pairs} and {len(theirs.pairs)} paired rows, expected as many of both spaces"
         )
     if n_pairs < MIN_PAIRS:
         raise InputError(
             f"got {counted(n_pairs, 'pair')}, expected at least {MIN_PAIRS} for {METHOD}"
         )
-    choice = _Trial(*sides, paired).choose()
-    steps = Steps(*sides, np.arange(n_pairs), FINAL_ROWS)
-    steps, facts = _final(steps, choice)
-    choice |= facts
-    if choice["kind"] == "shared":
-        return _with_choice(steps.map_pair(source, target), choice)
-    if choice["kind"] == "refitted":
-        return _with_choice(paired(steps.with_pseudo_pairs()), choice)
-    return _with_choice(paired({each.space.name: each.pairs for each in sides}), choice)
-
-
-def _final(steps: Steps, choice: dict[str, Any]) -> tuple[Steps, dict[str, Any]]:
-    """Take the steps that were chosen; go on where all pairs lead to what cannot be by chance.
-
-    Fewer pairs, as in a trial, may not be enough for what all of them are.
-    """
+    trial = _Trial(mine, theirs, paired)
+    choice = trial.choose(shared=shared)
+    steps = Steps(mine, theirs, np.arange(n_pairs), FINAL_ROWS)
     for _ in range(choice["steps"]):
         steps.take()
-    further, before = copy(steps), 0.0
-    for step in range(choice["steps"] + 1, MOST_STEPS + 1):
-        further.take()
-        if further.share < LEAST_GROWTH * before:
-            break
-        before = further.share
-    facts = further.shares()
-    if facts["share"] >= EVIDENT * facts["share_by_chance"]:
-        return further, {"believed": True, "kind": "refitted", "steps": step, **facts}
-    return steps, {**facts, "share": steps.share}
+    if choice["rank"] >= FOUND:
+        further, facts = trial.further()
+        if facts:
+            steps, choice = further, facts
+    choice |= steps.shares() if choice["believed"] else dict.fromkeys(SHARES, 0.0)
+    if choice["kind"] == "shared":
+        return _with_choice(steps.map_pair(source, target), choice)
+    pairs = {side.space.name: side.pairs for side in (mine, theirs)}
+    pseudo = steps.pseudo_pairs() if choice["believed"] else {}
+    return _with_choice(paired(joined(pairs, pseudo)), choice)
+
+
+def joined(pairs: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, Array]:
+    """Return pairs and further ones as rows of both spaces."""
+    return {
+        name: np.concatenate([x, more[name]]) if name in more else x for name, x in pairs.items()
+    }
 
 
 def _with_choice(fitted: Fitted, choice: dict[str, Any]) -> Fitted:
@@ -263,7 +261,9 @@ class Steps:
     @property
     def share(self) -> float:
         """Σ p_ij of the last step as a share of the source's rows."""
-        return 0.0 if self.matches is None else float(self.matches.probability.sum()) / len(self.rows)
+        return (
+            0.0 if self.matches is None else float(self.matches.probability.sum()) / len(self.rows)
+        )
 
     def sources(self, coordinates: Array) -> Array:
         """Return rows of the source in the shared space, of length 1."""
@@ -285,12 +285,12 @@ class Steps:
         own, others = self.targets(self.target.known[held]), self.targets(self.target.free)
         return ranks(self.sources(self.source.known[held]), own, others)
 
-    def with_pseudo_pairs(self) -> dict[str, Array]:
-        """Return the chosen pairs and confident matches as rows of both spaces."""
+    def pseudo_pairs(self) -> dict[str, Array]:
+        """Return confident matches as rows of both spaces."""
         assert self.matches is not None  # noqa: S101 - after a step
         mine, theirs = self.matches.confident()
         return {
-            side.space.name: np.concatenate([side.pairs[self.chosen], side.unpaired[rows]])
+            side.space.name: side.unpaired[rows]
             for side, rows in ((self.source, self.rows[mine]), (self.target, theirs))
         }
 
@@ -305,8 +305,7 @@ class Steps:
         mirror[::2] = -1
         found, null = (match(each, targets).probability.sum() for each in (free, free * mirror))
         return {
-            "share": float(found) / len(free),
-            "share_by_chance": float(null) / len(free),
+            name: float(each) / len(free) for name, each in zip(SHARES, (found, null), strict=True)
         }
 
     def map_pair(self, source: Space, target: Space) -> MapPair:
@@ -334,6 +333,8 @@ class _Trial:
 
     def __init__(self, source: Side, target: Side, paired: PairedFit) -> None:
         self.source, self.target, self.paired = source, target, paired
+        # Log ranks of the pairs left out, under the map of pairs alone and under the best there is.
+        self.alone = self.best = np.empty(0)
         n = len(source.known)
         n_folds = min(MAX_FOLDS, -(-HELD_OUT // max(n // MAX_FOLDS, 1)))
         # Each fold is left out once; of many pairs one fold is enough.
@@ -343,34 +344,75 @@ class _Trial:
         self.held = [np.flatnonzero(fold == part) for part in range(n_folds)]
         self.kept = [np.flatnonzero(fold != part) for part in range(n_folds)]
 
-    def choose(self) -> dict[str, Any]:
+    def choose(self, *, shared: bool) -> dict[str, Any]:
         """Return which map to trust, after how many steps, and the ranks that say so."""
-        alone = self._logs(
-            [self._of_fitted(self._pairs(kept), held) for kept, held in self._parts()]
-        )
-        runs = [Steps(self.source, self.target, kept, TRIAL_ROWS) for kept in self.kept]
-        best, steps, pseudo = self._walk(runs)
-        refits = [self._of_fitted(each, held) for each, held in zip(pseudo, self.held, strict=True)]
-        candidates = {"shared": best, "refitted": self._logs(refits)}
+        self.alone = self._logs([self._of_pairs(held) for held in self.held])
+        best, steps, pseudo = self._walk()
+        rows = [
+            joined(self._pairs(kept), more) for kept, more in zip(self.kept, pseudo, strict=True)
+        ]
+        refits = [self._of_fitted(each, held) for each, held in zip(rows, self.held, strict=True)]
+        candidates = {"refitted": self._logs(refits), **({"shared": best} if shared else {})}
         kind = min(candidates, key=lambda name: float(candidates[name].mean()))
-        gain = alone - candidates[kind]
-        error = float(gain.std(ddof=1)) / len(gain) ** 0.5
-        believed = bool(gain.mean() > max(error, LEAST_GAIN))
-        logs = candidates[kind] if believed else alone
+        believed = is_gain(self.alone - candidates[kind])
+        self.best = candidates[kind] if believed else self.alone
         return {
             "believed": believed,
             "kind": kind if believed else "paired",
             "steps": steps if believed else 0,
-            "held_out": len(gain),
-            "rank": round(float(np.exp(logs.mean())), 3),
-            "rank_paired": round(float(np.exp(alone.mean())), 3),
+            **self._ranks(np.arange(len(self.best))),
         }
 
-    def _parts(self) -> list[tuple[Array, Array]]:
-        return list(zip(self.kept, self.held, strict=True))
+    def further(self) -> tuple[Steps, dict[str, Any]]:
+        """Take steps from nearly all pairs for as long as Σ p_ij grows; return where they end.
 
-    def _walk(self, runs: list[Steps]) -> tuple[Array, int, list[dict[str, Array]]]:
+        Three quarters of few pairs, as in a trial, may not be enough for what all of them are. The
+        facts are empty unless the few pairs that are left out say that it is better there, and Σ p_ij
+        is beyond what it is without counterparts.
+        """
+        judged = np.concatenate(self.held)
+        count = min(len(judged), max(LEAST_HELD, len(self.source.known) // 8))
+        at = np.arange(count) * len(judged) // count
+        held = judged[at]
+        kept = np.setdiff1d(np.arange(len(self.source.known)), held)
+        steps, before, taken = Steps(self.source, self.target, kept, FINAL_ROWS), 0.0, 0
+        if count < LEAST_HELD:
+            return steps, {}
+        while taken < MOST_STEPS:
+            steps.take()
+            taken += 1
+            if steps.share < LEAST_GROWTH * before:
+                break
+            before = steps.share
+        shares = steps.shares()
+        logs = np.log(steps.ranks(held))
+        evident = shares["share"] >= EVIDENT * shares["share_by_chance"]
+        if not (evident and is_gain(self.best[at] - logs)):
+            return steps, {}
+        self.best[at] = logs
+        facts = {"believed": True, "kind": "refitted", "steps": taken}
+        return steps, {**facts, **self._ranks(at)}
+
+    def _ranks(self, at: Array) -> dict[str, Any]:
+        """Return geometric means of ranks over some of the pairs that are left out."""
+        means = {"rank": self.best[at].mean(), "rank_paired": self.alone[at].mean()}
+        return {"held_out": len(at), **{k: round(float(np.exp(v)), 3) for k, v in means.items()}}
+
+    def _of_pairs(self, held: Array) -> Array:
+        """Return the ranks of pairs under the map of the other pairs, half of these left out at a time.
+
+        Few pairs more can make a map of pairs much better, where they come to be as many as dimensions.
+        """
+        found, n = np.empty(len(held)), len(self.source.known)
+        for half in (np.arange(0, len(held), 2), np.arange(1, len(held), 2)):
+            if len(half):
+                kept = np.setdiff1d(np.arange(n), held[half])
+                found[half] = self._of_fitted(self._pairs(kept), held[half])
+        return found
+
+    def _walk(self) -> tuple[Array, int, list[dict[str, Array]]]:
         """Take steps while they help; return the best one's log ranks, its number and pseudo-pairs."""
+        runs = [Steps(self.source, self.target, kept, TRIAL_ROWS) for kept in self.kept]
         best, best_step, pseudo = np.array([np.inf]), 0, []
         for step in range(1, MAX_STEPS + 1):
             for run in runs:
@@ -378,7 +420,7 @@ class _Trial:
             logs = self._logs([run.ranks(held) for run, held in zip(runs, self.held, strict=True)])
             if logs.mean() < best.mean() - LEAST_GAIN:
                 best, best_step = logs, step
-                pseudo = [run.with_pseudo_pairs() for run in runs]
+                pseudo = [run.pseudo_pairs() for run in runs]
             elif step - best_step >= PATIENCE:
                 break
         return best, best_step, pseudo
@@ -400,6 +442,12 @@ class _Trial:
     @staticmethod
     def _logs(found: list[Array]) -> Array:
         return np.asarray(np.log(np.concatenate(found)))
+
+
+def is_gain(logs: Array) -> bool:
+    """Return whether differences of log ranks are a gain: on average, and beyond their error."""
+    error = float(logs.std(ddof=1)) / len(logs) ** 0.5 if len(logs) > 1 else np.inf
+    return bool(logs.mean() > max(error, LEAST_GAIN))
 
 
 @dataclass(frozen=True)

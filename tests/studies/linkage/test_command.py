@@ -39,7 +39,8 @@ def test_json_is_the_report_and_nothing_else(plain):
     assert done.err == ""
     assert result == json.loads((out / "report.json").read_text())
     assert result["study"] == "linkage"
-    assert {row["condition"] for row in result["pairs"]} == {"native", "unmapped", "mapped"}
+    conditions = {"native", "unmapped", "mapped", "self-trained"}
+    assert {row["condition"] for row in result["pairs"]} == conditions
 
 
 def test_the_numbers_are_those_of_the_study(plain, sets):
@@ -48,6 +49,8 @@ def test_the_numbers_are_those_of_the_study(plain, sets):
     gallery, probe = map(FeatureSet.open, sets)
     expected = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0)).to_json()
     expected = json.loads(json.dumps(expected))
+    for row in (*found["pairs"], *expected["pairs"]):
+        row["seconds"] = None
     assert {key: found[key] for key in expected} == expected
 
 
@@ -57,6 +60,11 @@ def test_save_writes_the_report_of_the_command(plain, sets, tmp_path):
     """A result of the library, saved, is the command's report in every byte of every file."""
     gallery, probe = map(FeatureSet.open, sets)
     result = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0))
+    seconds = [
+        row["seconds"] for row in json.loads((plain[1] / "report.json").read_text())["pairs"]
+    ]
+    for row, took in zip(result.pairs, seconds, strict=True):
+        row["seconds"] = took
     assert_saved_as(result, plain[1], tmp_path / "saved")
 
 
@@ -103,6 +111,8 @@ def mapped(result, key="rank1"):
         (["--alpha", "5"], lambda r: r["alpha"] == 5),
         (["--rank", "1"], lambda r: max(mapped(r)) < 0.2),
         (["--precision", "float32"], lambda r: r["precision"] == "float32"),
+        (["--attack", "paired"], lambda r: r["attack"] == "paired"),
+        (["--overlap", "1, 0.5"], lambda r: r["overlap"] == [1.0, 0.5]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -136,6 +146,9 @@ def test_options_of_a_method_reach_it(intertwine, sets, tmp_path, without, optio
     [
         (["--known", "0,many"], "got many known people, expected all, 0, or 2 to 24"),
         (["--known", "1"], "got 1 known people"),
+        (["--overlap", "1,half"], "got --overlap 'half', expected shares from 0 to 1"),
+        (["--overlap", "2"], "got overlap 2, expected shares from 0 to 1"),
+        (["--attack", "self-trained", "--method", "mean"], "got method mean, expected one of cca"),
         (["--folds", "1"], "got 1 fold, expected at least 2"),
         (["--device", "cuda:99"], "got device 'cuda:99'"),
         (["--method", "analytic"], "linkage has no heads"),
@@ -181,9 +194,10 @@ def kept(out):
 
 
 def without_date(out):
-    """Return a report's JSON text without the lines of its date and of its command."""
+    """Return a report's JSON text without the lines of its date, its command and what it took."""
     lines = (out / "report.json").read_text().splitlines()
-    return [line for line in lines if not line.lstrip().startswith(('"created"', '"command"'))]
+    apart = ('"created"', '"command"', '"seconds"')
+    return [line for line in lines if not line.lstrip().startswith(apart)]
 
 
 @pytest.mark.slow
@@ -191,7 +205,7 @@ def test_kill_9_costs_only_the_condition_in_hand(command, sets, tmp_path):
     """After kills the same command goes on from the conditions it had, to the very same report."""
 
     def start(out):
-        more = ("--known", ",".join(map(str, range(2, 25))))
+        more = ("--known", "2,3,4,5,6,8,12,16,20,24")
         line = [command, *map(str, arguments(sets, out, *more))]
         return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -233,6 +233,8 @@ def _attacks(attack: str, options: FitOptions) -> tuple[str, ...]:
     """Return the conditions of an attack; the method has to be one that self-training can refit."""
     if attack not in ATTACKS:
         raise InputError(f"got attack {attack!r}, expected one of {', '.join(ATTACKS)}")
+    if options.method == "self-training":
+        raise InputError("got method self-training, expected the method of pairs alone; see attack")
     if options.method not in REFITS:
         if TRAINED in ATTACKS[attack] and attack != "both":
             raise InputError(

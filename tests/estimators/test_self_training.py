@@ -250,6 +250,20 @@ def test_the_map_is_of_the_kind_asked_for(refit):
     assert rank1(fitted, others) > rank1(paired(rows, refit), others)
 
 
+def test_steps_from_nearly_all_pairs_are_judged_too(monkeypatch):
+    """Where a trial of a quarter fails, steps from nearly all pairs count if those left out say so."""
+    monkeypatch.setattr(MODULE, "MAX_STEPS", 1)
+    monkeypatch.setattr(MODULE._Trial, "_walk", lambda self: (self.alone + 1, 1, [{}] * 4))
+    monkeypatch.setattr(MODULE, "FOUND", 0)
+    rows, others = split(people(500), 12)
+    fitted = fit(rows)
+    assert facts(fitted)["kind"] == "refitted"
+    assert facts(fitted)["steps"] > 1
+    assert facts(fitted)["held_out"] == 4
+    assert facts(fitted)["rank"] < facts(fitted)["rank_paired"]
+    assert rank1(fitted, others) > 0.9
+
+
 def test_what_it_says_of_itself_is_numbers_alone():
     """The facts of a map are a few JSON numbers, none of which is as long as the rows."""
     rows, _ = split(people(260), 25)

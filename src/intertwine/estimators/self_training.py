@@ -355,7 +355,7 @@ class _Trial:
         candidates = {"refitted": self._logs(refits), **({"shared": best} if shared else {})}
         kind = min(candidates, key=lambda name: float(candidates[name].mean()))
         believed = is_gain(self.alone - candidates[kind])
-        self.best = candidates[kind] if believed else self.alone
+        self.best = candidates[kind] if believed else self.alone.copy()
         return {
             "believed": believed,
             "kind": kind if believed else "paired",

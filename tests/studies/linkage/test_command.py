@@ -101,7 +101,7 @@ def mapped(result, key="rank1"):
     return [row[key] for row in result["pairs"] if row["condition"] == "mapped"]
 
 
-@pytest.mark.quick("--folds 3-")
+@pytest.mark.quick("--folds 3-", "--attack paired-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -119,7 +119,8 @@ def mapped(result, key="rank1"):
 @pytest.mark.usefixtures("undrawn")
 def test_every_option_does_something(intertwine, plain, sets, tmp_path, option, check):
     """Each option of the command reaches the study, and is not its default."""
-    assert check(intertwine(*arguments(sets, tmp_path, "--json", *option)).json())
+    quick = [] if {"--attack", "--overlap"} & {*option} else ["--attack", "paired"]
+    assert check(intertwine(*arguments(sets, tmp_path, "--json", *quick, *option)).json())
     assert not check(plain[0].json())
 
 
@@ -136,7 +137,7 @@ def test_every_option_does_something(intertwine, plain, sets, tmp_path, option, 
 @pytest.mark.usefixtures("undrawn")
 def test_options_of_a_method_reach_it(intertwine, sets, tmp_path, without, option):
     """An option that only some methods have changes their scores."""
-    command = arguments(sets, tmp_path, "--json", "--known", "8", *without)
+    command = arguments(sets, tmp_path, "--json", "--attack", "paired", "--known", "8", *without)
     one, other = (intertwine(*command, *more).json() for more in ([], option))
     assert mapped(one, "d_sys") != mapped(other, "d_sys")
 

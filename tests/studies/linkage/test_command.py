@@ -70,7 +70,8 @@ def test_save_writes_the_report_of_the_command(plain, sets, tmp_path):
 
 def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
     """Without --json a table is printed, and the path of a page that is there."""
-    done = intertwine(*arguments(sets, tmp_path / "report"))
+    more = ("--known", "8", "--overlap", "1,0.5")
+    done = intertwine(*arguments(sets, tmp_path / "report", *more))
     assert done.code == 0
     assert done.err == ""
     page = tmp_path / "report" / "report.html"
@@ -79,6 +80,8 @@ def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
     result = json.loads((tmp_path / "report" / "report.json").read_text())
     for row in result["pairs"]:
         assert f"{100 * row['rank1']:.1f}" in done.out
+    assert done.out.count("8 self-trained") == 4
+    assert done.out.count("8 self-trained, 50 %") == 2
 
 
 @pytest.mark.slow

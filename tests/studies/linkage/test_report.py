@@ -115,7 +115,7 @@ def test_redder_is_more_linked(result):
 
 def test_curves_start_without_a_map(result):
     """Each curve runs over 0, 8 and 20 known pairs, with chance and the native rate beside it."""
-    rank1, tpir, d_sys = summary(result).charts["known"].content
+    rank1, _, tpir, d_sys = summary(result).charts["known"].content
     for panel, key in ((rank1, "rank1"), (tpir, "tpir_at_fpir_1e-2"), (d_sys, "d_sys")):
         for line, (source, target) in zip(panel.lines, [("b", "a"), ("a", "b")], strict=True):
             expected = [

@@ -137,4 +137,9 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _known(row: dict[str, Any], _: int) -> str:
-    return "native" if row["condition"] == "native" else f"{row['known_pairs']:,}"
+    if row["condition"] == "native":
+        return "native"
+    if row.get("overlap") is None:
+        return f"{row['known_pairs']:,}"
+    overlap = "" if row["overlap"] == 1 else f", {100 * row['overlap']:.3g} %"
+    return f"{row['known_pairs']:,} self-trained{overlap}"

@@ -136,7 +136,7 @@ PAIRS = TableSchema(
 CMC = TableSchema(
     "cmc",
     "One row a condition and rank.",
-    (*CONDITION, Field("rank", "count"), Field("rate"), Field("chance")),
+    (*CONDITION, Field("rank", "count"), Field("rate"), Field("chance"), Field("overlap")),
 )
 LINKABLE = TableSchema(
     "linkable",

@@ -80,8 +80,8 @@ def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
     result = json.loads((tmp_path / "report" / "report.json").read_text())
     for row in result["pairs"]:
         assert f"{100 * row['rank1']:.1f}" in done.out
-    assert done.out.count("8 self-trained") == 4
-    assert done.out.count("8 self-trained, 50 %") == 2
+    assert done.out.count("8 + all") == done.out.count("8 + 50 %") == 2
+    assert "self-trained on unlabelled templates" in " ".join(done.out.split())
 
 
 @pytest.mark.slow

@@ -115,13 +115,20 @@ def test_redder_is_more_linked(result):
 
 def test_curves_start_without_a_map(result):
     """Each curve runs over 0, 8 and 20 known pairs, with chance and the native rate beside it."""
-    rank1, _, tpir, d_sys = summary(result).charts["known"].content
-    for panel, key in ((rank1, "rank1"), (tpir, "tpir_at_fpir_1e-2"), (d_sys, "d_sys")):
+    rank1, trained, tpir, d_sys = summary(result).charts["known"].content
+    mapped, self_trained = {"unmapped", "mapped"}, {"unmapped", "self-trained"}
+    for panel, key, conditions in (
+        (rank1, "rank1", mapped),
+        (trained, "rank1", self_trained),
+        (tpir, "tpir_at_fpir_1e-2", mapped),
+        (d_sys, "d_sys", mapped),
+    ):
         for line, (source, target) in zip(panel.lines, [("b", "a"), ("a", "b")], strict=True):
             expected = [
                 (float(row["known_pairs"]), 100 * row[key])
                 for row in result["pairs"]
                 if (row["source"], row["target"]) == (source, target)
+                and row["condition"] in conditions
             ]
             np.testing.assert_allclose(line.points, expected, rtol=1e-12)
         assert [x for x, _ in panel.median.points] == [0, 8, 20]

@@ -13,6 +13,10 @@ from intertwine.wording import counted
 
 # Folder of the conditions that a killed study had finished.
 SCRATCH = ".conditions"
+PLUS = (
+    "+ all: self-trained on unlabelled templates and probes as well; + 50 %: where half of the people "
+    "searched for have such a template"
+)
 
 
 class Attack(StrEnum):
@@ -134,6 +138,8 @@ def _print(result: dict[str, Any]) -> None:
         terminal_table(PAIRS, result["pairs"], title, width=console.width, show=show),
         highlight=False,
     )
+    if any(row.get("overlap") is not None for row in result["pairs"]):
+        console.print(PLUS, highlight=False)
 
 
 def _known(row: dict[str, Any], _: int) -> str:
@@ -141,5 +147,5 @@ def _known(row: dict[str, Any], _: int) -> str:
         return "native"
     if row.get("overlap") is None:
         return f"{row['known_pairs']:,}"
-    overlap = "" if row["overlap"] == 1 else f", {100 * row['overlap']:.3g} %"
-    return f"{row['known_pairs']:,} self-trained{overlap}"
+    share = "all" if row["overlap"] == 1 else f"{100 * row['overlap']:.3g} %"
+    return f"{row['known_pairs']:,} + {share}"

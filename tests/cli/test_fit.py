@@ -221,3 +221,14 @@ def test_what_lies_under_an_arrays_name_is_said(intertwine, tmp_path, write_fold
     folder = write_folder(tmp_path / "set", {"a": np.eye(20)})
     (folder / "b.npy").write_bytes(start)
     assert words in intertwine("fit", folder, "--out", tmp_path / "maps").error()
+
+
+def test_unpaired_rows_reach_the_fit(intertwine, study_folders, tmp_path):
+    """With --unpaired the method is refitted by self-training, which the JSON says of each map."""
+    line = ["fit", study_folders / "fit", "--source", "a", "--target", "b", "--method", "ridge"]
+    more = ["--unpaired", study_folders / "eval", "--json"]
+    (entry,) = intertwine(*line, *more, "--out", tmp_path / "maps").json()["maps"]
+    assert entry["method"] == "self-training"
+    assert entry["info"]["self_training"]["held_out"] > 0
+    error = intertwine(*line[:-1], "mean", *more, "--out", tmp_path / "none").error()
+    assert "got refit 'mean', expected one of cca, procrustes, ridge" in error

@@ -82,7 +82,11 @@ def test_every_method_is_its_function(options, expected):
     assert np.array_equal(weight_of(got), weight_of(other))
 
 
-@pytest.mark.parametrize("method", METHODS)
+# Self-training has rows of its own; its tests are beside these.
+OF_MOMENTS = [method for method in METHODS if method != "self-training"]
+
+
+@pytest.mark.parametrize("method", OF_MOMENTS)
 def test_every_method_fits_several_targets(method):
     """Every method fits several targets at once, itself among them."""
     fitter = Fitter(FitOptions(method=method), HEADS)
@@ -92,7 +96,7 @@ def test_every_method_fits_several_targets(method):
         assert [m.name for m in maps.values()] == [f"{source}--b", f"{source}--a"]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_MOMENTS)
 def test_unknown_spaces_are_refused(method):
     """A source or target that the moments lack is refused by every method."""
     fitter = Fitter(FitOptions(method=method), HEADS)

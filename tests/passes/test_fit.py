@@ -231,3 +231,89 @@ def test_the_record_of_an_earlier_version_is_removed(folder, tmp_path):
     fit_to_files([folder], maps, options=RIDGE)
     assert LinearMap.load(maps / "a--b.safetensors").source.name == "a"
     assert all(file.suffix == ".safetensors" for file in maps.iterdir())
+
+
+# -- unpaired rows -------------------------------------------------------------------------------
+
+TRAINED = FitOptions(method="self-training", refit="ridge")
+
+
+@pytest.fixture
+def partly(tmp_path, write_folder):
+    """Return folders of few rows through two networks, and of many through one each."""
+    rng = np.random.default_rng(2)
+    cause = rng.standard_normal((330, 10))
+    views = {
+        name: cause @ ortho_group.rvs(dim, random_state=rng)[:10]
+        + 0.2 * rng.standard_normal((330, dim))
+        for name, dim in (("x", 14), ("y", 12))
+    }
+    folders = [write_folder(tmp_path / "both", {name: view[:30] for name, view in views.items()})]
+    folders += [
+        write_folder(tmp_path / f"only-{name}", {name: view[30:][order]})
+        for (name, view), order in zip(
+            views.items(), (slice(None), rng.permutation(300)), strict=True
+        )
+    ]
+    return folders
+
+
+def test_unpaired_rows_are_learned_from(partly, tmp_path):
+    """With rows of either space the maps are those of the estimator, and say what it chose."""
+    from intertwine.estimators import Fitter, PartlyPaired
+    from intertwine.moments.moments import Moments
+
+    both, *only = partly
+    summary = fit_to_files([both], tmp_path / "maps", options=TRAINED, unpaired=only)
+    assert entries(summary) == [("x", "y"), ("y", "x")]
+    arrays = {name: np.load(both / f"{name}.npy") for name in "xy"}
+    unpaired = {name: np.load(tmp_path / f"only-{name}" / f"{name}.npy") for name in "xy"}
+    moments = Moments({"x": 14, "y": 12})
+    moments.update(arrays)
+    fitter = Fitter(TRAINED, rows=PartlyPaired(arrays, unpaired))
+    for entry in summary["maps"]:
+        expected = fitter.fit(moments, entry["source"], [entry["target"]])[entry["target"]]
+        found = LinearMap.load(entry["path"])
+        np.testing.assert_allclose(found.weight, expected.weight, atol=1e-9)
+        assert entry["info"]["self_training"] == expected.info["self_training"]
+        assert entry["r2"] is None
+        assert "judged by the ranks of pairs that it leaves out" in entry["reason"]
+        # Unpaired rows leave no marks, so it is not known on which rows the map was fitted.
+        assert found.fitted_on is None
+
+
+def test_rows_of_one_space_in_several_folders_are_joined(partly, tmp_path, write_folder):
+    """Unpaired rows of a space may lie in several folders, and a folder may hold both spaces."""
+    both, only_x, only_y = partly
+    x = np.load(only_x / "x.npy")
+    parts = [write_folder(tmp_path / f"part{i}", {"x": x[i::2]}) for i in (0, 1)]
+    more = {"options": TRAINED, "source": "x", "target": "y"}
+    whole = fit_to_files([both], tmp_path / "one", unpaired=[only_x, only_y], **more)
+    apart = fit_to_files([both], tmp_path / "two", unpaired=[*parts, only_y], **more)
+    kinds = [each["maps"][0]["info"]["self_training"]["kind"] for each in (whole, apart)]
+    assert kinds[0] == kinds[1]
+
+
+def test_unpaired_rows_that_do_not_fit_are_refused(partly, tmp_path, write_folder):
+    """A space without unpaired rows, another dimension, NaN and another method are one clear error."""
+    both, only_x, only_y = partly
+    out = tmp_path / "maps"
+
+    def fitted(*unpaired, options=TRAINED, paths=(both,)):
+        return fit_to_files(paths, out, options=options, unpaired=unpaired)
+
+    with pytest.raises(InputError, match=r"got no unpaired rows of y: none of .* holds y\.npy"):
+        fitted(only_x)
+    wide = write_folder(tmp_path / "wide", {"y": np.ones((9, 13))})
+    with pytest.raises(InputError, match="y"):
+        fitted(only_x, wide)
+    broken = write_folder(tmp_path / "broken", {"y": np.full((9, 12), np.nan)})
+    with pytest.raises(InputError, match="unpaired rows of y: NaN or infinite features in rows 0"):
+        fitted(only_x, broken)
+    with pytest.raises(InputError, match="got unpaired rows for method ridge, expected self-train"):
+        fitted(only_x, only_y, options=RIDGE)
+    with pytest.raises(InputError, match="needs unpaired rows: give them with --unpaired"):
+        fitted()
+    joint_moments(FeatureSet.open(both), ["x", "y"]).save(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="self-training needs rows, expected a folder"):
+        fitted(only_x, only_y, paths=[tmp_path / "m.safetensors"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,13 @@ def fit(
     alphas: common.AlphasOption = None,
     scale: common.ScaleOption = False,
     prior: common.PriorOption = None,
+    unpaired: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Feature set of further rows, of one space or several, that belong to no known pair: "
+            "self-training learns from them too where that helps; repeatable."
+        ),
+    ] = None,
     precision: common.PrecisionOption = common.Precision.auto,
     fast_error: common.FastErrorOption = common.FAST_ERROR,
     device: common.DeviceOption = "cpu",
@@ -47,6 +55,8 @@ def fit(
     options = common.fit_options(
         method, alpha, intercept, rank, alphas=alphas, scale=scale, prior=prior
     )
+    if unpaired:
+        options = replace(options, method="self-training", refit=options.method)
     products = common.products(precision, device, fast_error)
     with common.progress() as progress, open_workers(workers, scheduler) as pool:
         summary = fit_to_files(
@@ -59,6 +69,7 @@ def fit(
             workers=pool,
             every=checkpoint,
             progress=progress,
+            unpaired=unpaired or (),
         )
     if json:
         common.print_json(summary)

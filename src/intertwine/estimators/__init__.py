@@ -7,6 +7,7 @@ from intertwine.estimators.methods import METHODS, FitOptions, Fitter, identity,
 from intertwine.estimators.procrustes import procrustes
 from intertwine.estimators.reduced_rank import reduced_rank
 from intertwine.estimators.ridge import ridge
+from intertwine.estimators.self_training import PartlyPaired, self_training
 
 __all__ = [
     "ALPHAS",
@@ -16,6 +17,7 @@ __all__ = [
     "FitOptions",
     "Fitter",
     "HeadFactor",
+    "PartlyPaired",
     "analytic",
     "cca",
     "identity",
@@ -23,4 +25,5 @@ __all__ = [
     "procrustes",
     "reduced_rank",
     "ridge",
+    "self_training",
 ]

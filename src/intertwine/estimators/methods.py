@@ -20,12 +20,13 @@ from intertwine.estimators.normal import NormalEquations
 from intertwine.estimators.procrustes import check_intercept, procrustes
 from intertwine.estimators.reduced_rank import check_rank, reduced_rank
 from intertwine.estimators.ridge import ridge
+from intertwine.estimators.self_training import PartlyPaired, self_training
 from intertwine.maps.linear_map import LinearMap
+from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import of_no_arrays
 
 if TYPE_CHECKING:
     from intertwine.maps.map_pair import MapPair
-    from intertwine.moments.moments import Moments
     from intertwine.numerics.arrays import Array
     from intertwine.spaces import Head, Space
 
@@ -52,6 +53,8 @@ class FitOptions:
         For `ridge`, `analytic` to shrink toward the analytic map instead of zero.
     alphas
         (n_alphas,) the grid of λ that GCV searches; None follows the source's scale (`gcv.SHARES`).
+    refit
+        For `self-training`, the method that is fitted on pairs, and on pairs and pseudo-pairs.
     """
 
     method: str = "ridge"
@@ -62,6 +65,7 @@ class FitOptions:
     power: float = 1.0
     prior: str | None = None
     alphas: Array | None = None
+    refit: str = "cca"
 
     def __post_init__(self) -> None:
         """Raise for options that no data could make right, before any data are read."""
@@ -73,6 +77,10 @@ class FitOptions:
             )
         if self.alphas is not None:
             check_grid(self.alphas)
+        if self.method == "self-training":
+            if self.refit not in REFITS:
+                raise InputError(f"got refit {self.refit!r}, expected one of {', '.join(REFITS)}")
+            replace(self, method=self.refit)  # refuses what that method does
         if self.method == "reduced-rank" and self.rank is not None:
             check_rank(self.rank)
         if self.method == "procrustes":
@@ -91,12 +99,18 @@ class FitOptions:
 class Fitter:
     """Fits maps from one source after another, keeping what several sources can share.
 
-    `heads`, by space, are for the analytic map alone.
+    `heads`, by space, are for the analytic map alone, and `rows` for self-training.
     """
 
-    def __init__(self, options: FitOptions, heads: Mapping[str, Head] | None = None) -> None:
+    def __init__(
+        self,
+        options: FitOptions,
+        heads: Mapping[str, Head] | None = None,
+        rows: PartlyPaired | None = None,
+    ) -> None:
         self.options = options
         self.heads = dict(heads or {})
+        self.rows = rows
         self.whitenings: dict[str, Whitening] = {}
         self._factors: dict[str, HeadFactor] = {}
 
@@ -210,6 +224,27 @@ def _mean(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> 
     return {target: mean_vector(moments, source, target) for target in targets}
 
 
+def _self_training(fitter: Fitter, moments: Moments, source: str, targets: list[str]) -> _Maps:
+    if fitter.rows is None:
+        raise InputError("method self-training needs unpaired rows: give them with --unpaired")
+    refit = Fitter(replace(fitter.options, method=fitter.options.refit))
+
+    def fit(target: str) -> LinearMap | MapPair:
+        spaces = moments.space(source), moments.space(target)
+
+        def paired(rows: Mapping[str, Array]) -> LinearMap | MapPair:
+            some = Moments(spaces, precision=moments.precision, device=moments.products.device)
+            some.update(rows)
+            return refit.fit(some, source, [target])[target]
+
+        assert fitter.rows is not None  # noqa: S101 - checked above
+        # A method that maps to the target's own space is asked for such a map.
+        shared = fitter.options.refit == "cca"
+        return self_training(fitter.rows, *spaces, paired, shared=shared)
+
+    return {target: fit(target) for target in targets}
+
+
 METHODS: dict[str, Callable[[Fitter, Moments, str, list[str]], _Maps]] = {
     "ridge": _ridge,
     "least-squares": _least_squares,
@@ -219,6 +254,9 @@ METHODS: dict[str, Callable[[Fitter, Moments, str, list[str]], _Maps]] = {
     "analytic": _analytic,
     "identity": _identity,
     "mean": _mean,
+    "self-training": _self_training,
 }
 # Methods whose maps do not depend on pairs of features.
 UNFITTED = frozenset({"analytic", "identity", "mean"})
+# Methods that self-training can fit on pseudo-pairs.
+REFITS = ("cca", "procrustes", "ridge", "least-squares", "reduced-rank")

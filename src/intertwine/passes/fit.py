@@ -9,9 +9,11 @@ from itertools import count, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
-from intertwine.estimators import FitOptions, Fitter
+from intertwine.estimators import FitOptions, Fitter, PartlyPaired
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet, file_stamps
 from intertwine.features.fitted_on import NOTHING, fitted_on
@@ -68,20 +70,23 @@ def fit_to_files(
     workers: Workers | None = None,
     every: float = EVERY_SECONDS,
     progress: Progress | None = None,
+    unpaired: Sequence[str | os.PathLike[str]] = (),
 ) -> dict[str, Any]:
     """Fit maps, write each as `OUT/SOURCE--TARGET.safetensors`, and return a JSON-ready summary.
 
     The same call resumes where a killed one stopped, and writes the same bytes. The paths are
     folders of one feature set, or one file of moments; `source` and `target` are one space each, or
-    all when omitted; `progress` takes (what, done, total). Other parameters are those of
-    `resumable_moments`.
+    all when omitted; `progress` takes (what, done, total). `unpaired` are folders of further rows
+    for method `self-training`, held in memory as the paired ones then are: each of its own rows,
+    which belong to those of no other. Other parameters are those of `resumable_moments`.
 
     The summary has `maps`, one entry a file: source, target, path, method, the map's own `info`,
     its λ `alpha`, the rows `n`, R² of rows held out, `r2`, and its value by chance, `r2_null`;
     `notes` on the rows, and `warnings`, those that come first.
     """
-    require_outside(out, *paths)
+    require_outside(out, *paths, *unpaired)
     check_writable(out)
+    _check_unpaired(paths, unpaired, options)
     out, progress = Path(out), progress or (lambda *_: None)
     with one_run(out):
         if len(paths) == 1 and Path(paths[0]).is_file():
@@ -90,6 +95,7 @@ def fit_to_files(
             fit_input = _from_folders(
                 paths, out, options, source, target, products, workers, every, progress
             )
+            fit_input = _with_unpaired(fit_input, unpaired)
         return _fit(fit_input, out, options, source, target, progress)
 
 
@@ -179,6 +185,43 @@ def _from_folders(
     return _Input(moments, stamps, heads, feature_set, remove)
 
 
+def _check_unpaired(
+    paths: Sequence[str | os.PathLike[str]],
+    unpaired: Sequence[str | os.PathLike[str]],
+    options: FitOptions,
+) -> None:
+    """Raise where unpaired rows come without a method for them, or the method without rows."""
+    trains = options.method == "self-training"
+    if unpaired and not trains:
+        raise InputError(f"got unpaired rows for method {options.method}, expected self-training")
+    if trains and not unpaired:
+        raise InputError("method self-training needs unpaired rows: give them with --unpaired")
+    if trains and len(paths) == 1 and Path(paths[0]).is_file():
+        raise InputError(
+            f"{paths[0]}: self-training needs rows, expected a folder of a NAME.npy a space"
+        )
+
+
+def _with_unpaired(fit_input: _Input, folders: Sequence[str | os.PathLike[str]]) -> _Input:
+    """Return the input with the rows that self-training needs, those of one space joined."""
+    if not folders or fit_input.feature_set is None:
+        return fit_input
+    names, sets = list(fit_input.moments.spaces), [FeatureSet.open(folder) for folder in folders]
+    unpaired: dict[str, Array] = {}
+    for name in names:
+        holders = [each for each in sets if name in each]
+        if not holders:
+            raise InputError(
+                f"got no unpaired rows of {name}: none of {named(sets)} holds {name}.npy"
+            )
+        for each in holders:
+            fit_input.moments.space(name).require(each.spaces[name])
+        unpaired[name] = np.concatenate([each.read(name) for each in holders])
+    pairs = fit_input.feature_set.read(names)
+    stamps = [fit_input.stamps, *(file_stamps(each) for each in sets)]
+    return replace(fit_input, stamps=stamps, rows=PartlyPaired(pairs, unpaired))
+
+
 def _refuse_array(path: Path) -> None:
     if path.suffix in {".npy", ".npz"}:
         what = "one array" if path.suffix == ".npy" else "a file of arrays"
@@ -214,7 +257,8 @@ def _check_heads(names: list[str], heads: dict[str, Head], options: FitOptions) 
 class _Input:
     """The moments that maps are fitted on, and what else is known of their rows.
 
-    `stamps` distinguishes the rows from others; `remove` removes the checkpoints of the moments.
+    `stamps` distinguishes the rows from others; `remove` removes the checkpoints of the moments, and
+    `rows` are those that self-training needs.
     """
 
     moments: Moments
@@ -222,6 +266,7 @@ class _Input:
     heads: dict[str, Head] = field(default_factory=dict)
     feature_set: FeatureSet | None = None
     remove: Callable[[], None] = lambda: None
+    rows: PartlyPaired | None = None
 
 
 def _fit(
@@ -243,7 +288,8 @@ def _fit(
     ]
     record = FitRecord(out, facts)
     marks: Callable[[str], dict[str, Any] | None] = cache(partial(_marks, feature_set, options))
-    maps = _write(moments, heads, record, options, source, target, marks, progress)
+    fitter = Fitter(options, heads, fit_input.rows)
+    maps = _write(moments, fitter, record, source, target, marks, progress)
     held = None if feature_set is None else HeldOut.of(feature_set, moments)
     scored, doubts = with_scores(
         maps, moments, held, options, heads, has_rows=feature_set is not None
@@ -283,16 +329,14 @@ def shape_doubts(feature_set: FeatureSet | None) -> list[str]:
 
 def _write(
     moments: Moments,
-    heads: dict[str, Head],
+    fitter: Fitter,
     record: FitRecord,
-    options: FitOptions,
     source: str | None,
     target: str | None,
     marks: Callable[[str], dict[str, Any] | None],
     progress: Progress,
 ) -> list[dict[str, Any]]:
     """Write the maps that the record lacks, sources in parallel; return an entry for each."""
-    fitter = Fitter(options, heads)
     directions = cache(partial(main_directions, moments))
     sources = [source] if source else [name for name in moments.spaces if name != target]
     moments.flush()  # before several threads read them
@@ -307,7 +351,7 @@ def _write(
                 _known(fitted, directions, marks).save(files[other], created=record.created)
                 record.add(files[other].name)
         progress("maps", next(done), len(sources))
-        pairs = {"source": name, "method": options.method}
+        pairs = {"source": name, "method": fitter.options.method}
         return [
             {**pairs, "target": other, "path": str(file), "info": _info(file)}
             for other, file in files.items()
@@ -338,7 +382,10 @@ def _marks(
     """Return what identifies the rows that maps from a source are fitted on, where it is known."""
     if options.method in _WITHOUT_ROWS:
         return NOTHING
-    return None if feature_set is None else fitted_on(feature_set, source)
+    # Of unpaired rows no marks are kept, so on which rows such a map was fitted is not known.
+    if feature_set is None or options.method == "self-training":
+        return None
+    return fitted_on(feature_set, source)
 
 
 def _info(file: Path) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def with_scores(
     reason = None
     if options.method in UNFITTED:
         reason = f"{options.method} is not fitted to pairs of rows"
+    elif options.method == "self-training":
+        reason = "self-training is judged by the ranks of pairs that it leaves out"
     elif held is None:
         least = f"{counted(moments.n, 'row is', 'rows are')} too few to hold some out, expected at least {LEAST_ROWS}"
         reason = least if has_rows else _NO_ROWS

@@ -15,11 +15,16 @@ def label(person):
     return FIRST_LABEL + 37 * person
 
 
-def features(dims, people, *, seed, noise=0.25, latent=16):
-    """Return rows of several systems for a list of people: each sees the person in its own way."""
+def features(dims, people, *, seed, noise=0.25, latent=16, alike=False):
+    """Return rows of several systems for a list of people: each sees the person in its own way.
+
+    Systems that are alike keep distances among people.
+    """
     systems = np.random.default_rng([7, latent])
     person = systems.standard_normal((400, latent))
     views = {name: systems.standard_normal((latent, dim)) for name, dim in dims.items()}
+    if alike:
+        views = {name: np.linalg.qr(view.T)[0].T for name, view in views.items()}
     rng = np.random.default_rng([seed, 1])
     cause = person[people] + noise * rng.standard_normal((len(people), latent))
     return {name: (cause @ view).astype(np.float32) for name, view in views.items()}
@@ -36,6 +41,7 @@ def write_sets(
     probe_dims=(("a", 20), ("b", 24)),
     noise=0.25,
     ids=True,
+    alike=False,
 ):
     """Write `gallery` and `probe` folders: two templates of some people, two or three probes."""
     rng = np.random.default_rng(3)
@@ -48,7 +54,7 @@ def write_sets(
         ("probe", rng.permutation(searched), probe_dims, 2),
     ):
         # Both sides see through the same systems, whichever of them a side has.
-        every = features({"a": 20, "b": 24}, people, seed=seed, noise=noise)
+        every = features({"a": 20, "b": 24}, people, seed=seed, noise=noise, alike=alike)
         write_folder(
             folder / name,
             {key: every[key] for key, _ in dims},

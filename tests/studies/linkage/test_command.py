@@ -39,7 +39,8 @@ def test_json_is_the_report_and_nothing_else(plain):
     assert done.err == ""
     assert result == json.loads((out / "report.json").read_text())
     assert result["study"] == "linkage"
-    assert {row["condition"] for row in result["pairs"]} == {"native", "unmapped", "mapped"}
+    conditions = {"native", "unmapped", "mapped", "self-trained"}
+    assert {row["condition"] for row in result["pairs"]} == conditions
 
 
 def test_the_numbers_are_those_of_the_study(plain, sets):
@@ -48,6 +49,8 @@ def test_the_numbers_are_those_of_the_study(plain, sets):
     gallery, probe = map(FeatureSet.open, sets)
     expected = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0)).to_json()
     expected = json.loads(json.dumps(expected))
+    for row in (*found["pairs"], *expected["pairs"]):
+        row["seconds"] = None
     assert {key: found[key] for key in expected} == expected
 
 
@@ -57,12 +60,18 @@ def test_save_writes_the_report_of_the_command(plain, sets, tmp_path):
     """A result of the library, saved, is the command's report in every byte of every file."""
     gallery, probe = map(FeatureSet.open, sets)
     result = linkage(gallery, probe, options=FitOptions(method="cca", alpha=1.0))
+    seconds = [
+        row["seconds"] for row in json.loads((plain[1] / "report.json").read_text())["pairs"]
+    ]
+    for row, took in zip(result.pairs, seconds, strict=True):
+        row["seconds"] = took
     assert_saved_as(result, plain[1], tmp_path / "saved")
 
 
 def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
     """Without --json a table is printed, and the path of a page that is there."""
-    done = intertwine(*arguments(sets, tmp_path / "report"))
+    more = ("--known", "8", "--overlap", "1,0.5")
+    done = intertwine(*arguments(sets, tmp_path / "report", *more))
     assert done.code == 0
     assert done.err == ""
     page = tmp_path / "report" / "report.html"
@@ -71,6 +80,8 @@ def test_the_table_and_the_report_are_named(intertwine, sets, tmp_path):
     result = json.loads((tmp_path / "report" / "report.json").read_text())
     for row in result["pairs"]:
         assert f"{100 * row['rank1']:.1f}" in done.out
+    assert done.out.count("8 + all") == done.out.count("8 + 50 %") == 2
+    assert "self-trained on unlabelled templates" in " ".join(done.out.split())
 
 
 @pytest.mark.slow
@@ -93,7 +104,7 @@ def mapped(result, key="rank1"):
     return [row[key] for row in result["pairs"] if row["condition"] == "mapped"]
 
 
-@pytest.mark.quick("--folds 3-")
+@pytest.mark.quick("--folds 3-", "--attack paired-")
 @pytest.mark.parametrize(
     ("option", "check"),
     [
@@ -103,13 +114,16 @@ def mapped(result, key="rank1"):
         (["--alpha", "5"], lambda r: r["alpha"] == 5),
         (["--rank", "1"], lambda r: max(mapped(r)) < 0.2),
         (["--precision", "float32"], lambda r: r["precision"] == "float32"),
+        (["--attack", "paired"], lambda r: r["attack"] == "paired"),
+        (["--overlap", "1, 0.5"], lambda r: r["overlap"] == [1.0, 0.5]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 @pytest.mark.usefixtures("undrawn")
 def test_every_option_does_something(intertwine, plain, sets, tmp_path, option, check):
     """Each option of the command reaches the study, and is not its default."""
-    assert check(intertwine(*arguments(sets, tmp_path, "--json", *option)).json())
+    quick = [] if {"--attack", "--overlap"} & {*option} else ["--attack", "paired"]
+    assert check(intertwine(*arguments(sets, tmp_path, "--json", *quick, *option)).json())
     assert not check(plain[0].json())
 
 
@@ -126,7 +140,7 @@ def test_every_option_does_something(intertwine, plain, sets, tmp_path, option, 
 @pytest.mark.usefixtures("undrawn")
 def test_options_of_a_method_reach_it(intertwine, sets, tmp_path, without, option):
     """An option that only some methods have changes their scores."""
-    command = arguments(sets, tmp_path, "--json", "--known", "8", *without)
+    command = arguments(sets, tmp_path, "--json", "--attack", "paired", "--known", "8", *without)
     one, other = (intertwine(*command, *more).json() for more in ([], option))
     assert mapped(one, "d_sys") != mapped(other, "d_sys")
 
@@ -136,6 +150,9 @@ def test_options_of_a_method_reach_it(intertwine, sets, tmp_path, without, optio
     [
         (["--known", "0,many"], "got many known people, expected all, 0, or 2 to 24"),
         (["--known", "1"], "got 1 known people"),
+        (["--overlap", "1,half"], "got --overlap 'half', expected shares from 0 to 1"),
+        (["--overlap", "2"], "got overlap 2, expected shares from 0 to 1"),
+        (["--attack", "self-trained", "--method", "mean"], "got method mean, expected one of cca"),
         (["--folds", "1"], "got 1 fold, expected at least 2"),
         (["--device", "cuda:99"], "got device 'cuda:99'"),
         (["--method", "analytic"], "linkage has no heads"),
@@ -181,9 +198,10 @@ def kept(out):
 
 
 def without_date(out):
-    """Return a report's JSON text without the lines of its date and of its command."""
+    """Return a report's JSON text without the lines of its date, its command and what it took."""
     lines = (out / "report.json").read_text().splitlines()
-    return [line for line in lines if not line.lstrip().startswith(('"created"', '"command"'))]
+    apart = ('"created"', '"command"', '"seconds"')
+    return [line for line in lines if not line.lstrip().startswith(apart)]
 
 
 @pytest.mark.slow
@@ -191,7 +209,7 @@ def test_kill_9_costs_only_the_condition_in_hand(command, sets, tmp_path):
     """After kills the same command goes on from the conditions it had, to the very same report."""
 
     def start(out):
-        more = ("--known", ",".join(map(str, range(2, 25))))
+        more = ("--known", "2,3,4,5,6,8,12,16,20,24")
         line = [command, *map(str, arguments(sets, out, *more))]
         return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

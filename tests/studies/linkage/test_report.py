@@ -115,13 +115,20 @@ def test_redder_is_more_linked(result):
 
 def test_curves_start_without_a_map(result):
     """Each curve runs over 0, 8 and 20 known pairs, with chance and the native rate beside it."""
-    rank1, tpir, d_sys = summary(result).charts["known"].content
-    for panel, key in ((rank1, "rank1"), (tpir, "tpir_at_fpir_1e-2"), (d_sys, "d_sys")):
+    rank1, trained, tpir, d_sys = summary(result).charts["known"].content
+    mapped, self_trained = {"unmapped", "mapped"}, {"unmapped", "self-trained"}
+    for panel, key, conditions in (
+        (rank1, "rank1", mapped),
+        (trained, "rank1", self_trained),
+        (tpir, "tpir_at_fpir_1e-2", mapped),
+        (d_sys, "d_sys", mapped),
+    ):
         for line, (source, target) in zip(panel.lines, [("b", "a"), ("a", "b")], strict=True):
             expected = [
                 (float(row["known_pairs"]), 100 * row[key])
                 for row in result["pairs"]
                 if (row["source"], row["target"]) == (source, target)
+                and row["condition"] in conditions
             ]
             np.testing.assert_allclose(line.points, expected, rtol=1e-12)
         assert [x for x, _ in panel.median.points] == [0, 8, 20]
@@ -239,3 +246,57 @@ def test_every_row_has_the_declared_fields(result):
     for table in LinkageStudy.tables:
         for row in result[table.name]:
             assert set(row) == set(table.columns)
+
+
+# -- unlabelled templates ------------------------------------------------------------------------
+
+
+def test_a_page_of_both_attacks_says_what_unlabelled_templates_add(result):
+    """The lede, a tile, a column and a curve show self-training; a page without it shows none."""
+    page = summary(result)
+    assert "With unlabelled templates of both systems beside" in page.lede
+    titles = [tile.title for tile in page.tiles]
+    assert "Half of native from, with unlabelled templates" in titles
+    columns = [column.title for column in page.tables["linkable"].columns]
+    assert "Half of native from, with unlabelled templates" in columns
+    panels = [panel.title for panel in page.charts["known"].content]
+    assert "Rank 1 with unlabelled templates, %" in panels
+    paired = without(
+        result,
+        pairs=[row for row in result["pairs"] if row["condition"] != "self-trained"],
+        attack="paired",
+        overlap=None,
+    )
+    page = summary(paired)
+    assert "unlabelled" not in page.lede
+    assert not any("unlabelled" in tile.title for tile in page.tiles)
+    shown = [column.title for table in page.tables.values() for column in table.columns]
+    assert not any("unlabelled" in title or title.startswith("Overlap") for title in shown)
+    assert len(page.charts["known"].content) == 3
+
+
+def test_a_report_of_before_is_still_read(result):
+    """A report without the keys of self-training, as earlier versions wrote it, has its page."""
+    added = {"overlap", "believed", "steps", "pseudo_share", "pseudo_share_by_chance", "seconds"}
+    pairs = [
+        {key: value for key, value in row.items() if key not in added}
+        for row in result["pairs"]
+        if row["condition"] != "self-trained"
+    ]
+    linkable = [
+        {key: value for key, value in row.items() if not key.endswith("self_trained")}
+        for row in result["linkable"]
+    ]
+    old = without(result, pairs=pairs, linkable=linkable)
+    del old["attack"], old["overlap"]
+    assert "unlabelled" not in summary(old).lede
+
+
+def test_the_table_tells_mapped_from_self_trained(folder):
+    """The CSV has the overlap and the schedule of self-trained rows, blank in others."""
+    with (folder / "pairs.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["condition"] for row in rows} == {"native", "unmapped", "mapped", "self-trained"}
+    for row in rows:
+        blank = row["condition"] != "self-trained"
+        assert (row["overlap"] == "", row["seconds"] == "", row["believed"] == "") == (blank,) * 3

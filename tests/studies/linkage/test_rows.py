@@ -6,6 +6,7 @@ from scipy.stats import binom
 
 from intertwine.metrics.intervals import people_counts, percentile_interval
 from intertwine.metrics.ranking import tpir_at_fpir
+from intertwine.studies.linkage.audit import Condition, Fits
 from intertwine.studies.linkage.rows import Resample, cmc_rows, linkable_rows, rate_row
 from intertwine.studies.linkage.search import GRID, Searches
 from intertwine.studies.linkage.tables import PAIRS
@@ -85,8 +86,8 @@ def test_d_sys_stands_in_the_middle_of_its_interval(people, found):
 
 def test_an_undefined_row_has_the_same_keys(people, found):
     """A condition without a map has every number of the others, all None, and a reason."""
-    key = {"source": "a", "target": "b", "condition": "mapped", "known_pairs": 2}
-    row = {**key, **rate_row(found, Resample(people, 20))}
+    key = Condition("a", "b", "mapped", 2).key
+    row = {**key, **rate_row(found, Resample(people, 20)), **Fits().row}
     absent = PAIRS.undefined("too few", **key)
     assert set(row) == set(absent) == set(PAIRS.columns)
     assert {name: absent.pop(name) for name in key} == key

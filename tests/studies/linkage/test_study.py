@@ -16,8 +16,8 @@ TPIR = "tpir_at_fpir_1e-2"
 
 
 def study(gallery, probe, *, options=RIDGE, **more):
-    """Return the study's object as JSON gives it back."""
-    more = {"n_replicates": 200, **more}
+    """Return the study's object as JSON gives it back; from known pairs alone by default."""
+    more = {"n_replicates": 200, "attack": "paired", **more}
     result = linkage(FeatureSet.open(gallery), FeatureSet.open(probe), options=options, **more)
     return json.loads(json.dumps(result.to_json(), allow_nan=False))
 
@@ -207,6 +207,142 @@ def test_images_of_both_sides_are_left_out(sets, tmp_path, write_folder):
     assert found["pairs"] == plain["pairs"]
     with pytest.raises(InputError, match=r"every image of .* nothing is left to search for"):
         study(gallery, gallery)
+
+
+# -- unlabelled templates ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory, write_folder):
+    """Return folders of more people, of whom a few known ones say little."""
+    folder = tmp_path_factory.mktemp("people")
+    return write_sets(folder, write_folder, gallery_people=160, probed=150, noise=0.35, alike=True)
+
+
+@pytest.fixture(scope="module")
+def attacked(people):
+    """Return the study of both attacks, at two overlaps."""
+    options = FitOptions(method="cca")
+    return study(
+        *people, options=options, known=[8, 40], attack="both", overlap=[0.0, 1], n_replicates=50
+    )
+
+
+def trained_row(result, known, overlap, source="a", target="b"):
+    """Return the row of a self-trained condition."""
+    (row,) = [
+        row
+        for row in result["pairs"]
+        if row["overlap"] == overlap
+        and (row["source"], row["target"], row["known_pairs"]) == (source, target, known)
+    ]
+    return row
+
+
+def test_self_trained_maps_stand_beside_mapped_ones(attacked):
+    """Every number of known pairs has a mapped row and a self-trained one an overlap, in this order."""
+    rows = [row for row in attacked["pairs"] if (row["source"], row["target"]) == ("a", "b")]
+    assert [(row["condition"], row["known_pairs"], row["overlap"]) for row in rows] == [
+        ("unmapped", 0, None),
+        *(
+            (name, known, overlap)
+            for known in (8, 40)
+            for name, overlap in (("mapped", None), ("self-trained", 1.0), ("self-trained", 0.0))
+        ),
+    ]
+    assert (attacked["attack"], attacked["overlap"]) == ("both", [1.0, 0.0])
+    for row in rows:
+        said = [row[key] for key in ("believed", "steps", "pseudo_share", "seconds")]
+        assert (None in said) == (row["condition"] != "self-trained")
+        if row["condition"] == "self-trained":
+            assert row["seconds"] > 0
+            assert 0 <= row["pseudo_share"] <= 1
+            assert 0 <= row["believed"] <= 1
+        # The same people are searched for, in the same gallery.
+        known = [other for other in rows if other["known_pairs"] == row["known_pairs"]]
+        assert len({(other["n_probes"], other["n_gallery"]) for other in known}) == 1
+
+
+def test_unlabelled_templates_link_from_few_known_people(attacked):
+    """With 8 known people and all others unlabelled, far more are linked, and the table says so."""
+    mapped, trained = row_of(mapped_only(attacked), "a", "b", 8), trained_row(attacked, 8, 1.0)
+    assert mapped["rank1"] < 0.5
+    assert trained["rank1"] > max(0.8, 2 * mapped["rank1"])
+    assert trained["believed"] == 1
+    row = next(row for row in attacked["linkable"] if row["source"] == "a")
+    assert (row["half_of_native_from"], row["half_of_native_from_self_trained"]) == (40, 8)
+    assert row["above_chance_from_self_trained"] == 8
+
+
+@pytest.mark.parametrize("known", [8, 40])
+def test_nobody_in_common_costs_nothing(attacked, known):
+    """Where no unlabelled template is of anybody searched for, no fewer people are linked."""
+    mapped, trained = (
+        row_of(mapped_only(attacked), "a", "b", known),
+        trained_row(attacked, known, 0.0),
+    )
+    assert trained["rank1"] >= mapped["rank1"] - 0.02
+
+
+def mapped_only(result):
+    """Return a result without self-trained rows."""
+    return {**result, "pairs": [row for row in result["pairs"] if row["overlap"] is None]}
+
+
+def test_an_attack_alone_is_that_of_both(attacked, people):
+    """Each attack by itself has the rows that it has beside the other; time apart."""
+    options = FitOptions(method="cca")
+    for attack, name in (("paired", "mapped"), ("self-trained", "self-trained")):
+        more = {"known": [8], "overlap": [1.0], "n_replicates": 50}
+        alone = study(*people, options=options, attack=attack, **more)["pairs"]
+        found = [row for row in alone if row["known_pairs"]]
+        assert {row["condition"] for row in found} == {name}
+        for row in found:
+            (same,) = [
+                each
+                for each in attacked["pairs"]
+                if all(
+                    each[key] == row[key] for key in ("source", "target", "condition", "overlap")
+                )
+                and each["known_pairs"] == 8
+            ]
+            assert {**row, "seconds": None} == {**same, "seconds": None}
+
+
+def test_fewer_than_five_known_pairs_leave_a_reason(people):
+    """Self-training needs five known pairs: with fewer its row says so, and the mapped one stands."""
+    found = study(*people, options=FitOptions(method="cca"), known=[4], attack="both")
+    row = trained_row(found, 4, 1.0)
+    assert row["rank1"] is None
+    assert row["reason"] == "got 4 pairs, expected at least 5 for self-training"
+    assert row_of(mapped_only(found), "a", "b", 4)["rank1"] is not None
+
+
+def test_a_method_without_self_training_is_searched_paired(sets):
+    """With a baseline that is not fitted to pairs the default attack is that of pairs alone."""
+    found = study(*sets, options=FitOptions(method="mean"), known=[8], attack="both")
+    assert {row["condition"] for row in found["pairs"]} == {"native", "unmapped", "mapped"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"attack": "blind"}, "got attack 'blind', expected one of paired, self-trained, both"),
+        ({"overlap": [1.5]}, "got overlap 1.5, expected shares from 0 to 1"),
+        ({"overlap": [-0.1]}, "got overlap -0.1"),
+        ({"overlap": [float("nan")]}, "got overlap nan"),
+        ({"overlap": []}, "got no overlap"),
+        (
+            {"attack": "self-trained", "options": FitOptions(method="mean")},
+            "got method mean, expected one of cca, procrustes",
+        ),
+        ({"options": FitOptions(method="self-training")}, "got method self-training"),
+    ],
+)
+def test_an_attack_that_there_is_not_is_refused(sets, more, message):
+    """Attacks, overlaps and methods that do not exist are refused before any search."""
+    with pytest.raises(InputError, match=message):
+        study(*sets, **more)
 
 
 def test_too_few_pairs_for_a_method_leave_a_reason(sets, monkeypatch):

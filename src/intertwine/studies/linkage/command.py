@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,18 @@ from intertwine.wording import counted
 
 # Folder of the conditions that a killed study had finished.
 SCRATCH = ".conditions"
+PLUS = (
+    "+ all: self-trained on unlabelled templates and probes as well; + 50 %: where half of the people "
+    "searched for have such a template"
+)
+
+
+class Attack(StrEnum):
+    """What an attacker learns maps from."""
+
+    paired = "paired"
+    self_trained = "self-trained"
+    both = "both"
 
 
 def linkage(
@@ -36,6 +49,20 @@ def linkage(
             "up to all."
         ),
     ] = None,
+    attack: Annotated[
+        Attack,
+        typer.Option(
+            help="What maps are learned from: known pairs alone, or all other templates and probes as "
+            "well, without their labels."
+        ),
+    ] = Attack.both,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            help="For self-trained maps, shares of the people searched for who have an unlabelled "
+            "template, comma-separated, such as 1,0.5,0.25,0."
+        ),
+    ] = "1",
     folds: Annotated[int, typer.Option(help="Folds of people, at least 2.")] = 5,
     method: common.MethodOption = common.Method.cca,
     alpha: common.AlphaOption = "1.0",
@@ -64,6 +91,8 @@ def linkage(
             FeatureSet.open(*probe),
             options=options,
             known=counts,
+            attack=attack.value,
+            overlap=[_share(text) for text in overlap.split(",")],
             n_folds=folds,
             precision=precision.value,
             device=device,
@@ -79,6 +108,15 @@ def _count(text: str) -> int | str:
 
     text = text.strip()
     return int(text) if is_count(text) else text
+
+
+def _share(text: str) -> float:
+    from intertwine.errors import InputError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"got --overlap {text!r}, expected shares from 0 to 1") from None
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -100,7 +138,14 @@ def _print(result: dict[str, Any]) -> None:
         terminal_table(PAIRS, result["pairs"], title, width=console.width, show=show),
         highlight=False,
     )
+    if any(row.get("overlap") is not None for row in result["pairs"]):
+        console.print(PLUS, highlight=False)
 
 
 def _known(row: dict[str, Any], _: int) -> str:
-    return "native" if row["condition"] == "native" else f"{row['known_pairs']:,}"
+    if row["condition"] == "native":
+        return "native"
+    if row.get("overlap") is None:
+        return f"{row['known_pairs']:,}"
+    share = "all" if row["overlap"] == 1 else f"{100 * row['overlap']:.3g} %"
+    return f"{row['known_pairs']:,} + {share}"

@@ -30,7 +30,7 @@ from intertwine.report.shapes import (
 from intertwine.studies.linkage.tables import TPIR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from intertwine.report.schema import Row
     from intertwine.studies.linkage.lookup import LinkageStudy
@@ -114,17 +114,34 @@ def _undefined(study: LinkageStudy, cells: Sequence[Sequence[Cell]]) -> list[str
 
 
 def known_panels(study: LinkageStudy) -> list[RatePanel]:
-    """Return the three rates over the number of known pairs."""
+    """Return the rates over the number of known pairs."""
+    trained = [_trained_panel(study)] if study.trained else []
     return [
         _known_panel(study, "Rank 1, %", "rank1", "chance"),
+        *trained,
         _known_panel(study, "TPIR at FPIR 1 %, %", TPIR, f"{TPIR}_chance"),
         _known_panel(study, "D_sys, % of its maximum", "d_sys", "d_sys_chance"),
     ]
 
 
-def _known_panel(study: LinkageStudy, title: str, key: str, guess: str) -> RatePanel:
+def _trained_panel(study: LinkageStudy) -> RatePanel:
+    """Return rank 1 after self-training; without known pairs there is none."""
+    unmapped = {key: row for key, row in study.row.items() if not key[2]}
+    rows = unmapped | study.trained
+    return _known_panel(study, "Rank 1 with unlabelled templates, %", "rank1", "chance", rows)
+
+
+def _known_panel(
+    study: LinkageStudy,
+    title: str,
+    key: str,
+    guess: str,
+    rows: Mapping[tuple[str, str, int], Row] | None = None,
+) -> RatePanel:
+    shown = study.row if rows is None else rows
+
     def value(source: str, target: str, known: int, name: str = key) -> float | None:
-        number: float | None = (study.row.get((source, target, known)) or {}).get(name)
+        number: float | None = (shown.get((source, target, known)) or {}).get(name)
         return number
 
     def middle(name: str) -> list[tuple[float, float]]:
@@ -162,7 +179,7 @@ def _cmc_panel(study: LinkageStudy, known: int) -> RatePanel:
         key = (row["source"], row["target"])
         if row["condition"] == "native":
             natives.setdefault(key, {})[row["rank"]] = row["rate"]
-        elif row["known_pairs"] == known:
+        elif row["known_pairs"] == known and row.get("overlap") is None:
             curves.setdefault(key, {})[row["rank"]] = row["rate"]
             guess[row["rank"]] = row["chance"]
     shown = sorted(guess)

@@ -40,8 +40,21 @@ class LinkageStudy(Report):
 
     @cached_property
     def row(self) -> dict[tuple[str, str, int], Row]:
-        """The row of a condition by source, target and known pairs."""
-        return {(r["source"], r["target"], r["known_pairs"]): r for r in self.result["pairs"]}
+        """The row of a condition without self-training by source, target and known pairs."""
+        return {
+            (r["source"], r["target"], r["known_pairs"]): r
+            for r in self.result["pairs"]
+            if r.get("overlap") is None
+        }
+
+    @cached_property
+    def trained(self) -> dict[tuple[str, str, int], Row]:
+        """The row of self-training at the largest overlap by source, target and known pairs."""
+        rows = [r for r in self.result["pairs"] if r.get("overlap") is not None]
+        most = max((r["overlap"] for r in rows), default=None)
+        return {
+            (r["source"], r["target"], r["known_pairs"]): r for r in rows if r["overlap"] == most
+        }
 
     def native(self, target: str) -> Row | None:
         """Return the row of a gallery searched with probes of its own system."""

@@ -19,12 +19,18 @@ from intertwine.report.sentences import INTERCEPTS, METHODS
 from intertwine.report.shapes import DASH, Text, Tile
 from intertwine.report.tables import page_table
 from intertwine.studies.linkage.figures import cmc_panels, known_panels, main_figure
-from intertwine.studies.linkage.tables import LINKABLE, PAIRS
+from intertwine.studies.linkage.tables import LINKABLE, PAIRS, SCHEDULE, TRAINED_FIELDS
 
 if TYPE_CHECKING:
     from intertwine.report.schema import Row
     from intertwine.report.shapes import Table
     from intertwine.studies.linkage.lookup import LinkageStudy
+
+ATTACKS = {
+    "paired": "known pairs alone",
+    "self-trained": "known pairs and unlabelled templates and probes",
+    "both": "known pairs alone, and with unlabelled templates and probes",
+}
 
 
 def summarise_linkage(study: LinkageStudy) -> Page:
@@ -64,11 +70,40 @@ def _lede(study: LinkageStudy) -> str:
         f"person first in the gallery; with {study.pairs_text(study.most)}, "
         f"{unit(share(middle, study.places))}"
     )
+    end = f" Chance is {_chance(study)}.{_lede_trained(study)}"
     if len(rates) == 1:
-        return f"{finding}. Chance is {_chance(study)}."
+        return f"{finding}.{end}"
     return (
         f"{finding} (medians over {count(len(rates))} pairs of systems; at most "
-        f"{unit(share(best, study.places))}). Chance is {_chance(study)}."
+        f"{unit(share(best, study.places))}).{end}"
+    )
+
+
+def _lede_trained(study: LinkageStudy) -> str:
+    """Return what unlabelled templates add where they add most, if they were used."""
+    gains = [
+        (after["rank1"] - before["rank1"], known)
+        for (*_, known), before, after in (
+            (key, study.row.get(key) or {}, row) for key, row in study.trained.items()
+        )
+        if after["rank1"] is not None and before.get("rank1") is not None
+    ]
+    if not gains:
+        return ""
+    known = max(gains)[1]
+    before, after = (
+        median(
+            [
+                rows[key]["rank1"]
+                for key in study.trained
+                if key[2] == known and key in rows and rows[key]["rank1"] is not None
+            ]
+        )
+        for rows in (study.row, study.trained)
+    )
+    return (
+        f" With unlabelled templates of both systems beside {study.pairs_text(known)}, "
+        f"{unit(share(after, study.places))} in place of {unit(share(before, study.places))}."
     )
 
 
@@ -87,6 +122,7 @@ def _tiles(study: LinkageStudy) -> list[Tile]:
         ),
         _fewest(study, "Above chance from", "above_chance_from"),
         _fewest(study, "Half of native from", "half_of_native_from"),
+        *_trained_tile(study),
         Tile(
             "Native",
             text_or_reason(unit(share(native, study.places)), "no system is on both sides"),
@@ -95,8 +131,15 @@ def _tiles(study: LinkageStudy) -> list[Tile]:
     ]
 
 
+def _trained_tile(study: LinkageStudy) -> list[Tile]:
+    if not study.trained:
+        return []
+    title = "Half of native from, with unlabelled templates"
+    return [_fewest(study, title, "half_of_native_from_self_trained")]
+
+
 def _fewest(study: LinkageStudy, title: str, key: str) -> Tile:
-    reached = [(row[key], row) for row in study["linkable"] if row[key] is not None]
+    reached = [(row[key], row) for row in study["linkable"] if row.get(key) is not None]
     if not reached:
         return Tile(title, text_or_reason(DASH, "not reached by any pair of systems"))
     fewest, row = min(reached, key=lambda each: int(each[0]))
@@ -139,6 +182,8 @@ def _made(study: LinkageStudy) -> list[tuple[str, Text]]:
         ("λ", Text(str(study["alpha"]))),
         ("Intercept", Text(INTERCEPTS.get(intercept, intercept))),
         ("Known pairs tried", Text(", ".join(map(str, study.ladder)))),
+        ("Maps from", Text(ATTACKS.get(str(study["attack"]), ""))),
+        ("Overlap tried", Text(", ".join(f"{each:g}" for each in study["overlap"] or ()))),
         ("Folds of people", Text(count(study["folds"]))),
         ("Bootstrap samples of people", Text(count(study["replicates"]))),
         ("Confidence", Text(study.confidence)),
@@ -158,9 +203,15 @@ def _linkable_table(study: LinkageStudy) -> Table:
         return text_or_reason(share(last.get("rank1"), places), last.get("reason"))
 
     most = study.pairs_text(study.most)
-    return page_table(LINKABLE, rows, study.places, show={"rank1": rank1}, most=most)
+    without = () if study.trained else TRAINED_FIELDS
+    return page_table(
+        LINKABLE, rows, study.places, show={"rank1": rank1}, without=without, most=most
+    )
 
 
 def _pairs_table(study: LinkageStudy) -> Table:
     """Return every condition in numbers."""
-    return page_table(PAIRS, study.rows("pairs"), study.places, confidence=study.confidence)
+    without = () if study.trained else ("overlap", *SCHEDULE)
+    return page_table(
+        PAIRS, study.rows("pairs"), study.places, without=without, confidence=study.confidence
+    )

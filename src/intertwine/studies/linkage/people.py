@@ -71,6 +71,14 @@ class People:
         """Return the people who are known when a fold is searched: nested in their count."""
         return np.asarray(self.shared[self.fold[self.shared] != fold][:count])
 
+    def left_out(self, overlap: float) -> Array:
+        """Return the people without an unlabelled template where only a share has one.
+
+        Those of a larger overlap are among those of a smaller one.
+        """
+        mixed = np.random.default_rng(0).permutation(self.shared)
+        return np.asarray(mixed[: round(len(mixed) * (1 - overlap))])
+
     @classmethod
     def of(cls, gallery: FeatureSet, probe: FeatureSet, *, n_folds: int = FOLDS) -> People:
         """Return the people of two sets by their labels, none of their images in both."""

@@ -92,36 +92,55 @@ def linkable_rows(pairs: Sequence[Row]) -> list[Row]:
     """Return how many known pairs make each gallery linkable: the question of the audit.
 
     By source and target: the fewest known pairs with the low end of rank 1 above the high end of
-    chance, and with rank 1 at least half of what the target's own probes reach.
+    chance, and with rank 1 at least half of what the target's own probes reach; from known pairs
+    alone, and again after self-training where the sides overlap most of the overlaps tried.
     """
     native = {row["target"]: row["rank1"] for row in pairs if row["condition"] == "native"}
     others = [row for row in pairs if row["condition"] != "native"]
+    trained = max(
+        (row["overlap"] for row in others if row.get("overlap") is not None), default=None
+    )
     rows = []
     for source, target in dict.fromkeys((row["source"], row["target"]) for row in others):
-        rows_of_pair = [row for row in others if (row["source"], row["target"]) == (source, target)]
-        known = [row for row in rows_of_pair if row["rank1"] is not None]
-        above = _fewest(row for row in known if (row["rank1_low"] or 0) > (row["chance_high"] or 0))
-        native_rank1 = native.get(target)
-        half = (
-            None
-            if native_rank1 is None
-            else _fewest(row for row in known if row["rank1"] >= native_rank1 / 2)
-        )
+        of_pair = [
+            row
+            for row in others
+            if (row["source"], row["target"]) == (source, target) and row["rank1"] is not None
+        ]
+        alone = [row for row in of_pair if row.get("overlap") is None]
+        after = [
+            row
+            for row in of_pair
+            if row["condition"] == "unmapped"
+            or (trained is not None and row.get("overlap") == trained)
+        ]
+        own = native.get(target)
+        above, half = _from(alone, own)
         reasons = ["never above chance"] if above is None else []
-        if native_rank1 is None:
+        if own is None:
             reasons.append("the probe set does not hold the target's own space")
         elif half is None:
             reasons.append("never half of the target's own rank 1")
+        above_trained, half_trained = (None, None) if trained is None else _from(after, own)
         rows.append(
             {
                 "source": source,
                 "target": target,
                 "above_chance_from": above,
                 "half_of_native_from": half,
+                "above_chance_from_self_trained": above_trained,
+                "half_of_native_from_self_trained": half_trained,
                 "reason": "; ".join(reasons) or None,
             }
         )
     return rows
+
+
+def _from(rows: Sequence[Row], native: float | None) -> tuple[int | None, int | None]:
+    """Return the fewest known pairs that clear chance, and that reach half of the native rate."""
+    above = _fewest(row for row in rows if (row["rank1_low"] or 0) > (row["chance_high"] or 0))
+    half = None if native is None else _fewest(row for row in rows if row["rank1"] >= native / 2)
+    return above, half
 
 
 def _fewest(rows: Iterable[Row]) -> int | None:

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.estimators import FitOptions
+from intertwine.estimators.methods import REFITS
 from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
 from intertwine.report.numbers import chance, median, share
 from intertwine.storage.shelf import Checkpoints
-from intertwine.studies.linkage.audit import Audit
+from intertwine.studies.linkage.audit import ATTACKS, MAPPED, TRAINED, Audit
 from intertwine.studies.linkage.people import FOLDS, People
 from intertwine.studies.linkage.rows import FPIR, Resample, Row, linkable_rows
 from intertwine.studies.result import StudyResult, listed
@@ -57,7 +60,7 @@ class LinkageResult(StudyResult):
         systems = [row[side] for side in ("target", "source") for row in self.pairs]
         people = counted(first["n_people"], "person", "people", form=",")
         before, after = (self._median_rank1(*each) for each in (("unmapped", 0), ("mapped", most)))
-        return [
+        lines = [
             (
                 f"linkage audit of {listed(list(dict.fromkeys(systems)))}: "
                 f"{counted(first['n_probes'], 'probe', form=',')} of {people} among "
@@ -68,6 +71,18 @@ class LinkageResult(StudyResult):
                 f"{counted(most, 'known pair', form=',')}; chance {chance(first['chance'])} %"
             ),
         ]
+        fewest = [self._fewest(key) for key in ("", "_self_trained")]
+        if self.facts.get("attack") == "both" and any(each is not None for each in fewest):
+            alone, trained = ("never" if each is None else f"{each:,}" for each in fewest)
+            lines.append(
+                f"known people for half of the native rate, at the fewest: {alone} from pairs only, "
+                f"{trained} with unlabelled templates"
+            )
+        return lines
+
+    def _fewest(self, suffix: str) -> int | None:
+        reached = [row[f"half_of_native_from{suffix}"] for row in self.linkable]
+        return min((each for each in reached if each is not None), default=None)
 
     def _median_rank1(self, condition: str, known: int) -> float | None:
         rows = [
@@ -100,6 +115,8 @@ def linkage(
     *,
     options: FitOptions | None = None,
     known: Sequence[int | str] | None = None,
+    attack: str = "both",
+    overlap: Sequence[float] = (1.0,),
     n_folds: int = FOLDS,
     n_replicates: int = REPLICATES,
     precision: str = "auto",
@@ -120,6 +137,12 @@ def linkage(
     known
         Numbers of people of whom one template is known in both systems, or `all`; 0 is no map. Some
         up to all when omitted.
+    attack
+        `paired`: maps from known pairs alone; `self-trained`: maps from known pairs and all other
+        templates and probes, without their labels; or `both`.
+    overlap
+        Of self-trained maps, shares from 0 to 1 of the people in both sets whose templates are among
+        the unlabelled ones, a condition each.
     n_folds
         Folds of people; those of one are searched for with maps fitted on people of the others.
     n_replicates
@@ -142,25 +165,26 @@ def linkage(
     ------
     InputError
         For sets without labels or people in common, spaces of one name that differ, features that
-        are not finite or of zero length, more known people than there are, or a method that needs
-        heads.
+        are not finite or of zero length, more known people than there are, an attack or an overlap
+        that there is not, or a method that needs heads.
     """
     options = options or FitOptions()
     if options.needs_heads:
         raise InputError("linkage has no heads: got the analytic map, expected a fitted method")
+    attacks, overlaps = _attacks(attack, options), _overlaps(overlap)
     people = People.of(gallery, probe, n_folds=n_folds)
     ladder = _ladder(known, people)
     for name in gallery.spaces.keys() & probe.spaces.keys():
         gallery.spaces[name].require(probe.spaces[name])
     resample = Resample(people, n_replicates)
-    audit = Audit(gallery, probe, people, options, resample, precision, device)
+    audit = Audit(gallery, probe, people, options, resample, precision, device, attacks, overlaps)
     if scratch is not None:
         key = audit.key(n_folds, n_replicates)
         saved = Checkpoints(scratch / "searches", key, "mapped")
         saved.clear()
         audit = replace(audit, saved=saved)
     pairs, cmc = audit.run(ladder, progress or (lambda *_: None))
-    mapped = [row for row in pairs if row["condition"] == "mapped"]
+    mapped = [row for row in pairs if row["known_pairs"]]
     if mapped and all(row["reason"] for row in mapped):
         raise InputError(f"no map can be fitted: {mapped[-1]['reason']}")
     return LinkageResult(
@@ -176,6 +200,8 @@ def linkage(
             "intercept": options.intercept,
             "precision": precision,
             "known": ladder,
+            "attack": attack,
+            "overlap": overlaps if TRAINED in attacks else None,
             "folds": n_folds,
             "replicates": n_replicates,
             "confidence": CONFIDENCE,
@@ -201,6 +227,31 @@ def _ladder(known: Sequence[int | str] | None, people: People) -> list[int]:
             )
         counts.add(count)
     return sorted(counts)
+
+
+def _attacks(attack: str, options: FitOptions) -> tuple[str, ...]:
+    """Return the conditions of an attack; the method has to be one that self-training can refit."""
+    if attack not in ATTACKS:
+        raise InputError(f"got attack {attack!r}, expected one of {', '.join(ATTACKS)}")
+    if options.method == "self-training":
+        raise InputError("got method self-training, expected the method of pairs alone; see attack")
+    if options.method not in REFITS:
+        if TRAINED in ATTACKS[attack] and attack != "both":
+            raise InputError(
+                f"got method {options.method}, expected one of {', '.join(REFITS)} for attack {attack}"
+            )
+        return (MAPPED,)
+    return ATTACKS[attack]
+
+
+def _overlaps(overlap: Sequence[float]) -> list[float]:
+    """Return the overlaps, each once, from the largest."""
+    for each in overlap:
+        if not (np.isfinite(each) and 0 <= each <= 1):
+            raise InputError(f"got overlap {each:g}, expected shares from 0 to 1")
+    if not len(overlap):
+        raise InputError("got no overlap, expected shares from 0 to 1")
+    return sorted({float(each) for each in overlap}, reverse=True)
 
 
 def _notes(people: People, pairs: Sequence[Row]) -> list[str]:

@@ -8,6 +8,8 @@ from intertwine.report.numbers import count
 from intertwine.report.schema import REASON, Field, TableSchema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from intertwine.report.schema import Row
 
 TPIR = "tpir_at_fpir_1e-2"
@@ -18,9 +20,22 @@ def _known_pairs(row: Row, _: int) -> str:
 
 
 def _fewest(key: str, row: Row) -> str:
-    return "no map needed" if row[key] == 0 else count(row[key])
+    return "no map needed" if row.get(key) == 0 else count(row.get(key))
 
 
+def _blank(key: str, factor: int = 100) -> Callable[[Row, int], str]:
+    """Return what shows a number of self-trained rows, and nothing in others."""
+
+    def show(row: Row, _: int) -> str:
+        value = row.get(key)
+        return "" if value is None else f"{factor * value:,.1f}".removesuffix(".0")
+
+    return show
+
+
+# What self-training says of itself; null in rows of other conditions.
+SCHEDULE = ("believed", "steps", "pseudo_share", "pseudo_share_by_chance", "seconds")
+TRAINED_FIELDS = ("above_chance_from_self_trained", "half_of_native_from_self_trained")
 SYSTEMS = (
     Field("source", "name", "Probes of", short="Probes"),
     Field("target", "name", "Gallery of", short="Gallery"),
@@ -87,13 +102,41 @@ PAIRS = TableSchema(
         Field("n_probes", "count"),
         Field("n_people", "count"),
         Field("n_impostors", "count"),
+        Field(
+            "overlap",
+            title="Overlap, %",
+            note="share of the people searched for who have an unlabelled template",
+            after="known_pairs",
+            show=_blank("overlap"),
+        ),
+        Field(
+            "believed",
+            title="Self-training believed, %",
+            note="share of folds",
+            show=_blank("believed"),
+        ),
+        Field("steps", "number", "Steps", note="median over folds", show=_blank("steps", 1)),
+        Field(
+            "pseudo_share",
+            title="Pseudo-pairs kept, %",
+            note="of the unlabelled probes",
+            show=_blank("pseudo_share"),
+        ),
+        Field("pseudo_share_by_chance"),
+        Field(
+            "seconds",
+            "number",
+            "Cost, s",
+            note="of self-training, all folds",
+            show=_blank("seconds", 1),
+        ),
         REASON,
     ),
 )
 CMC = TableSchema(
     "cmc",
     "One row a condition and rank.",
-    (*CONDITION, Field("rank", "count"), Field("rate"), Field("chance")),
+    (*CONDITION, Field("rank", "count"), Field("rate"), Field("chance"), Field("overlap")),
 )
 LINKABLE = TableSchema(
     "linkable",
@@ -113,6 +156,20 @@ LINKABLE = TableSchema(
             "Half of native from",
             note="fewest known pairs that reach half of native rank 1",
             show=lambda row, _: _fewest("half_of_native_from", row),
+        ),
+        Field(
+            "above_chance_from_self_trained",
+            "count",
+            "Above chance from, with unlabelled templates",
+            note="the same after self-training",
+            show=lambda row, _: _fewest("above_chance_from_self_trained", row),
+        ),
+        Field(
+            "half_of_native_from_self_trained",
+            "count",
+            "Half of native from, with unlabelled templates",
+            note="the same after self-training",
+            show=lambda row, _: _fewest("half_of_native_from_self_trained", row),
         ),
         Field("rank1", title="Rank 1, %", note="with {most}", derived=True),
         Field(

@@ -322,6 +322,8 @@ def test_a_method_without_self_training_is_searched_paired(sets):
     """With a baseline that is not fitted to pairs the default attack is that of pairs alone."""
     found = study(*sets, options=FitOptions(method="mean"), known=[8], attack="both")
     assert {row["condition"] for row in found["pairs"]} == {"native", "unmapped", "mapped"}
+    assert found["attack"] == "paired"
+    assert any(note.startswith("maps are from known pairs alone: mean") for note in found["notes"])
 
 
 @pytest.mark.parametrize(

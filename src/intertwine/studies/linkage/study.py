@@ -133,7 +133,7 @@ def linkage(
     probe
         Other images of some of these people, through the systems that an auditor has.
     options
-        How maps are fitted; ridge with λ = 1 when omitted.
+        How maps are fitted; canonical correlation with λ = 1 when omitted, as by the command.
     known
         Numbers of people of whom one template is known in both systems, or `all`; 0 is no map. Some
         up to all when omitted.
@@ -168,7 +168,7 @@ def linkage(
         are not finite or of zero length, more known people than there are, an attack or an overlap
         that there is not, or a method that needs heads.
     """
-    options = options or FitOptions()
+    options = options or FitOptions(method="cca")
     if options.needs_heads:
         raise InputError("linkage has no heads: got the analytic map, expected a fitted method")
     attacks, overlaps = _attacks(attack, options), _overlaps(overlap)
@@ -194,13 +194,13 @@ def linkage(
                 "gallery": gallery.inputs,
                 "probe": probe.inputs,
             },
-            **by_weight(_notes(people, pairs)),
+            **by_weight([*_notes(people, pairs), *_unrefitted(attacks, attack, options)]),
             "method": options.method,
             "alpha": options.alpha,
             "intercept": options.intercept,
             "precision": precision,
             "known": ladder,
-            "attack": attack,
+            "attack": attack if attacks == ATTACKS[attack] else "paired",
             "overlap": overlaps if TRAINED in attacks else None,
             "folds": n_folds,
             "replicates": n_replicates,
@@ -242,6 +242,16 @@ def _attacks(attack: str, options: FitOptions) -> tuple[str, ...]:
             )
         return (MAPPED,)
     return ATTACKS[attack]
+
+
+def _unrefitted(attacks: tuple[str, ...], attack: str, options: FitOptions) -> list[str]:
+    """Return a note where self-trained maps were asked for that the method cannot have."""
+    if attacks == ATTACKS[attack]:
+        return []
+    return [
+        f"maps are from known pairs alone: {options.method} cannot be fitted on pseudo-pairs, as "
+        f"{', '.join(REFITS)} can"
+    ]
 
 
 def _overlaps(overlap: Sequence[float]) -> list[float]:

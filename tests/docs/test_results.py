@@ -217,7 +217,11 @@ def test_the_audit_is_quoted():
     for source, target in (("SFace", "FaceNet-CASIA"), ("FaceNet-CASIA", "SFace")):
         a, b = NAMES[source], NAMES[target]
         cells = [found[b, b, "native", "0"], found[a, b, "unmapped", "0"]]
-        cells += [found[a, b, "mapped", known] for known in ("25", "100", "1247")]
+        cells += [
+            found[a, b, condition, known]
+            for known in ("25", "100", "1247")
+            for condition in ("mapped", "self-trained")
+        ]
         rates = " | ".join(f"{100 * float(row['rank1']):.1f}" for row in cells)
         assert f"| {source} → {target} | {rates} |" in text
 

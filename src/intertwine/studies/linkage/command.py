@@ -13,10 +13,8 @@ from intertwine.wording import counted
 
 # Folder of the conditions that a killed study had finished.
 SCRATCH = ".conditions"
-PLUS = (
-    "+ all: self-trained on unlabelled templates and probes as well; + 50 %: where half of the people "
-    "searched for have such a template"
-)
+PLUS = "+ all: self-trained on unlabelled templates and probes as well"
+SOME = "; + 50 %: where half of the people searched for have such a template"
 
 
 class Attack(StrEnum):
@@ -138,8 +136,9 @@ def _print(result: dict[str, Any]) -> None:
         terminal_table(PAIRS, result["pairs"], title, width=console.width, show=show),
         highlight=False,
     )
-    if any(row.get("overlap") is not None for row in result["pairs"]):
-        console.print(PLUS, highlight=False)
+    overlaps = {row.get("overlap") for row in result["pairs"]} - {None}
+    if overlaps:
+        console.print(PLUS + (SOME if overlaps != {1.0} else ""), highlight=False)
 
 
 def _known(row: dict[str, Any], _: int) -> str:

@@ -249,8 +249,10 @@ def _unrefitted(attacks: tuple[str, ...], attack: str, options: FitOptions) -> l
     if attacks == ATTACKS[attack]:
         return []
     return [
-        f"maps are from known pairs alone: {options.method} cannot be fitted on pseudo-pairs, as "
-        f"{', '.join(REFITS)} can"
+        (
+            f"maps are from known pairs alone: {options.method} cannot be fitted on pseudo-pairs, as "
+            f"{', '.join(REFITS)} can"
+        )
     ]
 
 

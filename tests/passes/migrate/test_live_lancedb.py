@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import lancedb
@@ -95,7 +96,9 @@ class Application(threading.Thread):
         self.written += 1
         self._note(kind, item, vector, body)
         if self.written % TIDY_EVERY == 0:
-            self.table.optimize()
+            # It changes no row, and gives way to another program's commit.
+            with suppress(RuntimeError):
+                self.table.optimize()
 
     def _send(self, kind, item, vector, body) -> int:
         """Do it; return how many rows the table says that were written or deleted."""

@@ -262,6 +262,53 @@ def test_an_edit_at_the_switch_does_not_hide_a_vector_that_changed_before_it(pla
     np.testing.assert_allclose(found[7], place.mapped(OLD[7]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_comes_between_look_and_write_is_not_lost(place, monkeypatch, back, times):
+    """A row that changes after it was looked at, and before it is written under the name, stays as it is then."""
+    place.migrate(switch=back)
+    place.table().update(where="id = 3", values={"body": "EARLY"})
+    size = D if back else E
+    late = {item: RNG.standard_normal(size).astype(np.float32) for item in (8, 9)}
+    looked, flip = NewTable.under_name, lancedb_switch._flip
+    left = [times]
+
+    def write_beside(target, pinned, schema, pages):
+        def written():
+            for item in (7, 8, 9, 10):
+                place.table().update(where=f"id = {item}", values={"body": "EDITED"})
+            yield from pages()
+
+        flip(target, pinned, schema, written)
+
+    def look(self, ids, version=None):
+        found = looked(self, ids, version)
+        if left[0] and version is None and self.carrying and 8 in found:
+            left[0] -= 1
+            body = f"LATE {left[0]}"
+            for item in (8, 9):
+                values = {"body": body, "vector": (late[item] + left[0]).tolist()}
+                place.table().update(where=f"id = {item}", values=values)
+            place.table().update(where="id = 10", values={"body": body})
+            place.table().delete("id = 11")
+        return found
+
+    monkeypatch.setattr(lancedb_switch, "_flip", write_beside)
+    monkeypatch.setattr(NewTable, "under_name", look)
+    place.migrate(rollback=True) if back else place.migrate(switch=True)
+    assert left == [0]
+    ids = [item for item in range(N) if item != 11]
+    assert place.bodies() == bodies_of(
+        ids, _3="EARLY", _7="EDITED", _8="LATE 0", _9="LATE 0", _10="LATE 0"
+    )
+    found = place.vectors()
+    for item in (8, 9):
+        np.testing.assert_allclose(found[item], late[item], rtol=1e-6)
+    for item in (7, 10):
+        expected = OLD[item] if back else place.mapped(OLD[item])
+        np.testing.assert_allclose(found[item], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_vector_that_goes_is_not_kept(place):
     """A row whose old vector becomes null has none after the switch, and a null one that comes is converted."""
     table = place.table()

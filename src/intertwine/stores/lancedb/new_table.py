@@ -31,6 +31,8 @@ INDEX_EVERY = 50
 TIDY_EVERY = 500
 # What a tidying may throw away of the target's own history.
 KEEP_HISTORY = timedelta(minutes=10)
+# How often rows are written over that others keep changing meanwhile.
+TRIES = 20
 
 
 class NewTable(LanceStore):
@@ -312,30 +314,79 @@ class NewTable(LanceStore):
             same.append(unedited)
             edited.append(alike and not unedited)
         arrow = import_extra("pyarrow", EXTRA)
-        with one_line():
-            data = rows.select(source.table.schema.names).cast(source.table.schema)
-            vectors = data.select([self.columns.id, self.columns.vector])
-            for some, chosen, insert in (
-                (data, fresh, True),
-                (data, same, False),
-                (vectors, edited, False),
-            ):
-                part = some.filter(arrow.array(chosen, arrow.bool_()))
-                if len(part):
-                    merge = source.table.merge_insert(self.columns.id)
-                    merge = (
-                        merge.when_not_matched_insert_all()
-                        if insert
-                        else merge.when_matched_update_all()
-                    )
-                    merge.execute(part, on_bad_vectors="null")
+        new, whole, vectors = (
+            rows.filter(arrow.array(chosen, arrow.bool_())) for chosen in (fresh, same, edited)
+        )
+        if len(new):
+            with one_line():
+                schema = source.table.schema
+                merge = source.table.merge_insert(self.columns.id).when_not_matched_insert_all()
+                merge.execute(new.select(schema.names).cast(schema), on_bad_vectors="null")
+        self._write_over(whole, ("old", "rest"), there)
+        self._write_over(vectors, ("old",), there)
 
-    def under_name(self, ids: Sequence[Any]) -> dict[Any, Origin]:
-        """Return digests of what some rows hold under the source's name: vectors, and the rest."""
+    def _write_over(
+        self, rows: Any, parts: Sequence[str], seen: dict[Any, Origin], tries: int = TRIES
+    ) -> None:
+        """Write the vectors (`old`) or the rest of rows over those under the source's name.
+
+        A commit of LanceDB does not know that a row has changed since it was looked at, as `seen`. So
+        the version just before it is looked at afterwards, and what others had written there by then
+        is written again, unless they have changed that too.
+        """
+        if not len(rows):
+            return
+        source, columns = self.source, {"old": [self.columns.vector], "rest": self.others}
+        ids = rows[self.columns.id].to_pylist()
+        if not tries:
+            raise InputError(
+                f"{source.name}: {counted(len(ids), 'row')}, {ids[0]!r} among them, were changed by others "
+                "each time that they were written; run the same command again when fewer writes come in"
+            )
+        wanted = {self.columns.id, *(name for part in parts for name in columns[part])}
+        with one_line():
+            schema = source.table.schema
+            names = [name for name in schema.names if name in wanted]
+            data = rows.select(names).cast(
+                import_extra("pyarrow", EXTRA).schema(map(schema.field, names))
+            )
+            merge = source.table.merge_insert(self.columns.id).when_matched_update_all()
+            version = int(merge.execute(data, on_bad_vectors="null").version)
+            before, after = (
+                self.database.open_table(source.address.part, version=each)
+                for each in (version - 1, version)
+            )
+        was = self.under_name(ids, before)
+        overtaken = {
+            item: [part for part in parts if getattr(was[item], part) != getattr(seen[item], part)]
+            for item in ids
+            if item in was and was[item] != seen[item]
+        }
+        ours, now = (self.under_name(list(overtaken), each) for each in (after, None))
+        again: dict[tuple[str, ...], list[Any]] = {}
+        for item in ours.keys() & now.keys():
+            lost = tuple(
+                part
+                for part in overtaken[item]
+                if getattr(now[item], part) == getattr(ours[item], part)
+            )
+            again.setdefault(lost, []).append(item)
+        again.pop((), None)
+        for lost, some in again.items():
+            theirs = import_extra("pyarrow", EXTRA).concat_tables(
+                list(source.find(some, schema.names, before))
+            )
+            self._write_over(theirs, lost, now, tries - 1)
+
+    def under_name(self, ids: Sequence[Any], version: Any | None = None) -> dict[Any, Origin]:
+        """Return digests of what some rows hold under the source's name: vectors, and the rest.
+
+        They are those of now, or of a version of the table.
+        """
         names = [*self.others, self.columns.vector]
         return {
             item: origin
-            for page in self.source.find(ids, names)
+            for page in self.source.find(ids, names, version)
             for item, origin in zip(
                 page[self.columns.id].to_pylist(),
                 origins_of(page, self.columns.vector, self.others),

@@ -225,7 +225,7 @@ def _plain(result):
     [
         lambda fit, evaluation: intertwine.closed_set(fit, evaluation, curve_points=1),
         lambda fit, evaluation: intertwine.linkage(
-            fit, evaluation, n_folds=2, n_replicates=5, known=[5]
+            fit, evaluation, n_folds=2, n_replicates=5, known=[5], attack="paired"
         ),
         lambda fit, _: intertwine.similarity(fit, options=intertwine.SimilarityOptions(sample=0)),
         pytest.param(lambda fit, _: intertwine.plan(fit, "a", "b"), marks=pytest.mark.slow),

@@ -20,7 +20,7 @@ if none do, that map is the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,14 +144,14 @@ def self_training(
         )
     trial = _Trial(mine, theirs, paired)
     choice = trial.choose(shared=shared)
-    steps = Steps(mine, theirs, np.arange(n_pairs), FINAL_ROWS)
-    for _ in range(choice["steps"]):
-        steps.take()
-    if choice["rank"] >= FOUND:
-        further, facts = trial.further()
-        if facts:
-            steps, choice = further, facts
-    choice |= steps.shares() if choice["believed"] else dict.fromkeys(SHARES, 0.0)
+    further = trial.further() if choice["rank"] >= FOUND else None
+    if further is not None:
+        steps, choice = further
+    else:
+        steps = Steps(mine, theirs, np.arange(n_pairs), FINAL_ROWS)
+        for _ in range(choice["steps"]):
+            steps.take()
+        choice |= steps.shares() if choice["believed"] else dict.fromkeys(SHARES, 0.0)
     if choice["kind"] == "shared":
         return _with_choice(steps.map_pair(source, target), choice)
     pairs = {side.space.name: side.pairs for side in (mine, theirs)}
@@ -167,10 +167,7 @@ def joined(pairs: Mapping[str, Array], more: Mapping[str, Array]) -> dict[str, A
 
 
 def _with_choice(fitted: Fitted, choice: dict[str, Any]) -> Fitted:
-    facts = {METHOD.replace("-", "_"): choice}
-    if isinstance(fitted, MapPair):
-        return replace(fitted, source=fitted.source.with_info(**facts))
-    return fitted.with_info(**facts)
+    return fitted.with_info(**{METHOD.replace("-", "_"): choice})
 
 
 @dataclass(frozen=True)
@@ -354,21 +351,21 @@ class _Trial:
             **self._ranks(np.arange(len(self.best))),
         }
 
-    def further(self) -> tuple[Steps, dict[str, Any]]:
-        """Take steps from nearly all pairs for as long as Σ p_ij grows; return where they end.
+    def further(self) -> tuple[Steps, dict[str, Any]] | None:
+        """Take steps from nearly all pairs for as long as Σ p_ij grows; return where they end, and facts.
 
-        Three quarters of few pairs, as in a trial, may not be enough for what all of them are. The
-        facts are empty unless the few pairs that are left out say that it is better there, and Σ p_ij
-        is beyond what it is without counterparts.
+        Three quarters of few pairs, as in a trial, may not be enough for what all of them are. None
+        unless the few pairs that are left out say that it is better there, and Σ p_ij is beyond what
+        it is without counterparts.
         """
         judged = np.concatenate(self.held)
         count = min(len(judged), max(LEAST_HELD, len(self.source.known) // 8))
         at = np.arange(count) * len(judged) // count
         held = judged[at]
+        if count < LEAST_HELD:
+            return None
         kept = np.setdiff1d(np.arange(len(self.source.known)), held)
         steps, before, taken = Steps(self.source, self.target, kept, FINAL_ROWS), 0.0, 0
-        if count < LEAST_HELD:
-            return steps, {}
         while taken < MOST_STEPS:
             steps.take()
             taken += 1
@@ -379,10 +376,10 @@ class _Trial:
         logs = np.log(steps.ranks(held))
         evident = shares["share"] >= EVIDENT * shares["share_by_chance"]
         if not (evident and is_gain(self.best[at] - logs)):
-            return steps, {}
+            return None
         self.best[at] = logs
         facts = {"believed": True, "kind": "refitted", "steps": taken}
-        return steps, {**facts, **self._ranks(at)}
+        return steps, {**facts, **self._ranks(at), **shares}
 
     def _ranks(self, at: Array) -> dict[str, Any]:
         """Return geometric means of ranks over some of the pairs that are left out."""

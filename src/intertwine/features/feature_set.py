@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from intertwine.errors import InputError
+from intertwine.errors import Doubt, InputError
 from intertwine.features.in_memory import (
     SpaceInMemory,
     checked_heads,
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _AGAIN = "run the same intertwine extract again to finish it"
 # Rows read at a time: three chunks are in memory, one of them being read while one is worked on.
 CHUNK_ROWS = 1024
+# With so many times more dimensions than rows, the two are more often mistaken for each other.
+TRANSPOSED = 8
 
 
 @dataclass(repr=False)
@@ -308,6 +310,21 @@ class FeatureSet:
                 f"got one space, {next(iter(self.spaces))}, expected at least two"
                 + (f"; {others}" if others else "")
             )
+
+    def shape_doubts(self) -> list[str]:
+        """Return a doubt where arrays may be transposed and no ids or labels show that they are not."""
+        dims = {space.dim for space in self.spaces.values()}
+        known = self.has_ids or self.labels is not None
+        if known or len(dims) > 1 or self.n * TRANSPOSED > min(dims):
+            return []
+        (dim,) = dims
+        names = ", ".join(f"{name}.npy" for name in self.spaces)
+        return [
+            Doubt(
+                f"{names}: got {counted(self.n, 'row')} of {counted(dim, 'dimension')}; expected (rows, dimensions), so if "
+                f"these are {counted(dim, 'row')}, transpose them"
+            )
+        ]
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """Return the type of a space's numbers."""

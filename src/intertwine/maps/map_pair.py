@@ -46,6 +46,15 @@ class MapPair:
         """`SOURCE--TARGET`, the stem of its file."""
         return f"{self.source.source.name}--{self.target.source.name}"
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """What is known of the fit: that of the source's map."""
+        return self.source.info
+
+    def with_info(self, **facts: Any) -> MapPair:
+        """Return the pair with more facts on its fit, as `LinearMap.with_info` does."""
+        return replace(self, source=self.source.with_info(**facts))
+
     @cached_property
     def _through(self) -> LinearMap:
         return self.to_map()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine._moved import renamed
-from intertwine.errors import Doubt, InputError, by_weight
+from intertwine.errors import InputError, by_weight
 from intertwine.estimators import FitOptions, Fitter, PartlyPaired
 from intertwine.estimators.analytic import check_classes
 from intertwine.features.feature_set import FeatureSet, file_stamps
@@ -37,7 +37,7 @@ from intertwine.storage.files import (
 )
 from intertwine.storage.locks import one_run
 from intertwine.storage.shelf import Checkpoints, run_key
-from intertwine.wording import counted, named
+from intertwine.wording import named
 
 if TYPE_CHECKING:
     import os
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 FOLDER, EARLIER_FILE = ".fit", ".fit.json"
 # Methods whose maps depend on no row.
 _WITHOUT_ROWS = frozenset({"analytic", "identity"})
-# With so many times more dimensions than rows, the two are more often mistaken for each other.
-TRANSPOSED = 8
 
 
 @renamed(say="progress")
@@ -120,19 +118,14 @@ def fit_pair(
     fitted = _known(
         fitted, partial(main_directions, moments), partial(_marks, feature_set, options)
     )
-    info = (fitted.source if isinstance(fitted, MapPair) else fitted).info
-    entry = {"source": source, "target": target, "method": options.method, "info": info}
+    entry = {"source": source, "target": target, "method": options.method, "info": fitted.info}
     held = HeldOut.of(feature_set, moments)
     (scored,), doubts = with_scores(
         [entry], moments, held, options, feature_set.heads, has_rows=True
     )
     facts = {"r2": scored["r2"], "r2_null": scored["r2_null"], "r2_reason": scored["reason"]}
     known = {name: value for name, value in facts.items() if value is not None}
-    if isinstance(fitted, MapPair):
-        fitted = replace(fitted, source=fitted.source.with_info(**known))
-    else:
-        fitted = fitted.with_info(**known)
-    return fitted, [*shape_doubts(feature_set), *doubts]
+    return fitted.with_info(**known), [*feature_set.shape_doubts(), *doubts]
 
 
 def _from_file(
@@ -296,8 +289,9 @@ def _fit(
     )
     fit_input.remove()
     record.remove()
-    notes = [] if feature_set is None else feature_set.notes
-    return {"maps": scored, **by_weight([*shape_doubts(feature_set), *doubts, *notes])}
+    if feature_set is not None:
+        doubts = [*feature_set.shape_doubts(), *doubts, *feature_set.notes]
+    return {"maps": scored, **by_weight(doubts)}
 
 
 def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
@@ -307,23 +301,6 @@ def _facts(options: FitOptions, heads: dict[str, Head]) -> list[Any]:
     return [
         {**vars(options), "alphas": alphas},
         {name: head.fingerprint() for name, head in used.items()},
-    ]
-
-
-def shape_doubts(feature_set: FeatureSet | None) -> list[str]:
-    """Return a doubt where arrays may be transposed and no ids or labels show that they are not."""
-    if feature_set is None or feature_set.has_ids or feature_set.labels is not None:
-        return []
-    dims = {space.dim for space in feature_set.spaces.values()}
-    if len(dims) > 1 or feature_set.n * TRANSPOSED > min(dims):
-        return []
-    (dim,) = dims
-    names = ", ".join(f"{name}.npy" for name in feature_set.spaces)
-    return [
-        Doubt(
-            f"{names}: got {counted(feature_set.n, 'row')} of {counted(dim, 'dimension')}; expected (rows, dimensions), so if "
-            f"these are {counted(dim, 'row')}, transpose them"
-        )
     ]
 
 

@@ -207,7 +207,7 @@ class Audit:
                 options = replace(self.options, method="self-training", refit=self.options.method)
                 fitted = self._fitted(spaces, pairs, unlabelled, options)
                 fits.seconds += time.perf_counter() - started
-                fits.trained.append(info_of(fitted)["self_training"])
+                fits.trained.append(fitted.info["self_training"])
             if isinstance(fitted, MapPair):
                 # The gallery is at hand, so both sides may be mapped.
                 return fitted.source.apply(mine), fitted.target.apply(theirs)
@@ -245,12 +245,7 @@ class Audit:
         return Fitter(options, rows=rows).fit(moments, source, [target])[target]
 
 
-def info_of(fitted: Fitted) -> dict[str, Any]:
-    """Return the facts of a map, or of the source's side of a pair."""
-    return fitted.source.info if isinstance(fitted, MapPair) else fitted.info
-
-
 def edges_of(fitted: Fitted) -> list[str]:
     """Return the edge of λ that a map met, if any."""
-    edge = kind_of_note(info_of(fitted).get("notes", ()))
+    edge = kind_of_note(fitted.info.get("notes", ()))
     return [edge] if edge else []

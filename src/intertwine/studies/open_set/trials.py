@@ -160,7 +160,7 @@ def _scored(
     def score(source: str) -> list[MapScores]:
         scored = []
         for (target, rank), fitted in maps_from(source).items():
-            info = fitted.source.info if isinstance(fitted, MapPair) else fitted.info
+            info = fitted.info
             scores = mapped_scores(data, fitted, source, target, pairs)
             alpha, edge = info.get("alpha"), kind_of_note(info.get("notes", ()))
             scored.append(MapScores(source, target, rank, int(info["n"]), alpha, edge, scores))

@@ -13,7 +13,6 @@ from intertwine._moved import renamed
 from intertwine.errors import Doubt, InputError, by_weight
 from intertwine.metrics.intervals import CONFIDENCE
 from intertwine.moments.accumulators import Products
-from intertwine.passes.fit import shape_doubts
 from intertwine.passes.moments.groups import GROUPS, grouped_moments
 from intertwine.report.numbers import median, plain
 from intertwine.similarity.canonical import VARIANCE, check_variance
@@ -230,7 +229,7 @@ def similarity(
             options=options,
             info=feature_set.info,
             inputs=feature_set.inputs,
-            notes=[*shape_doubts(feature_set), *feature_set.notes],
+            notes=[*feature_set.shape_doubts(), *feature_set.notes],
             swaps=swaps,
             closed_set=closed_set,
             scratch=folder,

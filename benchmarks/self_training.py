@@ -12,7 +12,6 @@ of made-up templates of 512 dimensions, N a side.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 import resource
@@ -25,6 +24,7 @@ import numpy as np
 
 from intertwine.estimators import FitOptions, Fitter, PartlyPaired
 from intertwine.features.feature_set import FeatureSet
+from intertwine.features.rows import hash_ids
 from intertwine.features.samples import FACES, find_sample, unpack_faces
 from intertwine.moments.moments import Moments
 from intertwine.numerics.arrays import unit_rows
@@ -55,11 +55,6 @@ def fitted(pairs: dict[str, Array], unpaired: dict[str, Array], options: FitOpti
     return fitter.fit(moments, source, [target])[target]
 
 
-def hashed(person: int) -> int:
-    """Return a number that orders people as if at random, always the same way."""
-    return int.from_bytes(hashlib.blake2b(str(person).encode(), digest_size=8).digest(), "little")
-
-
 def faces(known: int, overlaps: list[float], asked: list[str]) -> list[dict[str, object]]:
     """Measure the pairs of networks asked for, all where none is."""
     with TemporaryDirectory() as folder:
@@ -72,7 +67,8 @@ def faces(known: int, overlaps: list[float], asked: list[str]) -> list[dict[str,
     _, first = np.unique(labels, return_index=True)
     enrolled = np.zeros(len(labels), bool)
     enrolled[first] = True
-    people = np.array(sorted(set(labels[~enrolled].tolist()), key=hashed))
+    people = np.unique(labels[~enrolled])
+    people = people[np.argsort(hash_ids(map(str, people)))]
     leaked, others = people[:known], people[known:]
     images = {person: np.flatnonzero(labels == person) for person in leaked}
     # The second image is the first probe.

@@ -343,26 +343,24 @@ class NewTable(LanceStore):
                 f"{source.name}: {counted(len(ids), 'row')}, {ids[0]!r} among them, were changed by others "
                 "each time that they were written; run the same command again when fewer writes come in"
             )
+        arrow = import_extra("pyarrow", EXTRA)
         wanted = {self.columns.id, *(name for part in parts for name in columns[part])}
         with one_line():
             schema = source.table.schema
             names = [name for name in schema.names if name in wanted]
-            data = rows.select(names).cast(
-                import_extra("pyarrow", EXTRA).schema(map(schema.field, names))
-            )
+            data = rows.select(names).cast(arrow.schema(map(schema.field, names)))
             merge = source.table.merge_insert(self.columns.id).when_matched_update_all()
             version = int(merge.execute(data, on_bad_vectors="null").version)
-            before, after = (
-                self.database.open_table(source.address.part, version=each)
-                for each in (version - 1, version)
-            )
+        before = source.at(version - 1)
         was = self.under_name(ids, before)
         overtaken = {
             item: [part for part in parts if getattr(was[item], part) != getattr(seen[item], part)]
             for item in ids
             if item in was and was[item] != seen[item]
         }
-        ours, now = (self.under_name(list(overtaken), each) for each in (after, None))
+        if not overtaken:
+            return
+        ours, now = (self.under_name(list(overtaken), each) for each in (source.at(version), None))
         again: dict[tuple[str, ...], list[Any]] = {}
         for item in ours.keys() & now.keys():
             lost = tuple(
@@ -373,9 +371,7 @@ class NewTable(LanceStore):
             again.setdefault(lost, []).append(item)
         again.pop((), None)
         for lost, some in again.items():
-            theirs = import_extra("pyarrow", EXTRA).concat_tables(
-                list(source.find(some, schema.names, before))
-            )
+            theirs = arrow.concat_tables(list(source.find(some, schema.names, before)))
             self._write_over(theirs, lost, now, tries - 1)
 
     def under_name(self, ids: Sequence[Any], version: Any | None = None) -> dict[Any, Origin]:

@@ -115,7 +115,12 @@ class LanceStore:
     def pinned(self) -> Any:
         """Return the table as it is now, whatever is written to it later."""
         with one_line():
-            return self.database.open_table(self.address.part, version=self.table.version)
+            return self.at(self.table.version)
+
+    def at(self, version: int) -> Any:
+        """Return the table as it was in a version."""
+        with one_line():
+            return self.database.open_table(self.address.part, version=version)
 
     def pages(
         self, columns: Sequence[str] | None, size: int, start: int = 0, pinned: Any = None

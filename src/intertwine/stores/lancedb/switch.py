@@ -178,13 +178,8 @@ def _is_ours(note: str | None, target: NewTable) -> bool:
 
 def _note(target: NewTable, version: int) -> str | None:
     """Return the note of a migration in a version of the source."""
-    schema = _version(target, version).schema
+    schema = target.source.at(version).schema
     return replace(target.source.columns, schema=schema).note
-
-
-def _version(target: NewTable, version: int) -> Any:
-    with one_line():
-        return target.database.open_table(target.source.address.part, version=version)
 
 
 def _last_like(target: NewTable, begun: int, latest: int) -> int:
@@ -204,7 +199,7 @@ def carry_unfinished(target: NewTable, size: int) -> Iterator[Batch]:
     flip = unfinished(target)
     if flip is None:
         return
-    before = _version(target, flip.last)
+    before = target.source.at(flip.last)
     if flip.last > flip.begun:
         with _carrying(target):
             # The newest rows first, which are missing under the name until then.
@@ -265,7 +260,7 @@ def _kept(target: NewTable, version: int) -> Any:
     tags = _tags_from(target, kept)
     number = int(tags[0].removeprefix(KEEPS)) if tags else kept
     try:
-        return _version(target, number)
+        return target.source.at(number)
     except InputError as error:
         raise InputError(
             f"{target.source.name}: version {number}, which kept the old vectors, is there no more "

@@ -16,7 +16,7 @@ from intertwine.metrics.intervals import CONFIDENCE, REPLICATES
 from intertwine.passes.held_out import CHANCE_Z
 from intertwine.report.numbers import chance, median, share
 from intertwine.storage.shelf import Checkpoints
-from intertwine.studies.linkage.audit import ATTACKS, MAPPED, TRAINED, Audit
+from intertwine.studies.linkage.audit import ATTACKS, TRAINED, Audit
 from intertwine.studies.linkage.people import FOLDS, People
 from intertwine.studies.linkage.rows import FPIR, Resample, Row, linkable_rows
 from intertwine.studies.result import StudyResult, listed
@@ -171,7 +171,8 @@ def linkage(
     options = options or FitOptions(method="cca")
     if options.needs_heads:
         raise InputError("linkage has no heads: got the analytic map, expected a fitted method")
-    attacks, overlaps = _attacks(attack, options), _overlaps(overlap)
+    asked, attack, overlaps = attack, _possible(attack, options), _overlaps(overlap)
+    attacks = ATTACKS[attack]
     people = People.of(gallery, probe, n_folds=n_folds)
     ladder = _ladder(known, people)
     for name in gallery.spaces.keys() & probe.spaces.keys():
@@ -194,13 +195,13 @@ def linkage(
                 "gallery": gallery.inputs,
                 "probe": probe.inputs,
             },
-            **by_weight([*_notes(people, pairs), *_unrefitted(attacks, attack, options)]),
+            **by_weight([*_notes(people, pairs), *_unrefitted(asked, attack, options)]),
             "method": options.method,
             "alpha": options.alpha,
             "intercept": options.intercept,
             "precision": precision,
             "known": ladder,
-            "attack": attack if attacks == ATTACKS[attack] else "paired",
+            "attack": attack,
             "overlap": overlaps if TRAINED in attacks else None,
             "folds": n_folds,
             "replicates": n_replicates,
@@ -229,24 +230,24 @@ def _ladder(known: Sequence[int | str] | None, people: People) -> list[int]:
     return sorted(counts)
 
 
-def _attacks(attack: str, options: FitOptions) -> tuple[str, ...]:
-    """Return the conditions of an attack; the method has to be one that self-training can refit."""
+def _possible(attack: str, options: FitOptions) -> str:
+    """Return the attack, or of both the one that a method allows which self-training cannot refit."""
     if attack not in ATTACKS:
         raise InputError(f"got attack {attack!r}, expected one of {', '.join(ATTACKS)}")
     if options.method == "self-training":
         raise InputError("got method self-training, expected the method of pairs alone; see attack")
-    if options.method not in REFITS:
-        if TRAINED in ATTACKS[attack] and attack != "both":
-            raise InputError(
-                f"got method {options.method}, expected one of {', '.join(REFITS)} for attack {attack}"
-            )
-        return (MAPPED,)
-    return ATTACKS[attack]
+    if options.method in REFITS:
+        return attack
+    if attack == "self-trained":
+        raise InputError(
+            f"got method {options.method}, expected one of {', '.join(REFITS)} for attack {attack}"
+        )
+    return "paired"
 
 
-def _unrefitted(attacks: tuple[str, ...], attack: str, options: FitOptions) -> list[str]:
+def _unrefitted(asked: str, attack: str, options: FitOptions) -> list[str]:
     """Return a note where self-trained maps were asked for that the method cannot have."""
-    if attacks == ATTACKS[attack]:
+    if attack == asked:
         return []
     return [
         (

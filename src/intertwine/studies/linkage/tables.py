@@ -19,8 +19,9 @@ def _known_pairs(row: Row, _: int) -> str:
     return "" if row["condition"] == "native" else count(row["known_pairs"])
 
 
-def _fewest(key: str, row: Row) -> str:
-    return "no map needed" if row.get(key) == 0 else count(row.get(key))
+def _fewest(key: str) -> Callable[[Row, int], str]:
+    """Return what shows a number of known pairs that may be none at all."""
+    return lambda row, _: "no map needed" if row.get(key) == 0 else count(row.get(key))
 
 
 def _blank(key: str, factor: int = 100) -> Callable[[Row, int], str]:
@@ -148,28 +149,28 @@ LINKABLE = TableSchema(
             "count",
             "Above chance from",
             note="fewest known pairs whose interval of rank 1 clears chance",
-            show=lambda row, _: _fewest("above_chance_from", row),
+            show=_fewest("above_chance_from"),
         ),
         Field(
             "half_of_native_from",
             "count",
             "Half of native from",
             note="fewest known pairs that reach half of native rank 1",
-            show=lambda row, _: _fewest("half_of_native_from", row),
+            show=_fewest("half_of_native_from"),
         ),
         Field(
             "above_chance_from_self_trained",
             "count",
             "Above chance from, with unlabelled templates",
             note="the same after self-training",
-            show=lambda row, _: _fewest("above_chance_from_self_trained", row),
+            show=_fewest("above_chance_from_self_trained"),
         ),
         Field(
             "half_of_native_from_self_trained",
             "count",
             "Half of native from, with unlabelled templates",
             note="the same after self-training",
-            show=lambda row, _: _fewest("half_of_native_from_self_trained", row),
+            show=_fewest("half_of_native_from_self_trained"),
         ),
         Field("rank1", title="Rank 1, %", note="with {most}", derived=True),
         Field(
